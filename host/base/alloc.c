@@ -1,0 +1,50 @@
+/*
+ * The two families of allocation. Called by every layer on every thread. The aborting family says so in one
+ * log line first: a process that just vanishes tells its user nothing.
+ */
+#include "base/alloc.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fault.h"
+#include "base/log.h"
+
+static void *or_abort(void *ptr, size_t size) {
+    if (ptr) return ptr;
+    tide_log(TIDE_LOG_ERROR, "memory", "out of memory: %zu bytes asked for; the process ends here", size);
+    abort();
+}
+
+/* malloc(0) may give NULL, which would look like exhaustion. */
+static size_t at_least_one(size_t size) { return size ? size : 1; }
+
+void *tide_xmalloc(size_t size) { return or_abort(malloc(at_least_one(size)), size); }
+
+void *tide_xcalloc(size_t count, size_t size) {
+    void *ptr = count && size ? calloc(count, size) : calloc(1, 1);
+    return or_abort(ptr, size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
+}
+
+void *tide_xrealloc(void *ptr, size_t size) { return or_abort(realloc(ptr, at_least_one(size)), size); }
+
+char *tide_xstrdup(const char *text) { return tide_xmemdup(text, strlen(text) + 1); }
+
+void *tide_xmemdup(const void *data, size_t size) {
+    void *copy = tide_xmalloc(size);
+    if (size) memcpy(copy, data, size);
+    return copy;
+}
+
+void *tide_alloc_try(size_t size) {
+    if (tide_fault("alloc")) return NULL;
+    return malloc(at_least_one(size));
+}
+
+void *tide_realloc_try(void *ptr, size_t size) {
+    if (tide_fault("alloc")) return NULL;
+    return realloc(ptr, at_least_one(size));
+}
+
+void tide_free(void *ptr) { free(ptr); }

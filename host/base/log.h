@@ -1,0 +1,19 @@
+/*
+ * The only writer to stderr. A message is one line, written with one call, so lines of different
+ * threads never mix: "2026-01-31 12:00:00.123 WARN  socket: text". Thread-safe. The level is process
+ * wide (it is the process's stderr); default TIDE_LOG_WARN.
+ */
+#ifndef TIDE_BASE_LOG_H
+#define TIDE_BASE_LOG_H
+
+enum tide_log_level { TIDE_LOG_DEBUG, TIDE_LOG_INFO, TIDE_LOG_WARN, TIDE_LOG_ERROR, TIDE_LOG_OFF };
+
+void tide_log_set_level(enum tide_log_level level);
+enum tide_log_level tide_log_get_level(void);
+/* "debug" "info" "warn" "error" "off" → level, or -1. */
+int tide_log_level_parse(const char *name);
+/* `area` is the part of the program speaking, e.g. "socket". Newlines inside become "\n    ". */
+void tide_log(enum tide_log_level level, const char *area, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
