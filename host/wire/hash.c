@@ -1,0 +1,151 @@
+/*
+ * Hashes of keys and of content. tide_hash_* of keys run once per record on worker threads; pure functions. The
+ * values are written into checkpoints (through key groups) and decide where a key lives, so they can never change:
+ * spec/host/test_hash.c holds some of them.
+ *
+ * A packed integer that a double holds exactly is hashed as that double, whatever its form. One that no double
+ * holds (beyond 2^53, to Lua an int64 or uint64) cannot equal any Lua number; it is hashed over its 64 bits, because
+ * rounding it would give whole runs of neighbouring ids one hash.
+ */
+#include "wire/hash.h"
+
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Loads and swaps rather than loops over bytes: this is the hot path, and compilers do not see through the loops. */
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LITTLE64(bits) __builtin_bswap64(bits)
+#define BIG16(bits) (bits)
+#define BIG32(bits) (bits)
+#define BIG64(bits) (bits)
+#else
+#define LITTLE64(bits) (bits)
+#define BIG16(bits) __builtin_bswap16(bits)
+#define BIG32(bits) __builtin_bswap32(bits)
+#define BIG64(bits) __builtin_bswap64(bits)
+#endif
+
+static inline uint16_t load16(const uint8_t *at) {
+    uint16_t bits;
+    memcpy(&bits, at, sizeof bits);
+    return BIG16(bits);
+}
+
+static inline uint32_t load32(const uint8_t *at) {
+    uint32_t bits;
+    memcpy(&bits, at, sizeof bits);
+    return BIG32(bits);
+}
+
+static inline uint64_t load64(const uint8_t *at) {
+    uint64_t bits;
+    memcpy(&bits, at, sizeof bits);
+    return BIG64(bits);
+}
+
+static inline uint64_t hash_bits(uint64_t bits, enum tide_key_class class) {
+    bits = LITTLE64(bits);
+    return XXH3_64bits_withSeed(&bits, sizeof bits, class);
+}
+
+static inline uint64_t hash_double(double value) {
+    uint64_t bits;
+    if (value == 0) value = 0;                         /* -0 */
+    if (value != value) bits = UINT64_C(0x7ff8) << 48; /* one NaN: a NaN key is refused elsewhere, but by its name */
+    else memcpy(&bits, &value, sizeof bits);
+    return hash_bits(bits, TIDE_KEY_NUMBER);
+}
+
+static inline uint64_t hash_unsigned(uint64_t n) {
+    double value = (double)n;
+    /* (double)UINT64_MAX is 2^64, which must not be converted back. */
+    if (value < 18446744073709551616.0 && (uint64_t)value == n) return hash_double(value);
+    return hash_bits(n, TIDE_KEY_OTHER);
+}
+
+static inline uint64_t hash_signed(int64_t n) {
+    if (n >= 0) return hash_unsigned((uint64_t)n);
+    double value = (double)n; /* never below -2^63 */
+    if ((int64_t)value == n) return hash_double(value);
+    return hash_bits((uint64_t)n, TIDE_KEY_OTHER);
+}
+
+uint64_t tide_hash_string(const void *data, size_t size) { return XXH3_64bits_withSeed(data, size, TIDE_KEY_STRING); }
+
+uint64_t tide_hash_number(double value) { return hash_double(value); }
+
+uint64_t tide_hash_packed(const uint8_t *data, size_t size) {
+    if (size == 0) return XXH3_64bits_withSeed(NULL, 0, TIDE_KEY_OTHER);
+    uint8_t tag = *data;
+    uint32_t word;
+    uint64_t bits;
+    float single;
+    double value;
+    if (tag >= 0xa0 && tag <= 0xbf) {
+        if (size == 1u + (tag & 0x1f)) return tide_hash_string(data + 1, size - 1);
+    } else if (tag <= 0x7f) {
+        if (size == 1) return hash_double(tag);
+    } else if (tag >= 0xe0) {
+        if (size == 1) return hash_double((int8_t)tag);
+    } else {
+        switch (tag) {
+        case 0xd9:
+        case 0xc4:
+            if (size >= 2 && size - 2 == data[1]) return tide_hash_string(data + 2, size - 2);
+            break;
+        case 0xda:
+        case 0xc5:
+            if (size >= 3 && size - 3 == load16(data + 1)) return tide_hash_string(data + 3, size - 3);
+            break;
+        case 0xdb:
+        case 0xc6:
+            if (size >= 5 && size - 5 == load32(data + 1)) return tide_hash_string(data + 5, size - 5);
+            break;
+        case 0xca:
+            if (size != 5) break;
+            word = load32(data + 1);
+            memcpy(&single, &word, sizeof single);
+            return hash_double(single);
+        case 0xcb:
+            if (size != 9) break;
+            bits = load64(data + 1);
+            memcpy(&value, &bits, sizeof value);
+            return hash_double(value);
+        case 0xcc:
+            if (size == 2) return hash_double(data[1]);
+            break;
+        case 0xcd:
+            if (size == 3) return hash_double(load16(data + 1));
+            break;
+        case 0xce:
+            if (size == 5) return hash_double(load32(data + 1));
+            break;
+        case 0xcf:
+            if (size == 9) return hash_unsigned(load64(data + 1));
+            break;
+        case 0xd0:
+            if (size == 2) return hash_double((int8_t)data[1]);
+            break;
+        case 0xd1:
+            if (size == 3) return hash_double((int16_t)load16(data + 1));
+            break;
+        case 0xd2:
+            if (size == 5) return hash_double((int32_t)load32(data + 1));
+            break;
+        case 0xd3:
+            if (size == 9) return hash_signed((int64_t)load64(data + 1));
+            break;
+        default: break;
+        }
+    }
+    /* Containers, booleans, null; and spans that are not one whole value, which only have to be safe. */
+    return XXH3_64bits_withSeed(data, size, TIDE_KEY_OTHER);
+}
+
+void tide_hash_content(const void *data, size_t size, uint64_t id[2]) {
+    XXH128_hash_t hash = XXH3_128bits(data, size);
+    id[0] = hash.low64;
+    id[1] = hash.high64;
+}
