@@ -1,0 +1,36 @@
+/*
+ * The batch clock: the only place that reads time. Two kinds: clock_uv (wall clock for names, monotonic
+ * clock for waiting: the wall clock is read once at creation and carried forward by the monotonic one, so a
+ * jump of the wall clock neither skips nor repeats a batch) and clock_manual (moves when told; drives every test).
+ *
+ * A recurring tick: `start(first, period, fn)`: fn runs on the driver thread once for each boundary reached, with its
+ * nominal time, in order, none skipped or merged after a stall. No drift: each wait is computed from the nominal time.
+ * Thread: driver only.
+ */
+#ifndef TIDE_CLOCK_CLOCK_H
+#define TIDE_CLOCK_CLOCK_H
+
+#include <stdint.h>
+#include <uv.h>
+
+struct tide_clock;
+
+struct tide_clock *tide_clock_uv_new(uv_loop_t *loop);
+struct tide_clock *tide_clock_manual_new(int64_t start_ms);
+
+/* Milliseconds since the epoch. */
+int64_t tide_clock_now(struct tide_clock *clock);
+/* Starts ticking at first, first + period, …; one ticker a clock. period >= 1. */
+void tide_clock_start(struct tide_clock *clock, int64_t first, int64_t period, void (*fn)(int64_t time, void *arg), void *arg);
+/* Stops ticking; returns the nominal time of the last tick fired (first - period when none was). */
+int64_t tide_clock_stop(struct tide_clock *clock);
+/* Manual clock only: moves forward and fires every boundary reached. TIDE_EINVAL on a uv clock or backwards. */
+int tide_clock_advance(struct tide_clock *clock, int64_t ms);
+/* Closes its handles; memory is freed when the loop has run their close callbacks. */
+void tide_clock_close(struct tide_clock *clock);
+
+/* Wall and monotonic readings for measurements (listener events, benches). */
+int64_t tide_clock_wall_ms(void);
+uint64_t tide_clock_monotonic_ns(void);
+
+#endif

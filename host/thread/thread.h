@@ -1,0 +1,23 @@
+/*
+ * Starting and joining named threads with a stack large enough for LuaJIT (8 MB). Over libuv's threads.
+ */
+#ifndef TIDE_THREAD_THREAD_H
+#define TIDE_THREAD_THREAD_H
+
+#include <uv.h>
+
+#include "base/error.h"
+
+struct tide_thread {
+    uv_thread_t id;
+    void (*run)(void *arg);
+    void *arg;
+    char name[16];
+};
+
+/* `name` shows in debuggers (at most 15 characters). Signals are blocked in the new thread except the
+ * synchronous ones, so that process signals are always handled by the main thread. */
+int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(void *), void *arg, struct tide_error *err);
+void tide_thread_join(struct tide_thread *thread);
+
+#endif
