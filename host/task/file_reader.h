@@ -1,0 +1,21 @@
+/*
+ * Reads the lines that begin inside a byte range of a file, as text blocks. Ranges that touch divide a file's
+ * lines among them without loss or doubling. Not thread-safe; worker.
+ */
+#ifndef TIDE_TASK_FILE_READER_H
+#define TIDE_TASK_FILE_READER_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "store/block.h"
+
+struct tide_file_reader;
+
+/* NULL and err: the file can't be opened. */
+struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length, struct tide_error *err);
+/* 1: the next block is in *block (the caller releases it); 0: the range is at its end; negative: TIDE_E*. */
+int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **block, struct tide_error *err);
+void tide_file_reader_delete(struct tide_file_reader *reader);
+
+#endif

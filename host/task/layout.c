@@ -1,0 +1,26 @@
+/*
+ * The sizes of the structs that worker Lua declares again for FFI (lua/moontide/worker/ffi.lua compares them when it
+ * loads). Constant; any thread.
+ */
+#include "task/layout.h"
+
+#include "store/block.h"
+#include "task/merge.h"
+#include "task/task.h"
+
+size_t tide_layout_size(int which) {
+    switch (which) {
+    case 1:
+        return sizeof(struct tide_block);
+    case 2:
+        return sizeof(struct tide_blocks);
+    case 3:
+        return sizeof(struct tide_input);
+    case 4:
+        return sizeof(struct tide_merge);
+    case 5:
+        return sizeof(struct tide_plan);
+    default:
+        return 0;
+    }
+}

@@ -1,0 +1,253 @@
+/*
+ * The worker threads and their one queue of tasks (see pool.h). Any idle worker takes the next task, so a slow partition
+ * never keeps others waiting behind it.
+ *
+ * Lock order: pool->lock, then a worker's own lock (describe). Tasks are posted to the driver's inbox with no lock held.
+ */
+#include "task/pool.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "task/worker.h"
+#include "thread/thread.h"
+
+enum { INTERRUPT_ROUNDS = 100, INTERRUPT_PAUSE_MS = 20 };
+
+struct seat {
+    struct tide_pool *pool;
+    uint32_t index;
+    struct tide_thread thread;
+    bool started;
+    struct tide_worker *worker; /* set by its thread when ready, NULL again before it ends; under pool->lock */
+    bool busy;
+    bool gone; /* the thread has ended */
+    struct tide_error error;
+};
+
+struct tide_pool {
+    pthread_mutex_t lock;
+    pthread_cond_t work;    /* tasks arrived, or ending */
+    pthread_cond_t changed; /* a worker got ready, idle, or ended */
+    struct tide_task *head, *tail;
+    uint32_t waiting; /* workers waiting for work */
+    bool ending;
+    uint32_t count;
+    uint32_t starting;
+    char *package_path, *package_cpath;
+    struct tide_inbox *driver;
+    struct seat seats[];
+};
+
+static void give_back(struct tide_pool *pool, struct tide_task *task) { tide_inbox_post(pool->driver, &task->message); }
+
+static struct tide_task *take(struct tide_pool *pool) {
+    struct tide_task *task = pool->head;
+    if (task != NULL) {
+        pool->head = task->next;
+        if (pool->head == NULL) pool->tail = NULL;
+        task->next = NULL;
+    }
+    return task;
+}
+
+static void worker_main(void *arg) {
+    struct seat *seat = arg;
+    struct tide_pool *pool = seat->pool;
+    struct tide_error err = {0};
+    struct tide_worker *worker = tide_worker_new(pool->package_path, pool->package_cpath, &err);
+    pthread_mutex_lock(&pool->lock);
+    seat->worker = worker;
+    tide_error_move(&seat->error, &err);
+    pool->starting--;
+    pthread_cond_broadcast(&pool->changed);
+    while (worker != NULL) {
+        struct tide_task *task = take(pool);
+        if (task != NULL) {
+            seat->busy = true;
+            pthread_mutex_unlock(&pool->lock);
+            task->worker = seat->index;
+            tide_worker_run(worker, task);
+            give_back(pool, task);
+            pthread_mutex_lock(&pool->lock);
+            seat->busy = false;
+            pthread_cond_broadcast(&pool->changed);
+            continue;
+        }
+        if (pool->ending) break;
+        pthread_mutex_unlock(&pool->lock);
+        bool more = tide_worker_collect(worker);
+        pthread_mutex_lock(&pool->lock);
+        if (pool->head != NULL || pool->ending || more) continue;
+        pool->waiting++;
+        pthread_cond_wait(&pool->work, &pool->lock);
+        pool->waiting--;
+    }
+    seat->worker = NULL;
+    pthread_mutex_unlock(&pool->lock);
+    tide_worker_delete(worker);
+    pthread_mutex_lock(&pool->lock);
+    seat->gone = true;
+    pthread_cond_broadcast(&pool->changed);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+static void free_pool(struct tide_pool *pool) {
+    for (uint32_t i = 0; i < pool->count; i++) tide_error_clear(&pool->seats[i].error);
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+    tide_free(pool->package_path);
+    tide_free(pool->package_cpath);
+    tide_free(pool);
+}
+
+struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct tide_error *err) {
+    if (options->workers < 1 || options->workers > 1024) {
+        tide_error_set(err, TIDE_EINVAL, "the number of workers must be 1 to 1024, got %u", options->workers);
+        return NULL;
+    }
+    struct tide_pool *pool = tide_xcalloc(1, sizeof(*pool) + options->workers * sizeof(pool->seats[0]));
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&pool->lock, NULL);
+    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pool->driver = options->driver;
+    pool->package_path = options->package_path ? tide_xstrdup(options->package_path) : NULL;
+    pool->package_cpath = options->package_cpath ? tide_xstrdup(options->package_cpath) : NULL;
+    pool->count = options->workers;
+    pthread_mutex_lock(&pool->lock);
+    for (uint32_t i = 0; i < pool->count; i++) {
+        struct seat *seat = &pool->seats[i];
+        char name[16];
+        seat->pool = pool;
+        seat->index = i;
+        snprintf(name, sizeof(name), "worker %u", (i + 1) % 10000);
+        if (tide_thread_start(&seat->thread, name, worker_main, seat, &seat->error) == 0) {
+            seat->started = true;
+            pool->starting++;
+        }
+    }
+    while (pool->starting > 0) pthread_cond_wait(&pool->changed, &pool->lock);
+    bool failed = false;
+    for (uint32_t i = 0; i < pool->count && !failed; i++) {
+        if (pool->seats[i].error.code != 0) {
+            tide_error_copy(err, &pool->seats[i].error);
+            failed = true;
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (!failed) return pool;
+    tide_pool_delete(pool, 0);
+    return NULL;
+}
+
+uint32_t tide_pool_workers(const struct tide_pool *pool) { return pool->count; }
+
+void tide_pool_submit(struct tide_pool *pool, struct tide_task *task) {
+    task->next = NULL;
+    pthread_mutex_lock(&pool->lock);
+    if (pool->tail != NULL) {
+        pool->tail->next = task;
+    } else {
+        pool->head = task;
+    }
+    pool->tail = task;
+    if (pool->waiting > 0) pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size) {
+    pthread_mutex_lock(&pool->lock);
+    struct tide_worker *worker = pool->seats[index].worker;
+    bool busy = worker != NULL && pool->seats[index].busy && tide_worker_describe(worker, text, size);
+    pthread_mutex_unlock(&pool->lock);
+    return busy;
+}
+
+/* Takes everything queued off and gives it back cancelled. Called with the lock held; drops it meanwhile. */
+static void cancel_queued(struct tide_pool *pool) {
+    struct tide_task *task = pool->head;
+    pool->head = pool->tail = NULL;
+    pthread_mutex_unlock(&pool->lock);
+    while (task != NULL) {
+        struct tide_task *next = task->next;
+        task->next = NULL;
+        tide_error_set(&task->error, TIDE_ECANCELLED, "cancelled before it ran");
+        give_back(pool, task);
+        task = next;
+    }
+    pthread_mutex_lock(&pool->lock);
+}
+
+static uint32_t busy_workers(const struct tide_pool *pool) {
+    uint32_t busy = 0;
+    for (uint32_t i = 0; i < pool->count; i++) busy += pool->seats[i].busy;
+    return busy;
+}
+
+static struct timespec in_ms(uint64_t ms) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    at.tv_sec += (time_t)(ms / 1000);
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (at.tv_nsec >= 1000000000) {
+        at.tv_sec++;
+        at.tv_nsec -= 1000000000;
+    }
+    return at;
+}
+
+/* Lock held. Signals busy workers until they are idle or patience ends. */
+static void interrupt_busy(struct tide_pool *pool) {
+    for (int round = 0; round < INTERRUPT_ROUNDS && busy_workers(pool) > 0; round++) {
+        for (uint32_t i = 0; i < pool->count; i++) {
+            if (pool->seats[i].busy && pool->seats[i].worker != NULL) tide_worker_signal(pool->seats[i].worker);
+        }
+        struct timespec until = in_ms(INTERRUPT_PAUSE_MS);
+        pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
+    }
+}
+
+void tide_pool_interrupt(struct tide_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    cancel_queued(pool);
+    interrupt_busy(pool);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
+    if (pool == NULL) return true;
+    pthread_mutex_lock(&pool->lock);
+    cancel_queued(pool);
+    pool->ending = true;
+    pthread_cond_broadcast(&pool->work);
+    struct timespec until = in_ms(timeout_ms);
+    while (busy_workers(pool) > 0 && pthread_cond_timedwait(&pool->changed, &pool->lock, &until) == 0) {
+    }
+    interrupt_busy(pool);
+    bool stuck = busy_workers(pool) > 0;
+    if (stuck) {
+        for (uint32_t i = 0; i < pool->count; i++) {
+            char text[400];
+            if (pool->seats[i].busy && pool->seats[i].worker != NULL &&
+                tide_worker_describe(pool->seats[i].worker, text, sizeof(text))) {
+                tide_log(TIDE_LOG_ERROR, "worker", "left behind, stuck in a C function: %s", text);
+            }
+        }
+    }
+    pthread_mutex_unlock(&pool->lock);
+    if (stuck) return false; /* its thread still uses the pool */
+    for (uint32_t i = 0; i < pool->count; i++) {
+        if (pool->seats[i].started) tide_thread_join(&pool->seats[i].thread);
+    }
+    free_pool(pool);
+    return true;
+}

@@ -1,0 +1,172 @@
+/*
+ * The writing side of a shuffle (see router.h). Called by worker Lua through FFI: once per record on plain
+ * routes, once per task for a combine table of numbers.
+ */
+#include "task/router.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "wire/hash.h"
+#include "wire/unpack.h"
+
+enum { FIRST_CAPACITY = 1024 };
+
+struct tide_router {
+    struct tide_blocks *outputs;
+    uint32_t count;
+    uint32_t arity;
+    uint32_t next;
+    struct tide_block **open; /* one per partition, NULL while nothing was written */
+    const struct tide_block *bounds;
+    const uint8_t **bound_keys; /* starts of the bound keys, plus the end */
+    uint32_t nbounds;
+};
+
+struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity, uint32_t start) {
+    struct tide_router *router = tide_alloc_try(sizeof(*router));
+    if (router == NULL) return NULL;
+    memset(router, 0, sizeof(*router));
+    router->outputs = outputs;
+    router->count = count;
+    router->arity = arity;
+    router->next = start % count;
+    router->open = tide_alloc_try(count * sizeof(*router->open));
+    if (router->open == NULL) {
+        tide_free(router);
+        return NULL;
+    }
+    memset(router->open, 0, count * sizeof(*router->open));
+    return router;
+}
+
+void tide_router_delete(struct tide_router *router) {
+    if (router == NULL) return;
+    for (uint32_t i = 0; i < router->count; i++) {
+        if (router->open[i] != NULL) tide_blocks_push(&router->outputs[i], router->open[i]);
+    }
+    tide_free(router->open);
+    tide_free(router->bound_keys);
+    tide_free(router);
+}
+
+/* Room for one record in the partition's open block. */
+static uint8_t *space(struct tide_router *router, uint32_t partition, size_t size) {
+    struct tide_block *block = router->open[partition];
+    if (block != NULL && block->size + size > TIDE_BLOCK_TARGET && block->count > 0) {
+        tide_blocks_push(&router->outputs[partition], block);
+        router->open[partition] = block = tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity, TIDE_BLOCK_TARGET, NULL);
+        if (block == NULL) return NULL;
+    }
+    if (block == NULL) {
+        block = router->open[partition] =
+            tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity, size > FIRST_CAPACITY ? size : FIRST_CAPACITY, NULL);
+        if (block == NULL) return NULL;
+    }
+    if (block->capacity - block->size < size && !tide_block_reserve(block, size)) return NULL;
+    return block->data + block->size;
+}
+
+static bool put(struct tide_router *router, uint32_t partition, const uint8_t *record, size_t size) {
+    uint8_t *at = space(router, partition, size);
+    if (at == NULL) return false;
+    memcpy(at, record, size);
+    router->open[partition]->size += size;
+    router->open[partition]->count++;
+    return true;
+}
+
+bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size) {
+    return put(router, tide_key_partition(tide_hash_packed(record, key_size), router->count), record, size);
+}
+
+bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size) {
+    uint32_t partition = router->next;
+    router->next = partition + 1 == router->count ? 0 : partition + 1;
+    return put(router, partition, record, size);
+}
+
+static bool index_bounds(struct tide_router *router, const struct tide_block *bounds) {
+    router->bound_keys = tide_alloc_try((bounds->count + 1) * sizeof(*router->bound_keys));
+    if (router->bound_keys == NULL) return false;
+    const uint8_t *at = bounds->data;
+    for (uint32_t i = 0; i < bounds->count; i++) {
+        router->bound_keys[i] = at;
+        at = tide_unpack_skip(at, bounds->data + bounds->size);
+    }
+    router->bound_keys[bounds->count] = at;
+    router->bounds = bounds;
+    router->nbounds = bounds->count;
+    return true;
+}
+
+bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending, const uint8_t *record, size_t key_size,
+                       size_t size) {
+    if (router->bounds != bounds && !index_bounds(router, bounds)) return false;
+    uint32_t low = 0, high = router->nbounds; /* first bound >= key */
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (tide_unpack_compare(router->bound_keys[middle], router->bound_keys[middle + 1], record, record + key_size) < 0) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    uint32_t partition = ascending ? low : router->nbounds - low;
+    return put(router, partition, record, size);
+}
+
+static size_t number_size(double value) {
+    if (value >= -32 && value <= 127 && value == (double)(int32_t)value) return 1;
+    if (value >= -2147483648.0 && value <= 2147483647.0 && value == (double)(int32_t)value) return 5;
+    return 9;
+}
+
+static void write_number(uint8_t *at, double value, size_t size) {
+    uint64_t bits;
+    if (size == 1) {
+        at[0] = (uint8_t)(int32_t)value;
+        return;
+    }
+    if (size == 5) {
+        uint32_t u = (uint32_t)(int32_t)value;
+        at[0] = 0xd2;
+        for (int i = 0; i < 4; i++) at[1 + i] = (uint8_t)(u >> (24 - 8 * i));
+        return;
+    }
+    memcpy(&bits, &value, sizeof(bits));
+    at[0] = 0xcb;
+    for (int i = 0; i < 8; i++) at[1 + i] = (uint8_t)(bits >> (56 - 8 * i));
+}
+
+bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index, const uint8_t *value,
+                       size_t value_size) {
+    uint32_t key_size;
+    const uint8_t *key = tide_combine_key(combine, index, &key_size);
+    uint32_t partition = tide_key_partition(combine->entries[index].hash, router->count);
+    double number = 0;
+    if (value == NULL) {
+        number = combine->numbers[index];
+        if (number == 0 && signbit(number)) value_size = 9; /* -0 stays -0 */
+        else value_size = number_size(number);
+    }
+    uint8_t *at = space(router, partition, key_size + value_size);
+    if (at == NULL) return false;
+    memcpy(at, key, key_size);
+    if (value != NULL) {
+        memcpy(at + key_size, value, value_size);
+    } else {
+        write_number(at + key_size, number, value_size);
+    }
+    router->open[partition]->size += key_size + value_size;
+    router->open[partition]->count++;
+    return true;
+}
+
+bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine) {
+    for (uint32_t i = 0; i < combine->count; i++) {
+        if (!tide_router_entry(router, combine, i, NULL, 0)) return false;
+    }
+    return true;
+}

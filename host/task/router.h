@@ -1,0 +1,37 @@
+/*
+ * The writing side of a shuffle: sends packed records to the partition they belong to, each partition's records
+ * collected in its own blocks of the task's outputs.
+ *
+ * Not thread-safe: one task, one worker. Functions return false when memory is gone.
+ */
+#ifndef TIDE_TASK_ROUTER_H
+#define TIDE_TASK_ROUTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/block.h"
+#include "task/combine.h"
+
+struct tide_router;
+
+/* Routes to outputs[0 … count-1], records of this arity. The outputs must stay in place until the delete. `start` is where
+ * round robin begins. */
+struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity, uint32_t start);
+/* Seals what is open, in partition order, and frees the router. */
+void tide_router_delete(struct tide_router *router);
+
+/* record = size bytes, of which the first key_size are the packed key. */
+bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size);
+bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);
+/* bounds: a packed block (arity 1) of ascending keys; partition i gets keys <= bounds[i]. */
+bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending, const uint8_t *record, size_t key_size,
+                       size_t size);
+/* Entry `index` of a combine table with its number, or with a packed value when value is not NULL, by key hash. */
+bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index, const uint8_t *value,
+                       size_t value_size);
+/* All entries with their numbers. */
+bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
+
+#endif

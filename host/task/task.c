@@ -1,0 +1,59 @@
+/*
+ * Plans and tasks as values: creation and release. Made on the driver thread, read on workers.
+ */
+#include "task/task.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "wire/hash.h"
+
+struct tide_plan *tide_plan_new(const void *bytes, size_t size) {
+    struct tide_plan *plan = tide_xcalloc(1, sizeof(*plan));
+    plan->bytes = tide_xmemdup(bytes, size);
+    plan->size = (uint32_t)size;
+    plan->refs = 1;
+    tide_hash_content(bytes, size, plan->id);
+    return plan;
+}
+
+struct tide_plan *tide_plan_retain(struct tide_plan *plan) {
+    __atomic_add_fetch(&plan->refs, 1, __ATOMIC_RELAXED);
+    return plan;
+}
+
+void tide_plan_release(struct tide_plan *plan) {
+    if (plan == NULL || __atomic_sub_fetch(&plan->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
+    tide_free(plan->bytes);
+    tide_free(plan);
+}
+
+struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32_t noutputs) {
+    struct tide_task *task = tide_xcalloc(1, sizeof(*task));
+    task->plan = tide_plan_retain(plan);
+    task->ninputs = ninputs;
+    task->noutputs = noutputs;
+    task->inputs = tide_xcalloc(ninputs ? ninputs : 1, sizeof(*task->inputs));
+    task->outputs = tide_xcalloc(noutputs ? noutputs : 1, sizeof(*task->outputs));
+    task->batch_time = -1;
+    for (uint32_t i = 0; i < ninputs; i++) {
+        tide_blocks_create(&task->inputs[i].blocks);
+        task->inputs[i].kind = TIDE_INPUT_BLOCKS;
+    }
+    for (uint32_t i = 0; i < noutputs; i++) tide_blocks_create(&task->outputs[i]);
+    return task;
+}
+
+void tide_task_delete(struct tide_task *task) {
+    if (task == NULL) return;
+    for (uint32_t i = 0; i < task->ninputs; i++) {
+        tide_blocks_destroy(&task->inputs[i].blocks);
+        tide_free(task->inputs[i].path);
+    }
+    for (uint32_t i = 0; i < task->noutputs; i++) tide_blocks_destroy(&task->outputs[i]);
+    tide_free(task->inputs);
+    tide_free(task->outputs);
+    tide_plan_release(task->plan);
+    tide_error_clear(&task->error);
+    tide_free(task);
+}

@@ -1,0 +1,73 @@
+/*
+ * One partition of one stage, as plain data both ways: plan + input blocks → output blocks. Made by the
+ * driver, run by one worker, sent back to the driver. The first part is visible to worker Lua through FFI
+ * (lua/moontide/worker/ffi.lua mirrors it, with a size handshake).
+ *
+ * plan bytes (MessagePack): [node, sink]
+ *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange
+ *        | ["chain", node, [op, …]]  operators applied in order
+ *        | ["concat", [[n, node], …]] each node run n times, one after the other (each run takes its own inputs)
+ *   sink, op, read = operator descriptors (maps) made in Lua, spliced in unread.
+ */
+#ifndef TIDE_TASK_TASK_H
+#define TIDE_TASK_TASK_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "store/block.h"
+#include "thread/inbox.h"
+
+/* Immutable, reference counted (atomic). `id` is the content id of the bytes: workers cache compiled plans by it. */
+struct tide_plan {
+    uint64_t id[2];
+    uint8_t *bytes;
+    uint32_t size;
+    uint32_t refs;
+};
+
+struct tide_plan *tide_plan_new(const void *bytes, size_t size);
+struct tide_plan *tide_plan_retain(struct tide_plan *plan);
+void tide_plan_release(struct tide_plan *plan);
+
+enum { TIDE_INPUT_BLOCKS = 1, TIDE_INPUT_FILE = 2 };
+
+struct tide_input {
+    struct tide_blocks blocks; /* BLOCKS: the records, references held */
+    char *path;                /* FILE: a byte range of a text file; lines that begin in it belong to it */
+    uint64_t offset;
+    uint64_t length;
+    uint32_t kind;
+    uint32_t reserved;
+};
+
+struct tide_task {
+    /* visible to Lua */
+    struct tide_plan *plan;
+    struct tide_input *inputs;
+    struct tide_blocks *outputs; /* noutputs lists, filled by the worker */
+    int64_t batch_time;          /* ms, or -1 outside a batch */
+    uint64_t limit;              /* sink "take": records wanted */
+    uint64_t records_in;
+    uint64_t records_out;
+    uint32_t ninputs;
+    uint32_t noutputs;
+    uint32_t partition;
+    uint32_t out_arity; /* 0 unknown, 1, 2: arity of the records this stage made */
+    /* C only */
+    const uint32_t *cancelled; /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
+    struct tide_message message; /* deliver: set by the driver, runs there when the task has ended */
+    struct tide_error error;     /* set by the worker when it failed; text is complete, for people */
+    uint64_t started_ns, ended_ns;
+    uint32_t worker; /* which worker ran it */
+    void *owner;     /* for the driver's use */
+    uint32_t index;  /* for the driver's use */
+    struct tide_task *next;
+};
+
+/* noutputs empty lists, ninputs empty inputs of kind BLOCKS; retains the plan. */
+struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32_t noutputs);
+/* Frees the task with everything it holds. */
+void tide_task_delete(struct tide_task *task);
+
+#endif

@@ -1,0 +1,106 @@
+/*
+ * Protected calls from C into Lua. Nothing C owns is held across the Lua side: arguments are pushed inside
+ * the protected call.
+ */
+#include "vm/call.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+
+static int traceback(lua_State *L) {
+    if (lua_isstring(L, 1) || luaL_getmetafield(L, 1, "__tostring")) {
+        lua_settop(L, 1);
+        lua_getglobal(L, "tostring");
+        lua_insert(L, 1);
+        lua_call(L, 1, 1);
+        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    }
+    return 1;
+}
+
+static int take_error(lua_State *L, struct tide_error *err) {
+    const char *text = lua_tostring(L, -1);
+    tide_error_set(err, TIDE_ECLOSURE, "%s", text ? text : "(the error is not a string)");
+    lua_pop(L, 1);
+    return TIDE_ECLOSURE;
+}
+
+/* Pushes require(module)[function]. */
+static void push_function(lua_State *L, const char *module, const char *function) {
+    lua_getglobal(L, "require");
+    lua_pushstring(L, module);
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, function);
+    lua_remove(L, -2);
+}
+
+struct main_call {
+    const char *module, *function;
+    int argc;
+    char **argv;
+    int result;
+};
+
+static int call_main(lua_State *L) {
+    struct main_call *call = lua_touserdata(L, 1);
+    push_function(L, call->module, call->function);
+    lua_createtable(L, call->argc, 1);
+    for (int i = 0; i < call->argc; i++) {
+        lua_pushstring(L, call->argv[i]);
+        lua_rawseti(L, -2, i);
+    }
+    lua_call(L, 1, 1);
+    call->result = (int)lua_tointeger(L, -1);
+    return 0;
+}
+
+int tide_vm_call_main(lua_State *L, const char *module, const char *function, int argc, char **argv, int *result,
+                      struct tide_error *err) {
+    struct main_call call = {module, function, argc, argv, 0};
+    lua_pushcfunction(L, traceback);
+    lua_pushcfunction(L, call_main);
+    lua_pushlightuserdata(L, &call);
+    int status = lua_pcall(L, 1, 0, -3);
+    if (status != 0) {
+        int code = take_error(L, err);
+        lua_pop(L, 1);
+        return code;
+    }
+    lua_pop(L, 1);
+    *result = call.result;
+    return 0;
+}
+
+struct reference_call {
+    const char *module, *function;
+    int reference;
+};
+
+static int make_reference(lua_State *L) {
+    struct reference_call *call = lua_touserdata(L, 1);
+    push_function(L, call->module, call->function);
+    call->reference = luaL_ref(L, LUA_REGISTRYINDEX);
+    return 0;
+}
+
+int tide_vm_reference(lua_State *L, const char *module, const char *function, struct tide_error *err) {
+    struct reference_call call = {module, function, 0};
+    lua_pushcfunction(L, traceback);
+    lua_pushcfunction(L, make_reference);
+    lua_pushlightuserdata(L, &call);
+    int status = lua_pcall(L, 1, 0, -3);
+    if (status != 0) {
+        int code = take_error(L, err);
+        lua_pop(L, 1);
+        return code;
+    }
+    lua_pop(L, 1);
+    return call.reference;
+}
+
+int tide_vm_call_pointer(lua_State *L, int reference, void *pointer, struct tide_error *err) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, reference);
+    lua_pushlightuserdata(L, pointer);
+    if (lua_pcall(L, 1, 0, 0) != 0) return take_error(L, err);
+    return 0;
+}

@@ -1,0 +1,107 @@
+/*
+ * Builds LuaJIT states. Driver and worker states come from here only, so that a closure finds the same
+ * environment on both sides.
+ */
+#define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
+#include "vm/vm.h"
+
+#include <dlfcn.h>
+#include <lauxlib.h>
+#include <lua.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <string.h>
+
+#include "vm/modules.h"
+
+/* package.preload entry of an embedded module: upvalue 1 is the module's record. */
+static int load_embedded(lua_State *L) {
+    const struct tide_embedded_module *module = lua_touserdata(L, lua_upvalueindex(1));
+    lua_pushfstring(L, "@%s", module->chunk);
+    if (luaL_loadbuffer(L, (const char *)module->data, module->size, lua_tostring(L, -1)) != 0) return lua_error(L);
+    lua_pushstring(L, module->name);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static void set_path(lua_State *L, const char *field, const char *value) {
+    if (value == NULL) return;
+    lua_getglobal(L, "package");
+    lua_pushstring(L, value);
+    lua_setfield(L, -2, field);
+    lua_pop(L, 1);
+}
+
+/*
+ * Machine code is allocated near the LuaJIT library's own code, a region all states share: each takes at
+ * most 8 MB of it. More room for traces and side traces than the defaults, because a worker lives long and runs
+ * many different stages.
+ */
+static const char jit_setup[] = "local jit_opt = require 'jit.opt'\n"
+                                "jit_opt.start('maxmcode=8192', 'sizemcode=256', 'maxtrace=4000', 'maxrecord=8000', 'maxside=200',\n"
+                                "  'maxsnap=1000', 'loopunroll=20', 'hotloop=40')\n";
+
+/*
+ * Where FFI finds this library's functions: package.loaded["moontide.library"] is false when they are symbols of the program
+ * itself (ffi.C sees them), else the path of the shared object for ffi.load. `require` loads modules with local symbols.
+ */
+static void set_library(lua_State *L) {
+    Dl_info info;
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    /* Not RTLD_DEFAULT: that also searches the shared object that asks. */
+    void *program = dlopen(NULL, RTLD_LAZY);
+    void *seen = program != NULL ? dlsym(program, "tide_vm_new") : NULL;
+    if (program != NULL) dlclose(program);
+    if (seen == (void *)tide_vm_new || dladdr((void *)tide_vm_new, &info) == 0) {
+        lua_pushboolean(L, 0);
+    } else {
+        lua_pushstring(L, info.dli_fname);
+    }
+    lua_setfield(L, -2, "moontide.library");
+    lua_pop(L, 2);
+}
+
+static int setup(lua_State *L) {
+    const struct tide_vm_options *options = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name != NULL; m++) {
+        lua_pushlightuserdata(L, (void *)m);
+        lua_pushcclosure(L, load_embedded, 1);
+        lua_setfield(L, -2, m->name);
+    }
+    if (options->open_core != NULL) {
+        lua_pushcfunction(L, options->open_core);
+        lua_setfield(L, -2, "moontide.core");
+    }
+    lua_pop(L, 2);
+    set_library(L);
+    set_path(L, "path", options->package_path);
+    set_path(L, "cpath", options->package_cpath);
+    if (luaL_dostring(L, jit_setup) != 0) return lua_error(L);
+    return 0;
+}
+
+lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error *err) {
+    lua_State *L = luaL_newstate();
+    if (L == NULL) {
+        tide_error_set(err, TIDE_ENOMEM, "a Lua state could not be created: out of memory");
+        return NULL;
+    }
+    lua_gc(L, LUA_GCSTOP, 0);
+    int status = lua_cpcall(L, setup, (void *)options);
+    lua_gc(L, LUA_GCRESTART, 0);
+    if (status != 0) {
+        const char *text = lua_tostring(L, -1);
+        tide_error_set(err, TIDE_ESTATE, "a Lua state could not be set up: %s", text ? text : "unknown error");
+        lua_close(L);
+        return NULL;
+    }
+    return L;
+}
+
+void tide_vm_delete(lua_State *L) {
+    if (L != NULL) lua_close(L);
+}

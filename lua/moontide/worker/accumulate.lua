@@ -1,0 +1,117 @@
+--- Terminals that gather a whole partition before anything goes on: count, sum, reduce, fold, aggregate, glom, and the
+--- text file writer. Each says what one record does (as text for the generated loop) and what the partition yields.
+---
+--- A terminal has: `prologue` and `record` (text), `constants(K)`, `begin(S)`, `finish(S, emit)` with emit(a) or
+--- emit(a, b), and optionally `whole(S, block)`, which handles a block without looking at its records.
+local failure = require "moontide.worker.failure"
+local values = require "moontide.values"
+local text_form = require "moontide.text_form"
+
+local accumulate = {}
+
+local function element(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
+
+local function class(methods)
+    methods.__index = methods
+    methods.constants = methods.constants or function() end
+    methods.begin = methods.begin or function() end
+    return methods
+end
+
+local function new(kind)
+    return function(op) return setmetatable({ op = op }, kind) end
+end
+
+local Count = class {
+    begin = function(_, S) S.n = 0 end,
+    record = function(_, g) g:line(nil, "S.n = S.n + 1") end,
+    whole = function(_, S, block)
+        S.n = S.n + block.count
+        return true
+    end,
+    finish = function(_, S, emit) emit(S.n) end,
+}
+
+local Sum = class {
+    begin = function(_, S) S.sum = 0 end,
+    record = function(self, g, arity, a)
+        g:line(self.op, arity == 1 and "S.sum = S.sum + " .. a or "error('sum needs single numbers, not pairs', 0)")
+    end,
+    finish = function(_, S, emit) emit(S.sum) end,
+}
+
+-- reduce: on pairs the function gets and returns {key, value} tables.
+local Reduce = class {
+    constants = function(self, K)
+        K.reduce = self.op.f
+        K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
+    end,
+    begin = function(_, S) S.has = false end,
+    record = function(self, g, arity, a, b)
+        g:uses "reduce"
+        g:uses "reduced_nil"
+        local op = self.op
+        g:line(op, ("if S.has then local r = reduce(S.value, %s)"):format(element(arity, a, b)))
+        g:line(op, "if r == nil then reduced_nil() end S.value = r")
+        g:line(op, ("else S.has, S.value, S.arity = true, %s, %d end"):format(element(arity, a, b), arity))
+    end,
+    finish = function(self, S, emit)
+        if not S.has then return end
+        if S.arity == 1 then return emit(S.value) end
+        local pair = S.value
+        if type(pair) ~= "table" or pair[1] == nil or pair[2] == nil then
+            failure.broken(self.op, "on a stream of pairs the function gets and returns {key, value} tables, but it returned "
+                .. failure.preview(pair))
+        end
+        emit(pair[1], pair[2])
+    end,
+}
+
+-- fold and aggregate: the zero value is made anew for each partition.
+local Fold = class {
+    constants = function(self, K)
+        K.fold = self.op.f
+        K.folded_nil = function() failure.broken(self.op, "the function returned nil; it must return the new value") end
+    end,
+    begin = function(self, S) S.value = self.op.make_zero() end,
+    record = function(self, g, arity, a, b)
+        g:uses "fold"
+        g:uses "folded_nil"
+        g:line(self.op, ("local r = fold(S.value, %s) if r == nil then folded_nil() end S.value = r"):format(element(arity, a, b)))
+    end,
+    finish = function(_, S, emit) emit(S.value) end,
+}
+
+local Glom = class {
+    begin = function(_, S) S.list, S.n = {}, 0 end,
+    record = function(_, g, arity, a, b)
+        g:line(nil, ("S.n = S.n + 1 S.list[S.n] = %s"):format(element(arity, a, b)))
+    end,
+    finish = function(_, S, emit) emit(values.array(S.list)) end,
+}
+
+local SaveText = class {
+    constants = function(_, K) K.show = text_form.record end,
+    begin = function(self, S)
+        local part = require("moontide.worker.save").open_part(self.op.dir, S.partition)
+        S.part = part
+        S.cleanup[#S.cleanup + 1] = function() part:abandon() end
+    end,
+    record = function(self, g, arity, a, b)
+        g:uses "show"
+        g:line(self.op, ("S.part:line(show(%s))"):format(arity == 2 and a .. ", " .. b or a))
+    end,
+    finish = function(_, S) S.part:close() end,
+}
+
+accumulate.kinds = {
+    count = new(Count),
+    sum = new(Sum),
+    reducePartition = new(Reduce),
+    foldPartition = new(Fold),
+    aggregatePartition = new(Fold),
+    glom = new(Glom),
+    saveText = new(SaveText),
+}
+
+return accumulate

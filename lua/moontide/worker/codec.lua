@@ -1,0 +1,486 @@
+--- Lua values ↔ MessagePack bytes, through FFI. Used in workers (hot path) and in the driver (parallelize,
+--- collect). The rules of the form are in host/wire/pack.h.
+local fast = require "moontide.worker.ffi"
+local values = require "moontide.values"
+local bit = require "bit"
+
+local ffi, C = fast.ffi, fast.C
+local null, array_mt = values.null, values.array_mt
+local band, lshift, rshift, bswap, tobit = bit.band, bit.lshift, bit.rshift, bit.bswap, bit.tobit
+local ffi_string, ffi_copy, ffi_cast, istype = ffi.string, ffi.copy, ffi.cast, ffi.istype
+local type, next, setmetatable, getmetatable, error, tostring = type, next, setmetatable, getmetatable, error, tostring
+local floor, sort = math.floor, table.sort
+
+local codec = {}
+
+local u32p, i64, u64 = ffi.typeof "uint32_t *", ffi.typeof "int64_t", ffi.typeof "uint64_t"
+local number_box = ffi.new "union moontide_number"
+local float_box = ffi.new "union { float f; uint32_t u; }"
+local MAX_DEPTH = 100
+
+-- Reading ---------------------------------------------------------------------------------------------------
+
+local function be16(p, i) return p[i] * 256 + p[i + 1] end
+local function be32(p, i) return tobit(bswap(ffi_cast(u32p, p + i)[0])) % 4294967296 end
+
+local decode
+
+local function decode_array(p, i, n)
+    local list = {}
+    for at = 1, n do list[at], i = decode(p, i) end
+    if n == 0 then setmetatable(list, array_mt) end
+    return list, i
+end
+
+local function decode_map(p, i, n)
+    local map = {}
+    for _ = 1, n do
+        local key
+        key, i = decode(p, i)
+        map[key], i = decode(p, i)
+    end
+    return map, i
+end
+
+local function decode_double(p, i)
+    local words = ffi_cast(u32p, p + i)
+    number_box.u[1] = bswap(words[0])
+    number_box.u[0] = bswap(words[1])
+    return number_box.d
+end
+
+local function decode_int64(p, i)
+    local words = ffi_cast(u32p, p + i)
+    number_box.u[1] = bswap(words[0])
+    number_box.u[0] = bswap(words[1])
+    local n = number_box.i + 0LL
+    if n >= -9007199254740992LL and n <= 9007199254740992LL then return tonumber(n) end
+    return n
+end
+
+local function decode_uint64(p, i)
+    local words = ffi_cast(u32p, p + i)
+    number_box.u[1] = bswap(words[0])
+    number_box.u[0] = bswap(words[1])
+    local n = number_box.q + 0ULL
+    if n <= 9007199254740992ULL then return tonumber(n) end
+    return n
+end
+
+local function decode_float(p, i)
+    float_box.u = bswap(ffi_cast(u32p, p + i)[0])
+    return tonumber(float_box.f)
+end
+
+-- Tags from 0xc0 on, and containers.
+local function decode_rest(p, i, b)
+    if b == 0xc0 then return nil, i + 1 end
+    if b == 0xc2 then return false, i + 1 end
+    if b == 0xc3 then return true, i + 1 end
+    if b == 0xcb then return decode_double(p, i + 1), i + 9 end
+    if b == 0xd2 then return tobit(bswap(ffi_cast(u32p, p + i + 1)[0])), i + 5 end
+    if b >= 0xe0 then return b - 256, i + 1 end
+    if b == 0xd9 then
+        local n = p[i + 1]
+        return ffi_string(p + i + 2, n), i + 2 + n
+    end
+    if b == 0xda then
+        local n = be16(p, i + 1)
+        return ffi_string(p + i + 3, n), i + 3 + n
+    end
+    if b == 0xdb then
+        local n = be32(p, i + 1)
+        return ffi_string(p + i + 5, n), i + 5 + n
+    end
+    if b < 0x90 then return decode_map(p, i + 1, b - 0x80) end
+    if b < 0xa0 then return decode_array(p, i + 1, b - 0x90) end
+    if b == 0xdc then return decode_array(p, i + 3, be16(p, i + 1)) end
+    if b == 0xdd then return decode_array(p, i + 5, be32(p, i + 1)) end
+    if b == 0xde then return decode_map(p, i + 3, be16(p, i + 1)) end
+    if b == 0xdf then return decode_map(p, i + 5, be32(p, i + 1)) end
+    if b == 0xcc then return p[i + 1], i + 2 end
+    if b == 0xcd then return be16(p, i + 1), i + 3 end
+    if b == 0xce then return be32(p, i + 1), i + 5 end
+    if b == 0xcf then return decode_uint64(p, i + 1), i + 9 end
+    if b == 0xd0 then return tobit(lshift(p[i + 1], 24)) / 16777216, i + 2 end
+    if b == 0xd1 then return tobit(lshift(be16(p, i + 1), 16)) / 65536, i + 3 end
+    if b == 0xd3 then return decode_int64(p, i + 1), i + 9 end
+    if b == 0xca then return decode_float(p, i + 1), i + 5 end
+    if b == 0xc7 and p[i + 1] == 0 and p[i + 2] == 1 then return null, i + 3 end
+    error(("corrupt data: unknown MessagePack tag 0x%02x"):format(b), 0)
+end
+
+--- Reads the value at p[i]: returns it and the index after it. The bytes must be complete and valid: blocks are made by the writer
+--- or checked by C before they get here.
+function decode(p, i)
+    local b = p[i]
+    if b < 0x80 then return b, i + 1 end
+    if b >= 0xa0 and b < 0xc0 then
+        local n = b - 0xa0
+        return ffi_string(p + i + 1, n), i + 1 + n
+    end
+    return decode_rest(p, i, b)
+end
+codec.decode = decode
+
+-- Writing ---------------------------------------------------------------------------------------------------
+
+local function no_memory() error("out of memory while packing records", 0) end
+
+--- A growing writer over a heap buffer; `pos` is where the next byte goes.
+local function grow(w, extra)
+    local cap = w.cap > 0 and w.cap or 512
+    while cap - w.pos < extra do
+        cap = cap * 2
+        if cap > 0x7fffffff then error("a record is larger than 2 GB when packed", 0) end
+    end
+    local block = ffi_cast("struct tide_block *", w.block)
+    if block == nil then
+        block = C.tide_block_new(fast.PACKED, 0, cap, nil)
+        if block == nil then no_memory() end
+        w.block = block
+    else
+        block.size = w.pos
+        if not C.tide_block_reserve(block, cap - w.pos) then no_memory() end
+    end
+    w.data = block.data
+    w.cap = cap
+end
+
+ffi.cdef "struct moontide_block_writer { uint8_t *data; int32_t pos; int32_t cap; int32_t count; struct tide_block *block; };"
+local writer_type = ffi.metatype("struct moontide_block_writer", {
+    __gc = function(w) C.tide_block_release(w.block) end,
+})
+
+--- A writer with nothing in it. Its bytes live in a block, so a full writer becomes a block without a copy (codec.seal).
+function codec.writer() return writer_type() end
+
+local put
+
+local function put_double(w, v)
+    if w.cap - w.pos < 9 then grow(w, 9) end
+    local p = w.data + w.pos
+    number_box.d = v
+    p[0] = 0xcb
+    local words = ffi_cast(u32p, p + 1)
+    words[0] = bswap(number_box.u[1])
+    words[1] = bswap(number_box.u[0])
+    w.pos = w.pos + 9
+end
+
+local function put_int64(w, tag, v)
+    if w.cap - w.pos < 9 then grow(w, 9) end
+    local p = w.data + w.pos
+    if tag == 0xd3 then number_box.i = v else number_box.q = v end
+    p[0] = tag
+    local words = ffi_cast(u32p, p + 1)
+    words[0] = bswap(number_box.u[1])
+    words[1] = bswap(number_box.u[0])
+    w.pos = w.pos + 9
+end
+
+local function put_number(w, v)
+    local n = tobit(v)
+    if n == v then
+        if w.cap - w.pos < 9 then grow(w, 9) end
+        local p = w.data + w.pos
+        if n >= -32 and n < 128 then
+            if n == 0 and 1 / v < 0 then return put_double(w, v) end
+            p[0] = band(n, 0xff)
+            w.pos = w.pos + 1
+            return
+        end
+        p[0] = 0xd2
+        ffi_cast(u32p, p + 1)[0] = bswap(n)
+        w.pos = w.pos + 5
+        return
+    end
+    return put_double(w, v)
+end
+codec.put_number = put_number
+
+local function put_string(w, s)
+    local n = #s
+    if w.cap - w.pos < n + 5 then grow(w, n + 5) end
+    local p = w.data + w.pos
+    if n < 32 then
+        p[0] = 0xa0 + n
+        ffi_copy(p + 1, s, n)
+        w.pos = w.pos + n + 1
+    elseif n < 256 then
+        p[0] = 0xd9
+        p[1] = n
+        ffi_copy(p + 2, s, n)
+        w.pos = w.pos + n + 2
+    elseif n < 65536 then
+        p[0] = 0xda
+        p[1] = rshift(n, 8)
+        p[2] = band(n, 0xff)
+        ffi_copy(p + 3, s, n)
+        w.pos = w.pos + n + 3
+    else
+        p[0] = 0xdb
+        ffi_cast(u32p, p + 1)[0] = bswap(tobit(n))
+        ffi_copy(p + 5, s, n)
+        w.pos = w.pos + n + 5
+    end
+end
+codec.put_string = put_string
+
+local function put_byte(w, b)
+    if w.cap - w.pos < 1 then grow(w, 1) end
+    w.data[w.pos] = b
+    w.pos = w.pos + 1
+end
+
+local function put_head(w, small, small_limit, tag16, n)
+    if w.cap - w.pos < 5 then grow(w, 5) end
+    local p = w.data + w.pos
+    if n < small_limit then
+        p[0] = small + n
+        w.pos = w.pos + 1
+    elseif n < 65536 then
+        p[0] = tag16
+        p[1] = rshift(n, 8)
+        p[2] = band(n, 0xff)
+        w.pos = w.pos + 3
+    else
+        p[0] = tag16 + 1
+        ffi_cast(u32p, p + 1)[0] = bswap(tobit(n))
+        w.pos = w.pos + 5
+    end
+end
+
+local function too_deep()
+    error(("a table contains itself (a cycle), or is nested more than %d levels deep; records must be trees of plain values")
+        :format(MAX_DEPTH), 0)
+end
+
+-- Number of elements when every key is a positive integer and few are missing (nils inside arrays), else nil.
+local function array_length(t)
+    local count, largest = 0, 0
+    for k in next, t do
+        if type(k) ~= "number" or k < 1 or k ~= floor(k) then return nil end
+        count = count + 1
+        if k > largest then largest = k end
+    end
+    if count == 0 then return getmetatable(t) == array_mt and 0 or nil end
+    if largest > 2 * count + 8 then return nil end
+    return largest
+end
+
+-- Keys in the order of their packed bytes: equal tables give equal bytes. Strings first by length class, then bytes, is
+-- not needed: any fixed order will do, as long as it depends on the keys alone.
+local function key_before(a, b)
+    local ta, tb = type(a), type(b)
+    if ta ~= tb then return ta < tb end
+    if ta == "string" or ta == "number" then return a < b end
+    if ta == "boolean" then return not a and b end
+    return tostring(a) < tostring(b)
+end
+
+local function put_map(w, t, depth)
+    local keys, n = {}, 0
+    for k in next, t do
+        n = n + 1
+        keys[n] = k
+    end
+    if n > 1 then sort(keys, key_before) end
+    put_head(w, 0x80, 16, 0xde, n)
+    for at = 1, n do
+        local k = keys[at]
+        if type(k) == "table" then error("a table is used as a key of a table inside a record; use a string or a number", 0) end
+        put(w, k, depth)
+        put(w, t[k], depth)
+    end
+end
+
+local function put_table(w, t, depth)
+    if t == null then
+        if w.cap - w.pos < 3 then grow(w, 3) end
+        local p = w.data + w.pos
+        p[0], p[1], p[2] = 0xc7, 0, 1
+        w.pos = w.pos + 3
+        return
+    end
+    if depth > MAX_DEPTH then too_deep() end
+    local n = array_length(t)
+    if n then
+        put_head(w, 0x90, 16, 0xdc, n)
+        for at = 1, n do put(w, t[at], depth + 1) end
+    else
+        put_map(w, t, depth + 1)
+    end
+end
+
+local advice = {
+    ["function"] = "call it and keep its result, or keep a name and look the function up where it is needed",
+    userdata = "keep the plain data it stands for",
+    thread = "a coroutine can't leave the state it was made in",
+    cdata = "only int64 and uint64 numbers can; copy its fields into a table",
+}
+
+function put(w, v, depth)
+    local t = type(v)
+    if t == "string" then return put_string(w, v) end
+    if t == "number" then return put_number(w, v) end
+    if t == "table" then return put_table(w, v, depth or 0) end
+    if t == "nil" then return put_byte(w, 0xc0) end
+    if t == "boolean" then return put_byte(w, v and 0xc3 or 0xc2) end
+    if t == "cdata" then
+        if istype(i64, v) then
+            if v >= -9007199254740992LL and v <= 9007199254740992LL then return put_number(w, tonumber(v)) end
+            return put_int64(w, 0xd3, v)
+        end
+        if istype(u64, v) then
+            if v <= 9007199254740992ULL then return put_number(w, tonumber(v)) end
+            return put_int64(w, 0xcf, v)
+        end
+    end
+    error(("a %s can't be part of a record (%s); %s"):format(t, tostring(v), advice[t] or "keep plain data"), 0)
+end
+
+--- Appends one value to a writer. Raises (plain text, no position) when it can't be part of a record; the writer's `pos` may
+--- then be past a half-written value: set it back.
+codec.put = put
+
+-- Blocks -----------------------------------------------------------------------------------------------------
+
+--- Turns what the writer holds into a packed block (one reference, the caller's) and leaves the writer empty. nil when it holds no records.
+function codec.seal(w, arity)
+    if w.count == 0 then
+        w.pos = 0
+        return nil
+    end
+    local block = w.block
+    block.size = w.pos
+    block.count = w.count
+    block.arity = arity
+    w.block = nil
+    w.data = nil
+    w.pos, w.cap, w.count = 0, 0, 0
+    return block
+end
+
+local function address_of(block) return tonumber(ffi_cast("uintptr_t", block)) end
+local function block_at(address) return ffi_cast("struct tide_block *", address) end
+codec.address_of, codec.block_at = address_of, block_at
+
+local function put_key(w, key)
+    if key == nil then error("the key is nil", 0) end
+    if key ~= key then error("the key is NaN, which is not equal to itself and so belongs to no group", 0) end
+    put(w, key)
+end
+codec.put_key = put_key
+
+--- Packs records[first … last] into one new block; pairs are {key, value} tables. Returns its address (a reference the caller
+--- owns), or raises naming the record.
+---@param records any[]
+---@param first integer
+---@param last integer
+---@param arity integer 1 or 2
+---@return integer address
+function codec.block_of(records, first, last, arity)
+    local w = codec.writer()
+    for at = first, last do
+        local record = records[at]
+        local ok, why
+        if arity == 2 then
+            if type(record) ~= "table" then
+                error(("record %d is not a {key, value} table but a %s"):format(at, type(record)), 0)
+            end
+            ok, why = pcall(put_key, w, record[1])
+            if ok then
+                if record[2] == nil then
+                    ok, why = false, "the value of the pair is nil; use moontide.null for an explicit null"
+                else
+                    ok, why = pcall(put, w, record[2])
+                end
+            end
+        elseif record == nil then
+            ok, why = false, "it is nil; use moontide.null for an explicit null"
+        else
+            ok, why = pcall(put, w, record)
+        end
+        if not ok then error(("record %d: %s"):format(at, why), 0) end
+        w.count = w.count + 1
+    end
+    if w.count == 0 then grow(w, 1) end
+    local block = w.block
+    if w.count == 0 then
+        w.block = nil
+        return address_of(block)
+    end
+    return address_of(codec.seal(w, arity))
+end
+
+--- Calls fn(value) or fn(key, value) for each record of the block.
+---@param address integer
+---@param fn function
+function codec.each_record(address, fn)
+    local block = block_at(address)
+    local p, i = block.data, 0
+    if block.kind == fast.TEXT then
+        for at = 0, block.count - 1 do
+            local line = block.lines[at]
+            fn(ffi_string(p + line.offset, line.length))
+        end
+    elseif block.arity == 2 then
+        for _ = 1, block.count do
+            local k, v
+            k, i = decode(p, i)
+            v, i = decode(p, i)
+            fn(k, v)
+        end
+    else
+        for _ = 1, block.count do
+            local v
+            v, i = decode(p, i)
+            fn(v)
+        end
+    end
+end
+
+--- Appends the block's records to a list, pairs as {key, value}.
+---@param address integer
+---@param list any[]
+function codec.append_records(address, list)
+    local n = #list
+    if block_at(address).arity == 2 then
+        codec.each_record(address, function(k, v)
+            n = n + 1
+            list[n] = { k, v }
+        end)
+    else
+        codec.each_record(address, function(v)
+            n = n + 1
+            list[n] = v
+        end)
+    end
+end
+
+--- Arity of the block's records: 1, 2, or 0 when it has none.
+function codec.block_arity(address)
+    local block = block_at(address)
+    if block.count == 0 then return 0 end
+    return block.kind == fast.TEXT and 1 or block.arity
+end
+
+--- Gives a reference back.
+function codec.release(address) C.tide_block_release(block_at(address)) end
+
+--- One value as a string of bytes.
+function codec.pack(value)
+    local w = codec.writer()
+    put(w, value)
+    return ffi_string(w.data, w.pos)
+end
+
+--- The value packed in a string.
+function codec.unpack(bytes)
+    local value, stop = decode(ffi_cast("const uint8_t *", bytes), 0)
+    if stop > #bytes then error("corrupt data: the packed value is cut short", 0) end
+    return value
+end
+
+return codec

@@ -1,0 +1,400 @@
+--- Writes the source text of one specialised loop: reads a block (or an iterator), applies the operators in order with the
+--- script's closures called directly, and hands each resulting record to a terminal. LuaJIT compiles the whole loop as one
+--- trace with the closures inlined.
+---
+--- What an operator's function returns (one value or a pair; an array or an iterator) is known only when it has been called. Text is
+--- generated for what has been *learned*; where nothing is known yet, the rest of the work is reached through
+--- the tables D1/D2, which generate their functions when first needed. After the first records the loop is generated
+--- again, now without detours (lua/moontide/worker/pipe.lua does that).
+local failure = require "moontide.worker.failure"
+local codec = require "moontide.worker.codec"
+local fast = require "moontide.worker.ffi"
+local scan = require "moontide.worker.scan"
+
+local generate = {}
+
+-- So many operators are inlined into one function; beyond, another function is called. Keeps clear of Lua's limits on
+-- locals and upvalues.
+local INLINE = 16
+
+local Text = {}
+Text.__index = Text
+
+function Text:line(op, text)
+    local n = #self.lines + 1
+    self.lines[n] = text
+    self.ops[n] = op
+end
+
+function Text:uses(name) self.used[name] = true end
+
+--- Text that gives record (a[, b]) to operator k and all that follow.
+function Text:continue(k, arity, a, b)
+    local feed = self.feed
+    if k > #feed.ops then
+        self.uses_terminal = true
+        feed.terminal:record(self, arity, a, b)
+    elseif k >= self.first + INLINE then
+        self:call(k, arity, a, b)
+    else
+        generate.operators[feed.ops[k].kind](self, k, feed.ops[k], arity, a, b)
+    end
+end
+
+--- The same through D1/D2: for paths that are not (yet) the usual one.
+function Text:call(k, arity, a, b)
+    local args = arity == 2 and a .. ", " .. b or a
+    if self.feed.terminal.can_stop then
+        self:line(self.feed.ops[k], ("if D%d[%d](S, %s) then return true end"):format(arity, k, args))
+    else
+        self:line(self.feed.ops[k], ("D%d[%d](S, %s)"):format(arity, k, args))
+    end
+end
+
+--- The result (v, w) of an operator's function whose arity is learned, or to be learned.
+function Text:result(k, op, v, w)
+    local learned = self.learned[k]
+    self:line(op, ("if %s == nil then returned_nil(%d, %s) end"):format(v, k, w))
+    if learned == nil or learned.arity == nil then
+        self.incomplete = true
+        self:line(op, ("if %s == nil then learn(%d, 1)"):format(w, k))
+        self:call(k + 1, 1, v)
+        self:line(op, ("else learn(%d, 2)"):format(k))
+        self:call(k + 1, 2, v, w)
+        self:line(op, "end")
+    elseif learned.arity == 1 then
+        self:line(op, ("if %s ~= nil then mixed(%d, 1, %s, %s) end"):format(w, k, v, w))
+        self:continue(k + 1, 1, v)
+    else
+        self:line(op, ("if %s == nil then mixed(%d, 2, %s) end"):format(w, k, v))
+        self:continue(k + 1, 2, v, w)
+    end
+end
+
+local function args_of(arity, a, b) return arity == 2 and a .. ", " .. b or a end
+local function element_of(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
+
+--- What the function of flatMap/flatMapValues returned, in it/state/control: loops over it. `each(v, w)` writes the body for an
+--- iterator, `element(v)` for an array's element.
+local function loop_over(g, k, op, call, each, element)
+    local it, st, c = "it" .. k, "st" .. k, "c" .. k
+    local shape = g.learned[k] and g.learned[k].shape
+    local v, w = "v" .. k, "w" .. k
+    local function array_loop(body)
+        g:line(op, ("for j%d = 1, #%s do local %s = %s[j%d]"):format(k, it, v, it, k))
+        body()
+        g:line(op, "end")
+    end
+    local function iterator_loop(body)
+        g:line(op, ("for %s, %s in %s, %s, %s do"):format(v, w, it, st, c))
+        body()
+        g:line(op, "end")
+    end
+    g:line(op, ("local %s, %s, %s = %s"):format(it, st, c, call))
+    if shape == "scan" then
+        -- string.gmatch of a simple pattern: scanned right here.
+        g:line(op, ("if getmetatable(%s) == Scanner then local text%d, class%d, at%d = %s.text, %s.class, %s.at"):format(
+            it, k, k, k, it, it, it))
+        g:line(op, ("while C.tide_scan_run(class%d, text%d, #text%d, at%d, scan_run) ~= 0 do at%d = scan_run.stop"):format(
+            k, k, k, k, k))
+        g:line(op, ("local %s = sub(text%d, scan_run.start + 1, at%d)"):format(v, k, k))
+        element(v, false)
+        g:line(op, "end else")
+    elseif shape == "iterator" then
+        g:line(op, ('if type(%s) == "function" then'):format(it))
+        iterator_loop(function() each(v, w, false) end)
+        g:line(op, "else")
+    elseif shape == "array" then
+        g:line(op, ("if is_list(%s) then"):format(it))
+        array_loop(function() element(v, false) end)
+        g:line(op, "else")
+    else
+        g.incomplete = true
+        g:line(op, "do")
+    end
+    -- The unusual shape, or not known yet.
+    g:line(op, ("if is_list(%s) then shape(%d, 'array')"):format(it, k))
+    array_loop(function() element(v, true) end)
+    g:line(op, ("else if not callable(%s) then not_iterable(%d, %s) end shape(%d, shape_of(%s))"):format(it, k, it, k, it))
+    iterator_loop(function() each(v, w, true) end)
+    g:line(op, "end end")
+end
+
+local function needs_pairs(g, k, op, arity, a)
+    if arity == 2 then return true end
+    g:line(op, ("needs_pairs(%d, %s)"):format(k, a))
+    return false
+end
+
+generate.operators = {
+    map = function(g, k, op, arity, a, b)
+        g:uses("f" .. k)
+        local v, w = "v" .. k, "w" .. k
+        g:line(op, ("local %s, %s = f%d(%s)"):format(v, w, k, args_of(arity, a, b)))
+        g:result(k, op, v, w)
+    end,
+
+    filter = function(g, k, op, arity, a, b)
+        g:uses("f" .. k)
+        g:line(op, ("if f%d(%s) then"):format(k, args_of(arity, a, b)))
+        g:continue(k + 1, arity, a, b)
+        g:line(op, "end")
+    end,
+
+    flatMap = function(g, k, op, arity, a, b)
+        g:uses("f" .. k)
+        loop_over(g, k, op, ("f%d(%s)"):format(k, args_of(arity, a, b)), function(v, w, detour)
+            if detour then
+                g:line(op, ("if %s == nil then learn(%d, 1)"):format(w, k))
+                g:call_or_end(k + 1, 1, v)
+                g:line(op, ("else learn(%d, 2)"):format(k))
+                g:call_or_end(k + 1, 2, v, w)
+                g:line(op, "end")
+            else
+                g:result(k, op, v, w)
+            end
+        end, function(v, detour)
+            g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
+            if detour then
+                g:line(op, ("learn(%d, 1)"):format(k))
+                g:call_or_end(k + 1, 1, v)
+            elseif g.learned[k] and g.learned[k].arity == 2 then
+                g:line(op, ("mixed(%d, 2, %s)"):format(k, v))
+            else
+                g:continue(k + 1, 1, v)
+            end
+        end)
+    end,
+
+    mapValues = function(g, k, op, arity, a, b)
+        if not needs_pairs(g, k, op, arity, a) then return end
+        g:uses("f" .. k)
+        local w = "w" .. k
+        g:line(op, ("local %s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, k, b, w, k))
+        g:continue(k + 1, 2, a, w)
+    end,
+
+    flatMapValues = function(g, k, op, arity, a, b)
+        if not needs_pairs(g, k, op, arity, a) then return end
+        g:uses("f" .. k)
+        local function body(v, detour)
+            g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
+            if detour then g:call_or_end(k + 1, 2, a, v) else g:continue(k + 1, 2, a, v) end
+        end
+        loop_over(g, k, op, ("f%d(%s)"):format(k, b), function(v, _, detour) body(v, detour) end, body)
+    end,
+
+    keyBy = function(g, k, op, arity, a, b)
+        g:uses("f" .. k)
+        local v = "v" .. k
+        g:line(op, ("local %s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(v, k, args_of(arity, a, b), v, k))
+        if arity == 2 then
+            g:line(op, ("local w%d = {%s, %s}"):format(k, a, b))
+            g:continue(k + 1, 2, v, "w" .. k)
+        else
+            g:continue(k + 1, 2, v, a)
+        end
+    end,
+
+    keys = function(g, k, op, arity, a)
+        if needs_pairs(g, k, op, arity, a) then g:continue(k + 1, 1, a) end
+    end,
+
+    values = function(g, k, op, arity, a, b)
+        if needs_pairs(g, k, op, arity, a) then g:continue(k + 1, 1, b) end
+    end,
+
+    one = function(g, k, op, arity, a, b)
+        g:line(op, ("local v%d = %s"):format(k, element_of(arity, a, b)))
+        g:continue(k + 1, 2, "v" .. k, "1")
+    end,
+
+    pairUp = function(g, k, op, arity, a, b)
+        g:line(op, ("local v%d = %s"):format(k, element_of(arity, a, b)))
+        g:continue(k + 1, 2, "v" .. k, tostring(arity))
+    end,
+
+    unpair = function(g, k, op, arity, a, b)
+        if not needs_pairs(g, k, op, arity, a) then return end
+        g:line(op, ("local v%d, w%d = %s"):format(k, k, a))
+        g:line(op, ("if %s == 2 then v%d, w%d = v%d[1], v%d[2] end"):format(b, k, k, k, k))
+        g:result(k, op, "v" .. k, "w" .. k)
+    end,
+
+    foreach = function(g, k, op, arity, a, b)
+        g:uses("f" .. k)
+        g:line(op, ("f%d(%s)"):format(k, args_of(arity, a, b)))
+    end,
+}
+
+-- At the end of the operators a detour needs no D function: the terminal's text is short enough to be repeated.
+function Text:call_or_end(k, arity, a, b)
+    if k > #self.feed.ops then return self:continue(k, arity, a, b) end
+    return self:call(k, arity, a, b)
+end
+
+local function is_list(v)
+    if type(v) ~= "table" then return false end
+    local mt = getmetatable(v)
+    return mt == nil or mt.__call == nil
+end
+
+local function callable(v)
+    if type(v) == "function" then return true end
+    local mt = getmetatable(v)
+    return mt ~= nil and type(mt) == "table" and mt.__call ~= nil
+end
+
+local function shape_of(it) return getmetatable(it) == scan.Scanner and "scan" or "iterator" end
+
+--- Checks that generated code calls when a function breaks a rule; bound to the operators of one feed.
+local function rules_of(feed)
+    local broken, ops, preview = failure.broken, feed.ops, failure.preview
+    return {
+        returned_nil = function(k, w)
+            if w ~= nil then
+                broken(ops[k], "the function returned nil as the key of a pair (nil, " .. preview(w) .. ")")
+            end
+            broken(ops[k], "the function returned nil; return a value (moontide.null for an explicit null), or use filter or flatMap to drop records")
+        end,
+        mixed = function(k, expected, v, w)
+            if expected == 1 then
+                broken(ops[k], "the function returned the pair " .. preview(v, w)
+                    .. " after single values; a stream is of one kind: return pairs always or never")
+            end
+            broken(ops[k], "the function returned the single value " .. preview(v)
+                .. " after pairs; a stream is of one kind: return pairs always or never (a pair's value can't be nil)")
+        end,
+        hole = function(k)
+            broken(ops[k], "the returned array has a nil in it; use moontide.null for an explicit null")
+        end,
+        not_iterable = function(k, it)
+            broken(ops[k], ("the function returned a %s; return an array or an iterator (an empty table for nothing)"):format(
+                it == nil and "nil" or type(it)))
+        end,
+        needs_pairs = function(k, a)
+            broken(ops[k], "needs a stream of (key, value) pairs, but the record is the single value " .. preview(a)
+                .. "; make pairs with map(function(x) return key, value end)")
+        end,
+        is_list = is_list,
+        callable = callable,
+    }
+end
+
+local serial = 0
+
+--- Loads a text with its environment; the locals it names are taken from `constants`.
+local function load_text(g, head, tail)
+    serial = serial + 1
+    local name = "=stage#" .. serial
+    local names = { "type", "S" }
+    for n in pairs(g.used) do names[#names + 1] = n end
+    table.sort(names)
+    local rules = { "returned_nil", "mixed", "hole", "not_iterable", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
+        "ffi_string", "decode", "shape_of", "Scanner", "scan_run", "sub", "getmetatable", "C" }
+    local locals = {}
+    for _, n in ipairs(rules) do locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
+    for _, n in ipairs(names) do
+        if n ~= "S" then locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
+    end
+    local prologue = g.uses_terminal and g.feed.terminal.prologue or ""
+    local source = ("local K = ... %s return %s %s\n"):format(table.concat(locals, " "), head, prologue)
+        .. table.concat(g.lines, "\n") .. "\n" .. tail
+    local lines = {}
+    for at, op in pairs(g.ops) do lines[at + 1] = op end
+    local chunk, why = loadstring(source, name)
+    if chunk == nil then error("moontide: generated code does not compile: " .. why .. "\n" .. source, 0) end
+    failure.register(name, lines)
+    g.feed.chunks[#g.feed.chunks + 1] = name
+    return chunk(g.feed.constants)
+end
+
+local function new_text(feed, form, first)
+    return setmetatable({
+        feed = feed, learned = feed.learned[form], first = first, lines = {}, ops = {}, used = {}, uses_terminal = false,
+        incomplete = false,
+    }, Text)
+end
+
+-- How each form of input is read. {arity, head, tail}: the body handles record a0 (, b0).
+local forms = {
+    text = { 1, [[function(S, block, from, to) local p, lines = block.data, block.lines
+for i = from, to - 1 do local a0 = ffi_string(p + lines[i].offset, lines[i].length)]], "end end" },
+    packed1 = { 1, [[function(S, block, from, to) local p, at = block.data, S.at
+for i = from, to - 1 do local a0 a0, at = decode(p, at)]], "end S.at = at end" },
+    packed2 = { 2, [[function(S, block, from, to) local p, at = block.data, S.at
+for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, at)]], "end S.at = at end" },
+    push1 = { 1, "function(S, a0)", "end" },
+    push2 = { 2, "function(S, a0, b0)", "end" },
+    array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
+    array2 = { 2, "function(S, list, from, to) for i = from, to - 1 do local a0, b0 = list[i], S.seconds[i]", "end end" },
+}
+
+--- Generates the loop of a feed for one form of input.
+---@return function loop
+---@return boolean incomplete text was generated before all arities were known
+function generate.loop(feed, form)
+    local arity, head, tail = unpack(forms[form])
+    local g = new_text(feed, form, 1)
+    feed:bind(form)
+    g:line(nil, "") -- keeps line numbers of head and body apart
+    g:continue(1, arity, "a0", "b0")
+    return load_text(g, head:gsub("\n", " "), tail), g.incomplete
+end
+
+--- Makes the constants of a feed: its closures, the rules, and the D tables for one form of input.
+function generate.constants(feed)
+    local K = rules_of(feed)
+    for k, op in ipairs(feed.ops) do K["f" .. k] = op.f end
+    K.type, K.ffi_string, K.decode = type, fast.ffi.string, codec.decode
+    K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C
+    feed.terminal:constants(K)
+    return K
+end
+
+--- D1/D2 and learning are per form of input: (text, packed pairs …) may lead to different arities.
+function generate.detours(feed, form)
+    local learned = feed.learned[form]
+    local detours = {}
+    for arity = 1, 2 do
+        detours[arity] = setmetatable({}, {
+            __index = function(made, k)
+                local g = new_text(feed, form, k)
+                feed:bind(form)
+                g:line(nil, "")
+                g:continue(k, arity, "a0", "b0")
+                local fn = load_text(g, arity == 2 and "function(S, a0, b0)" or "function(S, a0)", "end")
+                made[k] = fn
+                return fn
+            end,
+        })
+    end
+    local function learn(k, arity)
+        local known = learned[k]
+        if known == nil then
+            known = {}
+            learned[k] = known
+        end
+        if known.arity == nil then
+            known.arity = arity
+            feed.dirty = true
+        elseif known.arity ~= arity then
+            failure.broken(feed.ops[k], "the function returned pairs for some records and single values for others; "
+                .. "a stream is of one kind: return pairs always or never (a pair's value can't be nil)")
+        end
+    end
+    local function shape(k, what)
+        local known = learned[k]
+        if known == nil then
+            known = {}
+            learned[k] = known
+        end
+        if known.shape == nil then
+            known.shape = what
+            feed.dirty = true
+        end
+    end
+    return detours[1], detours[2], learn, shape
+end
+
+return generate

@@ -1,0 +1,131 @@
+--- What a worker state runs: C calls `start` once and `run` for each task (host/task/worker.c).
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local unpack_closures = require "moontide.worker.unpack"
+local failure = require "moontide.worker.failure"
+local pipe = require "moontide.worker.pipe"
+local sinks = require "moontide.worker.sinks"
+local jit_util = require "jit.util"
+
+local ffi, C = fast.ffi, fast.C
+
+local worker = {}
+
+local self_pointer
+local context = { batch_time = -1, partition = 0 }
+local handler = failure.handler(context)
+pipe.handler = handler
+
+--- Registers the machine code of each trace, so that a loop that does not end can be found from outside.
+local function on_trace(what, trace, fn, pc)
+    if what == "flush" then
+        C.tide_worker_forget_traces(self_pointer)
+    elseif what == "start" then
+        worker.trace_start = jit_util.funcinfo(fn, pc).loc
+    elseif what == "stop" then
+        local code, address = jit_util.tracemc(trace)
+        if code then C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "?") end
+    end
+end
+
+--- Called once, with the worker's C struct.
+function worker.start(pointer)
+    self_pointer = ffi.cast("void *", pointer)
+    require("moontide.worker.scan").install()
+    jit.attach(on_trace, "trace")
+end
+
+-- Stages, by plan id. Bounded: jobs made in every batch by transform and foreachRDD may differ each time.
+local KEEP = 512
+local stages, stage_count, clock = {}, 0, 0
+
+local function drop_oldest()
+    local oldest, when = nil, math.huge
+    for id, stage in pairs(stages) do
+        if stage.used < when then oldest, when = id, stage.used end
+    end
+    pipe.forget(stages[oldest].pipe)
+    stages[oldest] = nil
+    stage_count = stage_count - 1
+end
+
+local function summary(node, sink, names)
+    if node[1] == "chain" then
+        summary(node[2], nil, names)
+        for _, op in ipairs(node[3]) do names[#names + 1] = ("%s (%s)"):format(op.name or op.kind, op.site or "?") end
+    elseif node[1] == "concat" then
+        for _, child in ipairs(node[2]) do summary(child[2], nil, names) end
+    elseif node[2] then
+        names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
+    end
+    local op = sink and (sink[1] and sink[2] or sink)
+    if op then names[#names + 1] = op.site and ("%s (%s)"):format(op.name or op.kind, op.site) or op.name or op.kind end
+    return names
+end
+
+local function load_op(session, op)
+    if op.fn then op.f = session:load(op.fn) end
+    if op.merge then op.merge_f = session:load(op.merge) end
+    if op.create then op.create_f = session:load(op.create) end
+    if op.zero then
+        local zero = op.zero
+        op.make_zero = function() return unpack_closures.load(zero) end
+    end
+end
+
+local function load_node(session, node)
+    if node[1] == "chain" then
+        load_node(session, node[2])
+        for _, op in ipairs(node[3]) do load_op(session, op) end
+    elseif node[1] == "concat" then
+        for _, child in ipairs(node[2]) do load_node(session, child[2]) end
+    elseif node[2] then
+        load_op(session, node[2])
+    end
+end
+
+local function stage_of(plan)
+    local id = ffi.string(plan.id, 16)
+    local stage = stages[id]
+    clock = clock + 1
+    if stage == nil then
+        local tree = codec.unpack(ffi.string(plan.bytes, plan.size))
+        local node, sink = tree[1], tree[2]
+        local session = unpack_closures.session()
+        load_node(session, node)
+        if sink[1] then load_op(session, sink[2]) end
+        local terminal = sinks.new(sink)
+        stage = { pipe = pipe.build(node, terminal), note = table.concat(summary(node, sink, {}), ", ") }
+        if stage_count >= KEEP then drop_oldest() end
+        stages[id] = stage
+        stage_count = stage_count + 1
+    end
+    stage.used = clock
+    return stage
+end
+
+local function work(task, cleanup)
+    local stage = stage_of(task.plan)
+    C.tide_worker_note(self_pointer, stage.note, task.batch_time)
+    local run = {
+        task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = tonumber(task.partition),
+        cleanup = cleanup, cancelled = task.cancelled,
+    }
+    local arity = pipe.run(stage.pipe, run)
+    task.out_arity = arity or 0
+    local made = 0
+    for at = 0, task.noutputs - 1 do made = made + tonumber(C.tide_blocks_records(task.outputs + at)) end
+    task.records_out = made
+end
+
+--- Runs one task; raises one complete text when it fails. The outputs of a failed task are released by the driver.
+function worker.run(pointer)
+    local task = ffi.cast("struct tide_task *", pointer)
+    context.batch_time, context.partition = tonumber(task.batch_time), tonumber(task.partition)
+    local cleanup = {}
+    local ok, err = xpcall(work, handler, task, cleanup)
+    for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
+    if not ok then error(type(err) == "table" and err.text or tostring(err), 0) end
+end
+
+return worker

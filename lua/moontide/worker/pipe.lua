@@ -1,0 +1,423 @@
+--- Runs a stage's plan in a worker. A plan tree becomes *pipes*: each has feeds (inputs with the per-record operators on their
+--- way) and one terminal. A terminal that is not the task's sink (count, glom, mapPartitions …) makes its pipe the input of
+--- a feed of the next one.
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local generate = require "moontide.worker.generate"
+local accumulate = require "moontide.worker.accumulate"
+local sinks = require "moontide.worker.sinks"
+local failure = require "moontide.worker.failure"
+
+local ffi, C = fast.ffi, fast.C
+
+local pipe = {}
+
+-- Feeds ---------------------------------------------------------------------------------------------------------
+
+local Feed = {}
+Feed.__index = Feed
+
+--- The operators between one input and a terminal.
+local function new_feed(source, ops, terminal)
+    local feed = setmetatable({
+        source = source, ops = ops, terminal = terminal, learned = {}, chunks = {}, loops = {}, incomplete = {}, dirty = false,
+        detours = {},
+    }, Feed)
+    feed.constants = generate.constants(feed)
+    return feed
+end
+
+--- Makes the constants refer to the detours of this form of input.
+function Feed:bind(form)
+    local detours = self.detours[form]
+    if detours == nil then
+        self.learned[form] = self.learned[form] or {}
+        local D1, D2, learn, shape = generate.detours(self, form)
+        detours = { D1 = D1, D2 = D2, learn = learn, shape = shape }
+        self.detours[form] = detours
+    end
+    for name, value in pairs(detours) do self.constants[name] = value end
+end
+
+function Feed:loop(form)
+    local loop = self.loops[form]
+    if loop == nil then
+        self.learned[form] = self.learned[form] or {}
+        loop, self.incomplete[form] = generate.loop(self, form)
+        self.loops[form] = loop
+        self.dirty = false
+    end
+    return loop
+end
+
+local FIRST_RECORDS = 16
+
+--- Runs records from … count-1 of something that loops of this form can read. While arities are not known, few records at a
+--- time, so that the final loop takes over soon. true: the sink wants no more.
+function Feed:run(form, S, what, from, count)
+    local step = FIRST_RECORDS
+    while from < count do
+        local loop = self:loop(form)
+        local to = count
+        if self.incomplete[form] then
+            to = math.min(count, from + step)
+            step = step * 4
+        end
+        if loop(S, what, from, to) then return true end
+        if self.dirty then self.loops[form] = nil end
+        from = to
+    end
+    return false
+end
+
+function Feed:run_block(S, block)
+    S.task.records_in = S.task.records_in + block.count
+    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then error("cancelled", 0) end
+    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block) then return false end
+    S.at = 0
+    local form = block.kind == fast.TEXT and "text" or block.arity == 2 and "packed2" or "packed1"
+    return self:run(form, S, block, 0, block.count)
+end
+
+--- One record from outside any block.
+function Feed:push(S, a, b)
+    local form = b == nil and "push1" or "push2"
+    local loop = self:loop(form)
+    local stop = loop(S, a, b)
+    if self.dirty then self.loops[form] = nil end
+    return stop
+end
+
+local CHUNK = 256
+
+--- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
+function Feed:drain(S, op, it, state, control)
+    if type(it) == "table" and not (getmetatable(it) and getmetatable(it).__call) then
+        return self:run("array", S, it, 1, #it + 1)
+    end
+    local mt = getmetatable(it)
+    if type(it) ~= "function" and not (mt and mt.__call) then
+        failure.broken(op, ("the function returned a %s; return an array or an iterator (an empty table for nothing)"):format(
+            it == nil and "nil" or type(it)))
+    end
+    -- Gathered in small runs: the loops then work on arrays.
+    local firsts, seconds, n, pairs_seen = {}, {}, 0, nil
+    for a, b in it, state, control do
+        local is_pair = b ~= nil
+        if pairs_seen == nil then pairs_seen = is_pair end
+        if pairs_seen ~= is_pair then
+            failure.broken(op, "the iterator yields pairs at some times and single values at others; a stream is of one kind")
+        end
+        n = n + 1
+        firsts[n], seconds[n] = a, b
+        if n == CHUNK then
+            S.seconds = seconds
+            if self:run(pairs_seen and "array2" or "array", S, firsts, 1, n + 1) then return true end
+            n = 0
+        end
+    end
+    S.seconds = seconds
+    return n > 0 and self:run(pairs_seen and "array2" or "array", S, firsts, 1, n + 1)
+end
+
+-- Inputs of exchanges -------------------------------------------------------------------------------------------
+
+local function temporary_blocks()
+    local list = ffi.new "struct tide_blocks"
+    C.tide_blocks_create(list)
+    return ffi.gc(list, C.tide_blocks_destroy)
+end
+
+local function no_memory() error("out of memory", 0) end
+
+-- Folds shuffle blocks into one value per key; Lua sees only values that meet another.
+local function merge_blocks(op, input)
+    local S = { cleanup = {} }
+    sinks.new_table(S)
+    local ok, err = xpcall(function()
+        local T, merge_f = S.T, op.merge_f
+        local m = ffi.new "struct tide_merge"
+        m.combine = T
+        m.add = op.adds and 1 or 0
+        for at = 0, input.blocks.count - 1 do
+            C.tide_merge_begin(m, input.blocks.items[at])
+            while true do
+                local step = C.tide_merge_next(m)
+                if step == 0 then break end
+                if step == -1 then no_memory() end
+                local entry = m.entry
+                local value = m.number
+                if step ~= 1 then value = codec.decode(m.value, 0) end
+                if step == 2 then
+                    sinks.keep_other(S, entry, value)
+                    m.general = 1
+                else
+                    local old = S.others[entry]
+                    if old == nil then old = T.numbers[entry] end
+                    local new = merge_f(old, value)
+                    if type(new) == "number" then
+                        T.numbers[entry] = new
+                        S.others[entry] = nil
+                    elseif new == nil then
+                        failure.broken(op, "the function returned nil; it must return the combined value")
+                    else
+                        sinks.keep_other(S, entry, new)
+                        m.general = 1
+                    end
+                end
+            end
+        end
+        local out = temporary_blocks()
+        local router = C.tide_router_new(out, 1, 2, 0)
+        if router == nil then no_memory() end
+        local written, why = pcall(sinks.write_entries, S, router, op)
+        C.tide_router_delete(router)
+        if not written then error(why, 0) end
+        return out
+    end, S.handler or pipe.handler)
+    for _, undo in ipairs(S.cleanup) do undo() end
+    if not ok then error(err, 0) end
+    return err
+end
+
+-- Combines plain shuffle blocks (no map side combine): a pipe of its own whose sink writes temporary blocks.
+local function combine_blocks(op, input, task)
+    local out = temporary_blocks()
+    local terminal = setmetatable({ op = op }, sinks.Combine)
+    local feed = op.combine_feed
+    if feed == nil then
+        feed = new_feed(nil, {}, terminal)
+        op.combine_feed = feed
+    end
+    local S = {
+        task = { records_in = 0, outputs = out, noutputs = 1 }, partition = task.partition, cleanup = {}, cancelled = task.cancelled,
+    }
+    feed.terminal:begin(S)
+    local ok, err = xpcall(function()
+        for at = 0, input.blocks.count - 1 do feed:run_block(S, input.blocks.items[at]) end
+        feed.terminal:finish(S)
+    end, pipe.handler)
+    for _, undo in ipairs(S.cleanup) do undo() end
+    if not ok then error(err, 0) end
+    return out
+end
+
+local readers = {
+    merge = merge_blocks,
+    combine = combine_blocks,
+    group = function(_, input)
+        local out = temporary_blocks()
+        if not C.tide_group_blocks(input.blocks, out) then no_memory() end
+        return out
+    end,
+    sort = function(op, input)
+        local out = temporary_blocks()
+        if not C.tide_sort_blocks(input.blocks, op.ascending ~= false, out) then no_memory() end
+        return out
+    end,
+}
+
+local function run_file(feed, S, input)
+    local err = ffi.new "struct tide_error"
+    local reader = C.tide_file_reader_new(input.path, input.offset, input.length, err)
+    local function fail()
+        local text = err.text ~= nil and ffi.string(err.text) or "reading failed"
+        C.tide_error_clear(err)
+        error(text, 0)
+    end
+    if reader == nil then fail() end
+    ffi.gc(reader, C.tide_file_reader_delete)
+    local slot = ffi.new "struct tide_block *[1]"
+    local stop = false
+    while not stop do
+        local more = C.tide_file_reader_next(reader, slot, err)
+        if more < 0 then fail() end
+        if more == 0 then break end
+        local block = ffi.gc(slot[0], C.tide_block_release)
+        stop = feed:run_block(S, block)
+        C.tide_block_release(ffi.gc(block, nil))
+    end
+    C.tide_file_reader_delete(ffi.gc(reader, nil))
+    return stop
+end
+
+-- The next input of the task, through its exchange's reading side if it has one.
+local function run_leaf(feed, S)
+    local input = S.run.inputs[S.run.cursor]
+    S.run.cursor = S.run.cursor + 1
+    if input.kind == fast.INPUT_FILE then return run_file(feed, S, input) end
+    local read = feed.source.read
+    local reader = read and readers[read.kind]
+    local list = input.blocks
+    local made
+    if reader then
+        made = reader(read, input, S.run.task)
+        list = made
+    end
+    for at = 0, list.count - 1 do
+        if feed:run_block(S, list.items[at]) then return true end
+    end
+    return false
+end
+
+-- mapPartitions ------------------------------------------------------------------------------------------------
+
+--- Terminal that hands records to a function as an iterator. The records before it are produced in a coroutine, in runs, so
+--- that both sides stay loops.
+local Pull = { prologue = "" }
+Pull.__index = Pull
+local PULL_RUN = 512
+
+function Pull.constants(_, K) K.yield = coroutine.yield end
+
+function Pull.begin() end
+
+function Pull:record(g, arity, a, b)
+    g:uses "yield"
+    g:line(self.op, "local n = S.n + 1 S.n = n")
+    g:line(self.op, arity == 2 and ("S.firsts[n], S.seconds2[n] = %s, %s"):format(a, b) or ("S.firsts[n] = %s"):format(a))
+    g:line(nil, ("if n == %d then S.pairs = %s yield() S.n = 0 end"):format(PULL_RUN, arity == 2 and "true" or "false"))
+    g:line(nil, arity == 2 and "S.pairs = true" or "S.pairs = false")
+end
+
+-- Pipes ----------------------------------------------------------------------------------------------------------
+
+local Pipe = {}
+Pipe.__index = Pipe
+
+local function new_state(run)
+    local S = { run = run, task = run.task, partition = run.partition, cleanup = run.cleanup, cancelled = run.cancelled, outputs = run.outputs }
+    return S
+end
+
+--- Feeds everything the pipe has as input into its terminal.
+function Pipe:consume(S)
+    local run = S.run
+    for _, part in ipairs(self.parts) do
+        for _ = 1, part.times do
+            local feed = part.feed
+            local stop
+            if feed.source.leaf then
+                stop = run_leaf(feed, S)
+            else
+                stop = feed.source.pipe:yield_to(feed, S)
+            end
+            if stop then return true end
+        end
+    end
+    return false
+end
+
+--- Runs this pipe and gives what its terminal makes to a feed of the next pipe. true: the sink wants no more.
+function Pipe:yield_to(feed, outer)
+    local S = new_state(outer.run)
+    if self.terminal.pull then return self:pull_to(feed, outer, S) end
+    self.terminal:begin(S)
+    self:consume(S)
+    local stop = false
+    self.terminal:finish(S, function(a, b) stop = feed:push(outer, a, b) or stop end)
+    return stop
+end
+
+function Pipe:pull_to(feed, outer, S)
+    local op = self.terminal.op
+    S.firsts, S.seconds2, S.n, S.pairs = {}, {}, 0, false
+    local failed
+    local producer = coroutine.create(function()
+        local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
+        if not ok then failed = err end
+    end)
+    local at, n = 0, 0
+    local function refill()
+        if coroutine.status(producer) == "dead" then return false end
+        local ok, why = coroutine.resume(producer)
+        if failed ~= nil then error(failed, 0) end
+        if not ok then error(why, 0) end
+        at, n = 0, S.n
+        if coroutine.status(producer) == "dead" then S.n = 0 end
+        return n > 0
+    end
+    local function iterate()
+        if at >= n and not refill() then return nil end
+        at = at + 1
+        if S.pairs then return S.firsts[at], S.seconds2[at] end
+        return S.firsts[at]
+    end
+    if op.kind == "foreachPartition" then
+        op.f(iterate)
+        return false
+    end
+    if op.kind == "mapPartitionsWithIndex" then return feed:drain(outer, op, op.f(outer.run.partition, iterate)) end
+    return feed:drain(outer, op, op.f(iterate))
+end
+
+-- From plan to pipes -----------------------------------------------------------------------------------------------
+
+local pulls = { mapPartitions = true, mapPartitionsWithIndex = true, foreachPartition = true }
+
+local build
+
+--- Collects the parts (times, feed) of a node whose records then pass `ops` to `terminal`.
+local function add_parts(parts, times, node, ops, terminal)
+    local kind = node[1]
+    if kind == "leaf" then
+        parts[#parts + 1] = { times = times, feed = new_feed({ leaf = true, read = node[2] }, ops, terminal) }
+        return
+    end
+    if kind == "concat" then
+        for _ = 1, times do
+            for _, child in ipairs(node[2]) do add_parts(parts, child[1], child[2], ops, terminal) end
+        end
+        return
+    end
+    -- A chain: per-record operators join those that follow; a partition-wise one ends a pipe of its own.
+    local chain = node[3]
+    local first = #chain
+    while first > 0 and generate.operators[chain[first].kind] do first = first - 1 end
+    local joined = {}
+    for at = first + 1, #chain do joined[#joined + 1] = chain[at] end
+    for _, op in ipairs(ops) do joined[#joined + 1] = op end
+    if first == 0 then return add_parts(parts, times, node[2], joined, terminal) end
+    local op = chain[first]
+    local before = {}
+    for at = 1, first - 1 do before[at] = chain[at] end
+    local inner
+    if pulls[op.kind] then
+        inner = setmetatable({ op = op, pull = true }, Pull)
+    elseif accumulate.kinds[op.kind] then
+        inner = accumulate.kinds[op.kind](op)
+    else
+        error("moontide: unknown operator " .. tostring(op.kind), 0)
+    end
+    local source = #before > 0 and { "chain", node[2], before } or node[2]
+    parts[#parts + 1] = { times = times, feed = new_feed({ pipe = build(source, inner) }, joined, terminal) }
+end
+
+function build(node, terminal)
+    local parts = {}
+    terminal.prologue = terminal.prologue or ""
+    add_parts(parts, 1, node, {}, terminal)
+    return setmetatable({ parts = parts, terminal = terminal }, Pipe)
+end
+
+--- Makes a runnable stage of a plan tree (with closures loaded) and a sink terminal.
+function pipe.build(node, sink) return build(node, sink) end
+
+--- Runs a stage over a task's inputs into its outputs.
+function pipe.run(stage, run)
+    local S = new_state(run)
+    stage.terminal:begin(S)
+    stage:consume(S)
+    stage.terminal:finish(S)
+    return S.arity
+end
+
+--- Drops what a stage registered elsewhere.
+function pipe.forget(stage)
+    for _, part in ipairs(stage.parts) do
+        for _, name in ipairs(part.feed.chunks) do failure.forget(name) end
+        if part.feed.source.pipe then pipe.forget(part.feed.source.pipe) end
+    end
+end
+
+return pipe

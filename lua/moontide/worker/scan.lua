@@ -1,0 +1,68 @@
+--- string.gmatch for workers. LuaJIT interprets the library's gmatch, which then sets the pace of every job that splits
+--- text. For patterns that are one class repeated ("%S+", "[^,]+", "([%w_]+)") this one finds the runs with one C call each and
+--- compiles; any other pattern goes to the original. Results are the same.
+local fast = require "moontide.worker.ffi"
+
+local ffi, C = fast.ffi, fast.C
+local original, sub, type, tostring = string.gmatch, string.sub, type, tostring
+
+fast.ffi.cdef [[
+struct tide_run { uint32_t start; uint32_t stop; };
+int tide_scan_run(const uint8_t *class_of, const char *text, uint32_t size, uint32_t from, struct tide_run *run);
+]]
+
+local scan = {}
+
+local run = ffi.new "struct tide_run"
+
+-- The class of a pattern of the form ITEM+ or (ITEM+), or false.
+local function class_of(pattern)
+    local item = pattern:match("^%((.*)%+%)$") or pattern:match("^(.*)%+$")
+    if item == nil then return false end
+    local single = item:find("^%%[acdlpsuwxzACDLPSUWXZ]$") or item:find("^%%%p$") or item:find("^[^%^%$%*%+%?%.%(%)%[%]%%%-]$")
+        or item == "." or item:find("^%[%^?[^%]%[%%][^%]%[]*%]$") or item:find("^%[%^?%%[^%]%[]*%]$")
+    if not single or item:find("%[%^?[^%]]*%%$") or item:find("%z") then return false end
+    local ok = pcall(string.find, "", "^" .. item .. "$")
+    if not ok then return false end
+    local class = ffi.new "uint8_t[256]"
+    for byte = 0, 255 do
+        class[byte] = string.find(string.char(byte), "^" .. item .. "$") and 1 or 0
+    end
+    return class
+end
+
+local classes = {}
+
+--- What gmatch returns here: callable like the original's iterator. It is a table and no closure because LuaJIT does not
+--- compile the making of closures; generated loops look inside and scan without calling it.
+local Scanner = {}
+scan.Scanner = Scanner
+
+function Scanner.__call(self)
+    if C.tide_scan_run(self.class, self.text, #self.text, self.at, run) == 0 then return nil end
+    self.at = run.stop
+    return sub(self.text, run.start + 1, run.stop)
+end
+
+--- Like string.gmatch.
+function scan.gmatch(text, pattern)
+    local class = classes[pattern]
+    if class == nil then
+        if type(pattern) ~= "string" then return original(text, pattern) end
+        class = class_of(pattern)
+        classes[pattern] = class
+    end
+    if not class then return original(text, pattern) end
+    if type(text) ~= "string" then
+        if type(text) ~= "number" then return original(text, pattern) end
+        text = tostring(text)
+    end
+    return setmetatable({ text = text, class = class, at = 0 }, Scanner)
+end
+
+--- Puts it in the place of string.gmatch in this state.
+function scan.install() string.gmatch = scan.gmatch end
+
+scan.run, scan.find = run, C.tide_scan_run
+
+return scan

@@ -1,0 +1,307 @@
+--- Terminals that end a task: records become output blocks, in one list (collect, take) or spread over the partitions of a
+--- shuffle, combined before if the shuffle reduces. Same shape as in accumulate.lua; `finish(S)` fills task.outputs.
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local failure = require "moontide.worker.failure"
+
+local C = fast.C
+local put, put_key = codec.put, codec.put_key
+
+local sinks = {}
+
+local function no_memory() error("out of memory", 0) end
+
+local function class(methods)
+    methods.__index = methods
+    methods.constants = methods.constants or function() end
+    methods.begin = methods.begin or function() end
+    methods.prologue = methods.prologue or ""
+    return methods
+end
+
+local function set_arity(S, arity)
+    if S.arity ~= nil then
+        error("pairs and single values meet in one dataset; a dataset is of one kind (union and coalesce need inputs of the same kind)", 0)
+    end
+    S.arity = arity
+end
+
+local function seal(S)
+    local block = codec.seal(S.W, S.arity or 1)
+    if block ~= nil then C.tide_blocks_push(S.outputs, block) end
+end
+
+-- collect, take ----------------------------------------------------------------------------------------------
+
+local Collect = class {
+    prologue = "local W = S.W",
+    constants = function(_, K) K.put, K.seal, K.set_arity = put, seal, set_arity end,
+    begin = function(self, S)
+        S.W = codec.writer()
+        S.left = self.can_stop and tonumber(S.task.limit) or nil
+    end,
+    record = function(self, g, arity, a, b)
+        g:uses "put"
+        g:uses "seal"
+        g:uses "set_arity"
+        g:line(self.op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
+        if self.can_stop then g:line(nil, "if S.left <= 0 then do return true end end") end
+        g:line(self.op, ("put(W, %s)"):format(a))
+        if arity == 2 then g:line(self.op, ("put(W, %s)"):format(b)) end
+        g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(fast.BLOCK_TARGET))
+        if self.can_stop then g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end") end
+    end,
+    -- Records that nothing changes: the block itself goes on.
+    whole = function(self, S, block)
+        if self.can_stop or block.kind ~= fast.PACKED or block.count == 0 then return false end
+        if S.arity ~= block.arity then set_arity(S, block.arity) end
+        seal(S)
+        C.tide_blocks_push(S.outputs, C.tide_block_retain(block))
+        return true
+    end,
+    finish = function(_, S) seal(S) end,
+}
+
+-- shuffle, records as they are ---------------------------------------------------------------------------------
+
+local HASH, RANGE = 0, 3
+
+local function router_of(S, arity)
+    if S.arity ~= arity then set_arity(S, arity) end
+    local router = C.tide_router_new(S.task.outputs, S.task.noutputs, arity, S.partition)
+    if router == nil then no_memory() end
+    S.R = router
+    S.cleanup[#S.cleanup + 1] = function()
+        if S.R then C.tide_router_delete(S.R) end
+        S.R = nil
+    end
+    return router
+end
+
+local Route = class {
+    prologue = "local W = S.W",
+    constants = function(self, K)
+        K.C, K.put, K.put_key, K.router_of, K.no_memory, K.set_arity = C, put, put_key, router_of, no_memory, set_arity
+        K.ascending = self.ascending
+        K.bounds_of = function(S) return S.task.inputs[1].blocks.items[0] end
+        K.not_pairs = function(a)
+            failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
+                .. "; make pairs with map(function(x) return key, value end)")
+        end
+    end,
+    begin = function(_, S) S.W = codec.writer() end,
+    record = function(self, g, arity, a, b)
+        for _, name in ipairs { "put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of", "set_arity" } do
+            g:uses(name)
+        end
+        local op = self.op
+        if self.route == HASH or self.route == RANGE then
+            if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+            g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
+            g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
+            if self.route == HASH then
+                g:line(op, "if not C.tide_router_hash(S.R or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
+            else
+                g:line(op, "if not C.tide_router_range(S.R or router_of(S, 2), bounds_of(S), ascending, W.data, key_size, W.pos) then no_memory() end")
+            end
+            return
+        end
+        g:line(op, ("if S.arity ~= %d and S.arity ~= nil then set_arity(S, %d) end"):format(arity, arity))
+        g:line(op, ("W.pos = 0 put(W, %s)"):format(a))
+        if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end
+        g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(arity))
+    end,
+    finish = function(_, S)
+        if S.R then C.tide_router_delete(S.R) end
+        S.R = nil
+    end,
+}
+
+-- shuffle with map-side combine ----------------------------------------------------------------------------------
+
+-- Keys of this many entries are kept alive in Lua during the task: a word seen again is then found among the interned
+-- strings and neither allocated nor collected again (a third of the time of a word count).
+local ANCHORS = 65536
+
+--- A table of keys with a value each: C holds keys and numbers, S.others what is not a number.
+local function entry_of(T, key)
+    local t = type(key)
+    local entry
+    if t == "string" then
+        entry = C.tide_combine_string(T, key, #key)
+    elseif t == "number" and key == key then
+        entry = C.tide_combine_number(T, key)
+    else
+        local w = codec.writer()
+        put_key(w, key)
+        entry = C.tide_combine_packed(T, w.data, w.pos)
+    end
+    if entry == 0xffffffff then no_memory() end
+    return entry
+end
+
+local function keep_other(S, entry, value)
+    S.general = true
+    S.others[entry] = value
+end
+
+local function add_slow(S, key, value, merge, reduced_nil)
+    local T = S.T
+    local entry = entry_of(T, key)
+    if T.fresh == 1 then
+        if type(value) == "number" then T.numbers[entry] = value else keep_other(S, entry, value) end
+        return
+    end
+    local old = S.others[entry]
+    if old == nil then old = T.numbers[entry] end
+    local new = merge(old, value)
+    if type(new) == "number" then
+        T.numbers[entry] = new
+        S.others[entry] = nil
+    elseif new == nil then
+        reduced_nil()
+    else
+        keep_other(S, entry, new)
+    end
+end
+
+local function new_table(S)
+    local T = C.tide_combine_new()
+    if T == nil then no_memory() end
+    S.T, S.others, S.anchors, S.general = T, {}, {}, false
+    S.cleanup[#S.cleanup + 1] = function()
+        if S.T then C.tide_combine_delete(S.T) end
+        S.T = nil
+    end
+end
+
+--- Writes all entries through a router, numbers in C, other values packed here.
+local function write_entries(S, router, op)
+    local T = S.T
+    if not S.general then
+        if not C.tide_router_entries(router, T) then no_memory() end
+        return
+    end
+    local w = codec.writer()
+    for entry = 0, T.count - 1 do
+        local value = S.others[entry]
+        local ok
+        if value == nil then
+            ok = C.tide_router_entry(router, T, entry, nil, 0)
+        else
+            w.pos = 0
+            local packed, why = pcall(put, w, value)
+            if not packed then failure.broken(op, "the combined value can't leave the worker: " .. why) end
+            ok = C.tide_router_entry(router, T, entry, w.data, w.pos)
+        end
+        if not ok then no_memory() end
+    end
+end
+
+sinks.new_table, sinks.write_entries, sinks.entry_of, sinks.keep_other = new_table, write_entries, entry_of, keep_other
+
+local Combine = class {
+    prologue = "local T, others, anchors = S.T, S.others, S.anchors",
+    constants = function(self, K)
+        K.C, K.merge, K.create, K.no_memory, K.add_slow, K.entry_of, K.keep_other = C, self.op.merge_f, self.op.create_f, no_memory, add_slow,
+            entry_of, keep_other
+        K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
+        K.not_pairs = function(a)
+            failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
+                .. "; make pairs with map(function(x) return key, value end)")
+        end
+    end,
+    begin = function(_, S) new_table(S) end,
+    record = function(self, g, arity, a, b)
+        local op = self.op
+        for _, name in ipairs { "merge", "create", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs" } do
+            g:uses(name)
+        end
+        if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+        if op.adds and not op.create_f then
+            -- merge is known to be a + b: the whole step is one call.
+            g:line(op, ('if type(%s) == "number" and not S.general then'):format(b))
+            g:line(op, ('if type(%s) == "string" then if not C.tide_combine_add_string(T, %s, #%s, %s) then no_memory() end')
+                :format(a, a, a, b))
+            g:line(op, ('elseif type(%s) == "number" and %s == %s then if not C.tide_combine_add_number(T, %s, %s) then no_memory() end')
+                :format(a, a, a, a, b))
+            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil) end"):format(a, b))
+            g:line(op, ("if T.fresh == 1 and T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
+            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil) end"):format(a, b))
+            return
+        end
+        g:line(op, ('local entry if type(%s) == "string" then entry = C.tide_combine_string(T, %s, #%s)'):format(a, a, a))
+        g:line(op, ("if entry == 0xffffffff then no_memory() end else entry = entry_of(T, %s) end"):format(a))
+        g:line(op, ("if T.fresh == 1 then if T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
+        g:line(op, ("local c = %s"):format(op.create_f and "create(" .. b .. ")" or b))
+        g:line(op, 'if type(c) == "number" then T.numbers[entry] = c elseif c == nil then reduced_nil() else keep_other(S, entry, c) end')
+        g:line(op, "else local old if S.general then old = others[entry] if old == nil then old = T.numbers[entry] end")
+        g:line(op, "else old = T.numbers[entry] end")
+        g:line(op, ("local r = merge(old, %s)"):format(b))
+        g:line(op, 'if type(r) == "number" then T.numbers[entry] = r if S.general then others[entry] = nil end')
+        g:line(op, "elseif r == nil then reduced_nil() else keep_other(S, entry, r) end end")
+    end,
+    finish = function(self, S)
+        if S.T.count > 0 then
+            local router = router_of(S, 2)
+            write_entries(S, router, self.op)
+            C.tide_router_delete(router)
+            S.R = nil
+        end
+        C.tide_combine_delete(S.T)
+        S.T = nil
+    end,
+}
+
+-- sortByKey's first pass: the data as it is, and a sample of its keys --------------------------------------------------
+
+local SAMPLE_KEYS = 512
+
+local Sample = class {
+    prologue = Collect.prologue,
+    constants = function(self, K)
+        Collect.constants(self, K)
+        K.check_key = function(key)
+            if key ~= key then failure.broken(self.op, "the key is NaN, which has no place in an order") end
+        end
+        K.not_pairs = function(a)
+            failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a))
+        end
+    end,
+    begin = Collect.begin,
+    record = function(self, g, arity, a, b)
+        g:uses "check_key"
+        g:uses "not_pairs"
+        if arity == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
+        g:line(self.op, ("if %s ~= %s then check_key(%s) end"):format(a, a, a))
+        return Collect.record(self, g, arity, a, b)
+    end,
+    finish = function(_, S)
+        seal(S)
+        if not C.tide_sort_sample(S.outputs, SAMPLE_KEYS, S.task.outputs + 1) then no_memory() end
+    end,
+}
+
+local Discard = class {
+    record = function() end,
+    whole = function() return true end,
+    finish = function() end,
+}
+
+sinks.Combine = Combine
+
+--- The terminal for a plan's sink: a descriptor map, or {"shuffle", write, route, ascending}, or {"sample", write}.
+function sinks.new(sink)
+    if sink[1] == "sample" then return setmetatable({ op = sink[2] }, Sample) end
+    if sink[1] == "shuffle" then
+        local op, route, ascending = sink[2], sink[3], sink[4]
+        if op.kind == "combine" then return setmetatable({ op = op }, Combine) end
+        return setmetatable({ op = op, route = route, ascending = ascending }, Route)
+    end
+    if sink.kind == "take" then return setmetatable({ op = sink, can_stop = true }, Collect) end
+    if sink.kind == "discard" then return setmetatable({ op = sink }, Discard) end
+    if sink.kind == "collect" then return setmetatable({ op = sink }, Collect) end
+    error("moontide: unknown sink " .. tostring(sink.kind or sink[1]), 0)
+end
+
+return sinks
