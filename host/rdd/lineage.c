@@ -1,0 +1,124 @@
+/*
+ * Writes lineage down for people.
+ *
+ * Called by the binding (rdd:lineage(), toDebugString). Driver thread. The walk keeps its own stack, because lineage may be
+ * long, and marks the nodes it has seen, because a shared node may be reached in a great many ways.
+ */
+#include "rdd/lineage.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "rdd/node.h"
+#include "wire/unpack.h"
+
+struct step {
+    struct tide_rdd *rdd;
+    uint32_t depth;
+    bool branch; /* first line of a parent that is set off from its child */
+};
+
+struct steps {
+    struct step *items;
+    size_t count, capacity;
+};
+
+static void push(struct steps *steps, struct tide_rdd *rdd, uint32_t depth, bool branch) {
+    if (steps->count == steps->capacity) {
+        steps->capacity = steps->capacity > 0 ? steps->capacity * 2 : 16;
+        steps->items = tide_xrealloc(steps->items, steps->capacity * sizeof *steps->items);
+    }
+    steps->items[steps->count++] = (struct step){.rdd = rdd, .depth = depth, .branch = branch};
+}
+
+void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out) {
+    struct tide_value name = {0}, site = {0};
+
+    if (op != NULL) {
+        const uint8_t *end = op->bytes + op->size;
+        struct tide_value map = tide_unpack_value(op->bytes, end);
+        const uint8_t *at = map.type == TIDE_VALUE_MAP ? map.next : NULL;
+
+        for (uint32_t i = 0; at != NULL && i < map.size; i++) {
+            struct tide_value key = tide_unpack_value(at, end);
+            const uint8_t *value = tide_unpack_skip(at, end);
+
+            if (value == NULL) break;
+            if (key.type == TIDE_VALUE_STRING && key.size == 4) {
+                if (memcmp(key.data, "name", 4) == 0) name = tide_unpack_value(value, end);
+                else if (memcmp(key.data, "site", 4) == 0) site = tide_unpack_value(value, end);
+            }
+            at = tide_unpack_skip(value, end);
+        }
+    }
+    if (name.type == TIDE_VALUE_STRING) tide_buffer_append(out, name.data, name.size);
+    else tide_buffer_append(out, otherwise, strlen(otherwise));
+    if (site.type == TIDE_VALUE_STRING) tide_buffer_format(out, " (%.*s)", (int)site.size, (const char *)site.data);
+}
+
+static const char *route_text(enum tide_route route) {
+    switch (route) {
+    case TIDE_ROUTE_HASH: return "shuffle by key";
+    case TIDE_ROUTE_ROUNDROBIN: return "shuffle evenly";
+    case TIDE_ROUTE_SINGLE: return "shuffle to one partition";
+    case TIDE_ROUTE_RANGE: return "shuffle by key order";
+    }
+    return "shuffle";
+}
+
+static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
+    switch (rdd->kind) {
+    case TIDE_RDD_BLOCKS: tide_buffer_format(out, "blocks, %lld records", (long long)rdd->known_records); break;
+    case TIDE_RDD_FILES:
+        tide_buffer_format(out, "text files, from %s", rdd->partitions > 0 ? rdd->as.splits[0].path : "none");
+        break;
+    case TIDE_RDD_NARROW: tide_op_label(rdd->as.op, "operator", out); break;
+    case TIDE_RDD_UNION: tide_buffer_format(out, "union"); break;
+    case TIDE_RDD_COALESCE: tide_buffer_format(out, "coalesce"); break;
+    case TIDE_RDD_SHUFFLED: {
+        const struct tide_exchange *exchange = rdd->as.shuffle.exchange;
+
+        tide_op_label(exchange->read != NULL ? exchange->read : exchange->write, "shuffle", out);
+        tide_buffer_format(out, ", %s%s", route_text(exchange->route), tide_rdd_computed(rdd) ? ", computed" : "");
+        break;
+    }
+    }
+}
+
+static void write_line(const struct step *step, bool again, struct tide_buffer *out) {
+    const struct tide_rdd *rdd = step->rdd;
+
+    for (uint32_t i = 0; i < step->depth; i++)
+        tide_buffer_append(out, step->branch && i + 1 == step->depth ? "+-" : "  ", 2);
+    if (again) {
+        tide_buffer_format(out, "#%llu, see above\n", (unsigned long long)rdd->id);
+        return;
+    }
+    tide_buffer_format(out, "(%u) #%llu ", rdd->partitions, (unsigned long long)rdd->id);
+    write_kind(rdd, out);
+    tide_buffer_append(out, "\n", 1);
+}
+
+void tide_rdd_lineage(struct tide_rdd *rdd, struct tide_buffer *out) {
+    uint64_t mark = tide_rdd_next_mark();
+    struct steps steps = {0};
+
+    push(&steps, rdd, 0, false);
+    while (steps.count > 0) {
+        struct step step = steps.items[--steps.count];
+        bool again = step.rdd->mark == mark;
+
+        write_line(&step, again, out);
+        if (again) continue;
+        step.rdd->mark = mark;
+        if (step.rdd->kind == TIDE_RDD_UNION) {
+            for (uint32_t i = step.rdd->as.many.count; i > 0; i--)
+                push(&steps, step.rdd->as.many.parents[i - 1], step.depth + 1, true);
+        } else if (step.rdd->parent != NULL) {
+            bool shuffled = step.rdd->kind == TIDE_RDD_SHUFFLED;
+
+            push(&steps, step.rdd->parent, step.depth + shuffled, shuffled);
+        }
+    }
+    tide_free(steps.items);
+}

@@ -1,0 +1,45 @@
+/*
+ * Shapes of plans, and the plans made of them. A shape is a plan as a run of words (operators as pointers): cheap to
+ * write for every partition of every batch and cheap to compare. The bytes that workers read (task/task.h) are made
+ * once per distinct shape; the plans of recent shapes are kept, because every batch has the same ones.
+ *
+ * A shape is a node followed by a sink, each word sequence opened by its code:
+ *   node:  LEAF read-op-or-0 | CHAIN node OPS n op… | CONCAT m (RUN n node)…      (m runs)
+ *   sink:  FINAL op | SHUFFLE write-op route ascending | SAMPLE write-op
+ *
+ * Thread: driver only.
+ */
+#ifndef TIDE_RDD_PLANS_H
+#define TIDE_RDD_PLANS_H
+
+#include <stdint.h>
+
+#include "task/task.h"
+
+enum tide_word {
+    TIDE_WORD_LEAF = 1,
+    TIDE_WORD_CHAIN,
+    TIDE_WORD_OPS,
+    TIDE_WORD_CONCAT,
+    TIDE_WORD_RUN,
+    TIDE_WORD_FINAL,
+    TIDE_WORD_SHUFFLE,
+    TIDE_WORD_SAMPLE
+};
+
+struct tide_plans;
+
+struct tide_plans *tide_plans_new(void);
+void tide_plans_delete(struct tide_plans *plans);
+
+/* The plan of a shape: the same struct for equal words until tide_plans_trim lets go of it. A new reference. */
+struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words, uint32_t count);
+
+/* Lets go of the least recently used plans beyond a fixed number and size. Called between stages, so that all partitions of a
+ * stage share. */
+void tide_plans_trim(struct tide_plans *plans);
+
+/* Plans kept at the moment. */
+uint32_t tide_plans_count(const struct tide_plans *plans);
+
+#endif

@@ -1,0 +1,262 @@
+/*
+ * Nodes of lineage: making, counting and letting go of them.
+ *
+ * Called by the bindings and the stream graph (constructors), by stages and the scheduler (reading, settling shuffles).
+ * Driver thread only; only the two counters that must be unique in the process are atomic, because every engine has a
+ * driver thread of its own. Nothing here computes data or recurses over lineage.
+ */
+#include "rdd/rdd.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "rdd/node.h"
+
+static atomic_uint_fast64_t last_id;
+static atomic_uint_fast64_t last_mark;
+
+/* ---- Operators and exchanges ---------------------------------------------------------------------------------- */
+
+struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
+    struct tide_op *op = tide_xmalloc(sizeof *op + size);
+
+    assert(size <= UINT32_MAX);
+    op->refs = 1;
+    op->keeps_keys = keeps_keys;
+    op->size = (uint32_t)size;
+    memcpy(op->bytes, bytes, size);
+    return op;
+}
+
+struct tide_op *tide_op_retain(struct tide_op *op) {
+    op->refs++;
+    return op;
+}
+
+void tide_op_release(struct tide_op *op) {
+    if (op != NULL && --op->refs == 0) tide_free(op);
+}
+
+struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
+                                        struct tide_op *write, struct tide_op *read) {
+    struct tide_exchange *exchange = tide_xmalloc(sizeof *exchange);
+
+    assert(partitions >= 1 && partitions <= TIDE_RDD_MAX_PARTITIONS);
+    exchange->refs = 1;
+    exchange->route = route;
+    exchange->partitions = partitions;
+    exchange->ascending = ascending;
+    exchange->write = write != NULL ? tide_op_retain(write) : NULL;
+    exchange->read = read != NULL ? tide_op_retain(read) : NULL;
+    return exchange;
+}
+
+struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange) {
+    exchange->refs++;
+    return exchange;
+}
+
+void tide_exchange_release(struct tide_exchange *exchange) {
+    if (exchange == NULL || --exchange->refs > 0) return;
+    tide_op_release(exchange->write);
+    tide_op_release(exchange->read);
+    tide_free(exchange);
+}
+
+/* ---- Constructors --------------------------------------------------------------------------------------------- */
+
+static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
+    struct tide_rdd *rdd = tide_xcalloc(1, sizeof *rdd);
+
+    rdd->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
+    rdd->refs = 1;
+    rdd->kind = kind;
+    rdd->partitions = partitions;
+    rdd->known_records = -1;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_blocks_new(struct tide_blocks *partitions, uint32_t count) {
+    struct tide_rdd *rdd = node_new(TIDE_RDD_BLOCKS, count);
+    uint64_t records = 0;
+
+    rdd->as.lists = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.lists);
+    for (uint32_t i = 0; i < count; i++) {
+        tide_blocks_create(&rdd->as.lists[i]);
+        tide_blocks_move(&rdd->as.lists[i], &partitions[i]);
+        records += tide_blocks_records(&rdd->as.lists[i]);
+    }
+    rdd->known_records = (int64_t)records;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_files_new(struct tide_file_split *splits, uint32_t count) {
+    struct tide_rdd *rdd = node_new(TIDE_RDD_FILES, count);
+
+    rdd->as.splits = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.splits);
+    for (uint32_t i = 0; i < count; i++) {
+        rdd->as.splits[i] = splits[i];
+        splits[i].path = NULL;
+    }
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op) {
+    struct tide_rdd *rdd = node_new(TIDE_RDD_NARROW, parent->partitions);
+
+    rdd->parent = tide_rdd_retain(parent);
+    rdd->as.op = tide_op_retain(op);
+    rdd->hash_partitions = op->keeps_keys ? parent->hash_partitions : 0;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count) {
+    uint64_t partitions = 0;
+    int64_t records = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        partitions += parents[i]->partitions;
+        if (partitions > TIDE_RDD_MAX_PARTITIONS) return NULL;
+        if (records >= 0 && parents[i]->known_records >= 0) records += parents[i]->known_records;
+        else records = -1;
+    }
+
+    struct tide_rdd *rdd = node_new(TIDE_RDD_UNION, (uint32_t)partitions);
+
+    rdd->as.many.parents = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.many.parents);
+    rdd->as.many.first = tide_xcalloc((size_t)count + 1, sizeof *rdd->as.many.first);
+    rdd->as.many.count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        rdd->as.many.parents[i] = tide_rdd_retain(parents[i]);
+        rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
+    }
+    rdd->known_records = records;
+    rdd->hash_partitions = count == 1 ? parents[0]->hash_partitions : 0;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_coalesce_new(struct tide_rdd *parent, uint32_t partitions) {
+    uint32_t count = partitions < parent->partitions ? partitions : parent->partitions;
+
+    if (count == 0 && parent->partitions > 0) count = 1;
+
+    struct tide_rdd *rdd = node_new(TIDE_RDD_COALESCE, count);
+
+    rdd->parent = tide_rdd_retain(parent);
+    rdd->known_records = parent->known_records;
+    rdd->hash_partitions = count == parent->partitions ? parent->hash_partitions : 0;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
+    struct tide_rdd *rdd = node_new(TIDE_RDD_SHUFFLED, exchange->partitions);
+
+    rdd->parent = tide_rdd_retain(parent);
+    rdd->as.shuffle.exchange = tide_exchange_retain(exchange);
+    rdd->hash_partitions = exchange->route == TIDE_ROUTE_HASH ? exchange->partitions : 0;
+    return rdd;
+}
+
+/* ---- Counting ------------------------------------------------------------------------------------------------- */
+
+struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd) {
+    rdd->refs++;
+    return rdd;
+}
+
+/* Gives up one reference; a node that nobody holds any more joins the chain of dead ones. */
+static void drop(struct tide_rdd *rdd, struct tide_rdd **dead) {
+    if (rdd == NULL || --rdd->refs > 0) return;
+    rdd->next_dead = *dead;
+    *dead = rdd;
+}
+
+static void lists_free(struct tide_blocks *lists, uint32_t count) {
+    if (lists == NULL) return;
+    for (uint32_t i = 0; i < count; i++) tide_blocks_destroy(&lists[i]);
+    tide_free(lists);
+}
+
+static void node_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
+    drop(rdd->parent, dead);
+    switch (rdd->kind) {
+    case TIDE_RDD_BLOCKS: lists_free(rdd->as.lists, rdd->partitions); break;
+    case TIDE_RDD_FILES:
+        for (uint32_t i = 0; i < rdd->partitions; i++) tide_free(rdd->as.splits[i].path);
+        tide_free(rdd->as.splits);
+        break;
+    case TIDE_RDD_NARROW: tide_op_release(rdd->as.op); break;
+    case TIDE_RDD_UNION:
+        for (uint32_t i = 0; i < rdd->as.many.count; i++) drop(rdd->as.many.parents[i], dead);
+        tide_free(rdd->as.many.parents);
+        tide_free(rdd->as.many.first);
+        break;
+    case TIDE_RDD_COALESCE: break;
+    case TIDE_RDD_SHUFFLED:
+        assert(rdd->as.shuffle.running == NULL);
+        lists_free(rdd->as.shuffle.outputs, rdd->partitions);
+        tide_exchange_release(rdd->as.shuffle.exchange);
+        break;
+    }
+    tide_free(rdd);
+}
+
+void tide_rdd_release(struct tide_rdd *rdd) {
+    struct tide_rdd *dead = NULL;
+
+    drop(rdd, &dead);
+    while (dead != NULL) {
+        struct tide_rdd *node = dead;
+
+        dead = node->next_dead;
+        node_free(node, &dead);
+    }
+}
+
+/* ---- Reading -------------------------------------------------------------------------------------------------- */
+
+uint64_t tide_rdd_id(const struct tide_rdd *rdd) { return rdd->id; }
+
+enum tide_rdd_kind tide_rdd_kind(const struct tide_rdd *rdd) { return rdd->kind; }
+
+uint32_t tide_rdd_partitions(const struct tide_rdd *rdd) { return rdd->partitions; }
+
+uint32_t tide_rdd_hash_partitions(const struct tide_rdd *rdd) { return rdd->hash_partitions; }
+
+int64_t tide_rdd_known_records(const struct tide_rdd *rdd) { return rdd->known_records; }
+
+void tide_rdd_settle(struct tide_rdd *rdd, struct tide_blocks *take_outputs) {
+    struct tide_rdd *parent = rdd->parent;
+
+    assert(rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.outputs == NULL);
+    rdd->as.shuffle.outputs = take_outputs;
+    rdd->parent = NULL;
+    tide_rdd_release(parent);
+}
+
+void tide_rdd_coalesce_range(const struct tide_rdd *rdd, uint32_t index, uint32_t *from, uint32_t *to) {
+    uint64_t length = rdd->parent->partitions;
+
+    *from = (uint32_t)(index * length / rdd->partitions);
+    *to = (uint32_t)((index + 1) * length / rdd->partitions);
+}
+
+struct tide_rdd *tide_rdd_union_parent(const struct tide_rdd *rdd, uint32_t index, uint32_t *local) {
+    const uint32_t *first = rdd->as.many.first;
+    uint32_t low = 0, high = rdd->as.many.count;
+
+    assert(index < rdd->partitions);
+    /* The last parent that begins at or before index; empty parents begin where the next one does. */
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (first[middle] <= index) low = middle;
+        else high = middle;
+    }
+    *local = index - first[low];
+    return rdd->as.many.parents[low];
+}
+
+uint64_t tide_rdd_next_mark(void) { return atomic_fetch_add_explicit(&last_mark, 1, memory_order_relaxed) + 1; }

@@ -1,0 +1,344 @@
+/*
+ * Cuts datasets in stages: from narrow lineage to plans and inputs.
+ *
+ * Called by the scheduler for every job and every shuffle of every batch, so it has to be quick: for each partition the
+ * lineage is written down as a shape (rdd/plans.h), which is compared with the one of the partition before; only new
+ * shapes are looked up. Driver thread. Lineage may be very long (narrow nodes by the thousand) and nested
+ * (a coalesced dataset in a coalesced dataset …): the walk keeps its own stack.
+ */
+#include "rdd/stage.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "rdd/node.h"
+
+/* A growing array of words; the two stacks of the walk and the shape are such. */
+struct words {
+    uint64_t *items;
+    uint32_t count;
+    uint32_t capacity;
+};
+
+/* A COALESCE node whose parent partitions are being written, one run after the other. */
+struct frame {
+    struct tide_rdd *parent;
+    uint32_t next, to;   /* parent partitions still to do */
+    uint32_t concat;     /* where in the shape the number of runs stands */
+    uint32_t run;        /* where the run being written begins */
+    uint32_t run_before; /* where the run before it begins; 0: there is none */
+    uint32_t ops;        /* the operators above this node: from here to the end of cutter.ops */
+    uint32_t ops_end;
+};
+
+struct cutter {
+    struct tide_stage *stage;
+    struct words shape;
+    struct words ops; /* operators met on the way down, the last one to run first */
+    struct frame *frames;
+    uint32_t nframes, frame_slots;
+    uint64_t input_slots;
+    uint32_t need_slots;
+    uint64_t mark;
+};
+
+/* ---- Sinks ---------------------------------------------------------------------------------------------------- */
+
+struct tide_sink tide_sink_final(struct tide_op *op) {
+    return (struct tide_sink){.kind = TIDE_SINK_FINAL, .op = op, .outputs = 1};
+}
+
+struct tide_sink tide_sink_map(const struct tide_exchange *exchange) {
+    struct tide_sink sink = tide_sink_route(exchange);
+
+    if (exchange->route == TIDE_ROUTE_RANGE && exchange->partitions > 1) {
+        sink.kind = TIDE_SINK_SAMPLE;
+        sink.outputs = 2;
+    } else if (exchange->route == TIDE_ROUTE_RANGE) {
+        sink.route = TIDE_ROUTE_SINGLE; /* one partition: there are no bounds to find */
+    }
+    return sink;
+}
+
+struct tide_sink tide_sink_route(const struct tide_exchange *exchange) {
+    return (struct tide_sink){
+        .kind = TIDE_SINK_SHUFFLE,
+        .op = exchange->write,
+        .route = exchange->route,
+        .ascending = exchange->ascending,
+        .outputs = exchange->partitions,
+    };
+}
+
+/* ---- Writing shapes ------------------------------------------------------------------------------------------- */
+
+static void put(struct words *words, uint64_t word) {
+    if (words->count == words->capacity) {
+        words->capacity = words->capacity > 0 ? words->capacity * 2 : 64;
+        words->items = tide_xrealloc(words->items, (size_t)words->capacity * sizeof *words->items);
+    }
+    words->items[words->count++] = word;
+}
+
+static void put_op(struct words *words, const struct tide_op *op) { put(words, (uint64_t)(uintptr_t)op); }
+
+static void put_sink(struct words *words, const struct tide_sink *sink) {
+    switch (sink->kind) {
+    case TIDE_SINK_FINAL:
+        put(words, TIDE_WORD_FINAL);
+        put_op(words, sink->op);
+        break;
+    case TIDE_SINK_SHUFFLE:
+        put(words, TIDE_WORD_SHUFFLE);
+        put_op(words, sink->op);
+        put(words, sink->route);
+        put(words, sink->ascending);
+        break;
+    case TIDE_SINK_SAMPLE:
+        put(words, TIDE_WORD_SAMPLE);
+        put_op(words, sink->op);
+        break;
+    }
+}
+
+/* Writes the operators ops[from, to) in the order in which they run, if there are any, and forgets them. */
+static void put_chain_end(struct cutter *cutter, uint32_t from, uint32_t to) {
+    if (to > from) {
+        put(&cutter->shape, TIDE_WORD_OPS);
+        put(&cutter->shape, to - from);
+        for (uint32_t i = to; i > from; i--) put(&cutter->shape, cutter->ops.items[i - 1]);
+    }
+    cutter->ops.count = from;
+}
+
+static void add_need(struct cutter *cutter, struct tide_rdd *rdd) {
+    struct tide_stage *stage = cutter->stage;
+
+    if (rdd->mark == cutter->mark) return;
+    rdd->mark = cutter->mark;
+    if (stage->nneeds == cutter->need_slots) {
+        cutter->need_slots = cutter->need_slots > 0 ? cutter->need_slots * 2 : 4;
+        stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof(struct tide_rdd *));
+    }
+    stage->needs[stage->nneeds++] = rdd;
+}
+
+static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition) {
+    struct tide_stage *stage = cutter->stage;
+    const struct tide_op *read = NULL;
+
+    if (rdd->kind == TIDE_RDD_SHUFFLED) {
+        read = rdd->as.shuffle.exchange->read;
+        if (!tide_rdd_computed(rdd)) add_need(cutter, rdd);
+    }
+    put(&cutter->shape, TIDE_WORD_LEAF);
+    put_op(&cutter->shape, read);
+
+    if (stage->ninputs == cutter->input_slots) {
+        cutter->input_slots = cutter->input_slots > 0 ? cutter->input_slots * 2 : 16;
+        stage->inputs = tide_xrealloc(stage->inputs, cutter->input_slots * sizeof *stage->inputs);
+    }
+    stage->inputs[stage->ninputs++] = (struct tide_stage_leaf){.rdd = rdd, .partition = partition};
+}
+
+/* ---- The walk ------------------------------------------------------------------------------------------------- */
+
+static void begin_run(struct cutter *cutter, struct frame *frame) {
+    frame->run = cutter->shape.count;
+    put(&cutter->shape, TIDE_WORD_RUN);
+    put(&cutter->shape, 1);
+}
+
+/* A run's node is written: it becomes one more of the run before it when the two are equal. */
+static void end_run(struct cutter *cutter, struct frame *frame) {
+    uint64_t *items = cutter->shape.items;
+    uint32_t size = cutter->shape.count - frame->run;
+
+    if (frame->run_before != 0 && frame->run - frame->run_before == size &&
+        memcmp(items + frame->run_before + 2, items + frame->run + 2, (size - 2) * sizeof *items) == 0) {
+        items[frame->run_before + 1]++;
+        cutter->shape.count = frame->run;
+        return;
+    }
+    items[frame->concat]++;
+    frame->run_before = frame->run;
+}
+
+static struct frame *push_frame(struct cutter *cutter) {
+    if (cutter->nframes == cutter->frame_slots) {
+        cutter->frame_slots = cutter->frame_slots > 0 ? cutter->frame_slots * 2 : 8;
+        cutter->frames = tide_xrealloc(cutter->frames, cutter->frame_slots * sizeof *cutter->frames);
+    }
+    return &cutter->frames[cutter->nframes++];
+}
+
+/* Goes down from partition *partition of *rdd to the first node that data comes from or that joins several partitions,
+ * collecting operators on the way. */
+static void descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
+    uint32_t to;
+
+    for (;;) {
+        switch ((*rdd)->kind) {
+        case TIDE_RDD_NARROW:
+            put_op(&cutter->ops, (*rdd)->as.op);
+            *rdd = (*rdd)->parent;
+            break;
+        case TIDE_RDD_UNION: *rdd = tide_rdd_union_parent(*rdd, *partition, partition); break;
+        case TIDE_RDD_COALESCE: {
+            uint32_t from;
+
+            tide_rdd_coalesce_range(*rdd, *partition, &from, &to);
+            if (to - from > 1) return;
+            *partition = from;
+            *rdd = (*rdd)->parent;
+            break;
+        }
+        default: return;
+        }
+    }
+}
+
+/* Writes the shape of one partition and appends its inputs. */
+static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition) {
+    for (;;) {
+        uint32_t ops = cutter->ops.count;
+
+        descend(cutter, &rdd, &partition);
+        if (cutter->ops.count > ops) put(&cutter->shape, TIDE_WORD_CHAIN);
+
+        if (rdd->kind == TIDE_RDD_COALESCE) {
+            struct frame *frame = push_frame(cutter);
+
+            put(&cutter->shape, TIDE_WORD_CONCAT);
+            *frame = (struct frame){
+                .parent = rdd->parent, .concat = cutter->shape.count, .ops = ops, .ops_end = cutter->ops.count};
+            put(&cutter->shape, 0);
+            tide_rdd_coalesce_range(rdd, partition, &frame->next, &frame->to);
+            begin_run(cutter, frame);
+        } else {
+            put_leaf(cutter, rdd, partition);
+            put_chain_end(cutter, ops, cutter->ops.count);
+
+            /* A node is complete; so may be those around it. */
+            for (; cutter->nframes > 0; cutter->nframes--) {
+                struct frame *frame = &cutter->frames[cutter->nframes - 1];
+
+                end_run(cutter, frame);
+                if (frame->next < frame->to) {
+                    begin_run(cutter, frame);
+                    break;
+                }
+                put_chain_end(cutter, frame->ops, frame->ops_end);
+            }
+            if (cutter->nframes == 0) return;
+        }
+
+        struct frame *frame = &cutter->frames[cutter->nframes - 1];
+
+        rdd = frame->parent;
+        partition = frame->next++;
+    }
+}
+
+struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *root, const uint32_t *partitions,
+                                  uint32_t npartitions, const struct tide_sink *sink) {
+    struct tide_stage *stage = tide_xcalloc(1, sizeof *stage);
+    struct cutter cutter = {.stage = stage, .mark = tide_rdd_next_mark()};
+    uint32_t count = partitions != NULL ? npartitions : root->partitions;
+    uint64_t *before = NULL; /* the shape of the partition before */
+    uint32_t before_count = 0;
+
+    stage->root = tide_rdd_retain(root);
+    stage->parts = tide_xcalloc(count > 0 ? count : 1, sizeof *stage->parts);
+    stage->count = count;
+    stage->outputs = sink->outputs;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct tide_stage_part *part = &stage->parts[i];
+
+        part->partition = partitions != NULL ? partitions[i] : i;
+        assert(part->partition < root->partitions);
+        part->first_leaf = stage->ninputs;
+        cutter.shape.count = 0;
+        put_node(&cutter, root, part->partition);
+        put_sink(&cutter.shape, sink);
+        part->leaves = (uint32_t)(stage->ninputs - part->first_leaf);
+
+        if (i > 0 && cutter.shape.count == before_count &&
+            memcmp(cutter.shape.items, before, before_count * sizeof *before) == 0) {
+            part->plan = tide_plan_retain(stage->parts[i - 1].plan);
+            continue;
+        }
+        part->plan = tide_plans_get(plans, cutter.shape.items, cutter.shape.count);
+
+        struct words spare = {.items = before, .capacity = before_count};
+
+        before = cutter.shape.items;
+        before_count = cutter.shape.count;
+        cutter.shape = spare;
+    }
+    tide_plans_trim(plans);
+
+    tide_free(before);
+    tide_free(cutter.shape.items);
+    tide_free(cutter.ops.items);
+    tide_free(cutter.frames);
+    return stage;
+}
+
+void tide_stage_delete(struct tide_stage *stage) {
+    if (stage == NULL) return;
+    for (uint32_t i = 0; i < stage->count; i++) tide_plan_release(stage->parts[i].plan);
+    tide_free(stage->parts);
+    tide_free(stage->inputs);
+    tide_free(stage->needs);
+    tide_rdd_release(stage->root);
+    tide_free(stage);
+}
+
+/* ---- Tasks ---------------------------------------------------------------------------------------------------- */
+
+struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index) {
+    const struct tide_stage_part *part = &stage->parts[index];
+    struct tide_task *task = tide_task_new(part->plan, part->leaves, stage->outputs);
+
+    task->partition = part->partition;
+    for (uint32_t i = 0; i < part->leaves; i++) {
+        const struct tide_stage_leaf *leaf = &stage->inputs[part->first_leaf + i];
+        struct tide_input *input = &task->inputs[i];
+
+        input->reserved = leaf->partition;
+        switch (leaf->rdd->kind) {
+        case TIDE_RDD_BLOCKS: tide_blocks_append(&input->blocks, &leaf->rdd->as.lists[leaf->partition]); break;
+        case TIDE_RDD_FILES: {
+            const struct tide_file_split *split = &leaf->rdd->as.splits[leaf->partition];
+
+            input->kind = TIDE_INPUT_FILE;
+            input->path = tide_xstrdup(split->path);
+            input->offset = split->offset;
+            input->length = split->length;
+            break;
+        }
+        default:
+            assert(tide_rdd_computed(leaf->rdd));
+            tide_blocks_append(&input->blocks, &leaf->rdd->as.shuffle.outputs[leaf->partition]);
+            break;
+        }
+    }
+    return task;
+}
+
+struct tide_plan *tide_stage_route_plan(struct tide_plans *plans, const struct tide_exchange *exchange) {
+    struct tide_sink sink = tide_sink_route(exchange);
+    struct words shape = {0};
+
+    put(&shape, TIDE_WORD_LEAF);
+    put(&shape, 0);
+    put_sink(&shape, &sink);
+
+    struct tide_plan *plan = tide_plans_get(plans, shape.items, shape.count);
+
+    tide_free(shape.items);
+    return plan;
+}

@@ -1,0 +1,76 @@
+/*
+ * A stage: what is computed for chosen partitions of one dataset without crossing a shuffle. Cutting follows narrow
+ * lineage down to the leaves (blocks, files, shuffles) and gives, for each partition, a plan and the list of its inputs in
+ * the order in which the plan takes them. Partitions of one shape share one plan.
+ *
+ * Thread: driver only. Nothing recurses over lineage.
+ */
+#ifndef TIDE_RDD_STAGE_H
+#define TIDE_RDD_STAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "rdd/plans.h"
+#include "rdd/rdd.h"
+#include "task/task.h"
+
+/* What becomes of a stage's records. */
+enum tide_sink_kind {
+    TIDE_SINK_FINAL,   /* op is the sink's descriptor; one output list */
+    TIDE_SINK_SHUFFLE, /* map side of a shuffle: one output list per partition of the exchange */
+    TIDE_SINK_SAMPLE   /* first phase of a range shuffle: output 0 the records, output 1 sampled keys */
+};
+
+struct tide_sink {
+    enum tide_sink_kind kind;
+    struct tide_op *op; /* borrowed; FINAL: the sink, else the exchange's write operator (may be NULL) */
+    enum tide_route route;
+    bool ascending;
+    uint32_t outputs; /* lists a task makes */
+};
+
+struct tide_sink tide_sink_final(struct tide_op *op);
+/* The map side of an exchange: SAMPLE when keys have to be looked at first (a range over several partitions), else SHUFFLE. */
+struct tide_sink tide_sink_map(const struct tide_exchange *exchange);
+/* The second phase of a range shuffle. */
+struct tide_sink tide_sink_route(const struct tide_exchange *exchange);
+
+/* Where an input comes from. Borrowed: the stage's root keeps it alive. */
+struct tide_stage_leaf {
+    struct tide_rdd *rdd; /* BLOCKS, FILES or SHUFFLED */
+    uint32_t partition;
+};
+
+struct tide_stage_part {
+    struct tide_plan *plan; /* a reference */
+    uint32_t partition;     /* of the root */
+    uint32_t leaves;
+    uint64_t first_leaf;
+};
+
+struct tide_stage {
+    struct tide_rdd *root; /* retained */
+    struct tide_stage_part *parts;
+    struct tide_stage_leaf *inputs;
+    struct tide_rdd *
+        *needs; /* the SHUFFLED leaves whose map side was not computed when the stage was cut, each once */
+    uint64_t ninputs;
+    uint32_t count; /* parts */
+    uint32_t nneeds;
+    uint32_t outputs; /* lists per task */
+};
+
+/* partitions NULL: all of them. Every number must be below the root's partitions. */
+struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *root, const uint32_t *partitions,
+                                  uint32_t npartitions, const struct tide_sink *sink);
+void tide_stage_delete(struct tide_stage *stage);
+
+/* The task of the index-th part with its inputs filled in. All needs must be computed by now. inputs[i].reserved is the number of
+ * the partition of the leaf that the input is. */
+struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index);
+
+/* The plan of the second phase of a range shuffle (inputs: the records of one map task, then the bounds). A reference. */
+struct tide_plan *tide_stage_route_plan(struct tide_plans *plans, const struct tide_exchange *exchange);
+
+#endif
