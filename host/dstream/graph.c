@@ -1,0 +1,172 @@
+/*
+ * The graph as a whole: the list of streams and outputs, how long everybody remembers, received blocks on their
+ * way into a batch, and forgetting. Called by the bindings while a script declares its streams and by
+ * driver/batch.c while it runs, on the driver thread.
+ *
+ * A child's number is larger than its parents', so walking the streams by descending number visits every child
+ * before its parents: no recursion anywhere.
+ */
+#include "dstream/graph.h"
+
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "dstream/stream.h"
+
+struct tide_graph *tide_graph_new(int64_t batch, int64_t remember) {
+    assert(batch >= 1 && remember >= 0);
+    struct tide_graph *graph = tide_xcalloc(1, sizeof *graph);
+    graph->batch = batch;
+    graph->remember = remember;
+    graph->zero = -1;
+    return graph;
+}
+
+void tide_graph_set_remember(struct tide_graph *graph, int64_t remember) {
+    assert(remember >= 0 && graph->zero < 0);
+    graph->remember = remember;
+}
+
+void tide_graph_delete(struct tide_graph *graph) {
+    if (!graph) return;
+    for (uint32_t i = graph->nstreams; i > 0; i--) tide_stream_delete(graph->streams[i - 1]);
+    tide_free(graph->streams);
+    tide_free(graph->outputs);
+    tide_free(graph);
+}
+
+/* ---- Declaring ----------------------------------------------------------------------------------------------
+ * */
+
+int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide_error *err) {
+    struct tide_graph *graph = stream->graph;
+    if (graph->sealed) {
+        return tide_error_set(
+            err, TIDE_ESTATE,
+            "output operations can't be added after start() or stop(); declare them before, or make "
+            "a new StreamingContext");
+    }
+    if (graph->noutputs == graph->outputs_capacity) {
+        graph->outputs_capacity = graph->outputs_capacity ? graph->outputs_capacity * 2 : 8;
+        graph->outputs = tide_xrealloc(graph->outputs, graph->outputs_capacity * sizeof(struct tide_stream *));
+    }
+    *output = graph->noutputs;
+    graph->outputs[graph->noutputs++] = stream;
+    return TIDE_OK;
+}
+
+int64_t tide_graph_batch(const struct tide_graph *graph) { return graph->batch; }
+
+int64_t tide_graph_zero(const struct tide_graph *graph) { return graph->zero; }
+
+uint32_t tide_graph_streams(const struct tide_graph *graph) { return graph->nstreams; }
+
+uint32_t tide_graph_outputs(const struct tide_graph *graph) { return graph->noutputs; }
+
+struct tide_stream *tide_graph_stream(const struct tide_graph *graph, uint32_t id) {
+    return id < graph->nstreams ? graph->streams[id] : NULL;
+}
+
+uint32_t tide_graph_next_id(const struct tide_graph *graph) { return graph->nstreams; }
+
+bool tide_graph_has_receivers(const struct tide_graph *graph) { return graph->nreceivers > 0; }
+
+/* ---- Beginning ----------------------------------------------------------------------------------------------
+ * */
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Every stream remembers its last dataset, what the context asks for, and what its children need. */
+static void decide_remember(struct tide_graph *graph) {
+    for (uint32_t i = 0; i < graph->noutputs; i++) graph->outputs[i]->reached = true;
+    for (uint32_t i = graph->nstreams; i > 0; i--) {
+        struct tide_stream *stream = graph->streams[i - 1];
+        stream->remember = larger(stream->remember, stream->slide);
+        if (!stream->reached) continue;
+        stream->remember = larger(stream->remember, graph->remember);
+        int64_t wanted = stream->ops->parent_remember ? stream->ops->parent_remember(stream) : stream->remember;
+        for (uint32_t p = 0; p < stream->nparents; p++) {
+            stream->parents[p]->reached = true;
+            stream->parents[p]->remember = larger(stream->parents[p]->remember, wanted);
+        }
+    }
+}
+
+int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err) {
+    if (graph->sealed)
+        return tide_error_set(err, TIDE_ESTATE, "the streams of this context have been started before");
+    graph->sealed = true;
+    if (graph->noutputs == 0) {
+        return tide_error_set(
+            err, TIDE_EINVAL,
+            "no output operations registered, so nothing to execute; call print(), foreachRDD() or a "
+            "saveAs...Files() on a stream before start()");
+    }
+    decide_remember(graph);
+    graph->zero = zero;
+    return TIDE_OK;
+}
+
+void tide_graph_seal(struct tide_graph *graph) { graph->sealed = true; }
+
+void tide_graph_start_sources(struct tide_graph *graph, struct tide_ingest *ingest) {
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        if (tide_input_is_receiver(graph->streams[i])) tide_input_start(graph->streams[i], ingest);
+    }
+}
+
+/* ---- Received blocks ----------------------------------------------------------------------------------------
+ * */
+
+int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_cut_entry *entries, uint32_t count,
+                            uint32_t partitions) {
+    int64_t records = 0;
+    uint32_t next = 0; /* entries come in the order in which the sources were added, which is ours */
+    for (uint32_t i = 0; graph->nreceivers > 0 && i < graph->nstreams; i++) {
+        struct tide_stream *stream = graph->streams[i];
+        if (!tide_input_is_receiver(stream)) continue;
+        struct tide_blocks *received = NULL;
+        for (uint32_t k = 0; k < count && !received; k++) {
+            uint32_t at = (next + k) % count;
+            if (entries[at].source_id != stream->id) continue;
+            received = &entries[at].blocks;
+            next = at + 1;
+        }
+        records += tide_input_allocate(stream, time, received, partitions);
+    }
+    return records;
+}
+
+void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated) {
+    if (generated && graph->nreceivers == 0) return;
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        struct tide_stream *stream = graph->streams[i];
+        /* Inputs keep what they had for that time: asking a queue a second time would take the next dataset. */
+        if (!generated && stream->nparents > 0) tide_stream_drop(stream, time);
+        if (stream->ops->settle) stream->ops->settle(stream, time, generated);
+    }
+}
+
+int64_t tide_graph_leftovers(const struct tide_graph *graph) {
+    int64_t records = 0;
+    for (uint32_t i = 0; graph->nreceivers > 0 && i < graph->nstreams; i++) {
+        if (tide_input_is_receiver(graph->streams[i])) records += tide_input_leftovers(graph->streams[i]);
+    }
+    return records;
+}
+
+/* ---- Forgetting ---------------------------------------------------------------------------------------------
+ * */
+
+void tide_graph_forget(struct tide_graph *graph, int64_t time) {
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        tide_stream_forget(graph->streams[i], time - graph->streams[i]->remember);
+    }
+}
+
+void tide_graph_forget_all(struct tide_graph *graph) {
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        tide_stream_forget(graph->streams[i], INT64_MAX);
+        if (tide_input_is_receiver(graph->streams[i])) tide_input_forget_all(graph->streams[i]);
+    }
+}

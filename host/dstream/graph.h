@@ -1,0 +1,115 @@
+/*
+ * The graph of streams of one streaming context: what is declared before start(), and the datasets each stream
+ * remembers. It knows nothing of ticks, jobs or the script: driver/batch.c feeds it batch times and cuts, and
+ * dstream/generation.h computes the datasets of one batch.
+ *
+ * A *stream* is a recipe: from the datasets of its parents it makes a dataset for every valid time (zero + k ×
+ * slide). "No dataset" (NULL, "None") and an empty dataset are different things everywhere. Streams are numbered
+ * 0, 1, 2 … in the order of their declaration, so a parent's number is always smaller than its child's.
+ *
+ * Thread: driver only. Ownership: the graph owns its streams; pointers to them are valid until tide_graph_delete.
+ * Errors: constructors return NULL and set TIDE_EINVAL (bad argument) or TIDE_ESTATE (the graph is sealed).
+ */
+#ifndef TIDE_DSTREAM_GRAPH_H
+#define TIDE_DSTREAM_GRAPH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "ingest/ingest.h"
+#include "ingest/socket.h"
+#include "rdd/rdd.h"
+
+struct tide_graph;
+struct tide_stream;
+
+/* ---- Declaring ----------------------------------------------------------------------------------------------
+ * */
+
+/* `batch` ms >= 1. `remember`: every stream keeps its datasets at least that long; 0 = only as long as needed. */
+struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
+/* The same `remember` as above, until the graph has begun. */
+void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
+/* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
+void tide_graph_delete(struct tide_graph *graph);
+
+/* A text stream read from a TCP server (ingest/socket.h). */
+struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct tide_socket_options *options,
+                                       struct tide_error *err);
+/* The stream of any source; its dataset is what arrived since the batch before. Takes the source, also when it
+ * fails; the source's id must be tide_graph_next_id. */
+struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_source *take, struct tide_error *err);
+/* Datasets pushed by the script: one per batch, or everything queued as their union. With nothing queued:
+ * `otherwise` (retained), or an empty dataset of one partition when it is NULL. */
+struct tide_stream *tide_stream_queue(struct tide_graph *graph, bool one_at_a_time, struct tide_rdd *otherwise,
+                                      struct tide_error *err);
+/* At any time. Retains. TIDE_EINVAL when it is not a queue stream. */
+int tide_stream_push(struct tide_stream *stream, struct tide_rdd *rdd, struct tide_error *err);
+/* Batch i (from 1) gets entries[i - 1]; NULL = no dataset in that batch. Past the end: `otherwise`, or an empty
+ * dataset of one partition when it is NULL. Retains them all. */
+struct tide_stream *tide_stream_replay(struct tide_graph *graph, struct tide_rdd *const *entries, uint32_t count,
+                                       struct tide_rdd *otherwise, struct tide_error *err);
+/* One operator on every partition. Retains op. No dataset in, no dataset out. */
+struct tide_stream *tide_stream_narrow(struct tide_stream *parent, struct tide_op *op, struct tide_error *err);
+/* A shuffle. Retains exchange. No dataset in, no dataset out. */
+struct tide_stream *tide_stream_shuffled(struct tide_stream *parent, struct tide_exchange *exchange,
+                                         struct tide_error *err);
+/* All partitions of all parents in order. Parents: at least one, all of this graph, all of one slide. A parent
+ * without a dataset is an error of the batch. */
+struct tide_stream *tide_stream_union(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
+                                      struct tide_error *err);
+/* A function of the script maps the parents' datasets to one (generation.h: TIDE_GENERATION_ASKS). Same rules as
+ * union. */
+struct tide_stream *tide_stream_transform(struct tide_graph *graph, struct tide_stream *const *parents,
+                                          uint32_t count, struct tide_error *err);
+/* Registers an output operation on the stream; *output is its number (0, 1, 2 … in order of registration). */
+int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide_error *err);
+
+uint32_t tide_stream_id(const struct tide_stream *stream);
+int64_t tide_stream_slide(const struct tide_stream *stream);
+struct tide_graph *tide_stream_graph(const struct tide_stream *stream);
+/* "socket", "queue", "replay", "narrow", "shuffled", "union", "transform" …; static text. */
+const char *tide_stream_kind(const struct tide_stream *stream);
+/* How long datasets are kept; known once the graph has begun. */
+int64_t tide_stream_remember(const struct tide_stream *stream);
+/* The dataset in memory for that time, borrowed, or NULL. Computes nothing. */
+struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time);
+
+int64_t tide_graph_batch(const struct tide_graph *graph);
+int64_t tide_graph_zero(const struct tide_graph *graph); /* -1 until it has begun */
+uint32_t tide_graph_streams(const struct tide_graph *graph);
+uint32_t tide_graph_outputs(const struct tide_graph *graph);
+struct tide_stream *tide_graph_stream(const struct tide_graph *graph, uint32_t id); /* NULL: no such stream */
+uint32_t tide_graph_next_id(const struct tide_graph *graph);
+bool tide_graph_has_receivers(const struct tide_graph *graph);
+
+/* ---- Running ------------------------------------------------------------------------------------------------
+ * */
+
+/* Validates, seals the graph and fixes its time grid: the first batch is zero + batch. Decides how long each
+ * stream remembers. TIDE_EINVAL when there is no output operation; TIDE_ESTATE when it is sealed already. */
+int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err);
+/* No stream or output can be added from now on. */
+void tide_graph_seal(struct tide_graph *graph);
+/* Hands all sources over. */
+void tide_graph_start_sources(struct tide_graph *graph, struct tide_ingest *ingest);
+
+/* Gives the received blocks of a cut (entries may be NULL) to batch `time`: they become the datasets of the
+ * receiver inputs at that time, in at most `partitions` runs of neighbouring blocks of about equal size. What a
+ * batch that failed left behind comes first. Returns the number of records. Followed by tide_graph_settle. */
+int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_cut_entry *entries, uint32_t count,
+                            uint32_t partitions);
+/* The batch was generated, or not: then its received blocks are kept for the next allocation, and what was
+ * computed from them is forgotten (the inputs have an empty dataset at that time, so that a window sees no record
+ * twice). */
+void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated);
+/* Received records that a batch which could not be generated has left for the next one. */
+int64_t tide_graph_leftovers(const struct tide_graph *graph);
+
+/* Batch `time` is done: every stream forgets its datasets with time <= `time` - remember. */
+void tide_graph_forget(struct tide_graph *graph, int64_t time);
+/* Forgets every dataset and every received block. */
+void tide_graph_forget_all(struct tide_graph *graph);
+
+#endif

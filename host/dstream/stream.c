@@ -1,0 +1,151 @@
+/*
+ * The part of a stream that all kinds share: parents, slide and the datasets in memory. Called by the kinds,
+ * graph.c and generation.c, on the driver thread.
+ *
+ * Datasets are kept in a small array in ascending order of time: batches come in order, lookups are nearly always
+ * for one of the newest times, and forgetting takes a run off the front, so that a steady stream allocates
+ * nothing.
+ */
+#include "dstream/stream.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+static bool parents_fit(const struct tide_graph *graph, const struct tide_stream_ops *ops,
+                        struct tide_stream *const *parents, uint32_t nparents, struct tide_error *err) {
+    if (nparents == 0) {
+        tide_error_set(err, TIDE_EINVAL, "%s: needs at least one stream", ops->name);
+        return false;
+    }
+    for (uint32_t i = 0; i < nparents; i++) {
+        if (parents[i]->graph != graph) {
+            tide_error_set(err, TIDE_EINVAL,
+                           "%s: stream number %" PRIu32
+                           " belongs to another streaming context; all streams must come "
+                           "from the same one",
+                           ops->name, i + 1);
+            return false;
+        }
+        if (parents[i]->slide != parents[0]->slide) {
+            tide_error_set(err, TIDE_EINVAL,
+                           "%s: all streams must have the same slide duration, but the first has %" PRId64
+                           " ms and number %" PRIu32 " has %" PRId64 " ms; window() the others to the same slide",
+                           ops->name, parents[0]->slide, i + 1, parents[i]->slide);
+            return false;
+        }
+    }
+    return true;
+}
+
+struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_stream_ops *ops, size_t size,
+                                    struct tide_stream *const *parents, uint32_t nparents, int64_t slide,
+                                    struct tide_error *err) {
+    assert(size >= sizeof(struct tide_stream));
+    if (graph->sealed) {
+        tide_error_set(err, TIDE_ESTATE,
+                       "%s: inputs, transformations and output operations can't be added after start() or stop(); "
+                       "declare them before, or make a new StreamingContext",
+                       ops->name);
+        return NULL;
+    }
+    if (ops->needs && !parents_fit(graph, ops, parents, nparents, err)) return NULL;
+    struct tide_stream *stream = tide_xcalloc(1, size);
+    stream->ops = ops;
+    stream->graph = graph;
+    stream->id = graph->nstreams;
+    if (ops->needs) {
+        stream->parents = tide_xmemdup(parents, nparents * sizeof *parents);
+        stream->nparents = nparents;
+        stream->slide = slide ? slide : parents[0]->slide;
+    } else {
+        stream->slide = slide ? slide : graph->batch;
+    }
+    if (graph->nstreams == graph->streams_capacity) {
+        graph->streams_capacity = graph->streams_capacity ? graph->streams_capacity * 2 : 16;
+        graph->streams = tide_xrealloc(graph->streams, graph->streams_capacity * sizeof(struct tide_stream *));
+    }
+    graph->streams[graph->nstreams++] = stream;
+    return stream;
+}
+
+void tide_stream_delete(struct tide_stream *stream) {
+    tide_stream_forget(stream, INT64_MAX);
+    if (stream->ops->destroy) stream->ops->destroy(stream);
+    tide_free(stream->datasets);
+    tide_free(stream->parents);
+    tide_free(stream);
+}
+
+/* Index of the first dataset with a time >= `time`. */
+static uint32_t find(const struct tide_stream *stream, int64_t time) {
+    uint32_t low = 0, high = stream->ndatasets;
+    if (high > 0 && stream->datasets[high - 1].time < time) return high;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (stream->datasets[middle].time < time) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time) {
+    uint32_t at = find(stream, time);
+    return at < stream->ndatasets && stream->datasets[at].time == time ? stream->datasets[at].rdd : NULL;
+}
+
+void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd) {
+    uint32_t at = find(stream, time);
+    assert(at == stream->ndatasets || stream->datasets[at].time != time);
+    if (stream->ndatasets == stream->capacity) {
+        stream->capacity = stream->capacity ? stream->capacity * 2 : 4;
+        stream->datasets = tide_xrealloc(stream->datasets, stream->capacity * sizeof *stream->datasets);
+    }
+    memmove(stream->datasets + at + 1, stream->datasets + at, (stream->ndatasets - at) * sizeof *stream->datasets);
+    stream->datasets[at] = (struct tide_dataset){time, tide_rdd_retain(rdd)};
+    stream->ndatasets++;
+}
+
+static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) tide_rdd_release(stream->datasets[from + i].rdd);
+    stream->ndatasets -= count;
+    if (stream->ndatasets == from) return;
+    memmove(stream->datasets + from, stream->datasets + from + count,
+            (stream->ndatasets - from) * sizeof *stream->datasets);
+}
+
+void tide_stream_drop(struct tide_stream *stream, int64_t time) {
+    uint32_t at = find(stream, time);
+    if (at < stream->ndatasets && stream->datasets[at].time == time) remove_run(stream, at, 1);
+}
+
+void tide_stream_forget(struct tide_stream *stream, int64_t limit) {
+    uint32_t count = 0;
+    while (count < stream->ndatasets && stream->datasets[count].time <= limit) count++;
+    if (count) remove_run(stream, 0, count);
+}
+
+void tide_stream_needs_parents(struct tide_stream *stream, int64_t time, struct tide_needs *needs) {
+    for (uint32_t i = 0; i < stream->nparents; i++) tide_needs_add(needs, stream->parents[i], time);
+}
+
+struct tide_rdd *tide_stream_empty(uint32_t partitions) {
+    struct tide_blocks *lists = partitions ? tide_xcalloc(partitions, sizeof *lists) : NULL;
+    struct tide_rdd *rdd = tide_rdd_blocks_new(lists, partitions);
+    tide_free(lists);
+    return rdd;
+}
+
+uint32_t tide_stream_id(const struct tide_stream *stream) { return stream->id; }
+
+int64_t tide_stream_slide(const struct tide_stream *stream) { return stream->slide; }
+
+struct tide_graph *tide_stream_graph(const struct tide_stream *stream) {
+    return stream->graph;
+}
+
+const char *tide_stream_kind(const struct tide_stream *stream) { return stream->ops->name; }
+
+int64_t tide_stream_remember(const struct tide_stream *stream) { return stream->remember; }

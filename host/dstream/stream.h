@@ -1,0 +1,94 @@
+/*
+ * What the kinds of stream share. Private to dstream/: each kind has a file of its own that embeds `struct
+ * tide_stream` as first member and fills in a table of operations; stream.c keeps the datasets, generation.c runs
+ * the recipes. Thread: driver only.
+ */
+#ifndef TIDE_DSTREAM_STREAM_H
+#define TIDE_DSTREAM_STREAM_H
+
+#include "dstream/graph.h"
+
+struct tide_needs;
+
+enum { TIDE_STREAM_ASKS = 1 };
+
+struct tide_stream_ops {
+    const char *name;
+    /* Adds the (parent, time) pairs whose datasets compute(time) wants, in the order it wants them
+     * (tide_needs_add). NULL: an input, which has no parents. */
+    void (*needs)(struct tide_stream *stream, int64_t time, struct tide_needs *needs);
+    /* Makes the dataset of a valid time that is not in memory. parents[i] answers the i-th need and is NULL when
+     * there is no dataset. Returns 0 with *out = a new reference, or NULL for no dataset; TIDE_STREAM_ASKS when
+     * the script has to make it; or an error, which fails the batch. */
+    int (*compute)(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
+                   struct tide_rdd **out, struct tide_error *err);
+    /* How long parents must remember so that this stream can compute. NULL: as long as the stream itself. */
+    int64_t (*parent_remember)(const struct tide_stream *stream);
+    /* Receiver inputs only: the batch was generated, or its blocks must be taken back. */
+    void (*settle)(struct tide_stream *stream, int64_t time, bool generated);
+    /* Releases what the kind itself holds; the memory is freed by the caller. NULL: nothing. */
+    void (*destroy)(struct tide_stream *stream);
+};
+
+struct tide_dataset {
+    int64_t time;
+    struct tide_rdd *rdd; /* retained, never NULL: "no dataset" is not kept */
+};
+
+struct tide_stream {
+    const struct tide_stream_ops *ops;
+    struct tide_graph *graph;
+    struct tide_stream **parents;
+    uint32_t nparents;
+    uint32_t id;
+    int64_t slide;
+    int64_t remember;              /* ms; 0 until the graph has begun */
+    bool reached;                  /* some output depends on it; known once the graph has begun */
+    struct tide_dataset *datasets; /* in ascending order of time */
+    uint32_t ndatasets, capacity;
+};
+
+struct tide_graph {
+    int64_t batch;
+    int64_t remember;
+    int64_t zero;
+    bool sealed;
+    struct tide_stream **streams;
+    uint32_t nstreams, streams_capacity;
+    struct tide_stream **outputs; /* borrowed from streams */
+    uint32_t noutputs, outputs_capacity;
+    uint32_t nreceivers;
+};
+
+/* Adds a stream of `size` bytes (zeroed beyond the common part) to the graph. `slide` 0: the slide of the
+ * parents, of an input the batch interval. NULL when the graph is sealed or, for kinds with `needs`, when the
+ * parents do not fit (none, of another graph, of different slides). */
+struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_stream_ops *ops, size_t size,
+                                    struct tide_stream *const *parents, uint32_t nparents, int64_t slide,
+                                    struct tide_error *err);
+void tide_stream_delete(struct tide_stream *stream);
+
+/* Keeps the dataset (retains). There is none of that time yet. */
+void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd);
+/* Forgets the dataset of that time, if any. */
+void tide_stream_drop(struct tide_stream *stream, int64_t time);
+/* Forgets the datasets with time <= limit. */
+void tide_stream_forget(struct tide_stream *stream, int64_t limit);
+
+/* For ops->needs. */
+void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time);
+/* needs of streams that want all their parents at the same time. */
+void tide_stream_needs_parents(struct tide_stream *stream, int64_t time, struct tide_needs *needs);
+
+/* A dataset of `partitions` empty partitions; a new reference. */
+struct tide_rdd *tide_stream_empty(uint32_t partitions);
+
+/* Receiver inputs (input.c). */
+bool tide_input_is_receiver(const struct tide_stream *stream);
+void tide_input_start(struct tide_stream *stream, struct tide_ingest *ingest);
+int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tide_blocks *received,
+                            uint32_t partitions);
+int64_t tide_input_leftovers(const struct tide_stream *stream);
+void tide_input_forget_all(struct tide_stream *stream);
+
+#endif

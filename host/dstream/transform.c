@@ -1,0 +1,30 @@
+/*
+ * Datasets made by a function of the script from the parents' datasets. C never calls into Lua, so the stream
+ * only says "ask": the generation stands still until the answer is there (generation.h). Called through its table
+ * of operations by generation.c, on the driver thread. Spark 1.6+: a parent without a dataset fails the batch.
+ */
+#include <inttypes.h>
+
+#include "dstream/stream.h"
+
+static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
+                   struct tide_rdd **out, struct tide_error *err) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (parents[i]) continue;
+        return tide_error_set(err, TIDE_EGENERATION,
+                              "transform: stream %" PRIu32 " generated no dataset for batch %" PRId64 " ms",
+                              stream->parents[i]->id, time);
+    }
+    return TIDE_STREAM_ASKS;
+}
+
+static const struct tide_stream_ops TRANSFORM_OPS = {
+    .name = "transform",
+    .needs = tide_stream_needs_parents,
+    .compute = compute,
+};
+
+struct tide_stream *tide_stream_transform(struct tide_graph *graph, struct tide_stream *const *parents,
+                                          uint32_t count, struct tide_error *err) {
+    return tide_stream_new(graph, &TRANSFORM_OPS, sizeof(struct tide_stream), parents, count, 0, err);
+}
