@@ -1,0 +1,66 @@
+/*
+ * What the driver tells the script. C never calls into Lua on the driver thread: it queues events, and Lua drains
+ * them after each turn of the loop (engine:turn, engine:poll). Queue order is the order in which things happened.
+ */
+#ifndef TIDE_DRIVER_EVENT_H
+#define TIDE_DRIVER_EVENT_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "rdd/rdd.h"
+
+struct tide_job;
+struct tide_graph;
+
+enum tide_event_kind {
+    TIDE_EVENT_JOB,        /* job ended                                       → {kind="job", job=…} */
+    TIDE_EVENT_TRANSFORM,  /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, rdds={…}, token=} */
+    TIDE_EVENT_OUTPUT,     /* run output operation `node` on rdds[0]          → {kind="output", graph=, node=, time=, rdd=, token=, id=} */
+    TIDE_EVENT_GENERATION, /* batch `time` could not be generated             → {kind="generation", graph=, time=, code=, error=} */
+    TIDE_EVENT_LISTENER,   /* name + fields                                   → {kind="listener", graph=, name=, info={…}} */
+    TIDE_EVENT_RECEIVER,   /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
+    TIDE_EVENT_DRAINED,    /* a stop that was asked for has finished          → {kind="drained", graph=} */
+    TIDE_EVENT_SIGNAL      /* SIGINT/SIGTERM reached the loop                 → {kind="signal", count=} */
+};
+
+/* Timing of one batch; -1 = not yet. Wall clock ms. */
+struct tide_batch_info {
+    int64_t batch_time, submission_time, processing_start, processing_end;
+    int64_t records;     /* sum over inputs */
+    uint32_t output;     /* index of the output operation, for output events */
+    int64_t output_start, output_end;
+    const char *reason;  /* static text or owned by error */
+};
+
+struct tide_event {
+    struct tide_list link;
+    enum tide_event_kind kind;
+    struct tide_graph *graph; /* borrowed; events of a graph are dropped when it goes */
+    struct tide_job *job;     /* retained */
+    uint32_t node;            /* stream id, output index, source id */
+    int64_t time;
+    uint64_t token;           /* to be given back with the answer */
+    struct tide_rdd **rdds;   /* retained, heap array */
+    uint32_t nrdds;
+    const char *name;         /* static: listener callback name, receiver state */
+    struct tide_batch_info info;
+    struct tide_error error;
+    int signals;
+};
+
+struct tide_events {
+    struct tide_list queue;
+};
+
+void tide_events_create(struct tide_events *events);
+void tide_events_destroy(struct tide_events *events);
+struct tide_event *tide_event_new(enum tide_event_kind kind);
+void tide_event_delete(struct tide_event *event);
+void tide_events_push(struct tide_events *events, struct tide_event *take);
+struct tide_event *tide_events_pop(struct tide_events *events); /* NULL when empty; caller deletes */
+/* Drops queued events of this graph. */
+void tide_events_forget(struct tide_events *events, const struct tide_graph *graph);
+
+#endif

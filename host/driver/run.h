@@ -1,0 +1,72 @@
+/*
+ * What job.c and scheduler.c share: the bodies of jobs and runs. A run computes one stage, either the last one of a job or the
+ * map side of a shuffle.
+ *
+ * Life of a run: WAITING (for the shuffles it needs) → ACTIVE (its tasks are with the executor; a range shuffle has two
+ * such phases) → ENDED (succeeded, failed or cancelled). It is freed when it has ended and its last task has come back.
+ *
+ * Thread: driver only; `cancelled` alone is read by workers.
+ */
+#ifndef TIDE_DRIVER_RUN_H
+#define TIDE_DRIVER_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "driver/job.h"
+#include "rdd/rdd.h"
+#include "rdd/stage.h"
+#include "store/block.h"
+
+struct tide_run;
+
+struct tide_job {
+    uint32_t refs;
+    bool ended;
+    struct tide_scheduler *scheduler; /* NULL once `done` was called */
+    struct tide_run *run;             /* NULL once ended */
+    struct tide_list link;            /* scheduler's running jobs, then its ended ones */
+    struct tide_blocks *results;      /* one list per chosen partition */
+    uint32_t partitions;
+    struct tide_error error;
+    void (*done)(struct tide_job *job, void *arg);
+    void *arg;
+};
+
+enum tide_run_state { TIDE_RUN_WAITING, TIDE_RUN_ACTIVE, TIDE_RUN_ENDED };
+
+struct tide_run {
+    struct tide_scheduler *scheduler;
+    enum tide_run_state state;
+    uint32_t cancelled;   /* its tasks look at this */
+    uint32_t outstanding; /* tasks that have not come back */
+    uint32_t todo;        /* tasks of this phase that have not succeeded */
+    uint32_t tasks;
+    uint32_t lists; /* output lists per task in this phase */
+    bool sampling;  /* first phase of a range shuffle */
+    uint32_t arity; /* of the records, as the first task told that knew; 0 before */
+    uint32_t arity_partition;
+    int64_t batch_time;
+    uint64_t limit;
+    struct tide_job *job;        /* of the last stage, else NULL; one of the two */
+    struct tide_rdd *shuffled;   /* whose map side this is; retained */
+    struct tide_stage *stage;    /* until its tasks are made */
+    uint32_t *numbers;           /* partition number of each task, for the second phase */
+    struct tide_blocks *outputs; /* tasks × lists */
+    struct tide_error error;     /* why it fails, while that is being passed on */
+    struct tide_list needs;      /* edges to the shuffles it waits for */
+    struct tide_list needed_by;  /* edges to the runs that wait for it */
+    struct tide_list link;       /* the scheduler's list of runs */
+    struct tide_list queued;     /* in one of the scheduler's work lists */
+};
+
+/* Makes the run of a new job and starts what can start. On a closed scheduler the job ends at once. */
+void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job,
+                          const struct tide_job_options *options);
+/* Ends a running job with this error (taken); `done` is called from the loop. */
+void tide_scheduler_withdraw(struct tide_job *job, struct tide_error *take_err);
+
+#endif

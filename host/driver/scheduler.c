@@ -1,0 +1,493 @@
+/*
+ * From jobs to tasks and back.
+ *
+ * A job's last stage is a run; every shuffle it needs and nobody has computed yet is a run too, with an edge from the one that
+ * waits to the one it waits for. A run that waits for nothing sends its tasks to the executor, all at once; the executor's
+ * queue makes it first come first served among all jobs. Tasks come back one by one through the inbox (on_task).
+ *
+ * Everything that could go deep (chains of shuffles, failures passed on from run to run) goes through work lists. The
+ * `done` callbacks run when the scheduler's own state is in order, from the loop only, and may start, cancel and release
+ * jobs as they like.
+ *
+ * Driver thread.
+ */
+#include "driver/scheduler.h"
+
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "driver/run.h"
+#include "rdd/node.h"
+#include "rdd/plans.h"
+#include "rdd/range.h"
+#include "rdd/stage.h"
+
+struct tide_scheduler {
+    struct tide_executor executor;
+    struct tide_inbox *inbox;
+    struct tide_plans *plans;
+    struct tide_list runs;  /* not freed yet */
+    struct tide_list ready; /* runs that wait for nothing, to be sent to the executor */
+    struct tide_list jobs;  /* running */
+    struct tide_list ended; /* jobs whose `done` is to be called */
+    uint32_t job_count;     /* running or not reported yet */
+    bool closed;
+    bool reporting; /* report_ended is at work further up the stack */
+    bool woken;     /* `wake` is in the inbox */
+    struct tide_message wake;
+};
+
+/* `waiter` can't start before `on` has ended. */
+struct edge {
+    struct tide_run *waiter, *on;
+    struct tide_list in_needs;     /* waiter->needs */
+    struct tide_list in_needed_by; /* on->needed_by */
+};
+
+static void on_task(struct tide_message *message, void *owner);
+
+/* ---- Edges ---------------------------------------------------------------------------------------------------- */
+
+static void edge_new(struct tide_run *waiter, struct tide_run *on) {
+    struct edge *edge = tide_xmalloc(sizeof *edge);
+
+    edge->waiter = waiter;
+    edge->on = on;
+    tide_list_push(&waiter->needs, &edge->in_needs);
+    tide_list_push(&on->needed_by, &edge->in_needed_by);
+}
+
+static void edge_delete(struct edge *edge) {
+    tide_list_remove(&edge->in_needs);
+    tide_list_remove(&edge->in_needed_by);
+    tide_free(edge);
+}
+
+/* The first edge to a run that waits for this one; NULL when nobody does. */
+static struct edge *first_waiter(struct tide_run *run) {
+    return tide_list_empty(&run->needed_by) ? NULL
+                                            : TIDE_CONTAINER_OF(run->needed_by.next, struct edge, in_needed_by);
+}
+
+static struct edge *first_need(struct tide_run *run) {
+    return tide_list_empty(&run->needs) ? NULL : TIDE_CONTAINER_OF(run->needs.next, struct edge, in_needs);
+}
+
+/* ---- Runs ----------------------------------------------------------------------------------------------------- */
+
+static struct tide_run *run_new(struct tide_scheduler *scheduler, int64_t batch_time) {
+    struct tide_run *run = tide_xcalloc(1, sizeof *run);
+
+    run->scheduler = scheduler;
+    run->state = TIDE_RUN_WAITING;
+    run->batch_time = batch_time;
+    tide_list_create(&run->needs);
+    tide_list_create(&run->needed_by);
+    tide_list_create(&run->queued);
+    tide_list_create(&run->link);
+    tide_list_push(&scheduler->runs, &run->link);
+    return run;
+}
+
+static void outputs_free(struct tide_run *run) {
+    if (run->outputs != NULL)
+        for (size_t i = 0; i < (size_t)run->tasks * run->lists; i++) tide_blocks_destroy(&run->outputs[i]);
+    tide_free(run->outputs);
+    run->outputs = NULL;
+}
+
+static void outputs_new(struct tide_run *run) {
+    size_t count = (size_t)run->tasks * run->lists;
+
+    run->outputs = tide_xcalloc(count > 0 ? count : 1, sizeof *run->outputs);
+    for (size_t i = 0; i < count; i++) tide_blocks_create(&run->outputs[i]);
+}
+
+/* Frees what a run does not need to wait for its last tasks, and the run itself when there are none. */
+static void run_end(struct tide_run *run) {
+    run->state = TIDE_RUN_ENDED;
+    tide_list_remove(&run->queued);
+    outputs_free(run);
+    tide_stage_delete(run->stage);
+    run->stage = NULL;
+    tide_free(run->numbers);
+    run->numbers = NULL;
+    tide_error_clear(&run->error);
+    if (run->shuffled != NULL) {
+        struct tide_rdd *rdd = run->shuffled;
+
+        run->shuffled = NULL;
+        rdd->as.shuffle.running = NULL;
+        tide_rdd_release(rdd);
+    }
+    if (run->outstanding > 0) return;
+    tide_list_remove(&run->link);
+    tide_free(run);
+}
+
+/* The run that computes this shuffle now; a new one joins `fresh`, its stage still to be cut. */
+static struct tide_run *shuffle_run(struct tide_scheduler *scheduler, struct tide_rdd *shuffled, int64_t batch_time,
+                                    struct tide_list *fresh) {
+    struct tide_run *run = shuffled->as.shuffle.running;
+
+    if (run != NULL) return run;
+    run = run_new(scheduler, batch_time);
+    run->shuffled = tide_rdd_retain(shuffled);
+    shuffled->as.shuffle.running = run;
+    tide_list_push(fresh, &run->queued);
+    return run;
+}
+
+/* The stage of `run` has been cut: ties it to the shuffles it needs, or makes it ready. */
+static void run_tie(struct tide_run *run, struct tide_list *fresh) {
+    struct tide_scheduler *scheduler = run->scheduler;
+
+    for (uint32_t i = 0; i < run->stage->nneeds; i++)
+        edge_new(run, shuffle_run(scheduler, run->stage->needs[i], run->batch_time, fresh));
+    if (tide_list_empty(&run->needs)) tide_list_push(&scheduler->ready, &run->queued);
+}
+
+/* ---- Sending tasks -------------------------------------------------------------------------------------------- */
+
+static void submit(struct tide_run *run, struct tide_task *task, uint32_t index) {
+    task->batch_time = run->batch_time;
+    task->limit = run->limit;
+    task->cancelled = &run->cancelled;
+    task->owner = run;
+    task->index = index;
+    task->message.deliver = on_task;
+    run->outstanding++;
+    run->scheduler->executor.submit(run->scheduler->executor.self, task);
+}
+
+/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks. */
+static void run_start(struct tide_run *run) {
+    struct tide_stage *stage = run->stage;
+
+    run->state = TIDE_RUN_ACTIVE;
+    run->tasks = run->todo = stage->count;
+    run->lists = stage->outputs;
+    outputs_new(run);
+    if (run->sampling) {
+        run->numbers = tide_xcalloc(stage->count > 0 ? stage->count : 1, sizeof *run->numbers);
+        for (uint32_t i = 0; i < stage->count; i++) run->numbers[i] = stage->parts[i].partition;
+    }
+    for (uint32_t i = 0; i < stage->count; i++) submit(run, tide_stage_task(stage, i), i);
+    tide_stage_delete(stage);
+    run->stage = NULL;
+}
+
+/* Second phase of a range shuffle: the records of each map task, now with the bounds known. */
+static int run_route(struct tide_run *run, struct tide_error *err) {
+    const struct tide_exchange *exchange = run->shuffled->as.shuffle.exchange;
+    struct tide_blocks *sampled = run->outputs;
+    struct tide_range_sample *samples = tide_xcalloc(run->tasks, sizeof *samples);
+
+    for (uint32_t i = 0; i < run->tasks; i++)
+        samples[i] = (struct tide_range_sample){.keys = &sampled[2 * (size_t)i + 1],
+                                                .records = tide_blocks_records(&sampled[2 * (size_t)i])};
+
+    struct tide_block *bounds = tide_range_bounds(samples, run->tasks, exchange->partitions, err);
+
+    tide_free(samples);
+    if (bounds == NULL) return err->code;
+
+    struct tide_plan *plan = tide_stage_route_plan(run->scheduler->plans, exchange);
+
+    run->sampling = false;
+    run->todo = run->tasks;
+    run->outputs = NULL;
+    run->lists = exchange->partitions;
+    outputs_new(run);
+    for (uint32_t i = 0; i < run->tasks; i++) {
+        struct tide_task *task = tide_task_new(plan, 2, run->lists);
+
+        task->partition = run->numbers[i];
+        tide_blocks_move(&task->inputs[0].blocks, &sampled[2 * (size_t)i]);
+        tide_blocks_push(&task->inputs[1].blocks, tide_block_retain(bounds));
+        submit(run, task, i);
+    }
+    for (size_t i = 0; i < 2 * (size_t)run->tasks; i++) tide_blocks_destroy(&sampled[i]);
+    tide_free(sampled);
+    tide_plan_release(plan);
+    tide_block_release(bounds);
+    return TIDE_OK;
+}
+
+/* ---- Ending --------------------------------------------------------------------------------------------------- */
+
+/* The job is over; `done` is called by report_ended. */
+static void job_end(struct tide_job *job, struct tide_error *take_err) {
+    job->run = NULL;
+    job->ended = true;
+    tide_error_move(&job->error, take_err);
+    tide_list_remove(&job->link);
+    tide_list_push(&job->scheduler->ended, &job->link);
+}
+
+/* Map outputs by task become outputs by partition: for each one the blocks of all map tasks, in their order. */
+static struct tide_blocks *transpose(struct tide_run *run) {
+    struct tide_blocks *lists = tide_xcalloc(run->lists > 0 ? run->lists : 1, sizeof *lists);
+
+    for (uint32_t p = 0; p < run->lists; p++) {
+        tide_blocks_create(&lists[p]);
+        for (uint32_t i = 0; i < run->tasks; i++)
+            tide_blocks_move(&lists[p], &run->outputs[(size_t)i * run->lists + p]);
+    }
+    return lists;
+}
+
+/* All tasks have succeeded. */
+static void run_succeed(struct tide_run *run) {
+    struct tide_scheduler *scheduler = run->scheduler;
+    struct edge *edge;
+
+    if (run->job != NULL) {
+        struct tide_error none = {0};
+
+        for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_move(&run->job->results[i], &run->outputs[i]);
+        job_end(run->job, &none);
+    } else {
+        run->lists = run->shuffled->partitions; /* a range shuffle without map tasks has had no second phase */
+        tide_rdd_settle(run->shuffled, transpose(run));
+    }
+    while ((edge = first_waiter(run)) != NULL) {
+        struct tide_run *waiter = edge->waiter;
+
+        edge_delete(edge);
+        if (tide_list_empty(&waiter->needs)) tide_list_push(&scheduler->ready, &waiter->queued);
+    }
+    run_end(run);
+}
+
+/* Puts a run on the list of those that fail, with its own copy of the reason. */
+static void fail_later(struct tide_run *run, const struct tide_error *err, struct tide_list *failing) {
+    tide_error_copy(&run->error, err);
+    tide_list_remove(&run->queued);
+    tide_list_push(failing, &run->queued);
+}
+
+/* Ends a run with an error, and every run that needs it with the same one. Shuffles that were computed for these runs only
+ * are given up. Tasks that are out are told to stop; they are thrown away when they come back. */
+static void run_fail(struct tide_run *run, struct tide_error *take_err) {
+    struct tide_list failing;
+    struct tide_list *link;
+
+    tide_list_create(&failing);
+    fail_later(run, take_err, &failing);
+    tide_error_clear(take_err);
+
+    while ((link = tide_list_pop(&failing)) != NULL) {
+        struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
+        struct edge *edge;
+
+        __atomic_store_n(&next->cancelled, 1, __ATOMIC_RELAXED);
+        while ((edge = first_waiter(next)) != NULL) {
+            if (edge->waiter->error.code == TIDE_OK) fail_later(edge->waiter, &next->error, &failing);
+            edge_delete(edge);
+        }
+        while ((edge = first_need(next)) != NULL) {
+            struct tide_run *on = edge->on;
+
+            edge_delete(edge);
+            if (first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &next->error, &failing);
+        }
+        if (next->job != NULL) job_end(next->job, &next->error);
+        run_end(next);
+    }
+}
+
+/* ---- Tasks coming back ---------------------------------------------------------------------------------------- */
+
+/* Remembers the arity of the first task that knows it, and holds the others against it. */
+static int check_arity(struct tide_run *run, const struct tide_task *task, struct tide_error *err) {
+    uint32_t pairs = task->partition, singles = run->arity_partition;
+
+    if (task->out_arity == 0 || task->out_arity == run->arity) return TIDE_OK;
+    if (run->arity == 0) {
+        run->arity = task->out_arity;
+        run->arity_partition = task->partition;
+        return TIDE_OK;
+    }
+    if (task->out_arity == 1) {
+        pairs = run->arity_partition;
+        singles = task->partition;
+    }
+    return tide_error_set(
+        err, TIDE_ECLOSURE,
+        "the dataset mixes pairs and single values (partition %u: pairs, partition %u: single values); "
+        "a stream or dataset must be of one arity",
+        pairs, singles);
+}
+
+/* The one place where it is decided what a failed task means: the run fails with the task's error. */
+static void task_failed(struct tide_run *run, struct tide_task *task) { run_fail(run, &task->error); }
+
+static void task_succeeded(struct tide_run *run, struct tide_task *task) {
+    struct tide_error err = {0};
+
+    if (check_arity(run, task, &err) == TIDE_OK) {
+        assert(task->noutputs == run->lists);
+        for (uint32_t p = 0; p < run->lists; p++)
+            tide_blocks_move(&run->outputs[(size_t)task->index * run->lists + p], &task->outputs[p]);
+        if (--run->todo > 0) return;
+        if (!run->sampling) {
+            run_succeed(run);
+            return;
+        }
+        if (run_route(run, &err) == TIDE_OK) return;
+    }
+    run_fail(run, &err);
+}
+
+/* Sends what is ready. A run without partitions succeeds on the spot and may make others ready. */
+static void start_ready(struct tide_scheduler *scheduler) {
+    struct tide_list *link;
+
+    while ((link = tide_list_pop(&scheduler->ready)) != NULL) {
+        struct tide_run *run = TIDE_CONTAINER_OF(link, struct tide_run, queued);
+
+        run_start(run);
+        if (run->tasks == 0) run_succeed(run);
+    }
+}
+
+static void report_ended(struct tide_scheduler *scheduler) {
+    struct tide_list *link;
+
+    if (scheduler->reporting) return;
+    scheduler->reporting = true;
+    while ((link = tide_list_pop(&scheduler->ended)) != NULL) {
+        struct tide_job *job = TIDE_CONTAINER_OF(link, struct tide_job, link);
+
+        scheduler->job_count--;
+        job->scheduler = NULL;
+        if (job->done != NULL) job->done(job, job->arg);
+        tide_job_release(job);
+    }
+    scheduler->reporting = false;
+}
+
+static void on_wake(struct tide_message *message, void *owner) {
+    struct tide_scheduler *scheduler = TIDE_CONTAINER_OF(message, struct tide_scheduler, wake);
+
+    scheduler->woken = false;
+    if (owner != NULL) report_ended(scheduler);
+}
+
+/* Jobs may have ended while the caller of a public function was not the loop: comes back from there. */
+static void report_later(struct tide_scheduler *scheduler) {
+    if (scheduler->woken || scheduler->reporting || tide_list_empty(&scheduler->ended)) return;
+    scheduler->woken = true;
+    scheduler->wake.deliver = on_wake;
+    tide_inbox_post(scheduler->inbox, &scheduler->wake);
+}
+
+static void on_task(struct tide_message *message, void *owner) {
+    struct tide_task *task = TIDE_CONTAINER_OF(message, struct tide_task, message);
+    struct tide_run *run = task->owner;
+
+    if (owner == NULL) { /* the engine is gone; perhaps not even on the driver's thread */
+        tide_task_delete(task);
+        return;
+    }
+
+    struct tide_scheduler *scheduler = run->scheduler;
+
+    run->outstanding--;
+    if (run->state == TIDE_RUN_ENDED) run_end(run);
+    else if (task->error.code != TIDE_OK) task_failed(run, task);
+    else task_succeeded(run, task);
+    tide_task_delete(task);
+    start_ready(scheduler);
+    report_ended(scheduler);
+}
+
+/* ---- For job.c ------------------------------------------------------------------------------------------------ */
+
+void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job,
+                          const struct tide_job_options *options) {
+    struct tide_list fresh;
+    struct tide_list *link;
+
+    scheduler->job_count++;
+    if (scheduler->closed) {
+        struct tide_error err = {0};
+
+        tide_error_set(&err, TIDE_ECANCELLED, "the job was cancelled: the engine is closing");
+        job_end(job, &err);
+        report_later(scheduler);
+        return;
+    }
+
+    struct tide_run *run = run_new(scheduler, options->batch_time);
+    struct tide_sink sink = tide_sink_final(options->sink);
+
+    run->job = job;
+    run->limit = options->limit;
+    job->run = run;
+    tide_list_push(&scheduler->jobs, &job->link);
+    run->stage = tide_stage_new(scheduler->plans, options->rdd, options->partitions, options->npartitions, &sink);
+    tide_list_create(&fresh);
+    run_tie(run, &fresh);
+    while ((link = tide_list_pop(&fresh)) != NULL) {
+        struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
+
+        sink = tide_sink_map(next->shuffled->as.shuffle.exchange);
+        next->sampling = sink.kind == TIDE_SINK_SAMPLE;
+        next->stage = tide_stage_new(scheduler->plans, next->shuffled->parent, NULL, 0, &sink);
+        run_tie(next, &fresh);
+    }
+    start_ready(scheduler);
+    report_later(scheduler);
+}
+
+void tide_scheduler_withdraw(struct tide_job *job, struct tide_error *take_err) {
+    struct tide_scheduler *scheduler = job->scheduler;
+
+    run_fail(job->run, take_err);
+    report_later(scheduler);
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------------------- */
+
+struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox) {
+    struct tide_scheduler *scheduler = tide_xcalloc(1, sizeof *scheduler);
+
+    scheduler->executor = *executor;
+    scheduler->inbox = inbox;
+    scheduler->plans = tide_plans_new();
+    tide_list_create(&scheduler->runs);
+    tide_list_create(&scheduler->ready);
+    tide_list_create(&scheduler->jobs);
+    tide_list_create(&scheduler->ended);
+    return scheduler;
+}
+
+void tide_scheduler_close(struct tide_scheduler *scheduler) {
+    scheduler->closed = true;
+    while (!tide_list_empty(&scheduler->jobs)) {
+        struct tide_error err = {0};
+
+        tide_error_set(&err, TIDE_ECANCELLED, "the job was cancelled: the engine is closing");
+        run_fail(TIDE_CONTAINER_OF(scheduler->jobs.next, struct tide_job, link)->run, &err);
+    }
+    report_ended(scheduler);
+}
+
+uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler) {
+    uint32_t lost = 0;
+    struct tide_list *link;
+
+    if (scheduler == NULL) return 0;
+    assert(scheduler->closed);
+    report_ended(scheduler);
+    /* Runs that are left have tasks out, which still look at `cancelled`: left to them. */
+    while ((link = tide_list_pop(&scheduler->runs)) != NULL)
+        lost += TIDE_CONTAINER_OF(link, struct tide_run, link)->outstanding;
+    tide_plans_delete(scheduler->plans);
+    tide_free(scheduler);
+    return lost;
+}
+
+uint32_t tide_scheduler_jobs(const struct tide_scheduler *scheduler) { return scheduler->job_count; }

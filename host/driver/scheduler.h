@@ -1,0 +1,32 @@
+/*
+ * Runs jobs (driver/job.h): cuts them in stages, runs the shuffles they need first, hands the tasks of every ready stage
+ * to the executor, first come first served, and takes the results back. One per engine. The loop is never blocked.
+ *
+ * A shuffle is computed once and kept by its node; jobs that need the same shuffle while it runs share it.
+ *
+ * Thread: driver only. Tasks come back through the inbox whose owner must not be NULL while the scheduler lives.
+ */
+#ifndef TIDE_DRIVER_SCHEDULER_H
+#define TIDE_DRIVER_SCHEDULER_H
+
+#include <stdint.h>
+
+#include "driver/job.h"
+#include "task/executor.h"
+#include "thread/inbox.h"
+
+/* Copies the interface, borrows what is behind it and the inbox. */
+struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox);
+
+/* Cancels every job and calls their `done` before it returns; jobs that `done` starts end the same way. Further
+ * tide_job_start calls give jobs that are cancelled at once. Tasks that still run are told to stop. */
+void tide_scheduler_close(struct tide_scheduler *scheduler);
+
+/* After tide_scheduler_close, the end of the executor, a last tide_inbox_drain and tide_inbox_close: frees it. Returns how many tasks
+ * never came back (their workers were left behind); the little memory those tasks still look at is left to them. */
+uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler);
+
+/* Jobs not ended yet. */
+uint32_t tide_scheduler_jobs(const struct tide_scheduler *scheduler);
+
+#endif

@@ -1,0 +1,736 @@
+/*
+ * driver/scheduler and driver/job: stages in order, shared shuffles, failures, cancelling, closing. Tasks go to an executor
+ * that keeps them until the test lets them come back, in any order; no thread is involved. Every test ends with no
+ * live block.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "driver/scheduler.h"
+#include "rdd/node.h"
+#include "rdd_rig.h"
+
+enum { MOST_TASKS = 64, CHAIN = 20000 };
+
+static uv_loop_t loop;
+static struct tide_inbox inbox;
+static struct tide_scheduler *scheduler;
+static struct tide_op *collect;
+
+/* Tasks submitted and not given back; `seen` counts all there ever were. */
+static struct tide_task *tasks[MOST_TASKS];
+static int held, seen;
+static bool run_at_once; /* tasks come back by themselves */
+
+/* ---- The executor --------------------------------------------------------------------------------------------- */
+
+/* Each output list gets one block with the number 100 × partition + list; sampled keys are 1 … 4. */
+static void compute(struct tide_task *task) {
+    int keys[] = {1, 2, 3, 4};
+    char *plan = rig_plan(task->plan);
+    bool samples = strstr(plan, "[sample, ") != NULL;
+
+    for (uint32_t i = 0; i < task->noutputs; i++) {
+        int number = (int)(100 * task->partition + i);
+
+        tide_blocks_push(&task->outputs[i], samples && i == 1 ? rig_block(keys, 4) : rig_block(&number, 1));
+    }
+    tide_free(plan);
+}
+
+static void submit(void *self, struct tide_task *task) {
+    assert_ptr_equal(self, &held);
+    seen++;
+    if (run_at_once) {
+        compute(task);
+        tide_inbox_post(&inbox, &task->message);
+        return;
+    }
+    assert_true(held < MOST_TASKS);
+    tasks[held++] = task;
+}
+
+static void turn(void) { uv_run(&loop, UV_RUN_NOWAIT); }
+
+static struct tide_task *take(int index) {
+    assert_true(index < held);
+
+    struct tide_task *task = tasks[index];
+
+    memmove(&tasks[index], &tasks[index + 1], (size_t)(--held - index) * sizeof(struct tide_task *));
+    return task;
+}
+
+static void give_back(struct tide_task *task) {
+    tide_inbox_post(&inbox, &task->message);
+    turn();
+}
+
+/* The index-th task held succeeds. */
+static void succeed(int index) {
+    struct tide_task *task = take(index);
+
+    compute(task);
+    give_back(task);
+}
+
+static void succeed_all(void) {
+    while (held > 0) succeed(0);
+}
+
+static void fail_task(int index, const char *text) {
+    struct tide_task *task = take(index);
+
+    tide_error_set(&task->error, TIDE_ECLOSURE, "%s", text);
+    give_back(task);
+}
+
+static bool is_cancelled(int index) { return __atomic_load_n(tasks[index]->cancelled, __ATOMIC_RELAXED) != 0; }
+
+static void assert_task(int index, const char *plan, uint32_t outputs) {
+    char *text = rig_plan(tasks[index]->plan);
+
+    assert_string_equal(text, plan);
+    assert_int_equal(tasks[index]->noutputs, outputs);
+    tide_free(text);
+}
+
+static void assert_input(int index, uint32_t input, const char *expected) {
+    char *numbers = rig_numbers(&tasks[index]->inputs[input].blocks);
+
+    assert_string_equal(numbers, expected);
+    tide_free(numbers);
+}
+
+/* ---- Set-up --------------------------------------------------------------------------------------------------- */
+
+static int set_up(void **state) {
+    struct tide_executor executor = {.submit = submit, .self = &held};
+
+    held = seen = 0;
+    run_at_once = false;
+    collect = rig_op("collect", false);
+    if (uv_loop_init(&loop) != 0 || tide_inbox_create(&inbox, &loop, &loop, true) != 0) return -1;
+    scheduler = tide_scheduler_new(&executor, &inbox);
+    return tide_block_live() == 0 ? 0 : -1;
+}
+
+static uint32_t shut_down(void) {
+    uint32_t lost;
+
+    tide_scheduler_close(scheduler);
+    tide_inbox_drain(&inbox);
+    tide_inbox_close(&inbox);
+    turn();
+    lost = tide_scheduler_delete(scheduler);
+    scheduler = NULL;
+    tide_inbox_destroy(&inbox);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    return lost;
+}
+
+static int tear_down(void **state) {
+    if (scheduler != NULL && shut_down() != 0) return -1;
+    tide_op_release(collect);
+    return held == 0 && tide_block_live() == 0 ? 0 : -1;
+}
+
+/* A job whose end is counted. */
+struct watched {
+    struct tide_job *job;
+    int done;
+};
+
+static void on_done(struct tide_job *job, void *arg) {
+    struct watched *watched = arg;
+
+    assert_true(tide_job_ended(job));
+    if (watched->job != NULL) assert_ptr_equal(job, watched->job);
+    watched->done++;
+}
+
+static void start(struct watched *watched, struct tide_rdd *rdd) {
+    struct tide_job_options options = {
+        .rdd = rdd, .sink = collect, .batch_time = -1, .done = on_done, .arg = watched};
+
+    watched->done = 0;
+    watched->job = NULL;
+    watched->job = tide_job_start(scheduler, &options);
+    assert_int_equal(watched->done, 0);
+}
+
+static void assert_result(const struct watched *watched, uint32_t index, const char *expected) {
+    char *numbers = rig_numbers(tide_job_result(watched->job, index));
+
+    assert_string_equal(numbers, expected);
+    tide_free(numbers);
+}
+
+static void assert_succeeded(const struct watched *watched) {
+    assert_int_equal(watched->done, 1);
+    assert_true(tide_job_ended(watched->job));
+    assert_int_equal(tide_job_error(watched->job)->code, TIDE_OK);
+}
+
+static void assert_failed(const struct watched *watched, int code, const char *text) {
+    assert_int_equal(watched->done, 1);
+    assert_true(tide_job_ended(watched->job));
+    assert_int_equal(tide_job_error(watched->job)->code, code);
+    assert_non_null(strstr(tide_job_error(watched->job)->text, text));
+}
+
+/* ---- One stage ------------------------------------------------------------------------------------------------ */
+
+static void results_are_in_partition_order(void **state) {
+    struct tide_rdd *rdd = rig_narrow(rig_blocks(3, 2, 0), "f");
+    struct watched job;
+
+    start(&job, rdd);
+    tide_rdd_release(rdd);
+    assert_int_equal(held, 3);
+    assert_task(0, "[[chain, [leaf, nil], [f]], collect]", 1);
+    assert_input(1, 0, "2 3");
+    succeed(2);
+    succeed(0);
+    assert_int_equal(job.done, 0);
+    assert_false(tide_job_ended(job.job));
+    assert_int_equal(tide_scheduler_jobs(scheduler), 1);
+    succeed(0);
+    assert_succeeded(&job);
+    assert_int_equal(tide_scheduler_jobs(scheduler), 0);
+    assert_int_equal(tide_job_partitions(job.job), 3);
+    assert_result(&job, 0, "0");
+    assert_result(&job, 1, "100");
+    assert_result(&job, 2, "200");
+    tide_job_release(job.job);
+}
+
+static void inputs_are_let_go_with_their_tasks(void **state) {
+    struct tide_rdd *rdd = rig_blocks(2, 1, 0);
+    struct watched job;
+
+    start(&job, rdd);
+    tide_rdd_release(rdd);
+    assert_int_equal(tide_block_live(), 2);
+
+    struct tide_task *task = take(0);
+
+    give_back(task);
+    assert_int_equal(tide_block_live(), 1);
+    task = take(0);
+    give_back(task);
+    assert_int_equal(tide_block_live(), 0);
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+}
+
+static void options_reach_the_tasks(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 4, true);
+    uint32_t chosen[] = {3, 1};
+    struct tide_job_options options = {
+        .rdd = rdd, .sink = collect, .partitions = chosen, .npartitions = 2, .limit = 7, .batch_time = 12000};
+    struct tide_job *job = tide_job_start(scheduler, &options);
+
+    assert_int_equal(held, 1);
+    assert_int_equal(tasks[0]->batch_time, 12000);
+    assert_int_equal(tasks[0]->limit, 0);
+    succeed(0);
+    assert_int_equal(held, 2);
+    assert_int_equal(tasks[0]->partition, 3);
+    assert_int_equal(tasks[1]->partition, 1);
+    assert_int_equal(tasks[1]->limit, 7);
+    assert_int_equal(tasks[1]->batch_time, 12000);
+    succeed_all();
+    assert_true(tide_job_ended(job));
+    assert_int_equal(tide_job_partitions(job), 2);
+    tide_job_release(job);
+    tide_rdd_release(rdd);
+}
+
+static void nothing_to_do_ends_from_the_loop(void **state) {
+    struct tide_rdd *rdd = tide_rdd_blocks_new(NULL, 0);
+    struct watched jobs[3];
+
+    for (int i = 0; i < 3; i++) start(&jobs[i], rdd);
+    assert_int_equal(held, 0);
+    turn();
+    for (int i = 0; i < 3; i++) {
+        assert_succeeded(&jobs[i]);
+        assert_int_equal(tide_job_partitions(jobs[i].job), 0);
+        tide_job_release(jobs[i].job);
+    }
+    tide_rdd_release(rdd);
+}
+
+static void a_job_may_be_released_early(void **state) {
+    struct tide_rdd *rdd = rig_blocks(1, 1, 0);
+    struct watched job;
+
+    start(&job, rdd);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+    succeed_all();
+    assert_int_equal(job.done, 1);
+}
+
+/* ---- Shuffles ------------------------------------------------------------------------------------------------- */
+
+static void map_sides_run_first(void **state) {
+    struct tide_rdd *shuffled = rig_shuffle(rig_narrow(rig_blocks(3, 1, 0), "f"), TIDE_ROUTE_HASH, 2, true);
+    struct tide_rdd *rdd = rig_narrow(tide_rdd_retain(shuffled), "g");
+    struct watched job;
+
+    start(&job, rdd);
+    assert_int_equal(held, 3);
+    assert_task(0, "[[chain, [leaf, nil], [f]], [shuffle, w, 0, true]]", 2);
+    succeed(2);
+    succeed(0);
+    assert_false(tide_rdd_computed(shuffled));
+    succeed(0);
+    assert_true(tide_rdd_computed(shuffled));
+    assert_int_equal(held, 2);
+    assert_task(0, "[[chain, [leaf, r], [g]], collect]", 1);
+    assert_input(0, 0, "0 100 200"); /* in the order of the map tasks, whichever ended first */
+    assert_input(1, 0, "1 101 201");
+    succeed_all();
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+    assert_int_equal(tide_block_live(), 6); /* the outputs stay; what they were made from is gone */
+
+    start(&job, rdd);
+    assert_int_equal(held, 2);
+    assert_int_equal(seen, 7);
+    succeed_all();
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+    tide_rdd_release(shuffled);
+}
+
+static void a_running_shuffle_is_shared(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct watched jobs[3];
+
+    start(&jobs[0], rdd);
+    assert_int_equal(held, 2);
+    start(&jobs[1], rdd);
+    succeed(0);
+    start(&jobs[2], rdd);
+    assert_int_equal(held, 1);
+    succeed(0);
+    assert_int_equal(held, 3);
+    succeed_all();
+    assert_int_equal(seen, 5);
+    for (int i = 0; i < 3; i++) {
+        assert_succeeded(&jobs[i]);
+        tide_job_release(jobs[i].job);
+    }
+    tide_rdd_release(rdd);
+}
+
+static void shuffles_wait_for_shuffles(void **state) {
+    struct tide_rdd *first = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *second = rig_shuffle(rig_narrow(tide_rdd_retain(first), "f"), TIDE_ROUTE_ROUNDROBIN, 1, true);
+    struct tide_rdd *both = rig_union(second, first);
+    struct watched job;
+
+    start(&job, both);
+    assert_int_equal(held, 1);
+    assert_task(0, "[[leaf, nil], [shuffle, w, 0, true]]", 1);
+    succeed(0);
+    assert_int_equal(held, 1);
+    assert_task(0, "[[chain, [leaf, r], [f]], [shuffle, w, 1, true]]", 1);
+    succeed(0);
+    assert_int_equal(held, 2);
+    succeed_all();
+    assert_int_equal(seen, 4);
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+    tide_rdd_release(both);
+}
+
+static void empty_map_sides_pass(void **state) {
+    struct tide_rdd *rdd = tide_rdd_blocks_new(NULL, 0);
+    enum tide_route routes[] = {TIDE_ROUTE_HASH, TIDE_ROUTE_RANGE, TIDE_ROUTE_SINGLE};
+    struct watched job;
+
+    for (int i = 0; i < 3; i++) {
+        struct tide_rdd *shuffled = rig_shuffle(tide_rdd_retain(rdd), routes[i], 2, true);
+
+        start(&job, shuffled);
+        assert_int_equal(held, 2);
+        assert_input(0, 0, "");
+        succeed_all();
+        assert_succeeded(&job);
+        tide_job_release(job.job);
+        tide_rdd_release(shuffled);
+    }
+    tide_rdd_release(rdd);
+}
+
+static void ranges_are_found_in_a_phase_of_their_own(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_RANGE, 3, false);
+    struct watched job;
+
+    start(&job, rdd);
+    assert_int_equal(held, 2);
+    assert_task(0, "[[leaf, nil], [sample, w]]", 2);
+    succeed(1);
+    succeed(0);
+    assert_int_equal(held, 2);
+    assert_task(0, "[[leaf, nil], [shuffle, w, 3, false]]", 3);
+    assert_ptr_equal(tasks[0]->plan, tasks[1]->plan);
+    assert_int_equal(tasks[1]->partition, 1);
+    assert_int_equal(tasks[1]->ninputs, 2);
+    assert_input(0, 0, "0"); /* the records of map task 0 */
+    assert_input(1, 0, "100");
+    assert_input(0, 1, "2 3"); /* bounds: three parts of 1 1 2 2 3 3 4 4 */
+    assert_input(1, 1, "2 3");
+    succeed(1);
+    succeed(0);
+    assert_int_equal(held, 3);
+    assert_input(2, 0, "2 102");
+    succeed_all();
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void broken_samples_fail_the_job(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_RANGE, 3, true);
+    struct watched job;
+    int keys[] = {1000};
+
+    start(&job, rdd);
+
+    struct tide_task *task = take(0);
+    struct tide_block *block = rig_block(keys, 1);
+
+    block->size = 1;
+    tide_blocks_push(&task->outputs[1], block);
+    give_back(task);
+    assert_failed(&job, TIDE_ECORRUPT, "sampled key 1 of 1");
+    assert_int_equal(held, 0);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+/* ---- Failing -------------------------------------------------------------------------------------------------- */
+
+static void a_failed_task_fails_its_job(void **state) {
+    struct tide_rdd *rdd = rig_blocks(3, 1, 0);
+    struct watched job;
+
+    start(&job, rdd);
+    succeed(0);
+    fail_task(0, "job.lua:3: no such field");
+    assert_failed(&job, TIDE_ECLOSURE, "job.lua:3: no such field");
+    assert_int_equal(tide_job_result(job.job, 0)->count, 0);
+    assert_true(is_cancelled(0));
+    succeed(0); /* comes back late, to nobody */
+    assert_int_equal(job.done, 1);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void later_failures_are_not_told(void **state) {
+    struct tide_rdd *rdd = rig_blocks(2, 1, 0);
+    struct watched job;
+
+    start(&job, rdd);
+    fail_task(1, "first");
+    fail_task(0, "second");
+    assert_failed(&job, TIDE_ECLOSURE, "first");
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void a_failed_shuffle_fails_all_who_need_it(void **state) {
+    struct tide_rdd *shuffled = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *next = rig_shuffle(tide_rdd_retain(shuffled), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *other = rig_blocks(1, 1, 0);
+    struct watched jobs[4];
+
+    start(&jobs[0], shuffled);
+    start(&jobs[1], next);
+    start(&jobs[2], other);
+    assert_int_equal(held, 3);
+    fail_task(0, "map failed");
+    assert_failed(&jobs[0], TIDE_ECLOSURE, "map failed");
+    assert_failed(&jobs[1], TIDE_ECLOSURE, "map failed");
+    assert_int_equal(jobs[2].done, 0);
+    assert_true(is_cancelled(0));
+    assert_false(is_cancelled(1));
+
+    /* A later job tries again, while the last task of the failed attempt is still out. */
+    start(&jobs[3], shuffled);
+    assert_int_equal(held, 4);
+    assert_false(is_cancelled(2));
+    succeed(0);
+    succeed_all();
+    assert_succeeded(&jobs[2]);
+    assert_succeeded(&jobs[3]);
+    assert_true(tide_rdd_computed(shuffled));
+    assert_false(tide_rdd_computed(next));
+    for (int i = 0; i < 4; i++) tide_job_release(jobs[i].job);
+    tide_rdd_release(shuffled);
+    tide_rdd_release(next);
+    tide_rdd_release(other);
+}
+
+static void failing_gives_up_other_shuffles(void **state) {
+    struct tide_rdd *a = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *b = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *c = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *all = rig_union(rig_union(tide_rdd_retain(a), tide_rdd_retain(b)), tide_rdd_retain(c));
+    struct watched job, other;
+
+    start(&job, all);
+    start(&other, c);
+    assert_int_equal(held, 3);
+    fail_task(0, "a failed");
+    assert_failed(&job, TIDE_ECLOSURE, "a failed");
+    assert_true(is_cancelled(0));  /* b: needed by this job only */
+    assert_false(is_cancelled(1)); /* c: needed by another one */
+    succeed_all();
+    assert_false(tide_rdd_computed(b));
+    assert_succeeded(&other);
+    tide_job_release(job.job);
+    tide_job_release(other.job);
+    tide_rdd_release(all);
+    tide_rdd_release(a);
+    tide_rdd_release(b);
+    tide_rdd_release(c);
+}
+
+static void datasets_are_of_one_arity(void **state) {
+    struct tide_rdd *rdd = rig_blocks(4, 1, 0);
+    struct watched job;
+    uint32_t arities[] = {0, 2, 2, 1};
+
+    start(&job, rdd);
+    for (int i = 0; i < 4; i++) tasks[i]->out_arity = arities[i];
+    succeed_all();
+    assert_failed(&job, TIDE_ECLOSURE,
+                  "the dataset mixes pairs and single values (partition 1: pairs, partition 3: single values); "
+                  "a stream or dataset must be of one arity");
+    tide_job_release(job.job);
+
+    start(&job, rdd);
+    for (int i = 0; i < 4; i++) tasks[i]->out_arity = i == 2 ? 2 : 1;
+    succeed(2);
+    succeed(0);
+    assert_failed(&job, TIDE_ECLOSURE, "(partition 2: pairs, partition 0: single values)");
+    succeed_all();
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+/* ---- Cancelling ----------------------------------------------------------------------------------------------- */
+
+static void cancelled_jobs_end_from_the_loop(void **state) {
+    struct tide_rdd *rdd = rig_blocks(2, 1, 0);
+    struct watched job;
+
+    start(&job, rdd);
+    tide_job_cancel(job.job);
+    tide_job_cancel(job.job);
+    assert_int_equal(job.done, 0);
+    assert_true(is_cancelled(0));
+    turn();
+    assert_failed(&job, TIDE_ECANCELLED, "cancelled");
+    tide_job_cancel(job.job);
+    succeed_all();
+    assert_int_equal(job.done, 1);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void shared_shuffles_outlive_a_cancelled_job(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct watched jobs[2];
+
+    start(&jobs[0], rdd);
+    start(&jobs[1], rdd);
+    tide_job_cancel(jobs[0].job);
+    turn();
+    assert_failed(&jobs[0], TIDE_ECANCELLED, "cancelled");
+    assert_false(is_cancelled(0));
+    tide_job_cancel(jobs[1].job);
+    assert_true(is_cancelled(0));
+    turn();
+    assert_failed(&jobs[1], TIDE_ECANCELLED, "cancelled");
+    tide_job_release(jobs[0].job);
+    tide_job_release(jobs[1].job);
+
+    start(&jobs[0], rdd); /* nothing of the old attempt is in the way */
+    succeed(0);
+    assert_int_equal(jobs[0].done, 0);
+    succeed_all();
+    assert_succeeded(&jobs[0]);
+    tide_job_release(jobs[0].job);
+    tide_rdd_release(rdd);
+}
+
+/* ---- Callbacks ------------------------------------------------------------------------------------------------ */
+
+struct plot {
+    struct watched first, next, other;
+    struct tide_rdd *rdd;
+};
+
+static void on_plot(struct tide_job *job, void *arg) {
+    struct plot *plot = arg;
+    struct tide_rdd *none = tide_rdd_blocks_new(NULL, 0);
+
+    assert_true(tide_job_ended(job));
+    tide_job_release(plot->first.job);
+    tide_job_cancel(plot->other.job);
+    start(&plot->next, none); /* has nothing to do, and yet does not end in here */
+    tide_rdd_release(none);
+}
+
+static void callbacks_may_do_anything(void **state) {
+    struct plot plot = {.rdd = rig_blocks(1, 1, 0)};
+    struct tide_job_options options = {
+        .rdd = plot.rdd, .sink = collect, .batch_time = -1, .done = on_plot, .arg = &plot};
+
+    start(&plot.other, plot.rdd);
+    plot.first.job = tide_job_start(scheduler, &options);
+    succeed(1);
+    assert_failed(&plot.other, TIDE_ECANCELLED, "cancelled");
+    assert_succeeded(&plot.next);
+    succeed_all();
+    tide_job_release(plot.other.job);
+    tide_job_release(plot.next.job);
+    tide_rdd_release(plot.rdd);
+}
+
+/* ---- Depth ---------------------------------------------------------------------------------------------------- */
+
+static struct tide_rdd *long_chain(uint32_t partitions) {
+    struct tide_rdd *rdd = rig_blocks(partitions, 1, 0);
+
+    for (int i = 0; i < CHAIN; i++) rdd = rig_shuffle(rdd, TIDE_ROUTE_SINGLE, 1, true);
+    return rdd;
+}
+
+static void long_chains_of_shuffles(void **state) {
+    struct tide_rdd *rdd = long_chain(1);
+    struct watched job;
+
+    run_at_once = true;
+    start(&job, rdd);
+    while (job.done == 0) turn();
+    assert_succeeded(&job);
+    assert_int_equal(seen, CHAIN + 1);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void failures_travel_long_chains(void **state) {
+    struct tide_rdd *rdd = long_chain(1);
+    struct watched jobs[2];
+
+    start(&jobs[0], rdd);
+    assert_int_equal(held, 1);
+    fail_task(0, "at the very bottom");
+    assert_failed(&jobs[0], TIDE_ECLOSURE, "at the very bottom");
+    start(&jobs[1], rdd);
+    tide_job_cancel(jobs[1].job);
+    assert_true(is_cancelled(0));
+    turn();
+    assert_failed(&jobs[1], TIDE_ECANCELLED, "cancelled");
+    succeed_all();
+    tide_job_release(jobs[0].job);
+    tide_job_release(jobs[1].job);
+    tide_rdd_release(rdd);
+}
+
+/* ---- Closing -------------------------------------------------------------------------------------------------- */
+
+static void closing_cancels_everything(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_rdd *none = tide_rdd_blocks_new(NULL, 0);
+    struct watched jobs[4];
+
+    start(&jobs[0], rdd);
+    start(&jobs[1], rdd);
+    start(&jobs[2], none); /* has succeeded, and nobody was told yet */
+    tide_scheduler_close(scheduler);
+    assert_failed(&jobs[0], TIDE_ECANCELLED, "the engine is closing");
+    assert_failed(&jobs[1], TIDE_ECANCELLED, "the engine is closing");
+    assert_succeeded(&jobs[2]);
+    assert_true(is_cancelled(0) && is_cancelled(1));
+    start(&jobs[3], rdd);
+    turn();
+    assert_failed(&jobs[3], TIDE_ECANCELLED, "the engine is closing");
+    succeed_all();
+    assert_int_equal(shut_down(), 0);
+    for (int i = 0; i < 4; i++) {
+        assert_true(tide_job_ended(jobs[i].job)); /* jobs can be read when the scheduler is gone */
+        tide_job_cancel(jobs[i].job);
+        tide_job_release(jobs[i].job);
+    }
+    tide_rdd_release(rdd);
+    tide_rdd_release(none);
+}
+
+static void tasks_may_never_come_back(void **state) {
+    static const uint32_t *left_behind; /* keeps the run reachable, as the stuck worker does */
+    struct tide_rdd *rdd = rig_blocks(2, 1, 0);
+    struct watched job;
+    struct tide_task *stuck;
+
+    start(&job, rdd);
+    stuck = take(1);
+    left_behind = stuck->cancelled;
+    tide_scheduler_close(scheduler);
+    assert_failed(&job, TIDE_ECANCELLED, "the engine is closing");
+    succeed(0);
+    assert_int_equal(shut_down(), 1);
+    assert_int_equal(*left_behind, 1);
+    stuck->message.deliver(&stuck->message, NULL); /* much later: the inbox is closed */
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+int main(void) {
+#define CHECKED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        CHECKED(results_are_in_partition_order),
+        CHECKED(inputs_are_let_go_with_their_tasks),
+        CHECKED(options_reach_the_tasks),
+        CHECKED(nothing_to_do_ends_from_the_loop),
+        CHECKED(a_job_may_be_released_early),
+        CHECKED(map_sides_run_first),
+        CHECKED(a_running_shuffle_is_shared),
+        CHECKED(shuffles_wait_for_shuffles),
+        CHECKED(empty_map_sides_pass),
+        CHECKED(ranges_are_found_in_a_phase_of_their_own),
+        CHECKED(broken_samples_fail_the_job),
+        CHECKED(a_failed_task_fails_its_job),
+        CHECKED(later_failures_are_not_told),
+        CHECKED(a_failed_shuffle_fails_all_who_need_it),
+        CHECKED(failing_gives_up_other_shuffles),
+        CHECKED(datasets_are_of_one_arity),
+        CHECKED(cancelled_jobs_end_from_the_loop),
+        CHECKED(shared_shuffles_outlive_a_cancelled_job),
+        CHECKED(callbacks_may_do_anything),
+        CHECKED(long_chains_of_shuffles),
+        CHECKED(failures_travel_long_chains),
+        CHECKED(closing_cancels_everything),
+        CHECKED(tasks_may_never_come_back),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
