@@ -1,0 +1,360 @@
+/*
+ * Datasets and jobs for Lua: engine:blocks/files/union, the methods of rdds, jobs.
+ *
+ * Called by Lua on the driver thread. An rdd's userdata holds one reference to its node, a job's one to the job. Jobs are values that
+ * stay readable after their engine was closed (they have ended then); everything else asks for an open engine.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "bind/bind.h"
+#include "rdd/lineage.h"
+
+/* Addresses cross as numbers, which are exact up to here. */
+#define MAX_ADDRESS (INT64_C(1) << 53)
+
+/* ---- Making datasets ------------------------------------------------------------------------------------------ */
+
+/* Raises unless the table at `index` is an array of arrays of addresses. Afterwards reading it can't raise. */
+static void check_addresses(lua_State *L, int index) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    for (size_t i = 1, partitions = lua_objlen(L, index); i <= partitions; i++) {
+        lua_rawgeti(L, index, (int)i);
+        if (!lua_istable(L, -1))
+            luaL_argerror(L, index, lua_pushfstring(L, "partition %d must be an array of block addresses", (int)i));
+        for (size_t j = 1, count = lua_objlen(L, -1); j <= count; j++) {
+            lua_rawgeti(L, -1, (int)j);
+
+            double address = lua_tonumber(L, -1);
+
+            if (lua_type(L, -1) != LUA_TNUMBER || !(address > 0 && address < (double)MAX_ADDRESS))
+                luaL_argerror(L, index, lua_pushfstring(L, "partition %d, block %d: not an address", (int)i, (int)j));
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    if (lua_objlen(L, index) > TIDE_RDD_MAX_PARTITIONS)
+        luaL_argerror(L, index, lua_pushfstring(L, "at most %d partitions", TIDE_RDD_MAX_PARTITIONS));
+}
+
+static int engine_blocks(lua_State *L) {
+    tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_ENGINE));
+    check_addresses(L, 2);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+    uint32_t count = (uint32_t)lua_objlen(L, 2);
+    struct tide_blocks *lists = tide_xcalloc(count > 0 ? count : 1, sizeof *lists);
+
+    for (uint32_t i = 0; i < count; i++) {
+        tide_blocks_create(&lists[i]);
+        lua_rawgeti(L, 2, (int)i + 1);
+        for (size_t j = 1, blocks = lua_objlen(L, -1); j <= blocks; j++) {
+            lua_rawgeti(L, -1, (int)j);
+            tide_blocks_push(&lists[i], (struct tide_block *)(uintptr_t)lua_tonumber(L, -1));
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    object->pointer = tide_rdd_blocks_new(lists, count);
+    for (uint32_t i = 0; i < count; i++) tide_blocks_destroy(&lists[i]);
+    tide_free(lists);
+    return 1;
+}
+
+/* Raises unless the table at `index` is an array of {path, offset, length}. */
+static void check_splits(lua_State *L, int index) {
+    luaL_checktype(L, index, LUA_TTABLE);
+    for (size_t i = 1, count = lua_objlen(L, index); i <= count; i++) {
+        lua_rawgeti(L, index, (int)i);
+        if (!lua_istable(L, -1))
+            luaL_argerror(L, index, lua_pushfstring(L, "entry %d must be {path, offset, length}", (int)i));
+        for (int field = 1; field <= 3; field++) {
+            int type = field == 1 ? LUA_TSTRING : LUA_TNUMBER;
+
+            lua_rawgeti(L, -1, field);
+            if (lua_type(L, -1) != type || (type == LUA_TNUMBER && !(lua_tonumber(L, -1) >= 0)) ||
+                (type == LUA_TSTRING && strlen(lua_tostring(L, -1)) != lua_objlen(L, -1)))
+                luaL_argerror(L, index, lua_pushfstring(L, "entry %d must be {path, offset, length}", (int)i));
+            lua_pop(L, 1);
+        }
+        lua_pop(L, 1);
+    }
+    if (lua_objlen(L, index) > TIDE_RDD_MAX_PARTITIONS)
+        luaL_argerror(L, index, lua_pushfstring(L, "at most %d partitions", TIDE_RDD_MAX_PARTITIONS));
+}
+
+static int engine_files(lua_State *L) {
+    tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_ENGINE));
+    check_splits(L, 2);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+    uint32_t count = (uint32_t)lua_objlen(L, 2);
+    struct tide_file_split *splits = tide_xcalloc(count > 0 ? count : 1, sizeof *splits);
+
+    for (uint32_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 2, (int)i + 1);
+        lua_rawgeti(L, -1, 1);
+        lua_rawgeti(L, -2, 2);
+        lua_rawgeti(L, -3, 3);
+        splits[i].path = tide_xstrdup(lua_tostring(L, -3));
+        splits[i].offset = (uint64_t)lua_tonumber(L, -2);
+        splits[i].length = (uint64_t)lua_tonumber(L, -1);
+        lua_pop(L, 4);
+    }
+    object->pointer = tide_rdd_files_new(splits, count);
+    tide_free(splits);
+    return 1;
+}
+
+static int engine_union(lua_State *L) {
+    struct tide_bind_object *engine = tide_bind_check(L, 1, TIDE_BIND_ENGINE);
+
+    tide_bind_engine_of(L, engine);
+    luaL_checktype(L, 2, LUA_TTABLE);
+
+    size_t count = lua_objlen(L, 2);
+    struct tide_rdd **parents = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *parents);
+
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 2, (int)i + 1);
+
+        struct tide_bind_object *parent = tide_bind_test(L, -1, TIDE_BIND_RDD);
+
+        if (parent == NULL || parent->handle != engine->handle)
+            luaL_argerror(L, 2, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1));
+        parents[i] = parent->pointer;
+        lua_pop(L, 1);
+    }
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+
+    object->pointer = tide_rdd_union_new(parents, (uint32_t)count);
+    if (object->pointer == NULL)
+        luaL_error(L, "the union would have more than %d partitions: coalesce its datasets first",
+                   TIDE_RDD_MAX_PARTITIONS);
+    return 1;
+}
+
+/* ---- Datasets ------------------------------------------------------------------------------------------------- */
+
+static int rdd_narrow(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+
+    object->pointer = tide_rdd_narrow_new(rdd, op);
+    tide_op_release(op);
+    return 1;
+}
+
+static int rdd_coalesce(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    int64_t partitions = tide_bind_check_whole(L, 2, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+
+    object->pointer = tide_rdd_coalesce_new(rdd, (uint32_t)partitions);
+    return 1;
+}
+
+static int rdd_shuffle(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+
+    lua_settop(L, 2);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+    struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
+
+    object->pointer = tide_rdd_shuffled_new(rdd, exchange);
+    tide_exchange_release(exchange);
+    return 1;
+}
+
+static int rdd_partitions(lua_State *L) {
+    lua_pushnumber(L, tide_rdd_partitions(tide_bind_check_rdd(L, 1)));
+    return 1;
+}
+
+static int rdd_hash_partitions(lua_State *L) {
+    lua_pushnumber(L, tide_rdd_hash_partitions(tide_bind_check_rdd(L, 1)));
+    return 1;
+}
+
+static int rdd_id(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)tide_rdd_id(tide_bind_check_rdd(L, 1)));
+    return 1;
+}
+
+static int rdd_known_records(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)tide_rdd_known_records(tide_bind_check_rdd(L, 1)));
+    return 1;
+}
+
+static int push_buffer(lua_State *L) {
+    const struct tide_buffer *buffer = lua_touserdata(L, 1);
+
+    lua_pushlstring(L, (const char *)buffer->data, buffer->size);
+    return 1;
+}
+
+static int rdd_lineage(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    struct tide_buffer text;
+
+    lua_pushcfunction(L, push_buffer);
+    tide_buffer_create(&text);
+    tide_rdd_lineage(rdd, &text);
+    lua_pushlightuserdata(L, &text);
+
+    int status = lua_pcall(L, 1, 1, 0);
+
+    tide_buffer_destroy(&text);
+    return status == 0 ? 1 : lua_error(L);
+}
+
+static int rdd_gc(lua_State *L) {
+    struct tide_bind_object *object = lua_touserdata(L, 1);
+
+    if (object->pointer != NULL) tide_rdd_release(object->pointer);
+    object->pointer = NULL;
+    tide_bind_drop_handle(object);
+    return 0;
+}
+
+/* ---- Jobs ----------------------------------------------------------------------------------------------------- */
+
+/* From the loop: the script hears of it by an event. */
+static void on_job_done(struct tide_job *job, void *arg) {
+    struct tide_events *events = arg;
+    struct tide_event *event = tide_event_new(TIDE_EVENT_JOB);
+
+    event->job = tide_job_retain(job);
+    tide_events_push(events, event);
+}
+
+/* The partition numbers in the array at `index` as scratch left on the stack; NULL for nil: all. */
+static uint32_t *check_partitions(lua_State *L, int index, const struct tide_rdd *rdd, uint32_t *count) {
+    *count = 0;
+    if (lua_isnoneornil(L, index)) return NULL;
+    luaL_checktype(L, index, LUA_TTABLE);
+
+    size_t length = lua_objlen(L, index);
+    uint32_t *numbers = lua_newuserdata(L, (length > 0 ? length : 1) * sizeof *numbers);
+
+    for (size_t i = 0; i < length; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+
+        double number = lua_tonumber(L, -1);
+
+        if (lua_type(L, -1) != LUA_TNUMBER || !(number >= 0 && number < tide_rdd_partitions(rdd)) ||
+            number != (double)(uint32_t)number)
+            luaL_argerror(L, index,
+                          lua_pushfstring(L, "entry %d: the dataset has the partitions 0 to %d", (int)i + 1,
+                                          (int)tide_rdd_partitions(rdd) - 1));
+        numbers[i] = (uint32_t)number;
+        lua_pop(L, 1);
+    }
+    *count = (uint32_t)length;
+    return numbers;
+}
+
+static int rdd_job(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    struct tide_engine *engine = tide_bind_engine_of(L, lua_touserdata(L, 1));
+
+    lua_settop(L, 5);
+
+    struct tide_job_options options = {
+        .rdd = rdd,
+        .limit = lua_isnil(L, 4) ? 0 : (uint64_t)tide_bind_check_whole(L, 4, 0, MAX_ADDRESS, "limit"),
+        .batch_time = lua_isnil(L, 5) ? -1 : tide_bind_check_whole(L, 5, -MAX_ADDRESS, MAX_ADDRESS, "batch time"),
+        .done = on_job_done,
+        .arg = tide_engine_events(engine),
+    };
+
+    options.partitions = check_partitions(L, 3, rdd, &options.npartitions);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_JOB);
+
+    options.sink = tide_bind_check_op(L, 2, false);
+    object->pointer = tide_job_start(tide_engine_scheduler(engine), &options);
+    tide_op_release(options.sink);
+    tide_bind_remember(L, object->pointer);
+    return 1;
+}
+
+static struct tide_job *check_job(lua_State *L) { return tide_bind_check(L, 1, TIDE_BIND_JOB)->pointer; }
+
+static int job_ended(lua_State *L) {
+    lua_pushboolean(L, tide_job_ended(check_job(L)));
+    return 1;
+}
+
+static int job_error(lua_State *L) {
+    const struct tide_error *err = tide_job_error(check_job(L));
+
+    if (err->code == TIDE_OK) return 0;
+    lua_pushstring(L, err->text != NULL ? err->text : tide_error_name(err->code));
+    lua_pushstring(L, tide_error_name(err->code));
+    return 2;
+}
+
+static int job_results(lua_State *L) {
+    struct tide_job *job = check_job(L);
+
+    if (!tide_job_ended(job)) return luaL_error(L, "the job has not ended: its results come with its event");
+    lua_createtable(L, (int)tide_job_partitions(job), 0);
+    for (uint32_t i = 0; i < tide_job_partitions(job); i++) {
+        const struct tide_blocks *blocks = tide_job_result(job, i);
+
+        lua_createtable(L, (int)blocks->count, 0);
+        for (uint32_t j = 0; j < blocks->count; j++) {
+            lua_pushnumber(L, (lua_Number)(uintptr_t)blocks->items[j]);
+            lua_rawseti(L, -2, (int)j + 1);
+        }
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+static int job_cancel(lua_State *L) {
+    tide_job_cancel(check_job(L));
+    return 0;
+}
+
+static int job_gc(lua_State *L) {
+    struct tide_bind_object *object = lua_touserdata(L, 1);
+
+    if (object->pointer != NULL) tide_job_release(object->pointer);
+    object->pointer = NULL;
+    tide_bind_drop_handle(object);
+    return 0;
+}
+
+void tide_bind_rdd(lua_State *L) {
+    static const luaL_Reg engine_methods[] = {
+        {"blocks", engine_blocks},
+        {"files", engine_files},
+        {"union", engine_union},
+        {NULL, NULL},
+    };
+    static const luaL_Reg rdd_methods[] = {
+        {"narrow", rdd_narrow},
+        {"coalesce", rdd_coalesce},
+        {"shuffle", rdd_shuffle},
+        {"partitions", rdd_partitions},
+        {"hashPartitions", rdd_hash_partitions},
+        {"id", rdd_id},
+        {"knownRecords", rdd_known_records},
+        {"lineage", rdd_lineage},
+        {"job", rdd_job},
+        {NULL, NULL},
+    };
+    static const luaL_Reg job_methods[] = {
+        {"ended", job_ended}, {"error", job_error}, {"results", job_results}, {"cancel", job_cancel}, {NULL, NULL},
+    };
+
+    tide_bind_engine_methods(L, engine_methods);
+    tide_bind_class(L, TIDE_BIND_RDD, "RDD", rdd_methods, rdd_gc);
+    tide_bind_class(L, TIDE_BIND_JOB, "Job", job_methods, job_gc);
+}

@@ -1,0 +1,459 @@
+/*
+ * Streams for Lua: engine:graph{}, the methods of graphs (declaring, starting, answering, stopping) and of
+ * streams.
+ *
+ * Called by Lua on the driver thread. A graph's userdata owns its batch runner and is a member of the engine:
+ * when the engine closes first, the runner goes with it and the userdata stays as an empty shell. The graph's
+ * environment table, which its streams share, holds the engine's and the graph's userdata, so a stream keeps its
+ * graph alive and both keep the engine.
+ *
+ * The script may answer, stop or close what is closed already: that is a late answer and not a mistake.
+ * Everything else raises on a closed graph.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "bind/bind.h"
+#include "driver/batch.h"
+#include "dstream/graph.h"
+
+#define GRAPH "moontide.core.graph"
+#define STREAM "moontide.core.stream"
+
+/* Milliseconds and tokens cross as numbers, which are exact up to here. */
+#define MOST (INT64_C(1) << 53)
+
+enum { FAMILY_ENGINE = 1, FAMILY_GRAPH = 2 }; /* slots of a graph's environment table */
+
+struct graph {
+    struct tide_batch_runner *runner; /* NULL once closed */
+    struct tide_engine_member member;
+};
+
+/* ---- Checks ---------------------------------------------------------------------------------------------------
+ * */
+
+/* Misuse that C has found: raises its text. */
+static int refuse(lua_State *L, struct tide_error *err) {
+    tide_bind_failure(L, err);
+    lua_pop(L, 1);
+    return lua_error(L);
+}
+
+/* The graph's runner, NULL when it is closed. */
+static struct tide_batch_runner *runner_at(lua_State *L, int index) {
+    const struct graph *graph = tide_bind_check(L, index, GRAPH)->pointer;
+
+    return graph ? graph->runner : NULL;
+}
+
+static struct tide_batch_runner *check_runner(lua_State *L) {
+    struct tide_batch_runner *runner = runner_at(L, 1);
+
+    if (!runner) luaL_error(L, "the graph has been closed");
+    return runner;
+}
+
+static struct tide_graph *check_graph(lua_State *L) { return tide_batch_runner_graph(check_runner(L)); }
+
+static void push_graph_of(lua_State *L, int stream) {
+    lua_getfenv(L, stream);
+    lua_rawgeti(L, -1, FAMILY_GRAPH);
+    lua_remove(L, -2);
+}
+
+static struct tide_stream *check_stream(lua_State *L, int index) {
+    struct tide_stream *stream = tide_bind_check(L, index, STREAM)->pointer;
+
+    push_graph_of(L, index);
+    if (!stream || !runner_at(L, -1)) luaL_error(L, "the graph of this stream has been closed");
+    lua_pop(L, 1);
+    return stream;
+}
+
+/* The dataset at `at` (of argument `argument`), which must be one of the engine of the object at 1. */
+static struct tide_rdd *check_own_rdd(lua_State *L, int at, int argument) {
+    const struct tide_bind_object *self = lua_touserdata(L, 1);
+    const struct tide_bind_object *rdd = tide_bind_test(L, at, TIDE_BIND_RDD);
+
+    if (rdd && rdd->handle == self->handle) return rdd->pointer;
+    luaL_argerror(L, argument, "dataset of the same engine expected");
+    return NULL;
+}
+
+/* The array of streams at `index`, as scratch left on the stack. */
+static struct tide_stream **check_streams(lua_State *L, int index, uint32_t *count) {
+    luaL_checktype(L, index, LUA_TTABLE);
+
+    size_t length = lua_objlen(L, index);
+    struct tide_stream **streams = lua_newuserdata(L, (length ? length : 1) * sizeof *streams);
+
+    for (size_t i = 0; i < length; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
+        if (!tide_bind_test(L, -1, STREAM))
+            luaL_argerror(L, index, lua_pushfstring(L, "entry %d is not a stream", (int)i + 1));
+        streams[i] = check_stream(L, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    *count = (uint32_t)length;
+    return streams;
+}
+
+/* A new stream's userdata goes to the script, or what C had against it is raised. */
+static int answer_stream(lua_State *L, struct tide_bind_object *object, struct tide_stream *stream,
+                         struct tide_error *err) {
+    object->pointer = stream;
+    return stream ? 1 : refuse(L, err);
+}
+
+/* ---- Life of a graph ------------------------------------------------------------------------------------------
+ * */
+
+static void close_graph(void *arg) {
+    struct graph *graph = arg;
+
+    tide_engine_leave(&graph->member);
+    tide_batch_runner_delete(graph->runner);
+    graph->runner = NULL;
+}
+
+static bool is_manual(lua_State *L, int table) {
+    lua_getfield(L, table, "clock");
+
+    const char *name = lua_isnil(L, -1) ? "wall" : lua_tostring(L, -1);
+    bool manual = name && strcmp(name, "manual") == 0;
+
+    if (!name || (!manual && strcmp(name, "wall") != 0))
+        luaL_argerror(L, table, "field clock must be \"wall\" or \"manual\"");
+    lua_pop(L, 1);
+    return manual;
+}
+
+static int engine_graph(lua_State *L) {
+    struct tide_engine *engine = tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_ENGINE));
+
+    luaL_checktype(L, 2, LUA_TTABLE);
+
+    struct tide_batch_options options = {
+        .loop = tide_engine_loop(engine),
+        .events = tide_engine_events(engine),
+        .workers = tide_engine_workers(engine),
+        .batch = tide_bind_field_whole(L, 2, "batch", 1, MOST, INT64_MIN),
+        .remember = tide_bind_field_whole(L, 2, "remember", 0, MOST, 0),
+        .manual_clock = is_manual(L, 2),
+        .manual_start = tide_bind_field_whole(L, 2, "start", 0, MOST, 0),
+    };
+    struct tide_bind_object *object = tide_bind_new(L, 1, GRAPH);
+
+    lua_createtable(L, 2, 0);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, FAMILY_ENGINE);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, FAMILY_GRAPH);
+    lua_setfenv(L, -2);
+
+    struct graph *graph = tide_xcalloc(1, sizeof *graph);
+
+    graph->runner = tide_batch_runner_new(&options);
+    graph->member.close = close_graph;
+    graph->member.arg = graph;
+    tide_list_create(&graph->member.link);
+    tide_engine_join(engine, &graph->member);
+    object->pointer = graph;
+    tide_bind_remember(L, tide_batch_runner_graph(graph->runner));
+    return 1;
+}
+
+void tide_bind_push_graph(lua_State *L, int parent, struct tide_graph *graph) {
+    if (!tide_bind_known(L, graph)) lua_pushnil(L);
+}
+
+static int graph_close(lua_State *L) {
+    struct graph *graph = tide_bind_check(L, 1, GRAPH)->pointer;
+
+    if (graph) close_graph(graph);
+    return 0;
+}
+
+static int graph_gc(lua_State *L) {
+    struct tide_bind_object *object = lua_touserdata(L, 1);
+
+    if (object->pointer) close_graph(object->pointer);
+    tide_free(object->pointer);
+    object->pointer = NULL;
+    tide_bind_drop_handle(object);
+    return 0;
+}
+
+static int stream_gc(lua_State *L) {
+    tide_bind_drop_handle(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* ---- Declaring ------------------------------------------------------------------------------------------------
+ * */
+
+static int graph_socket(lua_State *L) {
+    struct tide_graph *graph = check_graph(L);
+    struct tide_error err = {0};
+
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_getfield(L, 2, "host"); /* stays on the stack: the text must live */
+    if (lua_type(L, -1) != LUA_TSTRING || strlen(lua_tostring(L, -1)) != lua_objlen(L, -1))
+        luaL_argerror(L, 2, "field host must be a host name or an address");
+
+    struct tide_socket_options options = {
+        .host = lua_tostring(L, -1),
+        .port = (int)tide_bind_field_whole(L, 2, "port", 1, 65535, INT64_MIN),
+        .max_line = (uint32_t)tide_bind_field_whole(L, 2, "maxLine", 1, UINT32_MAX, 0),
+        .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, MOST, 0),
+        .memory_high = (uint64_t)tide_bind_field_whole(L, 2, "memory", 1, MOST, 0),
+    };
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+
+    return answer_stream(L, object, tide_stream_socket(graph, &options, &err), &err);
+}
+
+static int graph_queue(lua_State *L) {
+    struct tide_graph *graph = check_graph(L);
+    struct tide_rdd *otherwise = NULL;
+    struct tide_error err = {0};
+
+    lua_settop(L, 2);
+    if (lua_isnil(L, 2)) {
+        lua_newtable(L);
+        lua_replace(L, 2);
+    }
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_getfield(L, 2, "default");
+    if (!lua_isnil(L, -1)) otherwise = check_own_rdd(L, -1, 2);
+
+    bool one_at_a_time = tide_bind_field_boolean(L, 2, "oneAtATime", true);
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+
+    return answer_stream(L, object, tide_stream_queue(graph, one_at_a_time, otherwise, &err), &err);
+}
+
+static int graph_replay(lua_State *L) {
+    struct tide_graph *graph = check_graph(L);
+    struct tide_error err = {0};
+
+    luaL_checktype(L, 2, LUA_TTABLE);
+
+    struct tide_rdd *otherwise = lua_isnoneornil(L, 3) ? NULL : check_own_rdd(L, 3, 3);
+    size_t count = lua_objlen(L, 2);
+    struct tide_rdd **entries = lua_newuserdata(L, (count ? count : 1) * sizeof *entries);
+
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, 2, (int)i + 1);
+        entries[i] = NULL;
+        if (!lua_isboolean(L, -1) || lua_toboolean(L, -1)) entries[i] = check_own_rdd(L, -1, 2);
+        lua_pop(L, 1);
+    }
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+
+    return answer_stream(L, object, tide_stream_replay(graph, entries, (uint32_t)count, otherwise, &err), &err);
+}
+
+static int graph_union(lua_State *L) {
+    struct tide_graph *graph = check_graph(L);
+    struct tide_error err = {0};
+    uint32_t count;
+    struct tide_stream **streams = check_streams(L, 2, &count);
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+
+    return answer_stream(L, object, tide_stream_union(graph, streams, count, &err), &err);
+}
+
+static int graph_transform(lua_State *L) {
+    struct tide_graph *graph = check_graph(L);
+    struct tide_error err = {0};
+    uint32_t count;
+    struct tide_stream **streams = check_streams(L, 2, &count);
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+
+    return answer_stream(L, object, tide_stream_transform(graph, streams, count, &err), &err);
+}
+
+static int stream_narrow(lua_State *L) {
+    struct tide_stream *parent = check_stream(L, 1);
+    struct tide_error err = {0};
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+    struct tide_stream *stream = tide_stream_narrow(parent, op, &err);
+
+    tide_op_release(op);
+    return answer_stream(L, object, stream, &err);
+}
+
+static int stream_shuffle(lua_State *L) {
+    struct tide_stream *parent = check_stream(L, 1);
+    struct tide_error err = {0};
+
+    lua_settop(L, 2);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
+    struct tide_stream *stream = tide_stream_shuffled(parent, exchange, &err);
+
+    tide_exchange_release(exchange);
+    return answer_stream(L, object, stream, &err);
+}
+
+static int stream_push(lua_State *L) {
+    struct tide_stream *stream = check_stream(L, 1);
+    struct tide_error err = {0};
+
+    if (tide_stream_push(stream, check_own_rdd(L, 2, 2), &err) < 0) return refuse(L, &err);
+    return 0;
+}
+
+static int stream_output(lua_State *L) {
+    struct tide_stream *stream = check_stream(L, 1);
+    struct tide_error err = {0};
+    uint32_t output;
+
+    if (tide_stream_output(stream, &output, &err) < 0) return refuse(L, &err);
+    lua_pushnumber(L, output);
+    return 1;
+}
+
+static int stream_id(lua_State *L) {
+    lua_pushnumber(L, tide_stream_id(check_stream(L, 1)));
+    return 1;
+}
+
+static int stream_slide(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)tide_stream_slide(check_stream(L, 1)));
+    return 1;
+}
+
+static int stream_graph(lua_State *L) {
+    tide_bind_check(L, 1, STREAM);
+    push_graph_of(L, 1);
+    return 1;
+}
+
+/* ---- Running --------------------------------------------------------------------------------------------------
+ * */
+
+static int graph_start(lua_State *L) {
+    struct tide_error err = {0};
+
+    if (tide_batch_runner_start(check_runner(L), &err) < 0) return tide_bind_failure(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int graph_transform_done(lua_State *L) {
+    struct tide_batch_runner *runner = runner_at(L, 1);
+    uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, MOST, "token");
+    struct tide_rdd *rdd = lua_isnoneornil(L, 3) ? NULL : check_own_rdd(L, 3, 3);
+    const char *failure = luaL_optstring(L, 4, NULL);
+
+    if (runner) tide_batch_runner_transform_done(runner, token, rdd, failure);
+    return 0;
+}
+
+static int graph_output_done(lua_State *L) {
+    struct tide_batch_runner *runner = runner_at(L, 1);
+    uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, MOST, "token");
+    const char *failure = luaL_optstring(L, 3, NULL);
+
+    if (runner) tide_batch_runner_output_done(runner, token, failure);
+    return 0;
+}
+
+static int graph_stop(lua_State *L) {
+    struct tide_batch_runner *runner = runner_at(L, 1);
+
+    if (runner) tide_batch_runner_stop(runner, lua_toboolean(L, 2) != 0);
+    return 0;
+}
+
+static int graph_state(lua_State *L) {
+    static const char *const names[] = {
+        [TIDE_BATCH_INITIALIZED] = "initialized",
+        [TIDE_BATCH_ACTIVE] = "active",
+        [TIDE_BATCH_STOPPING] = "stopping",
+        [TIDE_BATCH_STOPPED] = "stopped",
+    };
+    const struct tide_batch_runner *runner = runner_at(L, 1);
+
+    lua_pushstring(L, names[runner ? tide_batch_runner_state(runner) : TIDE_BATCH_STOPPED]);
+    return 1;
+}
+
+static int graph_advance(lua_State *L) {
+    struct tide_batch_runner *runner = check_runner(L);
+
+    if (tide_batch_runner_advance(runner, tide_bind_check_whole(L, 2, 0, MOST, "advance")) < 0)
+        return luaL_error(L, "advance: only a manual clock can be moved");
+    return 0;
+}
+
+static int graph_now(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)tide_batch_runner_now(check_runner(L)));
+    return 1;
+}
+
+static int graph_idle(lua_State *L) {
+    const struct tide_batch_runner *runner = runner_at(L, 1);
+
+    lua_pushboolean(L, !runner || tide_batch_runner_idle(runner));
+    return 1;
+}
+
+static int graph_remember(lua_State *L) {
+    struct tide_graph *graph = check_graph(L);
+
+    if (tide_graph_zero(graph) >= 0) return luaL_error(L, "remember: the graph has been started");
+    tide_graph_set_remember(graph, tide_bind_check_whole(L, 2, 0, MOST, "remember"));
+    return 0;
+}
+
+static int graph_zero(lua_State *L) {
+    int64_t zero = tide_graph_zero(check_graph(L));
+
+    if (zero < 0) return 0;
+    lua_pushnumber(L, (lua_Number)zero);
+    return 1;
+}
+
+static int graph_listen(lua_State *L) {
+    tide_batch_runner_listen(check_runner(L), lua_toboolean(L, 2) != 0);
+    return 0;
+}
+
+void tide_bind_stream(lua_State *L) {
+    static const luaL_Reg engine_methods[] = {{"graph", engine_graph}, {NULL, NULL}};
+    static const luaL_Reg graph_methods[] = {
+        {"socket", graph_socket},
+        {"queue", graph_queue},
+        {"replay", graph_replay},
+        {"union", graph_union},
+        {"transform", graph_transform},
+        {"start", graph_start},
+        {"transformDone", graph_transform_done},
+        {"outputDone", graph_output_done},
+        {"stop", graph_stop},
+        {"state", graph_state},
+        {"advance", graph_advance},
+        {"now", graph_now},
+        {"idle", graph_idle},
+        {"zero", graph_zero},
+        {"listen", graph_listen},
+        {"remember", graph_remember},
+        {"close", graph_close},
+        {NULL, NULL},
+    };
+    static const luaL_Reg stream_methods[] = {
+        {"narrow", stream_narrow}, {"shuffle", stream_shuffle}, {"push", stream_push},   {"output", stream_output},
+        {"id", stream_id},         {"slide", stream_slide},     {"graph", stream_graph}, {NULL, NULL},
+    };
+
+    tide_bind_engine_methods(L, engine_methods);
+    tide_bind_class(L, GRAPH, "Graph", graph_methods, graph_gc);
+    tide_bind_class(L, STREAM, "Stream", stream_methods, stream_gc);
+}

@@ -1,0 +1,284 @@
+/*
+ * Wires the layers into one running engine, and takes them apart in the right order.
+ *
+ * Called by the bindings (and by C programs through tide.h) on the driver thread. The loop runs inside tide_engine_turn only;
+ * workers and ingest reach it through the inbox. Order of the end: members (graphs), jobs, ingest, workers, what they
+ * have still posted, handles, loop.
+ */
+#include "engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+struct tide_engine {
+    uv_loop_t loop;
+    struct tide_inbox inbox;
+    struct tide_pool *pool;
+    struct tide_scheduler *scheduler;
+    struct tide_events events;
+    struct tide_ingest *ingest; /* NULL until somebody needs it */
+    struct tide_list members;
+    uv_timer_t timeout;   /* bounds a turn */
+    uv_prepare_t prepare; /* keeps a turn from waiting when there are events */
+    uv_poll_t signals;
+    int signal_fd; /* -1: not watching */
+    int signal_count;
+    uint32_t last_source;
+};
+
+static const struct tide_signals *process_signals;
+
+const char *tide_version(void) { return TIDE_VERSION; }
+
+/* ---- The loop ------------------------------------------------------------------------------------------------- */
+
+static void on_timeout(uv_timer_t *timer) { (void)timer; /* that the loop comes back is all that is wanted */ }
+
+/* Runs after the loop's timers and before it waits: what those timers caused must not wait for something else. */
+static void on_prepare(uv_prepare_t *prepare) {
+    struct tide_engine *engine = prepare->data;
+
+    if (!tide_list_empty(&engine->events.queue)) uv_stop(&engine->loop);
+}
+
+static int waiting_events(const struct tide_engine *engine) {
+    int count = 0;
+
+    TIDE_LIST_EACH(link, &engine->events.queue) count++;
+    return count;
+}
+
+int tide_engine_turn(struct tide_engine *engine, int64_t timeout_ms) {
+    if (!tide_list_empty(&engine->events.queue)) return waiting_events(engine);
+    if (timeout_ms == 0) {
+        uv_run(&engine->loop, UV_RUN_NOWAIT);
+        return waiting_events(engine);
+    }
+    if (timeout_ms > 0) {
+        uv_update_time(&engine->loop); /* the script may have been busy for long */
+        uv_timer_start(&engine->timeout, on_timeout, (uint64_t)timeout_ms, 0);
+    }
+    uv_run(&engine->loop, UV_RUN_ONCE);
+    uv_timer_stop(&engine->timeout);
+    return waiting_events(engine);
+}
+
+/* ---- Parts ---------------------------------------------------------------------------------------------------- */
+
+uv_loop_t *tide_engine_loop(struct tide_engine *engine) { return &engine->loop; }
+
+struct tide_inbox *tide_engine_inbox(struct tide_engine *engine) {
+    return &engine->inbox;
+}
+
+struct tide_pool *tide_engine_pool(struct tide_engine *engine) {
+    return engine->pool;
+}
+
+struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine) {
+    return engine->scheduler;
+}
+
+struct tide_events *tide_engine_events(struct tide_engine *engine) {
+    return &engine->events;
+}
+
+uint32_t tide_engine_workers(const struct tide_engine *engine) { return tide_pool_workers(engine->pool); }
+
+bool tide_engine_describe(struct tide_engine *engine, uint32_t index, char *text, size_t size) {
+    return tide_pool_describe(engine->pool, index, text, size);
+}
+
+/* ---- Members and ingest --------------------------------------------------------------------------------------- */
+
+void tide_engine_join(struct tide_engine *engine, struct tide_engine_member *member) {
+    tide_list_push(&engine->members, &member->link);
+}
+
+void tide_engine_leave(struct tide_engine_member *member) { tide_list_remove(&member->link); }
+
+static void on_source_event(struct tide_message *message, void *owner) {
+    struct tide_source_event *event = TIDE_CONTAINER_OF(message, struct tide_source_event, message);
+    struct tide_engine *engine = owner;
+    struct tide_list *link = engine != NULL ? engine->members.next : NULL;
+
+    while (engine != NULL && link != &engine->members) {
+        struct tide_engine_member *member = TIDE_CONTAINER_OF(link, struct tide_engine_member, link);
+
+        link = link->next;
+        if (member->source_event != NULL && member->source_event(member->arg, event)) return;
+    }
+    tide_source_event_delete(event); /* of a graph that has gone */
+}
+
+struct tide_ingest *tide_engine_ingest(struct tide_engine *engine, struct tide_error *err) {
+    if (engine->ingest == NULL) engine->ingest = tide_ingest_new(&engine->inbox, on_source_event, err);
+    return engine->ingest;
+}
+
+void tide_engine_drop_ingest(struct tide_engine *engine) {
+    struct tide_ingest *ingest = engine->ingest;
+
+    engine->ingest = NULL;
+    if (ingest != NULL) tide_ingest_delete(ingest);
+}
+
+uint32_t tide_engine_next_source(struct tide_engine *engine) { return ++engine->last_source; }
+
+/* ---- Signals -------------------------------------------------------------------------------------------------- */
+
+void tide_engine_set_signals(const struct tide_signals *signals) { process_signals = signals; }
+
+static void on_signals(uv_poll_t *poll, int status, int events) {
+    struct tide_engine *engine = poll->data;
+    uint8_t bytes[16];
+    ssize_t count;
+
+    (void)events;
+    if (status < 0) return;
+    while ((count = read(engine->signal_fd, bytes, sizeof bytes)) > 0)
+        for (ssize_t i = 0; i < count; i++) {
+            struct tide_event *event = tide_event_new(TIDE_EVENT_SIGNAL);
+
+            event->signals = ++engine->signal_count;
+            tide_events_push(&engine->events, event);
+        }
+}
+
+int tide_engine_watch_signals(struct tide_engine *engine, struct tide_error *err) {
+    if (engine->signal_fd >= 0) return TIDE_OK;
+    if (process_signals == NULL)
+        return tide_error_set(err, TIDE_ESTATE,
+                              "this process does not hand signals to engines: only the moontide program does; "
+                              "stop the engine from the script instead");
+
+    int fd = process_signals->attach();
+
+    if (fd < 0) return tide_error_set(err, TIDE_ELIMIT, "too many engines watch signals in this process");
+
+    int status = uv_poll_init(&engine->loop, &engine->signals, fd);
+
+    if (status < 0) {
+        process_signals->detach(fd);
+        return tide_error_set(err, TIDE_EIO, "signals can't be watched: %s", uv_strerror(status));
+    }
+    engine->signal_fd = fd;
+    engine->signals.data = engine;
+    uv_poll_start(&engine->signals, UV_READABLE, on_signals);
+    return TIDE_OK;
+}
+
+void tide_engine_signal_handled(struct tide_engine *engine) {
+    if (engine->signal_fd >= 0) process_signals->handled();
+}
+
+/* ---- Life ----------------------------------------------------------------------------------------------------- */
+
+/* Every handle must be closing by now. One that is not would keep the loop for ever: it is a mistake in the part that owns it. */
+static void on_leaked_handle(uv_handle_t *handle, void *arg) {
+    (void)arg;
+    if (uv_is_closing(handle)) return;
+    tide_log(TIDE_LOG_ERROR, "engine", "a %s handle was left open", uv_handle_type_name(uv_handle_get_type(handle)));
+#ifdef __SANITIZE_ADDRESS__
+    abort();
+#endif
+    uv_close(handle, NULL);
+}
+
+static void close_loop(uv_loop_t *loop) {
+    int status;
+
+    uv_walk(loop, on_leaked_handle, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    status = uv_loop_close(loop);
+    assert(status == 0);
+    (void)status;
+}
+
+static void submit_to_pool(void *self, struct tide_task *task) { tide_pool_submit(self, task); }
+
+struct tide_engine *tide_engine_new(const struct tide_engine_options *options, struct tide_error *err) {
+    struct tide_engine *engine = tide_xcalloc(1, sizeof *engine);
+    int status = uv_loop_init(&engine->loop);
+    bool inbox = false;
+
+    if (status < 0) {
+        tide_error_set(err, TIDE_EIO, "the engine's event loop can't be made: %s", uv_strerror(status));
+        tide_free(engine);
+        return NULL;
+    }
+    engine->signal_fd = -1;
+    tide_list_create(&engine->members);
+    tide_events_create(&engine->events);
+    uv_timer_init(&engine->loop, &engine->timeout);
+    uv_prepare_init(&engine->loop, &engine->prepare);
+    engine->prepare.data = engine;
+    uv_prepare_start(&engine->prepare, on_prepare);
+    uv_unref((uv_handle_t *)&engine->prepare);
+
+    /* Kept alive by the inbox: a turn with nothing to do waits instead of spinning. */
+    if (tide_inbox_create(&engine->inbox, &engine->loop, engine, true) < 0) {
+        tide_error_set(err, TIDE_EIO, "the engine's inbox can't be made");
+        goto fail;
+    }
+    inbox = true;
+
+    struct tide_pool_options pool = {
+        .workers = options->workers,
+        .driver = &engine->inbox,
+        .package_path = options->package_path,
+        .package_cpath = options->package_cpath,
+    };
+
+    engine->pool = tide_pool_new(&pool, err);
+    if (engine->pool == NULL) goto fail;
+
+    struct tide_executor executor = {.submit = submit_to_pool, .self = engine->pool};
+
+    engine->scheduler = tide_scheduler_new(&executor, &engine->inbox);
+    return engine;
+
+fail:
+    if (inbox) tide_inbox_close(&engine->inbox);
+    uv_close((uv_handle_t *)&engine->timeout, NULL);
+    uv_close((uv_handle_t *)&engine->prepare, NULL);
+    close_loop(&engine->loop);
+    if (inbox) tide_inbox_destroy(&engine->inbox);
+    tide_free(engine);
+    return NULL;
+}
+
+int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
+    struct tide_list *link;
+    bool ended;
+
+    if (engine == NULL) return TIDE_OK;
+    while ((link = tide_list_pop(&engine->members)) != NULL) {
+        struct tide_engine_member *member = TIDE_CONTAINER_OF(link, struct tide_engine_member, link);
+
+        if (member->close != NULL) member->close(member->arg);
+    }
+    tide_scheduler_close(engine->scheduler);
+    tide_engine_drop_ingest(engine);
+    ended = tide_pool_delete(engine->pool, timeout_ms);
+    tide_inbox_drain(&engine->inbox);
+
+    tide_events_destroy(&engine->events);
+    if (engine->signal_fd >= 0) uv_close((uv_handle_t *)&engine->signals, NULL);
+    uv_close((uv_handle_t *)&engine->timeout, NULL);
+    uv_close((uv_handle_t *)&engine->prepare, NULL);
+    tide_inbox_close(&engine->inbox);
+    close_loop(&engine->loop);
+    if (engine->signal_fd >= 0) process_signals->detach(engine->signal_fd);
+    tide_scheduler_delete(engine->scheduler);
+
+    /* A worker that was left behind will post to the (closed) inbox if it ever ends: the engine's memory is left to it. */
+    if (!ended) return TIDE_ETIMEOUT;
+    tide_inbox_destroy(&engine->inbox);
+    tide_free(engine);
+    return TIDE_OK;
+}

@@ -1,0 +1,76 @@
+/*
+ * Inside of an engine, for engine.c and bind/: the parts that are wired together, and what is registered with them.
+ * (tide.h is the public face.)
+ *
+ * Thread: the engine's driver thread, except where it says otherwise.
+ */
+#ifndef TIDE_ENGINE_H
+#define TIDE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/error.h"
+#include "base/list.h"
+#include "driver/event.h"
+#include "driver/scheduler.h"
+#include "ingest/ingest.h"
+#include "task/pool.h"
+#include "thread/inbox.h"
+#include "tide.h"
+
+/* Borrowed parts; they live as long as the engine. */
+uv_loop_t *tide_engine_loop(struct tide_engine *engine);
+struct tide_inbox *tide_engine_inbox(struct tide_engine *engine);
+struct tide_pool *tide_engine_pool(struct tide_engine *engine);
+struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine);
+struct tide_events *tide_engine_events(struct tide_engine *engine);
+uint32_t tide_engine_workers(const struct tide_engine *engine);
+
+/* The ingest thread, started by the first call. NULL and err when it can't be started. */
+struct tide_ingest *tide_engine_ingest(struct tide_engine *engine, struct tide_error *err);
+/* Ends the ingest thread if it was started: all sources are stopped and freed; what they and cuts have posted by then is still
+ * delivered. The next tide_engine_ingest starts a new one. For a graph that has stopped and wants its sources gone. */
+void tide_engine_drop_ingest(struct tide_engine *engine);
+/* Source ids are unique within an engine, so that several graphs can tell their sources apart. From 1. */
+uint32_t tide_engine_next_source(struct tide_engine *engine);
+
+/* Something that must end before the engine does, and that sources report to: a graph. Embedded or owned by whoever
+ * joins; `close` and `source_event` may be NULL. */
+struct tide_engine_member {
+    struct tide_list link;
+    /* The engine is being closed: end at once, leave nothing that uses the engine but uv handles that are closing. The member has
+     * left the list when this is called. */
+    void (*close)(void *arg);
+    /* A source reported: true when it was one of mine; then the event is mine too (tide_source_event_delete). */
+    bool (*source_event)(void *arg, struct tide_source_event *event);
+    void *arg;
+};
+
+void tide_engine_join(struct tide_engine *engine, struct tide_engine_member *member);
+/* Harmless for a member that has left. */
+void tide_engine_leave(struct tide_engine_member *member);
+
+/* Text for people about what worker `index` is running; false when it is idle. */
+bool tide_engine_describe(struct tide_engine *engine, uint32_t index, char *text, size_t size);
+
+/*
+ * Process signals. The program (main.c) owns them; engines that watch get one byte per SIGINT/SIGTERM on a descriptor.
+ */
+struct tide_signals {
+    int (*attach)(void);    /* a non-blocking readable descriptor for one engine, or -1 (too many) */
+    void (*detach)(int fd); /* closes it */
+    void (*handled)(void);  /* the script took notice of the signals so far */
+};
+
+/* Once, before any engine is made; static memory. NULL: nobody owns signals (the Lua module). */
+void tide_engine_set_signals(const struct tide_signals *signals);
+/* From now on SIGINT/SIGTERM become TIDE_EVENT_SIGNAL with how many arrived since the first. Twice is fine. TIDE_ESTATE when the
+ * process does not hand signals to engines. */
+int tide_engine_watch_signals(struct tide_engine *engine, struct tide_error *err);
+/* The script got such an event. */
+void tide_engine_signal_handled(struct tide_engine *engine);
+
+#endif

@@ -1,0 +1,151 @@
+/*
+ * The program `moontide`: a Lua state with the command line in it (lua/moontide/cli.lua), the process's signals, the exit
+ * code. Nothing else.
+ *
+ * Signals. SIGINT and SIGTERM are counted and told to every engine that watches, through a pipe of its own; what to do then
+ * (stop gracefully, stop at once) is the script's side to decide. Who can't be reached that way ends the process, with
+ * 128 + the signal's number:
+ *     no engine is watching (a script that runs no context, or has not started one)   at the first signal
+ *     the script is busy and takes no notice of the second signal                     2 s after it
+ *     anything                                                                        at the third
+ * SIGPIPE ends the process, quietly like other tools, when it is stdout that nobody reads any more; a peer that
+ * closed its socket is a matter of that socket.
+ *
+ * Handlers run on the main thread (other threads block these signals, see thread/thread.h), which is the driver thread.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "bind/bind.h"
+#include "engine.h"
+#include "vm/call.h"
+#include "vm/vm.h"
+
+enum { MAX_WATCHERS = 16, PATIENCE_SECONDS = 2, EXIT_FAILED = 1 };
+
+/* The two ends of each watching engine's pipe; to_engine is -1 in a free slot. Written by the main thread, on which the handlers
+ * run too. */
+static struct {
+    volatile sig_atomic_t to_engine;
+    int from_process;
+} watchers[MAX_WATCHERS];
+
+static volatile sig_atomic_t watching; /* slots in use */
+static volatile sig_atomic_t received; /* signals since somebody began to watch */
+static volatile sig_atomic_t last_signal;
+
+/* ---- Handlers: async-signal-safe ------------------------------------------------------------------------------ */
+
+static void on_stop_signal(int number) {
+    int saved = errno;
+
+    last_signal = number;
+    received++;
+    if (watching == 0 || received >= 3) _exit(128 + number);
+    for (int i = 0; i < MAX_WATCHERS; i++) {
+        if (watchers[i].to_engine < 0) continue;
+        /* A full pipe holds signals enough. */
+        if (write(watchers[i].to_engine, "!", 1) < 0) continue;
+    }
+    if (received == 2) alarm(PATIENCE_SECONDS);
+    errno = saved;
+}
+
+static void on_patience_ended(int number) {
+    (void)number;
+    _exit(128 + last_signal);
+}
+
+static void on_broken_pipe(int number) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    int saved = errno;
+
+    if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR)) _exit(128 + number);
+    errno = saved;
+}
+
+static void handle(int number, void (*handler)(int)) {
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(number, &action, NULL);
+}
+
+/* ---- For engines ---------------------------------------------------------------------------------------------- */
+
+static int attach(void) {
+    int ends[2];
+
+    for (int i = 0; i < MAX_WATCHERS; i++) {
+        if (watchers[i].to_engine >= 0) continue;
+        if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return -1;
+        watchers[i].from_process = ends[0];
+        watchers[i].to_engine = ends[1];
+        watching++;
+        return ends[0];
+    }
+    return -1;
+}
+
+static void detach(int fd) {
+    for (int i = 0; i < MAX_WATCHERS; i++) {
+        int to_engine = watchers[i].to_engine;
+
+        if (to_engine < 0 || watchers[i].from_process != fd) continue;
+        watchers[i].to_engine = -1;
+        close(to_engine);
+        close(fd);
+        if (--watching == 0) {
+            alarm(0);
+            received = 0;
+        }
+    }
+}
+
+static void handled(void) { alarm(0); }
+
+static void take_signals(void) {
+    static const struct tide_signals signals = {.attach = attach, .detach = detach, .handled = handled};
+
+    for (int i = 0; i < MAX_WATCHERS; i++) watchers[i].to_engine = -1;
+    tide_engine_set_signals(&signals);
+    handle(SIGALRM, on_patience_ended);
+    handle(SIGINT, on_stop_signal);
+    handle(SIGTERM, on_stop_signal);
+    handle(SIGPIPE, on_broken_pipe);
+}
+
+/* ---- The program ---------------------------------------------------------------------------------------------- */
+
+/* What is still buffered goes out; an output file that can't take it (a full disk) is a failure of the program. */
+static int finish_output(int code) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    tide_log(TIDE_LOG_ERROR, "moontide", "writing to stdout failed: %s", strerror(errno));
+    return code != 0 ? code : EXIT_FAILED;
+}
+
+int main(int argc, char **argv) {
+    struct tide_vm_options options = {.role = TIDE_VM_DRIVER, .open_core = luaopen_moontide_core};
+    struct tide_error err = {0};
+    int code = EXIT_FAILED;
+
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+    take_signals();
+
+    struct lua_State *L = tide_vm_new(&options, &err);
+
+    if (L == NULL || tide_vm_call_main(L, "moontide.cli", "main", argc, argv, &code, &err) != TIDE_OK) {
+        tide_log(TIDE_LOG_ERROR, "moontide", "%s", err.text != NULL ? err.text : tide_error_name(err.code));
+        code = EXIT_FAILED;
+    }
+    tide_error_clear(&err);
+    tide_vm_delete(L);
+    return finish_output(code);
+}
