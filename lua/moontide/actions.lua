@@ -1,0 +1,309 @@
+-- Actions: the methods of an RDD that compute it. Called from the main script they run the loop until the result is
+-- there; called from a function of foreachRDD or transform they suspend that function.
+--
+-- A job that fails is raised as an error value (moontide.errors): `pcall` it to go on without the result.
+
+local check = require "moontide.check"
+local codec = require "moontide.worker.codec"
+local errors = require "moontide.errors"
+local loop = require "moontide.loop"
+local operators = require "moontide.operators"
+
+local actions = {}
+
+local COLLECT = codec.pack({ kind = "collect" })
+local TAKE = codec.pack({ kind = "take" })
+local DISCARD = codec.pack({ kind = "discard" })
+local SCALE_UP = 4 -- partitions scanned by take: 1, then 4, 16 …
+
+-- Computes partitions of a node (all, or a 0-based list) and returns the ended job.
+local function run(scope, node, sink, partitions, limit)
+    local state = scope.state
+    local task = loop.enclosing()
+    local stream = task and task.stream
+    if stream and stream.is_stopping_now() then
+        error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
+    end
+    local job = node:job(sink, partitions, limit or 0, task and task.time or -1)
+    state.jobs = state.jobs + 1
+    state.running[job] = true
+    loop.wait(state, job)
+    state.running[job] = nil
+    local message, code = job:error()
+    if message then
+        if state.interrupted and code == "ECANCELLED" then
+            message = "interrupted by a signal"
+        end
+        error(errors.new(code, message), 0)
+    end
+    return job
+end
+
+-- One list of records for each partition computed.
+local function partitions_of(job)
+    local lists = {}
+    for index, addresses in ipairs(job:results()) do
+        local list = {}
+        for _, address in ipairs(addresses) do
+            codec.append_records(address, list)
+        end
+        lists[index] = list
+    end
+    return lists
+end
+
+local function records_of(job)
+    local list = {}
+    for _, addresses in ipairs(job:results()) do
+        for _, address in ipairs(addresses) do
+            codec.append_records(address, list)
+        end
+    end
+    return list
+end
+
+--- The records of each partition. Used by the test harness.
+--- @param rdd moontide.RDD
+--- @return any[][]
+function actions.partitions(rdd)
+    return partitions_of(run(rdd.scope, rdd.node, COLLECT))
+end
+
+--- Runs a node for its effects alone.
+function actions.run_effect(rdd, node)
+    run(rdd.scope, node, DISCARD)
+end
+
+--- The first `n` records, scanning no more partitions than needed.
+--- @param rdd moontide.RDD
+--- @param n integer
+--- @return any[] records
+--- @return boolean is_pair whether they are {key, value} tables of a dataset of pairs
+function actions.take(rdd, n)
+    local total = n > 0 and rdd.node:partitions() or 0
+    local list, scanned, is_pair = {}, 0, false
+    local width = 1
+    while #list < n and scanned < total do
+        local chosen = {}
+        for index = scanned, math.min(scanned + width, total) - 1 do
+            chosen[#chosen + 1] = index
+        end
+        scanned = scanned + #chosen
+        width = scanned * SCALE_UP
+        for _, addresses in ipairs(run(rdd.scope, rdd.node, TAKE, chosen, n - #list):results()) do
+            for _, address in ipairs(addresses) do
+                codec.append_records(address, list)
+                is_pair = is_pair or codec.block_arity(address) == 2
+            end
+        end
+    end
+    for index = #list, n + 1, -1 do
+        list[index] = nil
+    end
+    return list, is_pair
+end
+
+-- The one record of a dataset made by operators.reduce, fold …
+local function only_record(rdd)
+    return records_of(run(rdd.scope, rdd.node, COLLECT))
+end
+
+local function begin(self, class, name)
+    check.self(self, class, name)
+    self.scope.ready(name)
+    return self.scope
+end
+
+--- Writes a dataset as text files, see save.lua.
+--- @param rdd moontide.RDD
+--- @param name string operator, for messages
+--- @param site string
+--- @param directory string
+function actions.save(rdd, name, site, directory)
+    local save = require "moontide.save"
+    local temporary, reason = save.begin(directory)
+    if not temporary then
+        error(errors.new("EIO", reason), 0)
+    end
+    local ok, err = pcall(actions.run_effect, rdd, operators.save_text(rdd, name, site, temporary))
+    if ok then
+        ok, err = save.commit(directory)
+        err = err and errors.new("EIO", err)
+    end
+    if not ok then
+        save.abort(directory)
+        error(err, 0)
+    end
+end
+
+local function install_reading(RDD, class)
+    --- All records, partition after partition. Pairs come as {key, value}.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):map(function(x) return x + 1 end):collect()  --> { 2, 3, 4 }
+    ---
+    --- Raises an error value when the job fails, as all actions do.
+    --- @return any[]
+    function RDD:collect()
+        local scope = begin(self, class, "collect")
+        return records_of(run(scope, self.node, COLLECT))
+    end
+
+    --- The first `n` records.
+    --- @param n integer 0 or more
+    --- @return any[]
+    function RDD:take(n)
+        begin(self, class, "take")
+        check.integer(1, "take", n, 0)
+        return (actions.take(self, n))
+    end
+
+    --- The first record. An empty dataset is an error.
+    --- @return any
+    function RDD:first()
+        begin(self, class, "first")
+        local list = actions.take(self, 1)
+        if #list == 0 then
+            check.fail("'first': the dataset is empty")
+        end
+        return list[1]
+    end
+
+    --- How many records there are.
+    --- @return integer
+    function RDD:count()
+        local scope = begin(self, class, "count")
+        local known = self.node:knownRecords()
+        if known >= 0 then
+            return known
+        end
+        local sum = 0
+        for _, n in ipairs(records_of(run(scope, operators.partition_counts(self, check.site()), COLLECT))) do
+            sum = sum + n
+        end
+        return sum
+    end
+
+    --- Whether there is no record.
+    --- @return boolean
+    function RDD:isEmpty()
+        begin(self, class, "isEmpty")
+        local known = self.node:knownRecords()
+        if known >= 0 then
+            return known == 0
+        end
+        return #actions.take(self, 1) == 0
+    end
+
+    --- Pairs as a Lua table; of several values of one key the last one wins. Keys that are tables are no use there: each
+    --- record has a table of its own.
+    --- @return table<any, any>
+    function RDD:collectAsMap()
+        begin(self, class, "collectAsMap")
+        local map = {}
+        for _, pair in ipairs(self:collect()) do
+            if type(pair) ~= "table" or pair[1] == nil then
+                check.fail("'collectAsMap': the dataset has single values, pairs are needed")
+            end
+            map[pair[1]] = pair[2]
+        end
+        return map
+    end
+
+    --- How often each key occurs.
+    --- @return table<any, integer>
+    function RDD:countByKey()
+        begin(self, class, "countByKey")
+        return operators.count_keys(self):collectAsMap()
+    end
+
+    --- How often each record occurs. For pairs the keys of the result are {key, value} tables.
+    --- @return table<any, integer>
+    function RDD:countByValue()
+        begin(self, class, "countByValue")
+        return operators.countByValue(self):collectAsMap()
+    end
+end
+
+local function install_reducing(RDD, class)
+    --- All records merged by `f`, which must be associative and commutative. An empty dataset is an error.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):reduce(function(a, b) return a + b end)  --> 6
+    ---
+    --- @param f fun(a: any, b: any): any
+    --- @return any
+    function RDD:reduce(f)
+        begin(self, class, "reduce")
+        local list = only_record(operators.reduce(self, f))
+        if #list == 0 then
+            check.fail("'reduce': the dataset is empty")
+        end
+        return list[1]
+    end
+
+    --- All records merged by `f`, starting from `zero`: once in each partition and once more for the partitions.
+    ---
+    ---     numbers:fold(0, function(a, b) return a + b end)
+    ---
+    --- @param zero any plain data
+    --- @param f fun(a: any, b: any): any
+    --- @return any
+    function RDD:fold(zero, f)
+        begin(self, class, "fold")
+        return only_record(operators.fold(self, zero, f))[1]
+    end
+
+    --- Merges the records of each partition with `seq`, then the results with `comb`, both starting from `zero`.
+    ---
+    ---     words:aggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
+    ---
+    --- @param zero any plain data
+    --- @param seq fun(acc: any, value: any): any
+    --- @param comb fun(a: any, b: any): any
+    --- @return any
+    function RDD:aggregate(zero, seq, comb)
+        begin(self, class, "aggregate")
+        return only_record(operators.aggregate(self, zero, seq, comb))[1]
+    end
+end
+
+local function install_effects(RDD, class)
+    --- Calls `f` for each record, in the workers. What it changes there is not seen by the script.
+    --- @param f fun(value: any, second: any)
+    function RDD:foreach(f)
+        begin(self, class, "foreach")
+        actions.run_effect(self, operators.effect(self, "foreach", f))
+    end
+
+    --- Calls `f` once for each partition with an iterator of its records, in the workers: the place to open a connection
+    --- once for many records.
+    ---
+    ---     rdd:foreachPartition(function(it) local file = io.open(name, "a"); for line in it do file:write(line, "\n") end
+    ---         file:close() end)
+    ---
+    --- @param f fun(it: function)
+    function RDD:foreachPartition(f)
+        begin(self, class, "foreachPartition")
+        actions.run_effect(self, operators.effect(self, "foreachPartition", f))
+    end
+
+    --- Writes the records as text, one line each, to `directory`: part-00000 … and, last, _SUCCESS. A directory that
+    --- exists already is refused.
+    --- @param directory string made, with those above it
+    function RDD:saveAsTextFile(directory)
+        begin(self, class, "saveAsTextFile")
+        check.text(1, "saveAsTextFile", directory, true)
+        if require("moontide.files").exists(directory) then
+            check.fail("saveAsTextFile: %s already exists", directory)
+        end
+        actions.save(self, "saveAsTextFile", check.site(), directory)
+    end
+end
+
+--- Adds the actions to the methods of RDD.
+function actions.install(RDD, class)
+    install_reading(RDD, class)
+    install_reducing(RDD, class)
+    install_effects(RDD, class)
+end
+
+return actions

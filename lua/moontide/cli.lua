@@ -1,0 +1,309 @@
+-- The command line: `moontide run script.lua`, `moontide version`, `moontide help`. Called by host/main.c; gives the exit
+-- code. 0: fine; 1: the script or a job failed; 2: wrong usage.
+
+local check = require "moontide.check"
+local conf = require "moontide.conf"
+local errors = require "moontide.errors"
+
+local cli = {}
+
+local OK, FAILED, USAGE = 0, 1, 2
+
+local SUMMARY = [[
+Moontide: live data in small batches, processed with Lua functions on all cores.
+
+usage: moontide <command> [arguments]
+
+commands:
+  run [options] script.lua [arguments]   runs a script
+  version                                prints the version
+  help [command | conf]                  explains a command, or lists the settings
+]]
+
+local HELP = {
+    run = [[
+usage: moontide run [options] script.lua [arguments]
+
+Runs a Lua script that uses `require "moontide"`. What follows the script's name is in its `arg`, and in `...`.
+
+options, which override what the script says:
+  --master MASTER     where to run: local, local[N] (N workers), local[*] (one for each core)
+  --name NAME         name of the application
+  --conf KEY=VALUE    a setting, may be repeated; `moontide help conf` lists them
+  --log-level LEVEL   debug, info, warn (default), error or off: what goes to stderr
+
+SIGINT and SIGTERM stop gracefully: what was received is still processed. A second one stops at once.
+
+exit code: 0 fine, 1 the script or a batch failed, 2 wrong usage
+]],
+    version = [[
+usage: moontide version
+
+Prints the version.
+]],
+    help = [[
+usage: moontide help [command | conf]
+
+Explains a command; `moontide help conf` lists the settings of an engine with their defaults.
+]],
+}
+
+local COMMANDS = { "run", "version", "help" }
+local RUN_OPTIONS = { "--master", "--name", "--conf", "--log-level", "--help" }
+
+local function complain(...)
+    io.stderr:write("moontide: ", string.format(...), "\n")
+    io.stderr:flush()
+end
+
+-- A usage error: what is wrong, and where to read how it is right.
+local function usage(hint, ...)
+    complain(...)
+    io.stderr:write("Try '", hint, "'.\n")
+    return USAGE
+end
+
+local function write(text)
+    io.stdout:write(text)
+    io.stdout:flush()
+    return OK
+end
+
+-- Options of run ----------------------------------------------------------------------------------------------------
+
+local set = {}
+
+set["--master"] = function(run, value)
+    local workers, reason = require("moontide.context").workers(value)
+    if not workers then
+        return reason
+    end
+    run.master = value
+end
+
+set["--name"] = function(run, value)
+    if value == "" then
+        return "the name is empty"
+    end
+    run.name = value
+end
+
+set["--conf"] = function(run, value)
+    local key, setting = conf.parse(value)
+    if not key then
+        return setting
+    end
+    if key == "master" then
+        return set["--master"](run, setting)
+    elseif key == "appName" then
+        return set["--name"](run, setting)
+    end
+    run.conf[key] = setting
+end
+
+set["--log-level"] = function(run, value)
+    local level, reason = conf.read("logLevel", value:lower())
+    if not level then
+        return (reason:gsub("^setting 'logLevel': ", ""))
+    end
+    run.conf.logLevel = level
+end
+
+-- Reads what follows `run`. Gives nil and an exit code when there is nothing to run.
+local function parse_run(argv)
+    local run = { conf = {} }
+    local index = 2
+    while argv[index] and argv[index]:sub(1, 1) == "-" and argv[index] ~= "-" do
+        local word = argv[index]
+        index = index + 1
+        if word == "--" then
+            break
+        end
+        local name, value = word:match("^(%-%-[%w%-]+)=(.*)$")
+        name = name or word
+        if name == "--help" or name == "-h" then
+            return nil, write(HELP.run)
+        end
+        if not set[name] then
+            return nil, usage("moontide help run", "run has no option '%s'%s", name, check.suggestion(name, RUN_OPTIONS))
+        end
+        if not value then
+            value = argv[index]
+            index = index + 1
+            if not value then
+                return nil, usage("moontide help run", "the option %s needs a value", name)
+            end
+        end
+        local reason = set[name](run, value)
+        if reason then
+            return nil, usage("moontide help run", "%s: %s", name, reason)
+        end
+    end
+    if not argv[index] then
+        return nil, usage("moontide help run", "run: the name of the script is missing")
+    end
+    run.script_index = index
+    return run
+end
+
+-- Running a script --------------------------------------------------------------------------------------------------
+
+-- `arg` as the standalone interpreter has it: the script at 0, its arguments after it, the words before it below.
+local function make_arg(argv, script_index)
+    local result = {}
+    for index = 0, #argv do
+        result[index - script_index] = argv[index]
+    end
+    return result
+end
+
+-- The message with the traceback of the script's own frames.
+local function handle_error(raised)
+    local traceback = debug.traceback("", 2):gsub("^\n", "")
+    if errors.is(raised) then
+        return raised.message .. (raised.traceback and "" or "\n" .. errors.trim_traceback(traceback))
+    end
+    return errors.text(raised) .. "\n" .. errors.trim_traceback(traceback)
+end
+
+local function load_script(path)
+    local file, reason = io.open(path, "rb")
+    if not file then
+        return nil, "cannot open the script " .. reason
+    end
+    local readable, read_reason = file:read(0)
+    local size = file:seek("end")
+    file:close()
+    if not readable and size ~= 0 then
+        return nil, string.format("cannot read the script %s: %s", path, read_reason or "not a file")
+    end
+    local chunk, syntax_error = loadfile(path)
+    if not chunk then
+        return nil, "the script does not compile: " .. syntax_error
+    end
+    return chunk
+end
+
+-- Contexts that the script left running are stopped; a failure that it never asked for is told here.
+local function stop_contexts(quiet)
+    local loaded = package.loaded["moontide.loop"]
+    if not loaded then
+        return OK
+    end
+    local core = require "moontide.core"
+    local code = OK
+    for _, state in ipairs(loaded.engines()) do
+        for _, life in ipairs({ unpack(state.streams) }) do
+            if life.is_busy() and not quiet then
+                core.log("warn", "run", "the script ended while a streaming context was running: it is stopped now; "
+                    .. "end the script with ssc:awaitTermination()")
+            end
+        end
+        if not state.sc:stop() then
+            code = FAILED
+        end
+    end
+    return code
+end
+
+-- Failures of streams that stopped without anybody waiting for them.
+local function report_unraised()
+    local loaded = package.loaded["moontide.lifecycle"]
+    local code = OK
+    for err in pairs(loaded and loaded.unraised or {}) do
+        complain("%s", err.message)
+        code = FAILED
+    end
+    return code
+end
+
+local function apply(run)
+    local overrides = require("moontide.context").overrides
+    overrides.master, overrides.appName, overrides.conf = run.master, run.name, run.conf
+    overrides.watch_signals = true
+    if run.conf.logLevel then
+        require("moontide.core").log_level(run.conf.logLevel)
+    end
+end
+
+function cli.run(argv)
+    local run, code = parse_run(argv)
+    if not run then
+        return code
+    end
+    local path = argv[run.script_index]
+    local chunk, reason = load_script(path)
+    if not chunk then
+        complain("%s", reason)
+        return FAILED
+    end
+
+    apply(run)
+    local folder = path:match("^(.*)/[^/]*$") or "."
+    package.path = folder .. "/?.lua;" .. folder .. "/?/init.lua;" .. package.path
+    -- The script's `arg` is the one global that the program defines.
+    rawset(_G, "arg", make_arg(argv, run.script_index))
+    io.stdout:setvbuf("line")
+
+    local ok, message = xpcall(function()
+        chunk(unpack(argv, run.script_index + 1))
+    end, handle_error)
+    if not ok then
+        complain("%s", message)
+    end
+    local stopped, stop_code = pcall(stop_contexts, not ok)
+    if not stopped then
+        complain("%s", errors.text(stop_code))
+        stop_code = FAILED
+    end
+    local unraised = report_unraised()
+    io.stdout:flush()
+    return ok and math.max(stop_code, unraised) or FAILED
+end
+
+function cli.version()
+    return write("moontide " .. require("moontide.core").version .. "\n")
+end
+
+function cli.help(argv)
+    local topic = argv[2]
+    if not topic then
+        return write(SUMMARY)
+    elseif topic == "conf" then
+        return write("Settings, given with --conf KEY=VALUE or in the table `conf` of a context:\n\n" .. conf.describe()
+            .. "\n")
+    elseif HELP[topic] then
+        return write(HELP[topic])
+    end
+    local topics = { "run", "version", "help", "conf" }
+    return usage("moontide help", "there is no help about '%s'%s", topic, check.suggestion(topic, topics))
+end
+
+--- Runs a command.
+--- @param argv string[] words of the command line; argv[0] is the program, argv[1] the command
+--- @return integer code exit code
+function cli.main(argv)
+    local command = argv[1]
+    if not command then
+        io.stderr:write(SUMMARY)
+        return USAGE
+    elseif command == "--help" or command == "-h" then
+        return cli.help({})
+    elseif command == "--version" or command == "-v" then
+        return cli.version()
+    end
+    for _, name in ipairs(COMMANDS) do
+        if command == name then
+            if argv[2] == "--help" and name ~= "run" then
+                return write(HELP[name])
+            end
+            return cli[name](argv)
+        end
+    end
+    if command:match("%.lua$") then
+        return usage("moontide run " .. command, "to run a script, say 'run'")
+    end
+    return usage("moontide help", "there is no command '%s'%s", command, check.suggestion(command, COMMANDS))
+end
+
+return cli

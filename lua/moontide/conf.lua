@@ -1,0 +1,233 @@
+-- The settings of an engine: the one list, and reading them from a table or from the command line.
+--
+--     moontide.Context{ master = "local[2]", conf = { onError = "skip", ["socket.maxLine"] = "64kb" } }
+--     moontide run --conf onError=skip --conf socket.maxLine=64kb job.lua
+--     moontide help conf
+--
+-- A key that is not in the list is refused with the nearest valid one.
+
+local check = require "moontide.check"
+local duration = require "moontide.duration"
+
+local conf = {}
+
+---@class moontide.ConfOption
+---@field key string
+---@field type "text"|"integer"|"boolean"|"duration"|"bytes"|"choice"
+---@field default any nil: see `shown`
+---@field shown string? how the default is described when it is computed
+---@field values string[]? of a choice
+---@field min number?
+---@field max number?
+---@field reason string what it is for, in one sentence
+
+---@type moontide.ConfOption[]
+conf.options = {
+    { key = "master", type = "text", shown = "local[*]",
+      reason = "Where to run: local, local[N] (N worker threads) or local[*] (one for each core)." },
+    { key = "appName", type = "text", shown = "the script's name",
+      reason = "Name of the application, shown in logs." },
+    { key = "defaultParallelism", type = "integer", min = 1, max = check.MAX_PARTITIONS, shown = "number of workers",
+      reason = "Partitions of shuffles and of parallelize when the call does not say." },
+    { key = "onError", type = "choice", values = { "stop", "skip" }, default = "stop",
+      reason = "When a batch fails: stop after it and let awaitTermination raise the error, or report it and go on." },
+    { key = "gracefulStopTimeout", type = "duration", min = 1, shown = "10 batches, at least 10s",
+      reason = "How long a graceful stop may take before what still runs is reported and broken off." },
+    { key = "stopTimeout", type = "duration", min = 0, default = 2000,
+      reason = "How long an immediate stop waits for running functions before it breaks them off." },
+    { key = "stopContextByDefault", type = "boolean", default = true,
+      reason = "Whether StreamingContext:stop() also stops the Context under it." },
+    { key = "logLevel", type = "choice", values = { "debug", "info", "warn", "error", "off" }, default = "warn",
+      reason = "Least important messages written to stderr." },
+    { key = "socket.maxLine", type = "bytes", min = 1, max = 2 ^ 31, default = 1048576,
+      reason = "Longest line taken from a socket; a longer one is reported and left out." },
+    { key = "socket.reconnect", type = "duration", min = 1, default = 2000,
+      reason = "Wait before a lost or refused connection is tried again." },
+    { key = "socket.memory", type = "bytes", min = 65536, max = 2 ^ 50, default = 268435456,
+      reason = "Received data held for unfinished batches before the socket is read more slowly." },
+}
+
+local by_key, keys = {}, {}
+for _, option in ipairs(conf.options) do
+    by_key[option.key] = option
+    keys[#keys + 1] = option.key
+end
+
+local BYTES = { [""] = 1, b = 1, kb = 1024, mb = 1024 ^ 2, gb = 1024 ^ 3 }
+
+-- "spark.streaming.gracefulStopTimeout" → gracefulStopTimeout: names from Spark lead to ours.
+local function propose(key)
+    local last = key:match("^spark%.[%w%.]-([%w_]+)$")
+    return check.suggestion(last or key, keys)
+end
+
+local function in_range(option, value, shown)
+    if option.min and value < option.min or option.max and value > option.max then
+        if not option.max then
+            return nil, string.format("at least %.14g expected, got %s", option.min, shown)
+        end
+        return nil, string.format("%.14g to %.14g expected, got %s", option.min or 0, option.max, shown)
+    end
+    return value
+end
+
+local read = {}
+
+function read.text(_, value)
+    if type(value) ~= "string" or value == "" then
+        return nil, "text expected, got " .. (value == "" and "an empty text" or check.type_name(value))
+    end
+    return value
+end
+
+function read.choice(option, value)
+    for _, valid in ipairs(option.values) do
+        if value == valid then
+            return value
+        end
+    end
+    return nil, string.format("one of %s expected, got %s%s", table.concat(option.values, ", "),
+        type(value) == "string" and "'" .. value .. "'" or check.type_name(value),
+        type(value) == "string" and check.suggestion(value, option.values) or "")
+end
+
+function read.boolean(_, value, from_text)
+    if from_text and (value == "true" or value == "false") then
+        return value == "true"
+    end
+    if type(value) ~= "boolean" then
+        return nil, "true or false expected, got " .. (from_text and "'" .. value .. "'" or check.type_name(value))
+    end
+    return value
+end
+
+function read.integer(option, value, from_text)
+    local number = from_text and tonumber(value) or value
+    local reason = check.not_integer(number, option.min, option.max)
+    if reason then
+        return nil, reason
+    end
+    return number
+end
+
+function read.duration(option, value, from_text)
+    if from_text and tonumber(value) then
+        value = tonumber(value)
+    end
+    local ms, reason = duration.parse(value)
+    if not ms then
+        return nil, reason
+    end
+    return in_range(option, ms, duration.text(ms))
+end
+
+function read.bytes(option, value)
+    local count = value
+    if type(value) == "string" then
+        local number, unit = value:match("^%s*([%d%.]+)%s*(%a*)%s*$")
+        local scale = unit and BYTES[unit:lower()]
+        if not (scale and tonumber(number)) then
+            return nil, string.format("size expected (like 1048576, \"64kb\", \"1mb\"), got '%s'", value)
+        end
+        count = tonumber(number) * scale
+    end
+    local reason = check.not_integer(count, 0, 2 ^ 53)
+    if reason then
+        return nil, "size in bytes: " .. reason
+    end
+    return in_range(option, count, tostring(value))
+end
+
+--- Reads one setting.
+--- @param key string
+--- @param value any a Lua value, or with `from_text` what was written on the command line
+--- @param from_text? boolean
+--- @return any value nil when it is wrong
+--- @return string? reason
+function conf.read(key, value, from_text)
+    local option = type(key) == "string" and by_key[key]
+    if not option then
+        return nil, string.format("unknown setting '%s'%s (moontide help conf lists them)", tostring(key),
+            type(key) == "string" and propose(key) or "")
+    end
+    local result, reason = read[option.type](option, value, from_text)
+    if result == nil then
+        return nil, string.format("setting '%s': %s", key, reason)
+    end
+    return result
+end
+
+--- Reads "key=value", as given to --conf.
+--- @param text string
+--- @return string? key nil when it is wrong
+--- @return any value or the reason
+function conf.parse(text)
+    local key, value = text:match("^%s*([^=%s]+)%s*=(.*)$")
+    if not key then
+        return nil, string.format("'%s' is not of the form key=value", text)
+    end
+    local result, reason = conf.read(key, value, true)
+    if result == nil then
+        return nil, reason
+    end
+    return key, result
+end
+
+--- Checks a table of settings given by a script; a wrong one is an error at the caller's line.
+--- @param what string the function it was given to
+--- @param settings table?
+--- @return table<string, any> only what was given
+function conf.check(what, settings)
+    local result = {}
+    if settings == nil then
+        return result
+    end
+    if check.type_name(settings) ~= "table" then
+        check.fail("%s: conf must be a table of settings, got %s", what, check.type_name(settings))
+    end
+    for key, value in pairs(settings) do
+        local read_value, reason = conf.read(key, value)
+        if read_value == nil then
+            check.fail("%s: %s", what, reason)
+        end
+        result[key] = read_value
+    end
+    return result
+end
+
+--- The value of a setting: the given one or the default of the list.
+--- @param settings table<string, any>
+--- @param key string
+--- @return any
+function conf.get(settings, key)
+    local value = settings[key]
+    if value == nil then
+        return assert(by_key[key], key).default
+    end
+    return value
+end
+
+local function shown_default(option)
+    if option.shown then
+        return option.shown
+    elseif option.type == "duration" then
+        return option.default .. "ms"
+    elseif option.type == "bytes" then
+        return option.default % 1048576 == 0 and option.default / 1048576 .. "mb" or tostring(option.default)
+    end
+    return tostring(option.default)
+end
+
+--- The list for people, as `moontide help conf` prints it.
+--- @return string
+function conf.describe()
+    local lines = {}
+    for _, option in ipairs(conf.options) do
+        local kind = option.values and table.concat(option.values, "|") or option.type
+        lines[#lines + 1] = string.format("  %-22s %s (default %s)\n      %s", option.key, kind, shown_default(option),
+            option.reason)
+    end
+    return table.concat(lines, "\n")
+end
+
+return conf

@@ -1,0 +1,357 @@
+-- Context: the batch engine under a StreamingContext (Spark's SparkContext). It owns one engine of the core, and with it
+-- the worker threads.
+
+local check = require "moontide.check"
+local conf = require "moontide.conf"
+local errors = require "moontide.errors"
+local loop = require "moontide.loop"
+
+local context = {}
+
+--- What the command line says: it overrides the script. `watch_signals` is set by the program.
+---@type { master: string?, appName: string?, conf: table<string, any>, watch_signals: boolean }
+context.overrides = { conf = {}, watch_signals = false }
+
+---@class moontide.Context
+---@field master string
+---@field appName string
+local Context = {}
+
+local LATER = {
+    broadcast = "shared variables come later; closures carry copies of plain values",
+    accumulator = "shared variables come later; count with an action",
+    objectFile = "other file formats come later", wholeTextFiles = "other file formats come later",
+    binaryRecords = "other file formats come later", setCheckpointDir = "checkpoints come later",
+    runJob = "use the actions of an RDD",
+}
+
+local class = check.class("Context", "a", Context, LATER)
+context.class = class
+
+local MAX_WORKERS = 1024
+
+local function cores()
+    local ffi = require "ffi"
+    pcall(ffi.cdef, "int sched_getaffinity(int pid, size_t size, void *mask);")
+    local mask = ffi.new("uint8_t[128]")
+    local count = 0
+    if ffi.C.sched_getaffinity(0, 128, mask) == 0 then
+        for index = 0, 127 do
+            local byte = mask[index]
+            while byte > 0 do
+                count = count + byte % 2
+                byte = math.floor(byte / 2)
+            end
+        end
+    end
+    return math.max(1, math.min(count, MAX_WORKERS))
+end
+
+--- The number of workers a master stands for.
+---
+---     context.workers("local[2]")  --> 2
+---
+--- @param master any
+--- @return integer? workers nil when it is not a master
+--- @return string? reason
+function context.workers(master)
+    if type(master) ~= "string" then
+        return nil, string.format("the master must be text like \"local[2]\", got %s", check.type_name(master))
+    end
+    if master == "local" then
+        return 1
+    elseif master == "local[*]" then
+        return cores()
+    end
+    local inside = master:match("^local%[(.*)%]$")
+    if inside then
+        local count = inside:match("^%d+$") and tonumber(inside)
+        if not count then
+            return nil, string.format("master '%s': '%s' is not a number of workers (valid: local, local[N], local[*])",
+                master, inside)
+        end
+        if count < 1 or count > MAX_WORKERS then
+            return nil, string.format("master '%s': the number of workers must be from 1 to %d", master, MAX_WORKERS)
+        end
+        return count
+    end
+    return nil, string.format("master '%s' is not supported: Moontide runs in one process (valid: local, local[N], local[*])%s",
+        master, check.suggestion(master, { "local", "local[2]", "local[*]" }))
+end
+
+local function close(state)
+    state.closed = true
+    loop.remove(state)
+    local busy = state.engine:describe()
+    local done, reason = state.engine:close(conf.get(state.settings, "stopTimeout"))
+    if not done then
+        state.close_error = reason .. (#busy > 0 and ": " .. table.concat(busy, "; ") or "")
+        require("moontide.core").log("error", "context", state.close_error)
+    end
+end
+
+-- The engine ends when its streams have, and outside of tasks: their functions still use it.
+local function close_when_done(state)
+    if state.closing and not state.closed and #state.streams == 0 and not loop.enclosing() then
+        close(state)
+    end
+end
+
+--- Asks the engine to end: streams on it are stopped at once. It is closed when that is done and the running task has
+--- returned; `state.closed` tells.
+--- @param state table
+function context.request_close(state)
+    if state.closing then
+        return
+    end
+    state.closing = true
+    local lifecycle = require "moontide.lifecycle"
+    for _, stream in ipairs({ unpack(state.streams) }) do
+        lifecycle.stop(stream, false, false)
+    end
+    close_when_done(state)
+end
+
+local function add_callbacks(state)
+    function state.before_turn()
+        close_when_done(state)
+    end
+
+    -- The first signal stops streams gracefully, the second at once. Without streams it breaks off what is waited for.
+    function state.on_signal(count)
+        local streaming = false
+        for _, stream in ipairs({ unpack(state.streams) }) do
+            streaming = stream.on_signal(count) or streaming
+        end
+        if not streaming then
+            state.interrupted = true
+            for job in pairs(state.running) do
+                job:cancel()
+            end
+            if count > 1 then
+                state.engine:interrupt()
+            end
+        end
+    end
+end
+
+local function script_name()
+    local name = type(arg) == "table" and type(arg[0]) == "string" and arg[0] or "moontide"
+    return name:match("([^/]+)%.lua$") or name:match("([^/]+)$") or name
+end
+
+-- Command line before arguments before conf before defaults.
+local function settings_of(what, master, app_name, given)
+    local settings = conf.check(what, given)
+    settings.master = master or settings.master or "local[*]"
+    settings.appName = app_name or settings.appName or script_name()
+    for key, value in pairs(context.overrides.conf) do
+        settings[key] = value
+    end
+    settings.master = context.overrides.master or settings.master
+    settings.appName = context.overrides.appName or settings.appName
+    return settings
+end
+
+--- Makes an engine; misuse is an error at the caller's line.
+--- @param what string the function called, for messages
+--- @param master string?
+--- @param app_name string?
+--- @param given table? settings
+--- @return moontide.Context
+function context.create(what, master, app_name, given)
+    if app_name ~= nil and (type(app_name) ~= "string" or app_name == "") then
+        check.fail("%s: appName must be text, got %s", what, app_name == "" and "an empty text"
+            or check.type_name(app_name))
+    end
+    if master ~= nil and type(master) ~= "string" then
+        check.fail("%s: %s", what, select(2, context.workers(master)))
+    end
+    local settings = settings_of(what, master, app_name, given)
+    local workers, reason = context.workers(settings.master)
+    if not workers then
+        check.fail("%s: %s", what, reason)
+    end
+
+    local core = require "moontide.core"
+    if settings.logLevel then
+        core.log_level(settings.logLevel)
+    end
+    local engine, engine_reason, code = core.engine({
+        workers = workers, packagePath = package.path, packageCpath = package.cpath,
+    })
+    if not engine then
+        error(errors.new(code or "EIO", string.format("%s: the engine cannot start: %s", what, engine_reason)), 0)
+    end
+    if context.overrides.watch_signals then
+        engine:watch_signals()
+    end
+    local state = {
+        engine = engine, settings = settings, workers = workers, jobs = 0, running = {}, streams = {},
+        closed = false, closing = false, interrupted = false,
+        parallelism = settings.defaultParallelism or workers,
+    }
+    add_callbacks(state)
+    loop.add(state)
+    local sc = setmetatable({ master = settings.master, appName = settings.appName, state = state, scope = false }, class)
+    sc.scope = require("moontide.rdd").scope(sc, state)
+    state.sc = sc
+    return sc
+end
+
+local function begin(self, method)
+    check.self(self, class, method)
+    if self.state.closed or self.state.closing then
+        check.fail("'%s': the context is stopped (stop was called); make a new one", method)
+    end
+    return self.scope
+end
+
+--- A dataset of the records in an array, cut in `n` slices of neighbouring records.
+---
+---     sc:parallelize({ 1, 2, 3, 4 }, 2):map(function(x) return x * x end):collect()  --> { 1, 4, 9, 16 }
+---
+--- @param array any[] no nil inside; functions, userdata and coroutines are refused
+--- @param n? integer partitions, default sc:defaultParallelism()
+--- @return moontide.RDD
+function Context:parallelize(array, n)
+    local scope = begin(self, "parallelize")
+    check.array(1, "parallelize", array)
+    n = check.partitions(2, "parallelize", n, self.state.parallelism)
+    return scope.from_array("parallelize", array, n, 1)
+end
+
+--- A dataset of pairs from an array of {key, value} tables.
+---
+---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 }, { "a", 3 } }):reduceByKey(function(a, b) return a + b end):collect()
+---
+--- @param array table[] {key, value}; neither may be nil
+--- @param n? integer partitions, default sc:defaultParallelism()
+--- @return moontide.RDD
+function Context:parallelizePairs(array, n)
+    local scope = begin(self, "parallelizePairs")
+    check.array(1, "parallelizePairs", array)
+    n = check.partitions(2, "parallelizePairs", n, self.state.parallelism)
+    return scope.from_array("parallelizePairs", array, n, 2)
+end
+
+--- A dataset without records and partitions.
+--- @return moontide.RDD
+function Context:emptyRDD()
+    local scope = begin(self, "emptyRDD")
+    return scope.wrap(self.state.engine:blocks({}))
+end
+
+--- The lines of a text file, of all files of a directory (names starting with "." or "_" are left out), or of the files
+--- that a pattern with `*`, `?`, `[…]`, `{a,b}` matches. Large files are read in several partitions.
+---
+---     sc:textFile("logs/*.txt"):filter(function(line) return line:find("ERROR", 1, true) end):count()
+---
+--- The files are looked up here and read by each action. A path that does not exist is an error at the call.
+--- @param path string
+--- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+---   sc:defaultParallelism()
+--- @return moontide.RDD
+function Context:textFile(path, minPartitions)
+    local scope = begin(self, "textFile")
+    check.text(1, "textFile", path, true)
+    minPartitions = check.partitions(2, "textFile", minPartitions, math.min(self.state.parallelism, 2))
+    local files = require "moontide.files"
+    local inputs, reason = files.inputs(path)
+    if not inputs then
+        check.fail("textFile: %s", reason)
+    end
+    return scope.wrap(self.state.engine:files(files.splits(inputs, minPartitions)))
+end
+
+--- The records of all the datasets of a list; their partitions follow one another.
+---
+---     sc:union{ a, b, c }
+---
+--- @param rdds moontide.RDD[] at least one
+--- @return moontide.RDD
+function Context:union(rdds)
+    local scope = begin(self, "union")
+    check.array(1, "union", rdds)
+    return scope.union("union", rdds)
+end
+
+--- Partitions of shuffles and of parallelize when a call does not say: the number of workers, or the setting
+--- `defaultParallelism`.
+--- @return integer
+function Context:defaultParallelism()
+    check.self(self, class, "defaultParallelism")
+    return self.state.parallelism
+end
+
+--- Chooses the least important messages written to stderr, for the whole process.
+--- @param level "debug"|"info"|"warn"|"error"|"off" default warn
+function Context:setLogLevel(level)
+    check.self(self, class, "setLogLevel")
+    check.text(1, "setLogLevel", level)
+    local name, reason = conf.read("logLevel", level:lower())
+    if not name then
+        check.fail("bad argument #1 to 'setLogLevel' (%s)", (reason:gsub("^setting 'logLevel': ", "")))
+    end
+    require("moontide.core").log_level(name)
+end
+
+--- Stops the engine: streaming contexts on it are stopped at once, then its threads end. May be called again.
+--- @return true? stopped
+--- @return string? reason when a worker could not be ended (it is stuck in a call of a C library)
+function Context:stop()
+    check.self(self, class, "stop")
+    local state = self.state
+    local lifecycle = require "moontide.lifecycle"
+    for _, stream in ipairs(state.streams) do
+        lifecycle.refuse_in_listener(stream)
+    end
+    context.request_close(state)
+    if not loop.enclosing() then
+        loop.run_until(function()
+            return state.closed
+        end)
+    end
+    if state.close_error then
+        return nil, state.close_error
+    end
+    return true
+end
+
+--- Whether stop was called.
+--- @return boolean
+function Context:isStopped()
+    check.self(self, class, "isStopped")
+    return self.state.closed or self.state.closing
+end
+
+function class.__tostring(self)
+    return string.format("Context(%s, %s)", self.master, self.appName)
+end
+
+local OPTIONS = { "master", "appName", "conf" }
+
+--- Makes a batch engine.
+---
+---     local sc = moontide.Context{ master = "local[2]", appName = "Report" }
+---     local sc = moontide.Context("local[2]", "Report")
+---
+--- @param options string|{ master: string?, appName: string?, conf: table<string, any>? } master is local, local[N] or
+---   local[*] (default); for the settings see `moontide help conf`
+--- @param appName? string
+--- @return moontide.Context
+local function new(_, options, appName)
+    if type(options) == "table" and check.type_name(options) == "table" then
+        check.options("Context", options, OPTIONS)
+        return context.create("Context", options.master, options.appName, options.conf)
+    end
+    if type(options) ~= "string" then
+        check.fail("bad argument #1 to 'Context' (master such as \"local[2]\", or a table of options expected, got %s)",
+            check.type_name(options))
+    end
+    return context.create("Context", options, appName)
+end
+
+context.constructor = setmetatable({}, { __call = new, __name = "Context constructor" })
+
+return context

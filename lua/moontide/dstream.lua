@@ -1,0 +1,400 @@
+-- DStream: the handle of a stream of datasets, one for each batch. Operators add a node to the graph of the streaming
+-- context; outputs register what runs in each batch. Both only before ssc:start().
+
+local actions = require "moontide.actions"
+local check = require "moontide.check"
+local closure = require "moontide.closure"
+local operators = require "moontide.operators"
+local text_form = require "moontide.text_form"
+
+local dstream = {}
+
+---@class moontide.DStream
+---@field ssc moontide.StreamingContext
+local DStream = {}
+
+local WINDOWS, STATE, JOINS = "windows come later", "keyed state comes later", "joins of streams come later"
+local FORMATS = "other file formats come later; use foreachRDD"
+
+-- Methods of Spark's DStream, so that whoever looks for one is told and not sent to a name that looks alike.
+local LATER = {
+    window = WINDOWS, reduceByWindow = WINDOWS, countByWindow = WINDOWS, countByValueAndWindow = WINDOWS,
+    reduceByKeyAndWindow = WINDOWS, groupByKeyAndWindow = WINDOWS, slice = WINDOWS,
+    updateStateByKey = STATE, mapWithState = STATE, checkpoint = "checkpoints come later",
+    join = JOINS, leftOuterJoin = JOINS, rightOuterJoin = JOINS, fullOuterJoin = JOINS, cogroup = JOINS,
+    persist = "caching comes later", cache = "caching comes later", partitionBy = "partitioners come later",
+    saveAsObjectFiles = FORMATS, saveAsHadoopFiles = FORMATS, saveAsNewAPIHadoopFiles = FORMATS,
+    foreach = "use foreachRDD", pprint = "use print",
+}
+
+local class = check.class("DStream", "a", DStream, LATER)
+dstream.class = class
+
+--- What the handles of one streaming context share.
+--- @param ssc moontide.StreamingContext
+--- @param life table
+--- @return table scope
+function dstream.scope(ssc, life)
+    local rdd = require "moontide.rdd"
+    local scope = { life = life }
+
+    function scope.ready(name)
+        if life.state == "ACTIVE" or life.state == "STOPPING" then
+            check.fail("'%s': streams and outputs cannot be added after the context was started; do it before ssc:start()",
+                name)
+        elseif life.state == "STOPPED" then
+            check.fail("'%s': the streaming context is stopped (stop was called); make a new one", name)
+        end
+    end
+
+    function scope.parallelism()
+        return life.context.parallelism
+    end
+
+    function scope.wrap(node)
+        return setmetatable({ ssc = ssc, scope = scope, node = node }, class)
+    end
+
+    function scope.wrap_rdd(node)
+        return life.context.sc.scope.wrap(node)
+    end
+
+    function scope.is_rdd(value)
+        return getmetatable(value) == rdd.class
+    end
+
+    -- Streams that are combined: of this context, and with one slide.
+    function scope.nodes(name, streams)
+        if #streams == 0 then
+            check.fail("'%s': the list is empty, at least one stream is needed", name)
+        end
+        local nodes = {}
+        for index, stream in ipairs(streams) do
+            if getmetatable(stream) ~= class then
+                check.fail("'%s': a DStream expected at position %d, got %s", name, index, check.type_name(stream))
+            end
+            if stream.scope ~= scope then
+                check.fail("'%s': the stream at position %d belongs to another StreamingContext", name, index)
+            end
+            nodes[index] = stream.node
+            if nodes[index]:slide() ~= nodes[1]:slide() then
+                check.fail("'%s': the streams have different slide durations (%.0f ms and %.0f ms)", name,
+                    nodes[1]:slide(), nodes[index]:slide())
+            end
+        end
+        return nodes
+    end
+
+    -- `run` gets the list of datasets and the time.
+    function scope.transform(name, nodes, fn, run)
+        local node = life.graph:transform(nodes)
+        life.transforms[node:id()] = { name = name, site = closure.site(fn), run = run }
+        return scope.wrap(node)
+    end
+
+    -- `run` gets the dataset and the time, once for each that is generated.
+    function scope.output(stream, name, site, run)
+        local output = { name = name, site = site, run = run }
+        life.outputs[stream.node:output()] = output
+        table.insert(life.outputs_in_order, output)
+    end
+
+    return scope
+end
+
+function class.__tostring(self)
+    return string.format("DStream #%d", self.node:id())
+end
+
+--- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
+---
+---     words:map(function(word) return word, 1 end)
+---
+--- Guide: "Transformations".
+--- @param f fun(value: any, second: any): any, any on pairs f(key, value)
+--- @return moontide.DStream
+function DStream:map(f)
+    return operators.map(self, f)
+end
+
+--- Applies `f` to each record; it returns an array or an iterator (string.gmatch, pairs(t), a closure) of new records.
+--- An iterator of two values makes pairs.
+---
+---     lines:flatMap(function(line) return line:gmatch("%S+") end)
+---
+--- @param f fun(value: any, second: any): any
+--- @return moontide.DStream
+function DStream:flatMap(f)
+    return operators.flatMap(self, f)
+end
+
+--- Keeps the records for which `f` returns a true value.
+---
+---     lines:filter(function(line) return line:find("ERROR", 1, true) end)
+---
+--- @param f fun(value: any, second: any): any
+--- @return moontide.DStream
+function DStream:filter(f)
+    return operators.filter(self, f)
+end
+
+--- Applies `f` to each partition as a whole, empty ones too. It gets an iterator and returns an array or an iterator.
+---
+---     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
+---
+--- @param f fun(it: function): any on pairs `for k, v in it`
+--- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
+--- @return moontide.DStream
+function DStream:mapPartitions(f, preservesPartitioning)
+    return operators.mapPartitions(self, f, preservesPartitioning)
+end
+
+--- One record for each partition: the array of its records. Empty partitions give empty arrays.
+--- @return moontide.DStream
+function DStream:glom()
+    return operators.glom(self)
+end
+
+--- Applies `f` to the value of each pair and leaves the key.
+---
+---     counts:mapValues(function(n) return n * 2 end)
+---
+--- @param f fun(value: any): any
+--- @return moontide.DStream
+function DStream:mapValues(f)
+    return operators.mapValues(self, f)
+end
+
+--- Applies `f` to the value of each pair; each value of the array or iterator it returns makes a pair with the key.
+---
+---     files:flatMapValues(function(text) return text:gmatch("%S+") end)
+---
+--- @param f fun(value: any): any
+--- @return moontide.DStream
+function DStream:flatMapValues(f)
+    return operators.flatMapValues(self, f)
+end
+
+--- The records of both streams, this one's partitions first; nothing is removed. Both need the same slide.
+---
+---     errors:union(warnings)
+---
+--- @param other moontide.DStream of the same streaming context
+--- @return moontide.DStream
+function DStream:union(other)
+    local scope = operators.begin(self, "union")
+    check.handle(1, "union", other, class)
+    return scope.wrap(scope.life.graph:union(scope.nodes("union", { self, other })))
+end
+
+--- The same records, spread evenly over `n` partitions; their order inside a batch is lost.
+---
+---     lines:repartition(4)
+---
+--- @param n integer
+--- @return moontide.DStream
+function DStream:repartition(n)
+    return operators.repartition(self, n)
+end
+
+--- One number for each batch: how many records it has; 0 for an empty batch.
+---
+---     lines:count():print()
+---
+--- @return moontide.DStream
+function DStream:count()
+    return operators.count(self)
+end
+
+--- One record for each batch: all its records merged by `f`, which must be associative and commutative. An empty batch
+--- gives an empty dataset.
+---
+---     numbers:reduce(function(a, b) return math.max(a, b) end)
+---
+--- @param f fun(a: any, b: any): any
+--- @return moontide.DStream
+function DStream:reduce(f)
+    return operators.reduce(self, f)
+end
+
+--- Pairs of each different record and how often it occurs in the batch.
+---
+---     words:countByValue():print()
+---
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.DStream
+function DStream:countByValue(n)
+    return operators.countByValue(self, n)
+end
+
+--- Merges the values of each key in a batch with `f`, which must be associative and commutative.
+---
+---     ones:reduceByKey(function(a, b) return a + b end)
+---
+--- @param f fun(a: any, b: any): any
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.DStream
+function DStream:reduceByKey(f, n)
+    return operators.reduceByKey(self, f, n)
+end
+
+--- Pairs of each key and the array of its values in the batch, in no particular order.
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.DStream
+function DStream:groupByKey(n)
+    return operators.groupByKey(self, n)
+end
+
+--- Merges the values of each key in a batch to something of another kind.
+---
+---     scores:combineByKey(function(x) return { x, 1 } end,
+---         function(c, x) return { c[1] + x, c[2] + 1 } end,
+---         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
+---
+--- @param createCombiner fun(value: any): any
+--- @param mergeValue fun(combiner: any, value: any): any
+--- @param mergeCombiners fun(a: any, b: any): any
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.DStream
+function DStream:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
+    return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
+end
+
+--- Applies any operation on datasets: `f` gets the dataset and the time of each batch and returns a dataset. It runs in
+--- the driver, each batch anew, so variables it reads may change.
+---
+---     counts:transform(function(rdd) return rdd:sortByKey() end)
+---
+--- @param f fun(rdd: moontide.RDD, time: number): moontide.RDD
+--- @return moontide.DStream
+function DStream:transform(f)
+    local scope = operators.begin(self, "transform")
+    check.func(1, "transform", f)
+    return scope.transform("transform", { self.node }, f, function(rdds, time)
+        return f(rdds[1], time)
+    end)
+end
+
+--- Like transform, with the datasets of two streams. Both need the same slide.
+---
+---     a:transformWith(b, function(x, y, time) return x:union(y):distinct() end)
+---
+--- @param other moontide.DStream
+--- @param f fun(a: moontide.RDD, b: moontide.RDD, time: number): moontide.RDD
+--- @return moontide.DStream
+function DStream:transformWith(other, f)
+    local scope = operators.begin(self, "transformWith")
+    check.handle(1, "transformWith", other, class)
+    check.func(2, "transformWith", f)
+    return scope.transform("transformWith", scope.nodes("transformWith", { self, other }), f, function(rdds, time)
+        return f(rdds[1], rdds[2], time)
+    end)
+end
+
+--- Output: calls `f` with the dataset and the time of each batch, empty ones too. It runs in the driver; actions inside
+--- suspend it without stopping the clock. An error fails the batch.
+---
+---     counts:foreachRDD(function(rdd, time) store(time, rdd:collect()) end)
+---
+--- Guide: "Output Operations".
+--- @param f fun(rdd: moontide.RDD, time: number)
+function DStream:foreachRDD(f)
+    local scope = operators.begin(self, "foreachRDD")
+    check.func(1, "foreachRDD", f)
+    scope.output(self, "foreachRDD", closure.site(f), f)
+end
+
+local RULE = string.rep("-", 43)
+
+-- The text that print writes for a batch: one more record than is shown says whether "..." follows.
+local function printed(records, n, time, is_pair)
+    local lines = { RULE, string.format("Time: %.0f ms", time), RULE }
+    for index = 1, math.min(n, #records) do
+        local record = records[index]
+        lines[#lines + 1] = is_pair and text_form.pair(record[1], record[2]) or text_form.value(record)
+    end
+    if #records > n then
+        lines[#lines + 1] = "..."
+    end
+    lines[#lines + 1] = "\n"
+    return table.concat(lines, "\n")
+end
+
+--- Output: writes the time and the first `n` records of each batch to standard output; "..." when there are more.
+---
+---     counts:print()
+---
+--- @param n? integer default 10
+function DStream:print(n)
+    local scope = operators.begin(self, "print")
+    n = check.integer(1, "print", n, 0, 1000000, 10)
+    scope.output(self, "print", check.site(), function(rdd, time)
+        local records, is_pair = actions.take(rdd, n + 1)
+        local text = printed(records, n, time, is_pair)
+        local written, reason = io.stdout:write(text)
+        if written then
+            written, reason = io.stdout:flush()
+        end
+        if not written then
+            error("cannot write to standard output: " .. tostring(reason), 0)
+        end
+    end)
+end
+
+--- Output: writes each batch to a directory `prefix-TIME.suffix` of text files, one for each partition, one line for
+--- each record, and `_SUCCESS` last. A directory that is there already is replaced.
+---
+---     counts:saveAsTextFiles("out/counts", "txt")  -- out/counts-1357008430000.txt/part-00000 …
+---
+--- @param prefix string?
+--- @param suffix? string default none
+function DStream:saveAsTextFiles(prefix, suffix)
+    local scope = operators.begin(self, "saveAsTextFiles")
+    if prefix ~= nil then
+        check.text(1, "saveAsTextFiles", prefix)
+    end
+    if suffix ~= nil then
+        check.text(2, "saveAsTextFiles", suffix)
+    end
+    local site = check.site()
+    local save = require "moontide.save"
+    scope.output(self, "saveAsTextFiles", site, function(rdd, time)
+        actions.save(rdd, "saveAsTextFiles", site, save.name(prefix, suffix, time))
+    end)
+end
+
+--- Adds a dataset to a stream made by ssc:queueStream; also while the stream runs.
+---
+---     queue:push({ 1, 2, 3 })
+---
+--- @param dataset any[]|moontide.RDD
+function DStream:push(dataset)
+    check.self(self, class, "push")
+    local queue
+    for _, other in ipairs(self.scope.life.queues) do
+        queue = other.id == self.node:id() and other or queue
+    end
+    if not queue then
+        check.fail("'push': only streams made by queueStream take datasets")
+    end
+    if self.scope.life.state == "STOPPED" then
+        check.fail("'push': the streaming context is stopped (stop was called)")
+    end
+    queue.push("push", dataset)
+end
+
+--- How often the stream has a dataset, ms.
+--- @return number
+function DStream:slideDuration()
+    check.self(self, class, "slideDuration")
+    return self.node:slide()
+end
+
+--- The streaming context the stream belongs to.
+--- @return moontide.StreamingContext
+function DStream:context()
+    check.self(self, class, "context")
+    return self.ssc
+end
+
+return dstream

@@ -1,0 +1,93 @@
+-- Moontide: live data cut in small batches, each batch a dataset, the same functional operators on every batch.
+--
+--     local moontide = require "moontide"
+--
+--     local ssc = moontide.StreamingContext("local[2]", "NetworkWordCount", moontide.seconds(1))
+--     local words = ssc:socketTextStream("localhost", 9999):flatMap(function(line) return line:gmatch("%S+") end)
+--     local counts = words:map(function(word) return word, 1 end):reduceByKey(function(a, b) return a + b end)
+--     counts:print()
+--     ssc:start()
+--     ssc:awaitTermination()
+--
+-- Workers load this module too, when a function uses it (moontide.null, moontide.seconds): what belongs to the driver is
+-- loaded when it is used.
+
+local check = require "moontide.check"
+local duration = require "moontide.duration"
+local values = require "moontide.values"
+
+---@class moontide
+---@field Context moontide.ContextConstructor
+---@field StreamingContext moontide.StreamingContextConstructor
+---@field StorageLevel moontide.StorageLevels
+---@field testing moontide.testing
+---@field version string
+local moontide = {}
+
+---@class moontide.ContextConstructor
+---@overload fun(master: string, appName: string?): moontide.Context
+---@overload fun(options: { master: string?, appName: string?, conf: table? }): moontide.Context
+
+---@class moontide.StreamingContextConstructor
+---@field getOrCreate fun(directory: string, create: fun(): moontide.StreamingContext): moontide.StreamingContext
+---@overload fun(master: string, appName: string, batch: number|string): moontide.StreamingContext
+---@overload fun(sc: moontide.Context, batch: number|string): moontide.StreamingContext
+---@overload fun(options: table): moontide.StreamingContext
+
+moontide.milliseconds = duration.milliseconds
+moontide.seconds = duration.seconds
+moontide.minutes = duration.minutes
+
+--- An explicit null: a value where nil cannot be one (a record, a value of a pair).
+moontide.null = values.null
+
+--- Marks a table as an array, so that an empty one stays an empty array.
+---
+---     return key, moontide.array{}
+---
+moontide.array = values.array
+
+local loaders = {}
+
+function loaders.Context()
+    return require("moontide.context").constructor
+end
+
+function loaders.StreamingContext()
+    return require("moontide.streaming").constructor
+end
+
+function loaders.StorageLevel()
+    return require "moontide.storage_level"
+end
+
+function loaders.testing()
+    return require "moontide.testing"
+end
+
+function loaders.version()
+    return require("moontide.core").version
+end
+
+local names = check.names(loaders)
+for name in pairs(moontide) do
+    names[#names + 1] = name
+end
+
+local LATER = { StateSpec = "keyed state comes later" }
+
+return setmetatable(moontide, {
+    __name = "moontide",
+    __index = function(module, name)
+        local load = loaders[name]
+        if not load then
+            if LATER[name] then
+                check.fail("moontide has no '%s' in this release: %s", name, LATER[name])
+            end
+            check.fail("moontide has no '%s'%s", tostring(name), check.suggestion(tostring(name), names))
+        end
+        local value = load()
+        rawset(module, name, value)
+        return value
+    end,
+})

@@ -1,0 +1,436 @@
+-- The life of a streaming context after its definition: what its events mean, what happens when a batch fails, and how
+-- it stops. The public methods are in streaming.lua.
+--
+--     INITIALIZED ──start──► ACTIVE ──stop──► STOPPING ──drained──► STOPPED          (one way; getState shows STOPPING
+--          └────────────────────stop──────────────────────────────────►               as ACTIVE)
+--
+-- A stop has stages. Graceful: sources stop, what was received is processed. If that takes longer than
+-- gracefulStopTimeout, what still runs is reported and broken off, and the stop goes on at once. Immediate: running
+-- functions get stopTimeout, then they are reported and broken off. If even that does not end them they are left behind.
+
+local check = require "moontide.check"
+local conf = require "moontide.conf"
+local context = require "moontide.context"
+local errors = require "moontide.errors"
+local listener = require "moontide.listener"
+local loop = require "moontide.loop"
+
+local lifecycle = {}
+
+--- Failures that no awaitTermination has raised yet: the program tells them at its end.
+---@type table<moontide.Error, boolean>
+lifecycle.unraised = {}
+
+local MIN_GRACEFUL = 10000 -- ms
+local GRACEFUL_BATCHES = 10
+
+local function core()
+    return require "moontide.core"
+end
+
+local function log(level, format, ...)
+    core().log(level, "streaming", string.format(format, ...))
+end
+
+-- Failures --------------------------------------------------------------------------------------------------------
+
+-- What was raised, in which function of which batch, and the traceback when a function of the script raised it.
+local function describe_failure(task, raised, traceback)
+    local text = string.format("%s\n  in %s (%s), batch %.0f ms", errors.text(raised), task.name, task.site, task.time)
+    local fields = { cause = raised, time = task.time }
+    if not errors.is(raised) then
+        fields.traceback = errors.trim_traceback(traceback or "")
+        text = text .. "\n" .. fields.traceback
+    end
+    return errors.new(errors.is(raised) and raised.code or "ECLOSURE", text, fields)
+end
+
+-- What is wrong with the result of a transform function, or nil.
+local function wrong_result(life, task, result)
+    local reason
+    if not life.scope.is_rdd(result) then
+        reason = "the function must return an RDD, got " .. check.type_name(result)
+    elseif result.scope ~= life.context.sc.scope then
+        reason = "the function returned an RDD of another Context"
+    else
+        return nil
+    end
+    return errors.new("ECLOSURE", string.format("%s\n  in %s (%s), batch %.0f ms", reason, task.name, task.site,
+        task.time), { time = task.time })
+end
+
+local function set_error(life, err)
+    life.error = err
+    lifecycle.unraised[err] = true
+end
+
+-- Stops once the batches before and of the failed one are done.
+local function stop_after_failure(life)
+    if life.state == "ACTIVE" then
+        lifecycle.stop(life, false, false)
+    end
+end
+
+--- A batch failed: by policy this ends the stream, or is told and passed over.
+--- @param life table
+--- @param err moontide.Error with its `time`
+local function fail(life, err)
+    if life.stopping and life.stopping.stage ~= "graceful" and err.code == "ECANCELLED" then
+        return
+    end
+    life.failed_batches = life.failed_batches + 1
+    if conf.get(life.settings, "onError") == "skip" then
+        log("error", "%s", err.message)
+        return
+    end
+    if not life.error then
+        set_error(life, err)
+        life.failed_time = err.time
+    elseif not life.failed_time or err.time <= life.failed_time then
+        log("error", "%s", err.message)
+    end
+    if life.state == "ACTIVE" then
+        life.graph:listen(true)
+        if life.graph:idle() and life.tasks == 0 then
+            stop_after_failure(life)
+        end
+    end
+end
+
+lifecycle.fail = fail
+
+-- Work of a later batch than the failed one shows that those before it are done.
+local function after_failure(life, time)
+    if life.failed_time and time > life.failed_time then
+        stop_after_failure(life)
+        return life.state ~= "ACTIVE"
+    end
+    return false
+end
+
+-- Ending ----------------------------------------------------------------------------------------------------------
+
+local function finish(life)
+    if life.state == "STOPPED" then
+        return
+    end
+    for _, task in ipairs(loop.waiting_tasks(life)) do
+        loop.abandon(task)
+    end
+    life.state = "STOPPED"
+    life.graph:close()
+    for index, other in ipairs(life.context.streams) do
+        if other == life then
+            table.remove(life.context.streams, index)
+            break
+        end
+    end
+    if life.stop_context then
+        context.request_close(life.context)
+    end
+end
+
+local function finish_when_done(life)
+    if life.drained and life.tasks == 0 then
+        finish(life)
+    end
+end
+
+local function running(life)
+    local busy = life.context.engine:describe()
+    return #busy > 0 and "; running: " .. table.concat(busy, "; ") or ""
+end
+
+local function seconds_from_now(ms)
+    return core().monotonic() + ms / 1000
+end
+
+local function stop_now(life)
+    life.stopping.stage = "immediate"
+    life.stopping.deadline = seconds_from_now(conf.get(life.settings, "stopTimeout"))
+    life.graph:stop(false)
+    for _, task in ipairs(loop.waiting_tasks(life)) do
+        task.job:cancel()
+    end
+end
+
+local function graceful_timeout(life)
+    return conf.get(life.settings, "gracefulStopTimeout") or math.max(GRACEFUL_BATCHES * life.batch, MIN_GRACEFUL)
+end
+
+local function incomplete(life, message)
+    life.incomplete = errors.new("ETIMEOUT", message)
+    if not life.error then
+        set_error(life, life.incomplete)
+    end
+end
+
+--- A stage of a stop has taken too long.
+local function overdue(life)
+    local stopping = life.stopping
+    if stopping.stage == "graceful" then
+        incomplete(life, string.format("the graceful stop took longer than %.0f ms and was broken off%s",
+            graceful_timeout(life), running(life)))
+        stop_now(life)
+        life.context.engine:interrupt()
+        stopping.stage = "interrupted"
+    elseif stopping.stage == "immediate" then
+        local text = running(life)
+        if text ~= "" then
+            incomplete(life, "functions that did not return were broken off by the stop" .. text)
+        end
+        life.context.engine:interrupt()
+        stopping.stage = "interrupted"
+        stopping.deadline = seconds_from_now(math.max(1000, conf.get(life.settings, "stopTimeout")))
+    else
+        log("error", "the stop left something running behind%s", running(life))
+        finish(life)
+    end
+end
+
+--- Begins to stop, or makes a graceful stop that is under way an immediate one. Returns at once.
+--- @param life table
+--- @param graceful boolean
+--- @param stop_context boolean also close the engine when done
+function lifecycle.stop(life, graceful, stop_context)
+    life.stop_context = life.stop_context or stop_context
+    if life.state == "INITIALIZED" then
+        finish(life)
+    elseif life.state == "STOPPED" then
+        if stop_context then
+            context.request_close(life.context)
+        end
+    elseif not life.stopping then
+        life.state = "STOPPING"
+        life.stopping = { stage = "graceful" }
+        if graceful then
+            life.stopping.deadline = seconds_from_now(graceful_timeout(life))
+            life.graph:stop(true)
+        else
+            stop_now(life)
+        end
+    elseif life.stopping.stage == "graceful" and not graceful then
+        stop_now(life)
+    end
+end
+
+--- stop() inside a listener would wait for the event that is being told.
+--- @param life table
+function lifecycle.refuse_in_listener(life)
+    local task = loop.enclosing()
+    if task and task.kind == "listener" and task.stream == life then
+        check.fail("stop() cannot be called inside a listener callback (%s): stop from foreachRDD or from the main script",
+            task.name)
+    end
+end
+
+-- Events ----------------------------------------------------------------------------------------------------------
+
+local events = {}
+
+function events.transform(life, event)
+    if life.is_stopping_now() then
+        return
+    end
+    local transform = life.transforms[event.node]
+    local rdds = {}
+    for index, node in ipairs(event.rdds) do
+        rdds[index] = life.scope.wrap_rdd(node)
+    end
+    local task = {
+        kind = "transform", stream = life, name = transform.name, site = transform.site, time = event.time,
+        fn = transform.run,
+    }
+    function task.done(ok, result, traceback)
+        local err = ok and wrong_result(life, task, result) or not ok and describe_failure(task, result, traceback)
+        if life.state == "STOPPED" then
+            return
+        end
+        if err then
+            life.generation_error = err
+            life.graph:transformDone(event.token, nil, err.message)
+        else
+            life.graph:transformDone(event.token, result.node)
+        end
+        finish_when_done(life)
+    end
+    loop.start(task, rdds, event.time)
+end
+
+function events.output(life, event)
+    if after_failure(life, event.time) or life.is_stopping_now() then
+        return
+    end
+    local output = life.outputs[event.node]
+    local task = {
+        kind = "output", stream = life, name = output.name, site = output.site, time = event.time, fn = output.run,
+    }
+    function task.done(ok, raised, traceback)
+        if life.state == "STOPPED" then
+            return
+        end
+        if ok then
+            life.graph:outputDone(event.token)
+        else
+            local err = describe_failure(task, raised, traceback)
+            fail(life, err)
+            if life.state ~= "STOPPED" then
+                life.graph:outputDone(event.token, err.message)
+            end
+        end
+        finish_when_done(life)
+    end
+    loop.start(task, life.scope.wrap_rdd(event.rdd), event.time)
+end
+
+function events.generation(life, event)
+    local err = life.generation_error
+    life.generation_error = nil
+    if not (err and err.time == event.time) then
+        err = errors.new(event.code or "EGENERATION", event.error, { time = event.time })
+    end
+    fail(life, err)
+end
+
+-- Listeners are told one event after the other, also when a callback waits for an action.
+local function tell_next(life)
+    local event = table.remove(life.listener_queue, 1)
+    if not event then
+        return
+    end
+    local callback = event.listener[event.name]
+    if not callback then
+        return tell_next(life)
+    end
+    life.telling = true
+    local task = { kind = "listener", stream = life, name = event.name, fn = callback }
+    function task.done(ok, raised, traceback)
+        life.telling = false
+        if not ok then
+            log("error", "a listener failed in %s: %s\n%s", event.name, errors.text(raised),
+                errors.trim_traceback(traceback or ""))
+        end
+        tell_next(life)
+        finish_when_done(life)
+    end
+    loop.start(task, event.info)
+end
+
+local function tell(life, name, info)
+    for _, target in ipairs(life.listeners) do
+        table.insert(life.listener_queue, { listener = target, name = name, info = info })
+    end
+    if not life.telling then
+        tell_next(life)
+    end
+end
+
+function events.listener(life, event)
+    if event.info.submissionTime then
+        listener.with_delays(event.info)
+    end
+    if event.info.id then
+        local output = life.outputs_in_order[event.info.id + 1]
+        event.info.name = output and output.name
+        event.info.description = output and output.site
+    end
+    tell(life, event.name, event.info)
+    if event.name == "onBatchCompleted" and life.failed_time and (event.info.batchTime >= life.failed_time
+            or life.graph:idle()) then
+        stop_after_failure(life)
+    end
+end
+
+local RECEIVER_CALLBACK = { started = "onReceiverStarted", error = "onReceiverError", stopped = "onReceiverStopped" }
+
+function events.receiver(life, event)
+    local source = life.sources[event.source] or { name = "receiver" }
+    local info = { streamId = event.source, name = source.name, active = event.state ~= "stopped" }
+    if event.state == "error" then
+        info.lastErrorMessage, info.lastError = event.error, event.code
+        log("warn", "%s: %s", source.name, event.error)
+    else
+        log("info", "%s: %s%s", source.name, event.state, event.error and " (" .. event.error .. ")" or "")
+    end
+    tell(life, RECEIVER_CALLBACK[event.state] or "onReceiverError", info)
+end
+
+function events.drained(life)
+    life.drained = true
+    finish_when_done(life)
+end
+
+-- For the loop ----------------------------------------------------------------------------------------------------
+
+local function add_callbacks(life)
+    function life.handle(event)
+        local handler = events[event.kind]
+        if handler and life.state ~= "STOPPED" then
+            handler(life, event)
+        end
+    end
+
+    function life.before_turn()
+        for _, queue in ipairs(life.queues) do
+            queue.sync()
+        end
+    end
+
+    function life.deadline()
+        return life.stopping and life.stopping.deadline
+    end
+
+    function life.overdue()
+        overdue(life)
+    end
+
+    function life.is_busy()
+        return life.state == "ACTIVE" or life.state == "STOPPING"
+    end
+
+    function life.is_stopping_now()
+        return life.state == "STOPPED" or life.stopping ~= nil and life.stopping.stage ~= "graceful"
+    end
+
+    function life.on_signal(count)
+        if not life.is_busy() then
+            return false
+        end
+        life.signals = math.max(life.signals, count)
+        if count == 1 then
+            log("info", "stopping gracefully; a second signal stops at once")
+            lifecycle.stop(life, true, false)
+        elseif not life.is_stopping_now() then
+            incomplete(life, "stopped at once by a second signal" .. running(life))
+            lifecycle.stop(life, false, false)
+        else
+            life.context.engine:interrupt()
+        end
+        return true
+    end
+end
+
+--- The state of a new streaming context.
+--- @param state table engine state, see context.lua
+--- @param graph userdata
+--- @param batch number ms
+--- @return table life
+function lifecycle.new(state, graph, batch)
+    local life = {
+        context = state, graph = graph, batch = batch, settings = state.settings, state = "INITIALIZED",
+        outputs = {},          -- node number → { name, site, run }
+        outputs_in_order = {},
+        transforms = {},       -- stream id → { name, site, run }
+        sources = {},          -- stream id → { name }
+        queues = {},           -- queue streams
+        listeners = {}, listener_queue = {}, telling = false,
+        tasks = 0,             -- functions of the script that have not returned
+        failed_batches = 0, signals = 0,
+        stop_context = false, drained = false,
+    }
+    add_callbacks(life)
+    table.insert(state.streams, life)
+    return life
+end
+
+return lifecycle

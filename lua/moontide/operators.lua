@@ -1,0 +1,307 @@
+-- The operators that streams and datasets share: each one builds its descriptors (see host/task/task.h and
+-- lua/moontide/worker/plan.lua) and hands them to the node under the handle. So `stream:map(f)` and `rdd:map(f)` are the
+-- same definition.
+--
+-- A handle has `node` (the core's stream or dataset, with the methods narrow and shuffle) and `scope`:
+--     scope.ready(name)    raises at the caller's line when no operator may be added
+--     scope.wrap(node)     the handle for a new node
+--     scope.parallelism()  default number of partitions
+
+local check = require "moontide.check"
+local closure = require "moontide.closure"
+local codec = require "moontide.worker.codec"
+
+local operators = {}
+
+local function begin(handle, name)
+    local scope = type(handle) == "table" and rawget(handle, "scope")
+    if not scope or not rawget(handle, "node") then
+        check.fail("'%s' was called on %s instead of a stream or dataset: write x:%s(…) with a colon, not x.%s(…)", name,
+            handle == nil and "nothing" or "a " .. check.type_name(handle), name, name)
+    end
+    scope.ready(name)
+    return scope
+end
+
+operators.begin = begin
+
+--- Packages a function of the script for the workers.
+--- @param index integer argument number
+--- @param name string operator
+--- @param fn any
+--- @param role? string what the function is called in messages, default "f"
+--- @return string package
+function operators.package(index, name, fn, role)
+    check.func(index, name, fn)
+    local bytes, message = closure.try_pack(fn, name, role or "f")
+    if not bytes then
+        check.fail("%s", message)
+    end
+    return bytes
+end
+
+local package = operators.package
+
+-- A function of this library that goes along with an operator.
+local function own(name, fn)
+    return (closure.pack(fn, name, "f"))
+end
+
+--- The bytes of an operator descriptor.
+--- @param kind string
+--- @param name string the operator as the script called it
+--- @param site string
+--- @param fields? table
+--- @return string
+function operators.descriptor(kind, name, site, fields)
+    local descriptor = { kind = kind, name = name, site = site }
+    for field, value in pairs(fields or {}) do
+        descriptor[field] = value
+    end
+    return codec.pack(descriptor)
+end
+
+local descriptor = operators.descriptor
+
+-- One operator, applied to each partition.
+local function narrow(handle, kind, name, site, fields, keeps_keys)
+    return handle.node:narrow(descriptor(kind, name, site, fields), keeps_keys or false)
+end
+
+local function with_function(handle, kind, fn, keeps_keys)
+    local scope = begin(handle, kind)
+    local fields = { fn = package(1, kind, fn) }
+    return scope.wrap(narrow(handle, kind, kind, closure.site(fn), fields, keeps_keys))
+end
+
+local function without_function(handle, kind)
+    local scope = begin(handle, kind)
+    return scope.wrap(narrow(handle, kind, kind, check.site()))
+end
+
+--- A shuffle. `write` and `read` are tables of descriptor fields with their `kind`.
+local function shuffle(node, name, site, route, partitions, write, read, ascending)
+    local write_kind, read_kind = write.kind, read.kind
+    return node:shuffle({
+        route = route, partitions = partitions, ascending = ascending ~= false,
+        write = descriptor(write_kind, name, site, write), read = descriptor(read_kind, name, site, read),
+    })
+end
+
+local ROUTE, CONCAT = { kind = "route" }, { kind = "concat" }
+
+local function add(a, b)
+    return a + b
+end
+
+local function first(a)
+    return a
+end
+
+local function one()
+    return 1
+end
+
+-- Each record → one record -------------------------------------------------------------------------------------
+
+function operators.map(handle, fn)
+    return with_function(handle, "map", fn)
+end
+
+function operators.flatMap(handle, fn)
+    return with_function(handle, "flatMap", fn)
+end
+
+function operators.filter(handle, fn)
+    return with_function(handle, "filter", fn, true)
+end
+
+function operators.mapValues(handle, fn)
+    return with_function(handle, "mapValues", fn, true)
+end
+
+function operators.flatMapValues(handle, fn)
+    return with_function(handle, "flatMapValues", fn, true)
+end
+
+function operators.keyBy(handle, fn)
+    return with_function(handle, "keyBy", fn)
+end
+
+function operators.keys(handle)
+    return without_function(handle, "keys")
+end
+
+function operators.values(handle)
+    return without_function(handle, "values")
+end
+
+-- Whole partitions ---------------------------------------------------------------------------------------------
+
+function operators.glom(handle)
+    return without_function(handle, "glom")
+end
+
+-- Spark's second argument says that the function leaves keys alone; ours are checked by nothing either.
+local function whole_partitions(handle, name, fn, preserves)
+    local scope = begin(handle, name)
+    local fields = { fn = package(1, name, fn) }
+    preserves = check.boolean(2, name, preserves, false)
+    return scope.wrap(narrow(handle, name, name, closure.site(fn), fields, preserves))
+end
+
+function operators.mapPartitions(handle, fn, preserves)
+    return whole_partitions(handle, "mapPartitions", fn, preserves)
+end
+
+function operators.mapPartitionsWithIndex(handle, fn, preserves)
+    return whole_partitions(handle, "mapPartitionsWithIndex", fn, preserves)
+end
+
+-- By key -------------------------------------------------------------------------------------------------------
+
+local function partitions(scope, index, name, n)
+    return check.partitions(index, name, n, scope.parallelism())
+end
+
+function operators.reduceByKey(handle, fn, n)
+    local scope = begin(handle, "reduceByKey")
+    local merge = package(1, "reduceByKey", fn)
+    n = partitions(scope, 2, "reduceByKey", n)
+    return scope.wrap(shuffle(handle.node, "reduceByKey", closure.site(fn), "hash", n,
+        { kind = "combine", merge = merge }, { kind = "merge", merge = merge }))
+end
+
+function operators.groupByKey(handle, n)
+    local scope = begin(handle, "groupByKey")
+    n = partitions(scope, 1, "groupByKey", n)
+    return scope.wrap(shuffle(handle.node, "groupByKey", check.site(), "hash", n, ROUTE, { kind = "group" }))
+end
+
+function operators.combineByKey(handle, create, merge_value, merge_combiners, n)
+    local scope = begin(handle, "combineByKey")
+    local create_bytes = package(1, "combineByKey", create, "createCombiner")
+    local merge = package(2, "combineByKey", merge_value, "mergeValue")
+    local merge_both = package(3, "combineByKey", merge_combiners, "mergeCombiners")
+    n = partitions(scope, 4, "combineByKey", n)
+    return scope.wrap(shuffle(handle.node, "combineByKey", closure.site(create), "hash", n,
+        { kind = "combine", create = create_bytes, merge = merge }, { kind = "merge", merge = merge_both }))
+end
+
+function operators.countByValue(handle, n)
+    local scope = begin(handle, "countByValue")
+    n = partitions(scope, 1, "countByValue", n)
+    local site, merge = check.site(), own("countByValue", add)
+    local ones = narrow(handle, "one", "countByValue", site)
+    return scope.wrap(shuffle(ones, "countByValue", site, "hash", n, { kind = "combine", merge = merge },
+        { kind = "merge", merge = merge }))
+end
+
+function operators.distinct(handle, n)
+    local scope = begin(handle, "distinct")
+    n = partitions(scope, 1, "distinct", n)
+    local site, merge = check.site(), own("distinct", first)
+    local pairs_node = narrow(handle, "pairUp", "distinct", site)
+    local merged = shuffle(pairs_node, "distinct", site, "hash", n, { kind = "combine", merge = merge },
+        { kind = "merge", merge = merge })
+    return scope.wrap(merged:narrow(descriptor("unpair", "distinct", site), false))
+end
+
+function operators.sortByKey(handle, ascending, n)
+    local scope = begin(handle, "sortByKey")
+    ascending = check.boolean(1, "sortByKey", ascending, true)
+    n = partitions(scope, 2, "sortByKey", n)
+    return scope.wrap(shuffle(handle.node, "sortByKey", check.site(), "range", n, ROUTE,
+        { kind = "sort", ascending = ascending }, ascending))
+end
+
+-- How often each key occurs, for countByKey.
+function operators.count_keys(handle)
+    local scope = begin(handle, "countByKey")
+    local site, merge = check.site(), own("countByKey", add)
+    local ones = narrow(handle, "mapValues", "countByKey", site, { fn = own("countByKey", one) }, true)
+    return scope.wrap(shuffle(ones, "countByKey", site, "hash", scope.parallelism(), { kind = "combine", merge = merge },
+        { kind = "merge", merge = merge }))
+end
+
+-- Moving records -----------------------------------------------------------------------------------------------
+
+function operators.repartition(handle, n)
+    local scope = begin(handle, "repartition")
+    n = check.partitions(1, "repartition", n)
+    return scope.wrap(shuffle(handle.node, "repartition", check.site(), "roundrobin", n, ROUTE, CONCAT))
+end
+
+-- One record for the whole dataset -----------------------------------------------------------------------------
+
+-- `kind` in each partition, everything to one partition, `final` there.
+local function single(handle, name, site, kind, fields, final, final_fields)
+    local parts = narrow(handle, kind, name, site, fields)
+    local together = shuffle(parts, name, site, "single", 1, ROUTE, CONCAT)
+    return handle.scope.wrap(together:narrow(descriptor(final, name, site, final_fields), false))
+end
+
+--- One number: how many records there are; 0 for an empty dataset.
+function operators.count(handle)
+    begin(handle, "count")
+    return single(handle, "count", check.site(), "count", nil, "sum")
+end
+
+--- The records reduced to one; none for an empty dataset.
+function operators.reduce(handle, fn)
+    begin(handle, "reduce")
+    local fields = { fn = package(1, "reduce", fn) }
+    return single(handle, "reduce", closure.site(fn), "reducePartition", fields, "reducePartition", fields)
+end
+
+local function pack_zero(name, zero)
+    if zero == nil then
+        check.fail("bad argument #1 to '%s' (the zero value is nil)", name)
+    end
+    -- It becomes a record, so it must be plain data.
+    local plain, reason = pcall(codec.pack, zero)
+    if not plain then
+        check.fail("bad argument #1 to '%s' (the zero value: %s)", name, check.without_position(reason))
+    end
+    local bytes, message = closure.try_pack_value(zero, name, "the zero value")
+    if not bytes then
+        check.fail("%s", message)
+    end
+    return bytes
+end
+
+--- One record; the zero value is used once in each partition and once more for the partitions together.
+function operators.fold(handle, zero, fn)
+    begin(handle, "fold")
+    local fields = { zero = pack_zero("fold", zero), fn = package(2, "fold", fn) }
+    return single(handle, "fold", closure.site(fn), "foldPartition", fields, "foldPartition", fields)
+end
+
+function operators.aggregate(handle, zero, seq, comb)
+    begin(handle, "aggregate")
+    local zero_bytes = pack_zero("aggregate", zero)
+    local fields = { zero = zero_bytes, fn = package(2, "aggregate", seq, "seqOp") }
+    return single(handle, "aggregate", closure.site(seq), "aggregatePartition", fields, "foldPartition",
+        { zero = zero_bytes, fn = package(3, "aggregate", comb, "combOp") })
+end
+
+-- Ends of a chain ----------------------------------------------------------------------------------------------
+
+--- A node that only runs for its effects: foreach, foreachPartition.
+function operators.effect(handle, name, fn)
+    begin(handle, name)
+    local fields = { fn = package(1, name, fn) }
+    return narrow(handle, name, name, closure.site(fn), fields)
+end
+
+--- A node that writes each partition to a part file in `directory`.
+function operators.save_text(handle, name, site, directory)
+    return narrow(handle, "saveText", name, site, { dir = directory })
+end
+
+--- A node with the number of records of each partition.
+function operators.partition_counts(handle, site)
+    return narrow(handle, "count", "count", site)
+end
+
+return operators

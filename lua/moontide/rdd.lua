@@ -1,0 +1,359 @@
+-- RDD: the handle of a dataset. Datasets are immutable and lazy: transformations add a node to the lineage, actions (see
+-- actions.lua) compute it. A record is one Lua value, or a pair of two; outside of closures a pair is the table
+-- {key, value}.
+
+local actions = require "moontide.actions"
+local check = require "moontide.check"
+local codec = require "moontide.worker.codec"
+local operators = require "moontide.operators"
+
+local rdd = {}
+
+---@class moontide.RDD
+---@field sc moontide.Context
+local RDD = {}
+
+local function later(what, ...)
+    local reasons = {}
+    for _, name in ipairs({ ... }) do
+        reasons[name] = what
+    end
+    return reasons
+end
+
+-- Methods of Spark's RDD, so that whoever looks for one is told and not sent to a name that looks alike.
+local LATER = {}
+for _, group in ipairs({
+    later("joins come later", "join", "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "cogroup", "subtract",
+        "subtractByKey", "intersection", "cartesian", "zip", "zipPartitions"),
+    later("caching comes later; a shuffle keeps its result as long as the dataset is in use", "persist", "cache",
+        "unpersist"),
+    later("checkpoints come later", "checkpoint"),
+    later("sampling comes later", "sample", "takeSample", "randomSplit", "sampleByKey"),
+    later("partitioners come later", "partitionBy", "lookup", "partitioner"),
+    later("it comes later; combineByKey does the same", "foldByKey", "aggregateByKey", "reduceByKeyLocally"),
+    later("it comes later; keyBy and then groupByKey or sortByKey do the same", "groupBy", "sortBy"),
+    later("it comes later; keyBy, sortByKey and take do the same", "top", "takeOrdered"),
+    later("it comes later; reduce does the same", "max", "min", "sum"),
+    later("statistics come later", "mean", "variance", "stdev", "stats", "histogram"),
+    later("it comes later", "zipWithIndex", "zipWithUniqueId", "pipe", "toLocalIterator", "setName"),
+    later("other file formats come later", "saveAsObjectFile", "saveAsHadoopFile", "saveAsNewAPIHadoopFile"),
+}) do
+    for name, reason in pairs(group) do
+        LATER[name] = reason
+    end
+end
+
+local class = check.class("RDD", "an", RDD, LATER)
+rdd.class = class
+
+-- Records are packed in blocks of this many, so that a cancelled job ends soon and memory is freed piece by piece.
+local BLOCK_RECORDS = 16384
+
+--- Part `index` (from 0) of `n` of an array of `length` records holds first…last.
+--- @param index integer
+--- @param n integer
+--- @param length integer
+--- @return integer first
+--- @return integer last
+function rdd.slice(index, n, length)
+    return math.floor(index * length / n) + 1, math.floor((index + 1) * length / n)
+end
+
+local function pack_slices(array, n, arity, add)
+    for index = 0, n - 1 do
+        local first, last = rdd.slice(index, n, #array)
+        local blocks = {}
+        add(blocks)
+        while first <= last do
+            local stop = math.min(last, first + BLOCK_RECORDS - 1)
+            blocks[#blocks + 1] = codec.block_of(array, first, stop, arity)
+            first = stop + 1
+        end
+    end
+end
+
+--- Packs an array in partitions for engine:blocks. Bad records are an error at the caller's line.
+--- @param what string function that was called, for messages
+--- @param array any[]
+--- @param n integer partitions
+--- @param arity 1|2
+--- @return number[][] addresses of blocks
+function rdd.pack(what, array, n, arity)
+    local partitions = {}
+    local ok, message = pcall(pack_slices, array, n, arity, function(blocks)
+        partitions[#partitions + 1] = blocks
+    end)
+    if not ok then
+        for _, blocks in ipairs(partitions) do
+            for _, address in ipairs(blocks) do
+                codec.release(address)
+            end
+        end
+        check.fail("%s: %s", what, check.without_position(message))
+    end
+    return partitions
+end
+
+--- What the handles of one context share.
+--- @param sc moontide.Context
+--- @param state table
+--- @return table scope
+function rdd.scope(sc, state)
+    local scope = { state = state }
+
+    function scope.ready(name)
+        if state.closed or state.closing then
+            check.fail("'%s': the context is stopped (stop was called)", name)
+        end
+    end
+
+    function scope.parallelism()
+        return state.parallelism
+    end
+
+    function scope.wrap(node)
+        return setmetatable({ sc = sc, scope = scope, node = node }, class)
+    end
+
+    function scope.from_array(what, array, n, arity)
+        return scope.wrap(state.engine:blocks(rdd.pack(what, array, n, arity)))
+    end
+
+    function scope.union(what, rdds)
+        if #rdds == 0 then
+            check.fail("'%s': the list is empty, at least one dataset is needed", what)
+        end
+        local nodes = {}
+        for index, other in ipairs(rdds) do
+            if getmetatable(other) ~= class then
+                check.fail("'%s': an RDD expected at position %d, got %s", what, index, check.type_name(other))
+            end
+            if other.scope ~= scope then
+                check.fail("'%s': the dataset at position %d belongs to another Context", what, index)
+            end
+            nodes[index] = other.node
+        end
+        return scope.wrap(state.engine:union(nodes))
+    end
+
+    return scope
+end
+
+function class.__tostring(self)
+    return string.format("RDD #%d (%d partitions)", self.node:id(), self.node:partitions())
+end
+
+--- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
+---
+---     words:map(function(word) return word, 1 end)
+---
+--- Guide: "DStreams", transformations.
+--- @param f fun(value: any, second: any): any, any on pairs f(key, value)
+--- @return moontide.RDD
+function RDD:map(f)
+    return operators.map(self, f)
+end
+
+--- Applies `f` to each record; it returns an array or an iterator of new records.
+---
+---     lines:flatMap(function(line) return line:gmatch("%S+") end)
+---
+--- @param f fun(value: any, second: any): any
+--- @return moontide.RDD
+function RDD:flatMap(f)
+    return operators.flatMap(self, f)
+end
+
+--- Keeps the records for which `f` returns a true value.
+---
+---     lines:filter(function(line) return #line > 0 end)
+---
+--- @param f fun(value: any, second: any): any
+--- @return moontide.RDD
+function RDD:filter(f)
+    return operators.filter(self, f)
+end
+
+--- Applies `f` to each partition as a whole; empty partitions too. It gets an iterator and returns an array or an
+--- iterator.
+---
+---     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
+---
+--- @param f fun(it: function): any
+--- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
+--- @return moontide.RDD
+function RDD:mapPartitions(f, preservesPartitioning)
+    return operators.mapPartitions(self, f, preservesPartitioning)
+end
+
+--- Like mapPartitions; `f` gets the number of the partition, from 0, before the iterator.
+--- @param f fun(index: integer, it: function): any
+--- @param preservesPartitioning? boolean default false
+--- @return moontide.RDD
+function RDD:mapPartitionsWithIndex(f, preservesPartitioning)
+    return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
+end
+
+--- One record for each partition: the array of its records. Empty partitions give empty arrays.
+--- @return moontide.RDD
+function RDD:glom()
+    return operators.glom(self)
+end
+
+--- Applies `f` to the value of each pair and leaves the key.
+---
+---     counts:mapValues(function(n) return n * 2 end)
+---
+--- @param f fun(value: any): any
+--- @return moontide.RDD
+function RDD:mapValues(f)
+    return operators.mapValues(self, f)
+end
+
+--- Applies `f` to the value of each pair; each value of the array or iterator it returns makes a pair with the key.
+--- @param f fun(value: any): any
+--- @return moontide.RDD
+function RDD:flatMapValues(f)
+    return operators.flatMapValues(self, f)
+end
+
+--- Pairs (f(x), x).
+---
+---     words:keyBy(function(word) return #word end)
+---
+--- @param f fun(value: any, second: any): any
+--- @return moontide.RDD
+function RDD:keyBy(f)
+    return operators.keyBy(self, f)
+end
+
+--- The keys of pairs.
+--- @return moontide.RDD
+function RDD:keys()
+    return operators.keys(self)
+end
+
+--- The values of pairs.
+--- @return moontide.RDD
+function RDD:values()
+    return operators.values(self)
+end
+
+--- The records of this dataset and of another one; nothing is removed.
+---
+---     a:union(b):count()  --> a:count() + b:count()
+---
+--- @param other moontide.RDD of the same context
+--- @return moontide.RDD
+function RDD:union(other)
+    local scope = operators.begin(self, "union")
+    check.handle(1, "union", other, class)
+    return scope.union("union", { self, other })
+end
+
+--- Each different record once.
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.RDD
+function RDD:distinct(n)
+    return operators.distinct(self, n)
+end
+
+--- Merges the values of each key with `f`, which must be associative and commutative.
+---
+---     ones:reduceByKey(function(a, b) return a + b end)
+---
+--- @param f fun(a: any, b: any): any
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.RDD
+function RDD:reduceByKey(f, n)
+    return operators.reduceByKey(self, f, n)
+end
+
+--- Pairs of each key and the array of its values, in no particular order.
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.RDD
+function RDD:groupByKey(n)
+    return operators.groupByKey(self, n)
+end
+
+--- Merges the values of each key to something of another kind.
+---
+---     scores:combineByKey(function(x) return { x, 1 } end,
+---         function(c, x) return { c[1] + x, c[2] + 1 } end,
+---         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
+---
+--- @param createCombiner fun(value: any): any
+--- @param mergeValue fun(combiner: any, value: any): any
+--- @param mergeCombiners fun(a: any, b: any): any
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.RDD
+function RDD:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
+    return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
+end
+
+--- Pairs sorted by key, also across partitions.
+---
+---     counts:map(function(word, n) return n, word end):sortByKey(false):take(10)
+---
+--- @param ascending? boolean default true
+--- @param n? integer partitions, default the context's parallelism
+--- @return moontide.RDD
+function RDD:sortByKey(ascending, n)
+    return operators.sortByKey(self, ascending, n)
+end
+
+--- The same records, spread evenly over `n` partitions; their order is lost.
+--- @param n integer
+--- @return moontide.RDD
+function RDD:repartition(n)
+    return operators.repartition(self, n)
+end
+
+--- The same records in at most `n` partitions, joining neighbours without a shuffle. It never makes more of them.
+--- @param n integer
+--- @param shuffle? boolean true: as repartition
+--- @return moontide.RDD
+function RDD:coalesce(n, shuffle)
+    local scope = operators.begin(self, "coalesce")
+    n = check.partitions(1, "coalesce", n)
+    if check.boolean(2, "coalesce", shuffle, false) then
+        return operators.repartition(self, n)
+    end
+    if n >= self.node:partitions() then
+        return self
+    end
+    return scope.wrap(self.node:coalesce(n))
+end
+
+--- How many partitions the dataset has.
+--- @return integer
+function RDD:getNumPartitions()
+    check.self(self, class, "getNumPartitions")
+    return self.node:partitions()
+end
+
+--- A number that no other dataset of the process has.
+--- @return integer
+function RDD:id()
+    check.self(self, class, "id")
+    return self.node:id()
+end
+
+--- The context the dataset belongs to.
+--- @return moontide.Context
+function RDD:context()
+    check.self(self, class, "context")
+    return self.sc
+end
+
+--- How the dataset comes about, one line for each step.
+--- @return string
+function RDD:toDebugString()
+    check.self(self, class, "toDebugString")
+    return self.node:lineage()
+end
+
+actions.install(RDD, class)
+
+return rdd

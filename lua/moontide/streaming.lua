@@ -1,0 +1,419 @@
+-- StreamingContext: cuts live data in batches and runs the streams defined on it. See lifecycle.lua for what happens
+-- after start.
+
+local check = require "moontide.check"
+local conf = require "moontide.conf"
+local context = require "moontide.context"
+local dstream = require "moontide.dstream"
+local duration = require "moontide.duration"
+local errors = require "moontide.errors"
+local lifecycle = require "moontide.lifecycle"
+local listener = require "moontide.listener"
+local loop = require "moontide.loop"
+local rdd = require "moontide.rdd"
+local storage_level = require "moontide.storage_level"
+
+local streaming = {}
+
+---@class moontide.StreamingContext
+---@field sc moontide.Context the engine under it
+local StreamingContext = {}
+
+local FILES, RECEIVERS = "file streams come later", "custom receivers come later"
+
+local LATER = {
+    checkpoint = "checkpoints come later", textFileStream = FILES, fileStream = FILES, binaryRecordsStream = FILES,
+    rawSocketStream = "other sources come later", socketStream = "other sources come later",
+    receiverStream = RECEIVERS, networkStream = RECEIVERS, actorStream = RECEIVERS,
+    getActive = "keep the context in a variable", removeStreamingListener = "listeners stay",
+    sparkContext = "use the field sc",
+}
+
+local class = check.class("StreamingContext", "a", StreamingContext, LATER)
+streaming.class = class
+
+--- Makes a streaming context on an engine.
+--- @param sc moontide.Context
+--- @param batch number ms
+--- @param clock? { clock: "wall"|"manual", start: number? } default the wall clock
+--- @return moontide.StreamingContext
+function streaming.create(sc, batch, clock)
+    clock = clock or { clock = "wall" }
+    local graph, reason, code = sc.state.engine:graph({ batch = batch, clock = clock.clock, start = clock.start })
+    if not graph then
+        error(errors.new(code or "EIO", reason), 0)
+    end
+    local life = lifecycle.new(sc.state, graph, batch)
+    local ssc = setmetatable({ sc = sc, life = life, scope = false }, class)
+    ssc.scope = dstream.scope(ssc, life)
+    life.scope = ssc.scope
+    return ssc
+end
+
+function class.__tostring(self)
+    return string.format("StreamingContext(%s, %s, %.0f ms)", self.sc.master, self.sc.appName, self.life.batch)
+end
+
+local function begin(self, name)
+    check.self(self, class, name)
+    self.scope.ready(name)
+    return self.scope
+end
+
+-- Inputs ----------------------------------------------------------------------------------------------------------
+
+--- Lines received from a TCP server, to which the context connects as a client. A refused or lost connection is tried
+--- again after two seconds (setting `socket.reconnect`), for ever.
+---
+---     local lines = ssc:socketTextStream("localhost", 9999)
+---
+--- Lines end with \n, \r\n or \r. A line longer than the setting `socket.maxLine` is reported and left out. Guide: "Input
+--- Sources".
+--- @param host string name or address
+--- @param port integer 1…65535
+--- @param storageLevel? moontide.StorageLevel accepted as in Spark; received data stays in memory, and the socket is read
+---   more slowly when the batches fall behind
+--- @return moontide.DStream
+function StreamingContext:socketTextStream(host, port, storageLevel)
+    local scope = begin(self, "socketTextStream")
+    check.text(1, "socketTextStream", host, true)
+    check.integer(2, "socketTextStream", port, 1, 65535)
+    if storageLevel ~= nil then
+        check.handle(3, "socketTextStream", storageLevel, storage_level.class)
+    end
+    local settings = self.life.settings
+    local node, reason = self.life.graph:socket({
+        host = host, port = port, maxLine = conf.get(settings, "socket.maxLine"),
+        reconnect = conf.get(settings, "socket.reconnect"), memory = conf.get(settings, "socket.memory"),
+    })
+    if not node then
+        check.fail("socketTextStream: %s", reason)
+    end
+    self.life.sources[node:id()] = { name = string.format("socketTextStream(%s:%d)", host, port) }
+    return scope.wrap(node)
+end
+
+-- The core's dataset of an RDD of this context, or of an array.
+local function dataset_node(self, what, value)
+    if getmetatable(value) == rdd.class then
+        if value.scope ~= self.sc.scope then
+            check.fail("'%s': the RDD belongs to another Context", what)
+        end
+        return value.node
+    end
+    local reason = check.not_array(value)
+    if reason then
+        check.fail("'%s': an array of records or an RDD expected (%s)", what, reason)
+    end
+    local state = self.sc.state
+    return state.engine:blocks(rdd.pack(what, value, state.parallelism, 1))
+end
+
+-- What the list has now goes in at once; what the script appends later is seen before each turn of the loop.
+local function add_queue(self, node, list)
+    local life, site, taken = self.life, check.site(), 0
+    local queue = { id = node:id() }
+
+    function queue.push(what, value)
+        node:push(dataset_node(self, what, value))
+    end
+
+    function queue.sync()
+        while list[taken + 1] ~= nil do
+            taken = taken + 1
+            local ok, message = pcall(queue.push, "queueStream", list[taken])
+            if not ok then
+                local text = string.format("queueStream (%s): item %d of the list: %s", site, taken, message)
+                lifecycle.fail(life, errors.new("EINVAL", text, { time = life.graph:now() }))
+            end
+        end
+    end
+
+    for index = 1, #list do
+        queue.push("queueStream", list[index])
+        taken = index
+    end
+    table.insert(life.queues, queue)
+end
+
+--- A stream of datasets that the script provides, for tests and for trying things out.
+---
+---     local numbers = ssc:queueStream({ { 1, 2, 3 }, { 4, 5 } })
+---     numbers:push({ 6 })
+---
+--- Datasets are arrays of single records, or RDDs (sc:parallelizePairs for pairs). The list may be appended to later; what
+--- is in it at the call is taken at once.
+--- @param queue (any[]|moontide.RDD)[]
+--- @param oneAtATime? boolean true (default): one dataset for each batch; false: all that are there in one batch
+--- @param default? any[]|moontide.RDD the dataset when nothing is queued, default an empty one
+--- @return moontide.DStream
+function StreamingContext:queueStream(queue, oneAtATime, default)
+    local scope = begin(self, "queueStream")
+    check.array(1, "queueStream", queue)
+    oneAtATime = check.boolean(2, "queueStream", oneAtATime, true)
+    local default_node = default ~= nil and dataset_node(self, "queueStream", default)
+        or self.sc.state.engine:blocks({ {} })
+    local node = self.life.graph:queue({ oneAtATime = oneAtATime, default = default_node })
+    add_queue(self, node, queue)
+    return scope.wrap(node)
+end
+
+-- Combining -------------------------------------------------------------------------------------------------------
+
+--- The records of all the streams of a list.
+---
+---     ssc:union{ a, b, c }
+---
+--- @param streams moontide.DStream[] at least one; of this context, with one slide
+--- @return moontide.DStream
+function StreamingContext:union(streams)
+    local scope = begin(self, "union")
+    check.array(1, "union", streams)
+    return scope.wrap(self.life.graph:union(scope.nodes("union", streams)))
+end
+
+--- Applies any operation on the datasets of several streams; `f` gets them in the order of the list, and runs in the
+--- driver for each batch.
+---
+---     ssc:transform({ a, b }, function(rdds, time) return rdds[1]:union(rdds[2]):distinct() end)
+---
+--- @param streams moontide.DStream[] at least one; of this context, with one slide
+--- @param f fun(rdds: moontide.RDD[], time: number): moontide.RDD
+--- @return moontide.DStream
+function StreamingContext:transform(streams, f)
+    local scope = begin(self, "transform")
+    check.array(1, "transform", streams)
+    check.func(2, "transform", f)
+    return scope.transform("transform", scope.nodes("transform", streams), f, f)
+end
+
+-- Life ------------------------------------------------------------------------------------------------------------
+
+--- Starts to receive and process. Returns at once; nothing runs until the script waits (awaitTermination). A context that
+--- is started already stays as it is.
+function StreamingContext:start()
+    check.self(self, class, "start")
+    local life = self.life
+    if life.state == "STOPPED" then
+        check.fail("'start': the streaming context is stopped (stop was called); a stopped context cannot run again, "
+            .. "make a new one")
+    elseif life.state ~= "INITIALIZED" then
+        require("moontide.core").log("warn", "streaming", "start: the context has been started already")
+        return
+    end
+    if #life.outputs_in_order == 0 then
+        lifecycle.stop(life, false, false)
+        check.fail("'start': no output operation is registered, so nothing would run: add print(), foreachRDD(f) or "
+            .. "saveAsTextFiles(prefix) to a stream before start()")
+    end
+    life.graph:listen(#life.listeners > 0)
+    local started, reason = life.graph:start()
+    if not started then
+        lifecycle.stop(life, false, false)
+        check.fail("'start': %s", reason)
+    end
+    life.state = "ACTIVE"
+end
+
+-- Waiting for the end inside a function that the end waits for would never return.
+local function check_may_wait(self, name)
+    check.self(self, class, name)
+    local task = loop.enclosing()
+    if task then
+        check.fail("'%s' cannot be called inside %s: call it in the main script", name, task.name)
+    end
+    if self.life.state == "INITIALIZED" then
+        check.fail("'%s': the streaming context was not started: call start() first", name)
+    end
+end
+
+-- The first failure is raised, now and at every later call.
+local function rethrow(self)
+    local life = self.life
+    life.context.before_turn()
+    if life.error then
+        lifecycle.unraised[life.error] = nil
+        error(life.error, 0)
+    end
+end
+
+--- Runs the streams until they are stopped: by stop() in one of the functions of the script, by a signal, or by a
+--- failure, which is raised here as an error value.
+function StreamingContext:awaitTermination()
+    check_may_wait(self, "awaitTermination")
+    loop.run_until(function()
+        return self.life.state == "STOPPED"
+    end)
+    rethrow(self)
+end
+
+--- Like awaitTermination, for at most `timeout`.
+---
+---     while not ssc:awaitTerminationOrTimeout("10s") do report() end
+---
+--- @param timeout number|string duration
+--- @return boolean stopped false when the time has passed
+function StreamingContext:awaitTerminationOrTimeout(timeout)
+    check_may_wait(self, "awaitTerminationOrTimeout")
+    timeout = duration.argument(1, "awaitTerminationOrTimeout", timeout, true)
+    local life = self.life
+    local stopped = loop.run_until(function()
+        return life.state == "STOPPED"
+    end, timeout)
+    if stopped then
+        rethrow(self)
+    end
+    return stopped
+end
+
+local STOP_OPTIONS = { "stopContext", "graceful" }
+
+--- Stops the streams, and the engine under them. May be called again, and inside foreachRDD and transform, where it
+--- takes effect when the function has returned.
+---
+---     ssc:stop()                                        -- at once
+---     ssc:stop(true, true)                              -- after everything received was processed
+---     ssc:stop{ stopContext = false, graceful = true }
+---
+--- A graceful stop that takes longer than the setting `gracefulStopTimeout` is broken off.
+--- @param stopContext? boolean|{ stopContext: boolean?, graceful: boolean? } default true (setting `stopContextByDefault`)
+--- @param graceful? boolean default false
+--- @return true? stopped
+--- @return moontide.Error? err what was broken off
+function StreamingContext:stop(stopContext, graceful)
+    check.self(self, class, "stop")
+    if type(stopContext) == "table" then
+        check.options("stop", stopContext, STOP_OPTIONS)
+        stopContext, graceful = stopContext.stopContext, stopContext.graceful
+    end
+    local life = self.life
+    stopContext = check.boolean(1, "stop", stopContext, conf.get(life.settings, "stopContextByDefault"))
+    graceful = check.boolean(2, "stop", graceful, false)
+    lifecycle.refuse_in_listener(life)
+    lifecycle.stop(life, graceful, stopContext)
+    if loop.enclosing() then
+        return true
+    end
+    loop.run_until(function()
+        return life.state == "STOPPED"
+    end)
+    life.context.before_turn()
+    if life.incomplete then
+        return nil, life.incomplete
+    end
+    return true
+end
+
+--- Keeps the datasets of each stream at least this long, for functions that use them after their batch. Once, before
+--- start.
+--- @param time number|string duration
+function StreamingContext:remember(time)
+    begin(self, "remember")
+    local ms = duration.argument(1, "remember", time)
+    if self.life.remember then
+        check.fail("'remember': it was set to %.0f ms already", self.life.remember)
+    end
+    self.life.graph:remember(ms)
+    self.life.remember = ms
+end
+
+--- Has a listener told of batches, outputs and receivers; before or after start.
+---
+---     ssc:addStreamingListener{ onBatchCompleted = function(info) print(info.batchTime, info.totalDelay) end }
+---
+--- @param target moontide.StreamingListener
+function StreamingContext:addStreamingListener(target)
+    check.self(self, class, "addStreamingListener")
+    listener.check(1, "addStreamingListener", target)
+    if self.life.state == "STOPPED" then
+        check.fail("'addStreamingListener': the streaming context is stopped (stop was called)")
+    end
+    table.insert(self.life.listeners, target)
+    if self.life.state ~= "INITIALIZED" then
+        self.life.graph:listen(true)
+    end
+end
+
+--- Where the context is in its life.
+--- @return "INITIALIZED"|"ACTIVE"|"STOPPED"
+function StreamingContext:getState()
+    check.self(self, class, "getState")
+    return self.life.state == "STOPPING" and "ACTIVE" or self.life.state
+end
+
+-- Making one ------------------------------------------------------------------------------------------------------
+
+local OPTIONS = { "master", "appName", "batch", "conf", "sc" }
+
+local function from_options(options)
+    check.options("StreamingContext", options, OPTIONS)
+    local batch, reason = duration.parse(options.batch)
+    if not batch or batch == 0 then
+        check.fail("StreamingContext: option 'batch': %s", reason or "the duration must be longer than 0 ms")
+    end
+    local sc = options.sc
+    if sc ~= nil then
+        if getmetatable(sc) ~= context.class then
+            check.fail("StreamingContext: option 'sc': Context expected, got %s", check.type_name(sc))
+        end
+        if options.master or options.appName or options.conf then
+            check.fail("StreamingContext: master, appName and conf belong to the Context given as 'sc'")
+        end
+    end
+    return sc, batch, options
+end
+
+local function on_context(sc, batch)
+    if sc:isStopped() then
+        check.fail("StreamingContext: the context is stopped (stop was called); make a new one")
+    end
+    return streaming.create(sc, batch)
+end
+
+--- Makes a streaming context.
+---
+---     moontide.StreamingContext("local[2]", "Count", moontide.seconds(1))
+---     moontide.StreamingContext(sc, "500ms")
+---     moontide.StreamingContext{ master = "local[2]", appName = "Count", batch = "1s", conf = { onError = "skip" } }
+---
+--- @param first string|moontide.Context|{ master: string?, appName: string?, batch: number|string, conf: table?, sc:
+---   moontide.Context? }
+--- @param second? string|number
+--- @param third? number|string batch interval, a duration
+--- @return moontide.StreamingContext
+local function new(_, first, second, third)
+    if getmetatable(first) == context.class then
+        return on_context(first, duration.argument(2, "StreamingContext", second))
+    end
+    if type(first) == "string" then
+        if second == nil and third == nil then
+            check.no_recovery("StreamingContext(checkpointDirectory)")
+        end
+        local batch = duration.argument(3, "StreamingContext", third)
+        return streaming.create(context.create("StreamingContext", first, second), batch)
+    end
+    if check.type_name(first) ~= "table" then
+        check.fail("bad argument #1 to 'StreamingContext' (master, Context or table of options expected, got %s)",
+            check.type_name(first))
+    end
+    local sc, batch, options = from_options(first)
+    if sc then
+        return on_context(sc, batch)
+    end
+    return streaming.create(context.create("StreamingContext", options.master, options.appName, options.conf), batch)
+end
+
+streaming.constructor = setmetatable({
+    --- Recovers a context from a checkpoint directory; comes with a later release.
+    getOrCreate = function()
+        check.no_recovery("StreamingContext.getOrCreate")
+    end,
+}, {
+    __call = new,
+    __index = function(_, name)
+        check.fail("StreamingContext has no function '%s'%s", tostring(name),
+            check.suggestion(tostring(name), { "getOrCreate" }))
+    end,
+})
+
+return streaming

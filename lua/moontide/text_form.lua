@@ -1,0 +1,106 @@
+-- How a record is written as text, by print and saveAsTextFiles.
+--
+--     text_form.value("word")            --> word
+--     text_form.pair("word", 3)          --> (word,3)
+--     text_form.value({ 1, { a = 2 } })  --> [1,{a=2}]
+--
+-- Used on the driver and by workers: it depends on nothing but moontide.values.
+
+local values = require "moontide.values"
+
+local text_form = {}
+
+local LARGEST_EXACT = 2 ^ 53
+local format, concat, tostring, type = string.format, table.concat, tostring, type
+
+-- As Lua shows numbers, but whole numbers keep all their digits as long as they are exact.
+local function number(value)
+    if value == math.floor(value) and value > -LARGEST_EXACT and value < LARGEST_EXACT then
+        return format("%.0f", value == 0 and 0 or value)
+    end
+    if value ~= value then
+        return "nan"
+    end
+    return format("%.14g", value)
+end
+
+local value_text
+
+local function is_array(value)
+    if values.is_array(value) then
+        return true
+    end
+    local count, largest = 0, 0
+    for key in pairs(value) do
+        if type(key) ~= "number" or key < 1 or key ~= math.floor(key) then
+            return false
+        end
+        count, largest = count + 1, math.max(largest, key)
+    end
+    -- As records are packed: an array may have some nils in it, a table with few far apart numbers is a map.
+    return count > 0 and largest <= 2 * count + 8, largest
+end
+
+local function array(value, count)
+    local parts = {}
+    for index = 1, count do
+        parts[index] = value_text(value[index])
+    end
+    return "[" .. concat(parts, ",") .. "]"
+end
+
+local function map(value)
+    local parts = {}
+    for key, item in pairs(value) do
+        parts[#parts + 1] = value_text(key) .. "=" .. value_text(item)
+    end
+    table.sort(parts)
+    return "{" .. concat(parts, ",") .. "}"
+end
+
+function value_text(value)
+    local kind = type(value)
+    if kind == "string" then
+        return value
+    elseif kind == "number" then
+        return number(value)
+    elseif kind == "table" then
+        if value == values.null then
+            return "null"
+        end
+        local yes, count = is_array(value)
+        if yes then
+            return array(value, count or #value)
+        end
+        return map(value)
+    elseif kind == "cdata" then
+        return value == values.null and "null" or (tostring(value):gsub("U?LL$", ""))
+    end
+    return tostring(value)
+end
+
+--- The text of one value.
+--- @param value any
+--- @return string
+text_form.value = value_text
+
+--- The text of a pair record: "(k,v)".
+--- @param key any
+--- @param value any
+--- @return string
+function text_form.pair(key, value)
+    return "(" .. value_text(key) .. "," .. value_text(value) .. ")"
+end
+
+--- The text of a record: a single value, or a pair when there is a second one (values of pairs are never nil).
+--- @param first any
+--- @param second any
+--- @return string
+function text_form.record(first, second)
+    if second == nil then
+        return value_text(first)
+    end
+    return text_form.pair(first, second)
+end
+
+return text_form

@@ -1,0 +1,66 @@
+-- Writes one part file of saveAsTextFile. Runs in a worker; the driver has made the directory and renames the parts
+-- when all of them are complete.
+
+local save = {}
+
+local Part = {}
+Part.__index = Part
+
+local BUFFER = 64 * 1024
+
+local function fail(path, reason)
+    reason = tostring(reason)
+    if reason:sub(1, #path + 2) == path .. ": " then
+        reason = reason:sub(#path + 3)
+    end
+    error(string.format("cannot write %s: %s", path, reason), 0)
+end
+
+--- Opens part-NNNNN in `directory`, replacing what an earlier attempt left there.
+---
+---     local part = save.open_part(dir, 3)
+---     part:line("(word,1)")
+---     part:close()
+---
+--- Failures raise an error with the path and the reason.
+--- @param directory string
+--- @param partition integer from 0
+--- @return table part
+function save.open_part(directory, partition)
+    local path = string.format("%s/part-%05d", directory, partition)
+    local file, reason = io.open(path, "wb")
+    if not file then
+        fail(path, reason)
+    end
+    file:setvbuf("full", BUFFER)
+    return setmetatable({ file = file, path = path }, Part)
+end
+
+--- Writes one line; the line end is added.
+--- @param text string
+function Part:line(text)
+    local written, reason = self.file:write(text, "\n")
+    if not written then
+        fail(self.path, reason)
+    end
+end
+
+--- Finishes the file. A disk that is full shows here at the latest.
+function Part:close()
+    self.done = true
+    local flushed, reason = self.file:flush()
+    local closed, close_reason = self.file:close()
+    if not (flushed and closed) then
+        fail(self.path, reason or close_reason)
+    end
+end
+
+--- Closes a file that will not be finished, because the task failed; nothing when it was closed.
+function Part:abandon()
+    if not self.done then
+        self.done = true
+        self.file:close()
+    end
+end
+
+return save
