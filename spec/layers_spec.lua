@@ -1,0 +1,100 @@
+-- The layers of host/ hold: includes point to lower layers only, and some things happen in one place only.
+
+local layers = require "spec.support.layers"
+
+local function host_files()
+    local pipe = assert(io.popen("find host -name '*.[ch]' | LC_ALL=C sort", "r"))
+    local paths = {}
+    for path in pipe:lines() do
+        paths[#paths + 1] = path
+    end
+    pipe:close()
+    return paths
+end
+
+local function read(path)
+    local file = assert(io.open(path, "rb"))
+    local content = file:read("*a")
+    file:close()
+    return content
+end
+
+local function problems_of(path, source)
+    return (layers.problems(path, source))
+end
+
+describe("the layers of host/", function()
+    it("are kept by every file", function()
+        local found, includes = {}, 0
+        local paths = host_files()
+        for _, path in ipairs(paths) do
+            local problems, count = layers.problems(path:match("^host/(.*)$"), read(path))
+            includes = includes + count
+            for _, problem in ipairs(problems) do
+                found[#found + 1] = problem
+            end
+        end
+        assert.is_true(#paths > 0 and includes > 0, "no file of host/ was read: run the specs from the top folder")
+        assert(#found == 0, "\n" .. table.concat(found, "\n"))
+    end)
+end)
+
+describe("the check of the layers", function()
+    it("lets a file include its own folder and lower ones", function()
+        assert.same({}, problems_of("task/worker.c", [[
+            #include "task/worker.h"
+            #include "vm/call.h"
+            #include "store/block.h"
+            #include "base/error.h"
+            #include <lua.h>
+            #include <stdio.h>
+        ]]))
+        assert.same({}, problems_of("main.c", '#include "engine.h"\n#include "tide.h"\n#include "bind/core.h"\n'))
+        assert.same({}, problems_of("base/error.h", '#include "tide.h"\n'))
+    end)
+
+    it("refuses a higher layer", function()
+        assert.same({
+            "host/store/block.c:2: includes task/task.h: 'store' is below 'task': "
+                .. "declare a small interface that the higher layer fills in",
+        }, problems_of("store/block.c", '\n#include "task/task.h"\n'))
+        assert.equal(1, #problems_of("driver/batch.c", '#include "engine.h"'))
+        assert.equal(1, #problems_of("engine.c", '#  include "bind/core.h"'))
+    end)
+
+    it("refuses layers that stand side by side", function()
+        assert.same({
+            "host/vm/vm.c:1: includes store/block.h: 'vm' and 'store' are side by side and do not know each other",
+        }, problems_of("vm/vm.c", '#include "store/block.h"'))
+    end)
+
+    it("refuses an include without its folder, and folders without a place", function()
+        assert.same({ "host/store/block.c:1: includes block.h: includes are written with the folder" },
+            problems_of("store/block.c", '#include "block.h"'))
+        assert.equal(1, #problems_of("util/text.c", ""))
+        assert.equal(1, #problems_of("main.c", '#include "util/text.h"'))
+    end)
+
+    it("keeps Lua, files, libraries, stderr, exit and clocks in their places", function()
+        assert.equal(1, #problems_of("task/pool.c", "#include <lua.h>"))
+        assert.equal(1, #problems_of("rdd/rdd.c", '#include "lauxlib.h"'))
+        assert.equal(1, #problems_of("vm/vm.c", "#include <fcntl.h>"))
+        assert.equal(1, #problems_of("base/log.c", "#include <uv.h>"))
+        assert.same({ "host/rdd/rdd.c:3: stderr: only base/log.c writes to stderr" },
+            problems_of("rdd/rdd.c", '/* "\n */\nfprintf(stderr, "x");'))
+        assert.equal(1, #problems_of("engine.c", "if (bad) exit(1);"))
+        assert.equal(1, #problems_of("driver/batch.c", "now = uv_hrtime();"))
+        assert.same({}, problems_of("main.c", "exit(1);"))
+        assert.same({}, problems_of("base/log.c", "fputs(text, stderr);"))
+    end)
+
+    it("reads code, neither comments nor literals", function()
+        assert.same({}, problems_of("rdd/rdd.c", [[
+            // #include "bind/core.h" and stderr
+            /* exit(1);
+               #include "bind/core.h" */
+            const char *text = "stderr, exit(1), a \" quote /*"; char quote = '"';
+            int half = exit_code / 2, tide_exit = on_exit_done;
+        ]]))
+    end)
+end)
