@@ -6,8 +6,8 @@
 --     moontide run examples/network_wordcount.lua localhost 9999     # in another
 --     moontide run examples/network_wordcount.lua --demo             # or all by itself
 --
--- Prints a block a second: the batch's time, and ten of the words with their counts. With --demo it starts a server that
--- sends 1,000 lines a second (tests may ask for shorter batches: --demo 100ms), prints ten batches and ends.
+-- Prints a block a second: the batch's time, and ten of the words with their counts. With --demo it starts a server
+-- that sends 1,000 lines a second (tests may ask for shorter batches: --demo 100ms), prints ten batches and ends.
 
 local moontide = require "moontide"
 

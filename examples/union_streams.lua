@@ -1,6 +1,7 @@
 -- Two sources in one stream.
 --
--- Shows: union of two streams and of a list of streams, mapValues, and that a batch of the union holds the batches of both.
+-- Shows: union of two streams and of a list of streams, mapValues, and that a batch of the union holds the batches
+-- of both.
 --
 --     moontide run examples/union_streams.lua
 --

@@ -1,5 +1,5 @@
--- Bad input, end to end: each script runs in the program, and the message, the exit code and what was printed before are
--- read. Messages have to name the script's line and the operator.
+-- Bad input, end to end: each script runs in the program, and the message, the exit code and what was printed
+-- before are read. Messages have to name the script's line and the operator.
 
 local line_server = require "spec.support.line_server"
 local shell = require "spec.support.shell"
@@ -326,8 +326,8 @@ describe("the command line:", function()
 end)
 
 describe("a socket source", function()
-    -- A job that prints the length of each line it gets, until it has `lines` of them, or until the main script has waited
-    -- for a last one that says "end".
+    -- A job that prints the length of each line it gets, until it has `lines` of them, or until the main script has
+    -- waited for a last one that says "end".
     local job = [[
 local moontide = require "moontide"
 local ssc = moontide.StreamingContext("local[1]", "job", 20)

@@ -1,5 +1,5 @@
--- Runs every example twice, in the program and in a stock luajit with the module, and compares what it prints with the block
--- `--[[ prints: … ]]` at its end.
+-- Runs every example twice, in the program and in a stock luajit with the module, and compares what it prints with
+-- the block `--[[ prints: … ]]` at its end.
 
 local shell = require "spec.support.shell"
 

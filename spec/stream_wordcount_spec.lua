@@ -101,8 +101,8 @@ describe("word count over a socket", function()
                 second:stop()
             end
         end)
-        -- The words in the order in which they are sent, without an end: what was counted has to be a beginning of it, up to the
-        -- place where the kill cut it, and then everything of the second server.
+        -- The words in the order in which they are sent, without an end: what was counted has to be a beginning of
+        -- it, up to the place where the kill cut it, and then everything of the second server.
         local ssc = moontide.StreamingContext { master = "local[2]", appName = "spec", batch = 50,
             conf = { ["socket.reconnect"] = 50 } }
         finally(function() ssc:stop() end)

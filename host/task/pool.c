@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "clock/clock.h"
 #include "task/worker.h"
 #include "thread/thread.h"
 
@@ -193,16 +194,10 @@ static uint32_t busy_workers(const struct tide_pool *pool) {
     return busy;
 }
 
+/* The conditions wait on the monotonic clock. */
 static struct timespec in_ms(uint64_t ms) {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += (time_t)(ms / 1000);
-    at.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_sec++;
-        at.tv_nsec -= 1000000000;
-    }
-    return at;
+    uint64_t at = tide_clock_monotonic_ns() + ms * 1000000;
+    return (struct timespec){(time_t)(at / 1000000000), (long)(at % 1000000000)};
 }
 
 /* Lock held. Signals busy workers until they are idle or patience ends. */

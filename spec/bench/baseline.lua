@@ -1,9 +1,10 @@
--- The hand-written program a measurement is compared with: one thread, one loop, the same closures. Run by stock luajit.
+-- The hand-written program a measurement is compared with: one thread, one loop, the same closures. Run by stock
+-- luajit.
 --
 --     luajit spec/bench/baseline.lua <workload> <lines|text|memory> <file> <warm-up file>
 --
--- lines: io.lines reads the file. text: the file is read as one string and cut with find and sub, which LuaJIT compiles.
--- memory: the same with the string at hand before the clock starts. Prints "seconds result cpu-seconds".
+-- lines: io.lines reads the file. text: the file is read as one string and cut with find and sub, which LuaJIT
+-- compiles. memory: the same with the string at hand before the clock starts. Prints "seconds result cpu-seconds".
 
 package.path = "./?.lua;./stdlib/?.lua;" .. package.path
 

@@ -2,9 +2,10 @@
 --
 --     moontide run spec/bench/bench.lua [--json FILE] [--data FOLDER] [--quick] [--long] [name...]
 --
--- Names: wordcount grep topk count empty latency start idle ticks; without any, all. --quick uses little data and repeats
--- nothing; --long holds the 10 ms batches for a minute. What is compared is measured in turns, several times, and the medians
--- are shown: on a shared machine only the ratios mean much. See the README.md beside this file for what each figure is.
+-- Names: wordcount grep topk count empty latency start idle ticks; without any, all. --quick uses little data and
+-- repeats nothing; --long holds the 10 ms batches for a minute. What is compared is measured in turns, several
+-- times, and the medians are shown: on a shared machine only the ratios mean much. See the README.md beside this
+-- file for what each figure is.
 
 local json = require "spec.bench.json"
 local statistics = require "spec.bench.statistics"

@@ -2,9 +2,9 @@
 --
 --     moontide run spec/bench/job.lua <workload> <file|memory|socket> <workers> <file> <warm-up file>
 --
--- file: textFile reads it. memory: the lines are in the engine's blocks before the clock starts. socket: a line server sends
--- the file as fast as it is read, a few times over; the clock runs from the connection to the end of the last batch. Prints
--- "seconds result cpu-seconds" for one time the file; the CPU time is that of all threads.
+-- file: textFile reads it. memory: the lines are in the engine's blocks before the clock starts. socket: a line
+-- server sends the file as fast as it is read, a few times over; the clock runs from the connection to the end of
+-- the last batch. Prints "seconds result cpu-seconds" for one time the file; the CPU time is that of all threads.
 
 local moontide = require "moontide"
 local lineserver = require "moontide.lineserver"

@@ -69,8 +69,8 @@ function probes.idle()
     server:stop()
 end
 
--- An empty batch of a word count, on a clock moved by hand: from the tick to the moment when everything of the batch is done.
--- The lateness of a real timer is measured by `ticks`.
+-- An empty batch of a word count, on a clock moved by hand: from the tick to the moment when everything of the
+-- batch is done. The lateness of a real timer is measured by `ticks`.
 function probes.empty(batches)
     local clock = require("moontide.lineserver").clock
     local loop = require "moontide.loop"

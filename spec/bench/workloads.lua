@@ -1,7 +1,8 @@
 -- What is measured: the closures, the pipeline around them, and the same closures in a hand-written loop.
 --
--- `pipeline(lines)` takes a dataset or a stream. `finish(rdd)` brings the result of a dataset to the driver and returns a
--- number that tells whether it is right. `loop(lines)` is the hand-written program: `lines` is an iterator.
+-- `pipeline(lines)` takes a dataset or a stream. `finish(rdd)` brings the result of a dataset to the driver and
+-- returns a number that tells whether it is right. `loop(lines)` is the hand-written program: `lines` is an
+-- iterator.
 
 local workloads = {}
 

@@ -1,7 +1,7 @@
 -- Applies the steps of a pipeline to streams of the public door.
 --
--- A method that a class does not have (yet) ends the building with an error value that `build.missing` recognises; which
--- ones these are is asked of the objects themselves.
+-- A method that a class does not have (yet) ends the building with an error value that `build.missing` recognises;
+-- which ones these are is asked of the objects themselves.
 
 local cases = require "spec.conformance.cases"
 local vocabulary = require "spec.conformance.vocabulary"
@@ -43,8 +43,9 @@ function build.call(object, class, name, ...)
 end
 local call = build.call
 
--- What a pipeline is built in: `ssc`, `library` (the module "moontide"), `batch` (ms), `detail` (op_detail), `inputs` (streams),
--- `pairs_of` (per input, whether it holds pairs), `partitions`, and what was found on the way: `problem`, `snapshots`.
+-- What a pipeline is built in: `ssc`, `library` (the module "moontide"), `batch` (ms), `detail` (op_detail),
+-- `inputs` (streams), `pairs_of` (per input, whether it holds pairs), `partitions`, and what was found on the way:
+-- `problem`, `snapshots`.
 
 local apply
 
@@ -58,7 +59,8 @@ local function batches(context, step, name, position)
     return text and number_of(text) * context.batch or nil
 end
 
--- The second operand: `other=[steps]` is the second input, `self=[steps]` the same source, each piped through the steps.
+-- The second operand: `other=[steps]` is the second input, `self=[steps]` the same source, each piped through the
+-- steps.
 local function operand(context, step)
     if step.named.other then
         if not context.inputs[2] then

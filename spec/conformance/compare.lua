@@ -1,7 +1,7 @@
 -- Compares records with a case's expectation. Both sides are written in one canonical form, and the texts compared.
 --
--- A pair {"k": a, "v": b} of the expectation is the table {a, b} of the public door; an absent side of an outer join is
--- null there and nil (a hole in the table) here; 1 and 1.0 are one number.
+-- A pair {"k": a, "v": b} of the expectation is the table {a, b} of the public door; an absent side of an outer
+-- join is null there and nil (a hole in the table) here; 1 and 1.0 are one number.
 
 local cases = require "spec.conformance.cases"
 

@@ -23,7 +23,8 @@ differences["derived-from-source-filter-function-that-hides-a-non-neutral-value-
 differences["mapwithstatesuite-mapwithstate-state-timing-out"] = {
     reason = "a timeout fires in the first batch T with last update < T - timeout, not in every tenth batch",
     change = function(case)
-        -- a, b, c came last in the batches 1 (c), 2 (b) and in every later one that names it (a); timeout 3 batches.
+        -- a, b, c came last in the batches 1 (c), 2 (b) and in every later one that names it (a); timeout 3
+        -- batches.
         local limit = (case.op_detail.timeout_ms or 3000) / case.batch_ms
         local last, alive = {}, {}
         case.expected, case.expected_state = {}, case.expected_state and {} or nil

@@ -1,7 +1,7 @@
 -- What is done with a case, by its kind. Each function returns "passed", "failed" or "missing", and why.
 --
--- A kind without a function here is missing as a whole. A case is missing when it asks for a feature that the library does not
--- have yet; that is found out by asking the library.
+-- A kind without a function here is missing as a whole. A case is missing when it asks for a feature that the
+-- library does not have yet; that is found out by asking the library.
 
 local cases = require "spec.conformance.cases"
 local compare = require "spec.conformance.compare"
@@ -84,7 +84,8 @@ local function can_recover()
     return asked
 end
 
--- The run is broken off after a batch, and goes on from the checkpoint; all batches together are the uninterrupted result.
+-- The run is broken off after a batch, and goes on from the checkpoint; all batches together are the uninterrupted
+-- result.
 function kinds.recovery(case)
     if not can_recover() then
         return "missing", "StreamingContext.getOrCreate (recovery from a checkpoint) does not exist yet"
@@ -107,8 +108,9 @@ function kinds.time(case)
     return "passed"
 end
 
--- A clock moved by hand, on a streaming context whose batches are the ticks. The first batch comes strictly after the start,
--- a tick of Spark's timer at its start time itself: so the clock starts one millisecond earlier, on a later day.
+-- A clock moved by hand, on a streaming context whose batches are the ticks. The first batch comes strictly after
+-- the start, a tick of Spark's timer at its start time itself: so the clock starts one millisecond earlier, on a
+-- later day.
 local function run_ticks(case)
     local fired, day = {}, 86400000
     local clock = situations.manual_clock(case.period_ms, day + case.start_ms - 1, function(time)
@@ -220,7 +222,8 @@ function kinds.error(case)
     return situations.run(case)
 end
 
--- What print writes. The name of a batch is the end of its interval, so with that interval the first batch has that name.
+-- What print writes. The name of a batch is the end of its interval, so with that interval the first batch has that
+-- name.
 local function printed_lines(case)
     local shell = require "spec.support.shell"
     local tempdir = require "spec.support.tempdir"

@@ -3,8 +3,8 @@
 --     pipeline.parse("map(pair1) | reduceByKeyAndWindow(add,sub,window=2,slide=1) | union(self=[map(+4)])")
 --     --> { { name = "map", args = { "pair1" }, named = {}, branches = {} }, … }
 --
--- An argument is a word, a number (kept as text, with its sign), `name=word`, a branch `[steps]` or `name=[steps]`. Steps
--- inside a branch are separated as outside; an empty branch has none.
+-- An argument is a word, a number (kept as text, with its sign), `name=word`, a branch `[steps]` or `name=[steps]`.
+-- Steps inside a branch are separated as outside; an empty branch has none.
 
 local pipeline = {}
 

@@ -9,7 +9,8 @@ local runner = {}
 --- The cases beside this file.
 runner.default_path = debug.getinfo(1, "S").source:match("^@(.*)runner%.lua$") .. "cases.json"
 
---- Reads the cases; those that differ on purpose get their changed expectation and carry the reason in `difference`.
+--- Reads the cases; those that differ on purpose get their changed expectation and carry the reason in
+--- `difference`.
 --- @param path? string
 --- @return table[]
 function runner.load(path)

@@ -1,8 +1,8 @@
--- The cases of kind `error` that are told in prose: each form of words is turned into a small program against the public
--- door, which has to fail at the moment the case names, with a message.
+-- The cases of kind `error` that are told in prose: each form of words is turned into a small program against the
+-- public door, which has to fail at the moment the case names, with a message.
 --
--- Durations, method names and states are read out of the words. A form of words that is not known here is reported as
--- missing, with its text.
+-- Durations, method names and states are read out of the words. A form of words that is not known here is reported
+-- as missing, with its text.
 
 local situations = {}
 
@@ -307,8 +307,8 @@ function situations.run(case)
     return "missing", "this situation is not written down as a program: " .. case.situation
 end
 
---- A streaming context whose clock the caller moves. The public door has a manual clock in moontide.testing only, which
---- starts at 0: this goes one level deeper.
+--- A streaming context whose clock the caller moves. The public door has a manual clock in moontide.testing only,
+--- which starts at 0: this goes one level deeper.
 --- @param period number batch interval, ms
 --- @param start number first reading of the clock, ms
 --- @param on_batch fun(time: number) called for each batch

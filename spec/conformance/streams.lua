@@ -118,8 +118,8 @@ function streams.run(case, setup, also)
     return result, missing
 end
 
---- The set-ups a case is run with: 1, 2 and 4 partitions and its own number, each with one and with two workers. Where the
---- result depends on how the input is cut, only its own number.
+--- The set-ups a case is run with: 1, 2 and 4 partitions and its own number, each with one and with two workers.
+--- Where the result depends on how the input is cut, only its own number.
 --- @param case table
 --- @return { partitions: integer, master: string }[]
 function streams.setups(case)

@@ -1,7 +1,8 @@
--- The functions that the cases name, as Lua closures of the kind a user would write. See README.md, "Function vocabulary".
+-- The functions that the cases name, as Lua closures of the kind a user would write. See README.md, "Function
+-- vocabulary".
 --
--- A function on single records gets one argument, a function on pairs two; `for_pairs` says which of them a pair stream
--- calls as they are. All others get a pair as one table {key, value}: to them it is one value.
+-- A function on single records gets one argument, a function on pairs two; `for_pairs` says which of them a pair
+-- stream calls as they are. All others get a pair as one table {key, value}: to them it is one value.
 
 local vocabulary = {}
 

@@ -7,8 +7,8 @@
 ---     …
 ---     server:stop()
 ---
---- It runs in a process of its own (the same program, started again), so it takes no time from the script, and it ends
---- with the script, however that ends. Each client gets the text from its beginning. Linux, IPv4.
+--- It runs in a process of its own (the same program, started again), so it takes no time from the script, and it
+--- ends with the script, however that ends. Each client gets the text from its beginning. Linux, IPv4.
 
 local lineserver = {}
 
@@ -74,12 +74,13 @@ end
 
 --- Starts a server and returns when clients can connect.
 ---
---- Text: `file` (a path), `text` (bytes as they are), or generated lines of words (`seed`, default 1). `count` lines are
---- sent to each client, the text being repeated as often as that takes; the default is the text once, and generated text
---- for ever. Then the connection is closed, or stays open without a word (`keep`).
+--- Text: `file` (a path), `text` (bytes as they are), or generated lines of words (`seed`, default 1). `count`
+--- lines are sent to each client, the text being repeated as often as that takes; the default is the text once, and
+--- generated text for ever. Then the connection is closed, or stays open without a word (`keep`).
 ---
---- Speed: `rate` lines a second (default 0: as fast as the client reads), in bursts every `interval` ms (default 10).
---- With `marks` each burst begins with a line "@N": the moment it was due, in microseconds of `lineserver.clock()`.
+--- Speed: `rate` lines a second (default 0: as fast as the client reads), in bursts every `interval` ms (default
+--- 10). With `marks` each burst begins with a line "@N": the moment it was due, in microseconds of
+--- `lineserver.clock()`.
 ---
 --- @param given { host: string?, port: integer?, rate: number?, interval: number?, count: integer?, clients: integer?,
 ---   seed: integer?, file: string?, text: string?, marks: boolean?, keep: boolean? } host "127.0.0.1", port 0 = any free one,
@@ -109,8 +110,8 @@ function lineserver.start(given)
     return setmetatable({ child = child, host = settings.host, port = tonumber(port), pid = child.pid }, server)
 end
 
---- The next thing that happened: "client <µs>" (one connected), "sent <lines> <bytes>" (one got everything), "left" (one
---- closed before it had everything).
+--- The next thing that happened: "client <µs>" (one connected), "sent <lines> <bytes>" (one got everything), "left"
+--- (one closed before it had everything).
 --- @param timeout? number seconds, default: wait for it
 --- @return string? event
 --- @return string? why "timeout" or "ended"

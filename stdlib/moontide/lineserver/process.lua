@@ -1,8 +1,9 @@
 -- Starts a second process of the running program, hands it a Lua script, and ties its life to ours.
 --
 -- The program is /proc/self/exe: `moontide`, or a stock `luajit`. The child reads its script from a file in memory
--- (descriptor 3), talks to us over its stdout, and holds the reading end of a pipe as its stdin: when that closes (we stopped it, or we ended, no
--- matter how), it has to leave. It is in a process group of its own, so Ctrl-C in the terminal reaches only us.
+-- (descriptor 3), talks to us over its stdout, and holds the reading end of a pipe as its stdin: when that closes
+-- (we stopped it, or we ended, no matter how), it has to leave. It is in a process group of its own, so Ctrl-C in
+-- the terminal reaches only us.
 
 local ffi = require "ffi"
 

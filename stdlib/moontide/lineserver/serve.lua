@@ -1,8 +1,8 @@
 -- The serving side of the line server: one loop that accepts clients and sends each of them the whole text.
 --
--- Lines are never sent one by one. The text is in memory once, with the position of each line's end; a client's progress
--- is a line number to be reached and a byte position, and what lies between goes to the kernel in one call. With a rate,
--- the number to be reached grows with the clock in steps ("bursts").
+-- Lines are never sent one by one. The text is in memory once, with the position of each line's end; a client's
+-- progress is a line number to be reached and a byte position, and what lies between goes to the kernel in one
+-- call. With a rate, the number to be reached grows with the clock in steps ("bursts").
 
 local ffi = require "ffi"
 local sockets = require "moontide.lineserver.sockets"
@@ -175,7 +175,8 @@ local function attend(self, revents)
     return false
 end
 
---- Serves until stdin ends, or until `settings.clients` clients have been served. Prints `port N`, then an event a line.
+--- Serves until stdin ends, or until `settings.clients` clients have been served. Prints `port N`, then an event a
+--- line.
 --- @param settings table as made by `moontide.lineserver`
 function serve.run(settings)
     process.never_wait_for_parent()
