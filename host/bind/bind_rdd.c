@@ -122,7 +122,7 @@ static int engine_union(lua_State *L) {
         struct tide_bind_object *parent = tide_bind_test(L, -1, TIDE_BIND_RDD);
 
         if (parent == NULL || parent->handle != engine->handle)
-            luaL_argerror(L, 2, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1));
+            return luaL_argerror(L, 2, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1));
         parents[i] = parent->pointer;
         lua_pop(L, 1);
     }

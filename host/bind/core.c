@@ -116,9 +116,11 @@ struct tide_bind_object *tide_bind_check(lua_State *L, int index, const char *na
 }
 
 struct tide_engine *tide_bind_engine_of(lua_State *L, const struct tide_bind_object *object) {
-    if (object->handle == NULL || object->handle->engine == NULL)
+    struct tide_engine *engine = object->handle != NULL ? object->handle->engine : NULL;
+
+    if (engine == NULL)
         luaL_error(L, "the engine has been closed: its datasets, jobs and streams can't be used any more");
-    return object->handle->engine;
+    return engine;
 }
 
 struct tide_rdd *tide_bind_check_rdd(lua_State *L, int index) {
@@ -174,11 +176,10 @@ bool tide_bind_field_boolean(lua_State *L, int table, const char *name, bool abs
 
 /* Descriptors are spliced into plans unread, so what is no single MessagePack map must not get in. */
 static const char *check_descriptor(lua_State *L, int at, int argument, size_t *size) {
-    const char *bytes = lua_type(L, at) == LUA_TSTRING ? lua_tolstring(L, at, size) : NULL;
-
-    if (bytes == NULL)
+    if (lua_type(L, at) != LUA_TSTRING)
         luaL_argerror(L, argument, lua_pushfstring(L, "operator descriptor expected, got %s", luaL_typename(L, at)));
 
+    const char *bytes = lua_tolstring(L, at, size);
     const uint8_t *begin = (const uint8_t *)bytes;
 
     if (*size > UINT32_MAX || tide_unpack_value(begin, begin + *size).type != TIDE_VALUE_MAP ||
@@ -188,7 +189,7 @@ static const char *check_descriptor(lua_State *L, int at, int argument, size_t *
 }
 
 struct tide_op *tide_bind_check_op(lua_State *L, int index, bool keeps_keys) {
-    size_t size;
+    size_t size = 0;
     const char *bytes = check_descriptor(L, index, index, &size);
 
     return tide_op_new(bytes, size, keeps_keys);

@@ -164,6 +164,7 @@ static void submit(struct tide_run *run, struct tide_task *task, uint32_t index)
 static void run_start(struct tide_run *run) {
     struct tide_stage *stage = run->stage;
 
+    assert(stage != NULL);
     run->state = TIDE_RUN_ACTIVE;
     run->tasks = run->todo = stage->count;
     run->lists = stage->outputs;

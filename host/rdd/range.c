@@ -103,12 +103,13 @@ struct tide_block *tide_range_bounds(const struct tide_range_sample *samples, ui
                                      struct tide_error *err) {
     struct candidates found = {0};
     struct tide_block *bounds = tide_block_new(TIDE_BLOCK_PACKED, 1, 256, NULL);
-    int code = TIDE_OK;
+    int code;
 
-    if (bounds == NULL)
-        code =
-            tide_error_set(err, TIDE_ENOMEM, "sorting by key: no memory for the bounds of %u partitions", partitions);
-    if (code == TIDE_OK) code = collect(&found, samples, count, err);
+    if (bounds == NULL) {
+        tide_error_set(err, TIDE_ENOMEM, "sorting by key: no memory for the bounds of %u partitions", partitions);
+        return NULL;
+    }
+    code = collect(&found, samples, count, err);
     if (code == TIDE_OK) code = pick(&found, partitions, bounds, err);
     tide_free(found.items);
     if (code == TIDE_OK) return bounds;

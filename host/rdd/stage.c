@@ -105,6 +105,7 @@ static void put_sink(struct words *words, const struct tide_sink *sink) {
 /* Writes the operators ops[from, to) in the order in which they run, if there are any, and forgets them. */
 static void put_chain_end(struct cutter *cutter, uint32_t from, uint32_t to) {
     if (to > from) {
+        assert(cutter->ops.items != NULL);
         put(&cutter->shape, TIDE_WORD_OPS);
         put(&cutter->shape, to - from);
         for (uint32_t i = to; i > from; i--) put(&cutter->shape, cutter->ops.items[i - 1]);

@@ -9,9 +9,13 @@
 
 #include "base/alloc.h"
 #include "wire/hash.h"
+#include "wire/pack.h"
 #include "wire/unpack.h"
 
-enum { FIRST_SLOTS = 128, KEY_HEAD_MAX = 9 };
+enum { FIRST_SLOTS = 128, STRING_HEAD_MAX = 5 };
+
+/* Beyond it integers may be int64 or uint64 to Lua; a double that is larger is one as well. */
+static const double EXACT = 9007199254740992.0;
 
 struct tide_combine *tide_combine_new(void) {
     struct tide_combine *combine = tide_alloc_try(sizeof(*combine));
@@ -141,7 +145,7 @@ uint32_t tide_combine_string(struct tide_combine *combine, const char *data, siz
             return slot.entry - 1;
         }
     }
-    uint8_t head[KEY_HEAD_MAX];
+    uint8_t head[STRING_HEAD_MAX];
     uint32_t head_size = string_head(head, size);
     return insert(combine, at, hash, head, head_size, data, size, true);
 }
@@ -161,37 +165,29 @@ static uint32_t find_packed(struct tide_combine *combine, uint64_t hash, const u
     return insert(combine, at, hash, NULL, 0, data, size, false);
 }
 
-/* The writer's form of a number: shortest integer form for int32, else float64. */
-static size_t pack_number(uint8_t *out, double value) {
-    if (value >= -2147483648.0 && value <= 2147483647.0 && value == (double)(int32_t)value) {
-        int32_t n = (int32_t)value;
-        uint32_t u = (uint32_t)n;
-        if (n >= 0 && n < 128) {
-            out[0] = (uint8_t)n;
-            return 1;
+/* Integers beyond 2^53 have several forms that are equal in Lua: int64, uint64, and the double if there is one. The
+ * entry keeps the form that came first. */
+static uint32_t find_large(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
+    uint32_t tag = (uint32_t)hash;
+    uint32_t at = tag & combine->mask;
+    for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
+        if (slot.tag != tag) continue;
+        const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
+        const uint8_t *key = combine->arena + entry->offset;
+        if (entry->head == 0 && tide_unpack_compare(key, key + entry->size, data, data + size) == 0) {
+            combine->fresh = 0;
+            return slot.entry - 1;
         }
-        if (n < 0 && n >= -32) {
-            out[0] = (uint8_t)n;
-            return 1;
-        }
-        out[0] = 0xd2;
-        out[1] = (uint8_t)(u >> 24);
-        out[2] = (uint8_t)(u >> 16);
-        out[3] = (uint8_t)(u >> 8);
-        out[4] = (uint8_t)u;
-        return 5;
     }
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    out[0] = 0xcb;
-    for (int i = 0; i < 8; i++) out[1 + i] = (uint8_t)(bits >> (56 - 8 * i));
-    return 9;
+    return insert(combine, at, hash, NULL, 0, data, size, false);
 }
 
 uint32_t tide_combine_number(struct tide_combine *combine, double key) {
-    uint8_t packed[KEY_HEAD_MAX];
+    uint8_t packed[TIDE_PACKED_NUMBER_MAX];
     if (key == 0) key = 0; /* -0 and 0 are the same key */
-    return find_packed(combine, tide_hash_number(key), packed, pack_number(packed, key));
+    size_t size = tide_pack_number_at(packed, key);
+    if (key > EXACT || key < -EXACT) return find_large(combine, tide_hash_number(key), packed, size);
+    return find_packed(combine, tide_hash_number(key), packed, size);
 }
 
 uint32_t tide_combine_packed(struct tide_combine *combine, const uint8_t *data, size_t size) {
@@ -201,6 +197,9 @@ uint32_t tide_combine_packed(struct tide_combine *combine, const uint8_t *data, 
         return tide_combine_string(combine, (const char *)value.data, value.size);
     case TIDE_VALUE_NUMBER:
         return tide_combine_number(combine, value.number);
+    case TIDE_VALUE_INT64:
+    case TIDE_VALUE_UINT64:
+        return find_large(combine, tide_hash_packed(data, size), data, size);
     default:
         return find_packed(combine, tide_hash_packed(data, size), data, size);
     }

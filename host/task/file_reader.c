@@ -45,7 +45,7 @@ struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset,
     reader->path = tide_xstrdup(path);
     reader->skip_first = offset > 0;
     reader->at = offset > 0 ? offset - 1 : 0;
-    reader->end = offset + length;
+    reader->end = length > UINT64_MAX - offset ? UINT64_MAX : offset + length;
     tide_lines_create(&reader->lines, MAX_LINE, TIDE_BLOCK_TARGET, NULL);
     reader->lines.on_long_line = on_long_line;
     reader->lines.arg = reader;

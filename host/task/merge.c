@@ -20,6 +20,7 @@ int tide_merge_next(struct tide_merge *merge) {
         struct tide_value what = tide_unpack_value(value, merge->end);
         uint32_t entry = tide_combine_packed(combine, key, (size_t)(value - key));
         if (entry == TIDE_COMBINE_NOMEM) return TIDE_MERGE_NOMEM;
+        merge->key = key;
         merge->at = next;
         merge->left--;
         merge->entry = entry;

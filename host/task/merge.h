@@ -23,6 +23,7 @@ enum tide_merge_step {
 struct tide_merge {
     struct tide_combine *combine;
     const uint8_t *at, *end;
+    const uint8_t *key; /* of the record that the last step was about */
     const uint8_t *value;
     double number;
     uint32_t left;  /* records left in the block */

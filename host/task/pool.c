@@ -24,9 +24,9 @@ struct seat {
     uint32_t index;
     struct tide_thread thread;
     bool started;
+    bool left; /* behind, by the delete */
     struct tide_worker *worker; /* set by its thread when ready, NULL again before it ends; under pool->lock */
     bool busy;
-    bool gone; /* the thread has ended */
     struct tide_error error;
 };
 
@@ -37,6 +37,7 @@ struct tide_pool {
     struct tide_task *head, *tail;
     uint32_t waiting; /* workers waiting for work */
     bool ending;
+    uint32_t left; /* seats left behind that have not ended: the last one frees the pool */
     uint32_t count;
     uint32_t starting;
     char *package_path, *package_cpath;
@@ -54,6 +55,16 @@ static struct tide_task *take(struct tide_pool *pool) {
         task->next = NULL;
     }
     return task;
+}
+
+static void free_pool(struct tide_pool *pool) {
+    for (uint32_t i = 0; i < pool->count; i++) tide_error_clear(&pool->seats[i].error);
+    pthread_cond_destroy(&pool->work);
+    pthread_cond_destroy(&pool->changed);
+    pthread_mutex_destroy(&pool->lock);
+    tide_free(pool->package_path);
+    tide_free(pool->package_cpath);
+    tide_free(pool);
 }
 
 static void worker_main(void *arg) {
@@ -92,19 +103,9 @@ static void worker_main(void *arg) {
     pthread_mutex_unlock(&pool->lock);
     tide_worker_delete(worker);
     pthread_mutex_lock(&pool->lock);
-    seat->gone = true;
-    pthread_cond_broadcast(&pool->changed);
+    bool last = seat->left && --pool->left == 0;
     pthread_mutex_unlock(&pool->lock);
-}
-
-static void free_pool(struct tide_pool *pool) {
-    for (uint32_t i = 0; i < pool->count; i++) tide_error_clear(&pool->seats[i].error);
-    pthread_cond_destroy(&pool->work);
-    pthread_cond_destroy(&pool->changed);
-    pthread_mutex_destroy(&pool->lock);
-    tide_free(pool->package_path);
-    tide_free(pool->package_cpath);
-    tide_free(pool);
+    if (last) free_pool(pool);
 }
 
 struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct tide_error *err) {
@@ -228,21 +229,27 @@ bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
     while (busy_workers(pool) > 0 && pthread_cond_timedwait(&pool->changed, &pool->lock, &until) == 0) {
     }
     interrupt_busy(pool);
-    bool stuck = busy_workers(pool) > 0;
-    if (stuck) {
-        for (uint32_t i = 0; i < pool->count; i++) {
-            char text[400];
-            if (pool->seats[i].busy && pool->seats[i].worker != NULL &&
-                tide_worker_describe(pool->seats[i].worker, text, sizeof(text))) {
-                tide_log(TIDE_LOG_ERROR, "worker", "left behind, stuck in a C function: %s", text);
-            }
-        }
+    uint32_t stuck = busy_workers(pool);
+    pool->left = stuck;
+    for (uint32_t i = 0; i < pool->count && stuck > 0; i++) {
+        struct seat *seat = &pool->seats[i];
+        char text[400];
+        if (!seat->busy) continue;
+        if (tide_worker_describe(seat->worker, text, sizeof(text)))
+            tide_log(TIDE_LOG_ERROR, "worker", "left behind, stuck in a C function: %s", text);
+        pthread_detach(seat->thread.id);
+        seat->left = true;
+    }
+    /* Those left behind may free the pool as soon as the lock is open. */
+    uint32_t count = 0;
+    struct tide_thread *threads = tide_xcalloc(pool->count, sizeof(*threads));
+    for (uint32_t i = 0; i < pool->count; i++) {
+        if (pool->seats[i].started && !pool->seats[i].left) threads[count++] = pool->seats[i].thread;
     }
     pthread_mutex_unlock(&pool->lock);
-    if (stuck) return false; /* its thread still uses the pool */
-    for (uint32_t i = 0; i < pool->count; i++) {
-        if (pool->seats[i].started) tide_thread_join(&pool->seats[i].thread);
-    }
+    for (uint32_t i = 0; i < count; i++) tide_thread_join(&threads[i]);
+    tide_free(threads);
+    if (stuck > 0) return false;
     free_pool(pool);
     return true;
 }

@@ -28,7 +28,7 @@ struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct 
 uint32_t tide_pool_workers(const struct tide_pool *pool);
 /* Takes the task until it comes back through task->message.deliver. */
 void tide_pool_submit(struct tide_pool *pool, struct tide_task *task);
-/* What worker `index` runs at the moment, as text for people ("map (job.lua:12), batch 1000 ms, for 12 s at job.lua:14"); false when idle. */
+/* What worker `index` runs at the moment, as text for people ("map (job.lua:12), batch 1000 ms, for 12.0 s"); false when idle. */
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size);
 /* Tries to break off what runs now (closures that do not return): the tasks come back failed with TIDE_ECANCELLED and
  * the script line they were at. Queued tasks come back TIDE_ECANCELLED too. */

@@ -4,11 +4,11 @@
  */
 #include "task/router.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "wire/hash.h"
+#include "wire/pack.h"
 #include "wire/unpack.h"
 
 enum { FIRST_CAPACITY = 1024 };
@@ -117,48 +117,20 @@ bool tide_router_range(struct tide_router *router, const struct tide_block *boun
     return put(router, partition, record, size);
 }
 
-static size_t number_size(double value) {
-    if (value >= -32 && value <= 127 && value == (double)(int32_t)value) return 1;
-    if (value >= -2147483648.0 && value <= 2147483647.0 && value == (double)(int32_t)value) return 5;
-    return 9;
-}
-
-static void write_number(uint8_t *at, double value, size_t size) {
-    uint64_t bits;
-    if (size == 1) {
-        at[0] = (uint8_t)(int32_t)value;
-        return;
-    }
-    if (size == 5) {
-        uint32_t u = (uint32_t)(int32_t)value;
-        at[0] = 0xd2;
-        for (int i = 0; i < 4; i++) at[1 + i] = (uint8_t)(u >> (24 - 8 * i));
-        return;
-    }
-    memcpy(&bits, &value, sizeof(bits));
-    at[0] = 0xcb;
-    for (int i = 0; i < 8; i++) at[1 + i] = (uint8_t)(bits >> (56 - 8 * i));
-}
-
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index, const uint8_t *value,
                        size_t value_size) {
     uint32_t key_size;
     const uint8_t *key = tide_combine_key(combine, index, &key_size);
     uint32_t partition = tide_key_partition(combine->entries[index].hash, router->count);
-    double number = 0;
+    uint8_t number[TIDE_PACKED_NUMBER_MAX];
     if (value == NULL) {
-        number = combine->numbers[index];
-        if (number == 0 && signbit(number)) value_size = 9; /* -0 stays -0 */
-        else value_size = number_size(number);
+        value = number;
+        value_size = tide_pack_number_at(number, combine->numbers[index]);
     }
     uint8_t *at = space(router, partition, key_size + value_size);
     if (at == NULL) return false;
     memcpy(at, key, key_size);
-    if (value != NULL) {
-        memcpy(at + key_size, value, value_size);
-    } else {
-        write_number(at + key_size, number, value_size);
-    }
+    memcpy(at + key_size, value, value_size);
     router->open[partition]->size += key_size + value_size;
     router->open[partition]->count++;
     return true;

@@ -21,6 +21,7 @@
 #include <ucontext.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "clock/clock.h"
 #include "vm/call.h"
 #include "vm/vm.h"
@@ -44,13 +45,14 @@ struct tide_worker {
     uint64_t since_ns;
     /* Interruption: touched by the worker's thread and its signal handler only, except `signals`. */
     volatile sig_atomic_t running;
-    volatile int signals; /* asked for since the task began (atomic) */
+    int signals; /* asked for since the task began (atomic) */
     sigjmp_buf out;
     const char *volatile trapped_at;
     struct trace_range *traces;
     volatile uint32_t ntraces;
     uint32_t trace_capacity;
     int collected_kb; /* heap size after the last full cycle */
+    int code;         /* of the failure that the running task is about to raise; 0: TIDE_ECLOSURE */
 };
 
 static __thread struct tide_worker *current;
@@ -65,19 +67,16 @@ struct abandoned_state {
 static struct abandoned_state *abandoned;
 static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Called before each instruction once the task was asked to break off. The hook stays until the task has ended: a script that
+ * swallows the error with pcall gets it again at its next instruction. Only code of the script is broken off, so that our own
+ * frames below it can still clean up. */
 static void break_off(lua_State *L, lua_Debug *ar) {
-    lua_sethook(L, NULL, 0, 0);
-    const char *where = "an unknown line";
-    char text[160];
     for (int level = 0; lua_getstack(L, level, ar); level++) {
         if (!lua_getinfo(L, "Sl", ar) || ar->currentline <= 0 || strncmp(ar->source, "@moontide/", 10) == 0 ||
             strncmp(ar->source, "=stage", 6) == 0)
             continue;
-        snprintf(text, sizeof(text), "%s:%d", ar->short_src, ar->currentline);
-        where = text;
-        break;
+        luaL_error(L, "interrupted at %s:%d", ar->short_src, ar->currentline);
     }
-    luaL_error(L, "interrupted at %s", where);
 }
 
 static uintptr_t program_counter(const void *context) {
@@ -94,8 +93,10 @@ static uintptr_t program_counter(const void *context) {
 static void on_signal(int number, siginfo_t *info, void *context) {
     struct tide_worker *worker = current;
     if (worker == NULL || !worker->running) return;
+    int signals = __atomic_load_n(&worker->signals, __ATOMIC_RELAXED);
+    if (signals == 0) return; /* it was meant for the task before */
     lua_sethook(worker->L, break_off, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-    if (worker->signals < 2) return; /* the hook gets its chance first */
+    if (signals < 2) return; /* the hook gets its chance first */
     uintptr_t pc = program_counter(context);
     for (uint32_t i = 0; i < worker->ntraces; i++) {
         if (pc >= worker->traces[i].start && pc < worker->traces[i].end) {
@@ -201,17 +202,23 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
     __atomic_store_n(&worker->signals, 0, __ATOMIC_RELAXED);
     if (sigsetjmp(worker->out, 0) == 0) {
         worker->running = 1;
-        tide_vm_call_pointer(worker->L, worker->run, task, &task->error);
+        worker->code = 0;
+        if (tide_vm_call_pointer(worker->L, worker->run, task, &task->error) != 0 && worker->code != 0)
+            task->error.code = worker->code;
         worker->running = 0;
         if (__atomic_load_n(&worker->signals, __ATOMIC_RELAXED) != 0) {
             lua_sethook(worker->L, NULL, 0, 0);
-            if (task->error.code != 0) task->error.code = TIDE_ECANCELLED;
+            if (task->error.code != 0) {
+                task->error.code = TIDE_ECANCELLED;
+                tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
+            }
         }
     } else {
         const char *where = worker->trapped_at;
         pthread_mutex_lock(&worker->lock);
         tide_error_set(&task->error, TIDE_ECANCELLED, "interrupted in the loop at %s\n  operators: %s", where, worker->operators);
         pthread_mutex_unlock(&worker->lock);
+        tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
         put_aside(worker);
     }
     set_busy(worker, false);
@@ -255,6 +262,8 @@ void tide_worker_note(struct tide_worker *worker, const char *operators, int64_t
     worker->batch_time = batch_time;
     pthread_mutex_unlock(&worker->lock);
 }
+
+void tide_worker_code(struct tide_worker *worker, int code) { worker->code = code; }
 
 void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size, const char *where) {
     if (worker->ntraces == worker->trace_capacity) {

@@ -27,11 +27,13 @@ bool tide_worker_collect(struct tide_worker *worker);
 /* Any thread: what runs now; false when idle. */
 bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size);
 /* Any thread: asks the running closure to break off. To be repeated until the task is back: interpreted code stops at its next
- * instruction, compiled code at the second call at the latest, a C function that blocks not at all. */
+ * instruction, compiled code at the second call or soon after, a C function that blocks not at all. */
 void tide_worker_signal(struct tide_worker *worker);
 
 /* For worker Lua through FFI, on the worker's thread. */
 void tide_worker_note(struct tide_worker *worker, const char *operators, int64_t batch_time);
+/* What the task is about to raise is no mistake of the script: the code for it. */
+void tide_worker_code(struct tide_worker *worker, int code);
 /* Machine code of a new trace and the script line it starts at: how a signal finds the line of a loop that is compiled. */
 void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size, const char *where);
 void tide_worker_forget_traces(struct tide_worker *worker);

@@ -30,7 +30,9 @@ static void push_function(lua_State *L, const char *module, const char *function
     lua_getglobal(L, "require");
     lua_pushstring(L, module);
     lua_call(L, 1, 1);
-    lua_getfield(L, -1, function);
+    if (lua_istable(L, -1)) lua_getfield(L, -1, function);
+    else lua_pushnil(L);
+    if (!lua_isfunction(L, -1)) luaL_error(L, "module '%s' has no function '%s'", module, function);
     lua_remove(L, -2);
 }
 

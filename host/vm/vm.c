@@ -17,8 +17,7 @@
 /* package.preload entry of an embedded module: upvalue 1 is the module's record. */
 static int load_embedded(lua_State *L) {
     const struct tide_embedded_module *module = lua_touserdata(L, lua_upvalueindex(1));
-    lua_pushfstring(L, "@%s", module->chunk);
-    if (luaL_loadbuffer(L, (const char *)module->data, module->size, lua_tostring(L, -1)) != 0) return lua_error(L);
+    if (luaL_loadbuffer(L, module->data, module->size, module->chunk) != 0) return lua_error(L);
     lua_pushstring(L, module->name);
     lua_call(L, 1, 1);
     return 1;

@@ -1,10 +1,11 @@
 /*
  * MessagePack into a tide_buffer. Called for plans, messages and by native kernels, on any thread that owns the
- * buffer. Each value has exactly one form here, because packed bytes are compared and used as keys:
- * non-negative int32 in the unsigned forms, negative in the signed ones, -0 as the integer 0.
+ * buffer. Each value has exactly one form here, because packed bytes are compared and used as keys: non-negative int32
+ * in the unsigned forms, negative in the signed ones. -0 stays -0: where it is a key, whoever packs it takes 0 instead.
  */
 #include "wire/pack.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,11 +33,33 @@ void tide_pack_bool(struct tide_buffer *out, bool value) {
     else msgpack_pack_false(&to);
 }
 
+/* `width` bytes, the most significant one first. */
+static inline size_t store(uint8_t *out, uint8_t tag, uint64_t bits, int width) {
+    *out++ = tag;
+    for (int shift = 8 * (width - 1); shift >= 0; shift -= 8) *out++ = (uint8_t)(bits >> shift);
+    return 1 + (size_t)width;
+}
+
+size_t tide_pack_number_at(uint8_t *out, double value) {
+    if (value >= INT32_MIN && value <= INT32_MAX) {
+        int32_t n = (int32_t)value;
+        if ((double)n == value && (n != 0 || !signbit(value))) {
+            if (n >= -32 && n <= INT8_MAX) return store(out, (uint8_t)n, 0, 0);
+            if (n > 0) {
+                if (n <= UINT8_MAX) return store(out, 0xcc, (uint32_t)n, 1);
+                return n <= UINT16_MAX ? store(out, 0xcd, (uint32_t)n, 2) : store(out, 0xce, (uint32_t)n, 4);
+            }
+            if (n >= INT8_MIN) return store(out, 0xd0, (uint32_t)n, 1);
+            return n >= INT16_MIN ? store(out, 0xd1, (uint32_t)n, 2) : store(out, 0xd2, (uint32_t)n, 4);
+        }
+    }
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return store(out, 0xcb, bits, 8);
+}
+
 void tide_pack_number(struct tide_buffer *out, double value) {
-    msgpack_packer to = packer(out);
-    if (value >= INT32_MIN && value <= INT32_MAX && (double)(int32_t)value == value)
-        msgpack_pack_int32(&to, (int32_t)value);
-    else msgpack_pack_double(&to, value);
+    out->size += tide_pack_number_at(tide_buffer_reserve(out, TIDE_PACKED_NUMBER_MAX), value);
 }
 
 void tide_pack_int64(struct tide_buffer *out, int64_t value) {
