@@ -11,20 +11,22 @@ local operators = require "moontide.operators"
 
 local actions = {}
 
-local COLLECT = codec.pack({ kind = "collect" })
-local TAKE = codec.pack({ kind = "take" })
-local DISCARD = codec.pack({ kind = "discard" })
 local SCALE_UP = 4 -- partitions scanned by take: 1, then 4, 16 …
 
+-- What becomes of the records at the end of a job; name and site are for the messages of what fails there.
+local function sink(kind, name, site)
+    return codec.pack({ kind = kind, name = name, site = site })
+end
+
 -- Computes partitions of a node (all, or a 0-based list) and returns the ended job.
-local function run(scope, node, sink, partitions, limit)
+local function run(scope, node, sink_bytes, partitions, limit)
     local state = scope.state
     local task = loop.enclosing()
     local stream = task and task.stream
     if stream and stream.is_stopping_now() then
         error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
     end
-    local job = node:job(sink, partitions, limit or 0, task and task.time or -1)
+    local job = node:job(sink_bytes, partitions, limit or 0, task and task.time or -1)
     state.jobs = state.jobs + 1
     state.running[job] = true
     loop.wait(state, job)
@@ -62,24 +64,33 @@ local function records_of(job)
     return list
 end
 
---- The records of each partition. Used by the test harness.
---- @param rdd moontide.RDD
---- @return any[][]
-function actions.partitions(rdd)
-    return partitions_of(run(rdd.scope, rdd.node, COLLECT))
+local function collect(rdd, name, site)
+    return records_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
 end
 
---- Runs a node for its effects alone.
-function actions.run_effect(rdd, node)
-    run(rdd.scope, node, DISCARD)
+--- The records of each partition. Used by the test harness.
+--- @param rdd moontide.RDD
+--- @param name string
+--- @param site string
+--- @return any[][]
+function actions.partitions(rdd, name, site)
+    return partitions_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
+end
+
+-- Runs a node for its effects alone.
+local function run_effect(rdd, node, name, site)
+    run(rdd.scope, node, sink("discard", name, site))
 end
 
 --- The first `n` records, scanning no more partitions than needed.
 --- @param rdd moontide.RDD
 --- @param n integer
+--- @param name string
+--- @param site string
 --- @return any[] records
 --- @return boolean is_pair whether they are {key, value} tables of a dataset of pairs
-function actions.take(rdd, n)
+function actions.take(rdd, n, name, site)
+    local take = sink("take", name, site)
     local total = n > 0 and rdd.node:partitions() or 0
     local list, scanned, is_pair = {}, 0, false
     local width = 1
@@ -90,7 +101,7 @@ function actions.take(rdd, n)
         end
         scanned = scanned + #chosen
         width = scanned * SCALE_UP
-        for _, addresses in ipairs(run(rdd.scope, rdd.node, TAKE, chosen, n - #list):results()) do
+        for _, addresses in ipairs(run(rdd.scope, rdd.node, take, chosen, n - #list):results()) do
             for _, address in ipairs(addresses) do
                 codec.append_records(address, list)
                 is_pair = is_pair or codec.block_arity(address) == 2
@@ -101,11 +112,6 @@ function actions.take(rdd, n)
         list[index] = nil
     end
     return list, is_pair
-end
-
--- The one record of a dataset made by operators.reduce, fold …
-local function only_record(rdd)
-    return records_of(run(rdd.scope, rdd.node, COLLECT))
 end
 
 local function begin(self, class, name)
@@ -125,7 +131,7 @@ function actions.save(rdd, name, site, directory)
     if not temporary then
         error(errors.new("EIO", reason), 0)
     end
-    local ok, err = pcall(actions.run_effect, rdd, operators.save_text(rdd, name, site, temporary))
+    local ok, err = pcall(run_effect, rdd, operators.save_text(rdd, name, site, temporary), name, site)
     if ok then
         ok, err = save.commit(directory)
         err = err and errors.new("EIO", err)
@@ -144,8 +150,8 @@ local function install_reading(RDD, class)
     --- Raises an error value when the job fails, as all actions do.
     --- @return any[]
     function RDD:collect()
-        local scope = begin(self, class, "collect")
-        return records_of(run(scope, self.node, COLLECT))
+        begin(self, class, "collect")
+        return (collect(self, "collect", check.site()))
     end
 
     --- The first `n` records.
@@ -154,14 +160,14 @@ local function install_reading(RDD, class)
     function RDD:take(n)
         begin(self, class, "take")
         check.integer(1, "take", n, 0)
-        return (actions.take(self, n))
+        return (actions.take(self, n, "take", check.site()))
     end
 
     --- The first record. An empty dataset is an error.
     --- @return any
     function RDD:first()
         begin(self, class, "first")
-        local list = actions.take(self, 1)
+        local list = actions.take(self, 1, "first", check.site())
         if #list == 0 then
             check.fail("'first': the dataset is empty")
         end
@@ -176,8 +182,9 @@ local function install_reading(RDD, class)
         if known >= 0 then
             return known
         end
-        local sum = 0
-        for _, n in ipairs(records_of(run(scope, operators.partition_counts(self, check.site()), COLLECT))) do
+        local sum, site = 0, check.site()
+        local counts = scope.wrap(operators.partition_counts(self, site))
+        for _, n in ipairs(collect(counts, "count", site)) do
             sum = sum + n
         end
         return sum
@@ -191,7 +198,7 @@ local function install_reading(RDD, class)
         if known >= 0 then
             return known == 0
         end
-        return #actions.take(self, 1) == 0
+        return #actions.take(self, 1, "isEmpty", check.site()) == 0
     end
 
     --- Pairs as a Lua table; of several values of one key the last one wins. Keys that are tables are no use there: each
@@ -200,7 +207,7 @@ local function install_reading(RDD, class)
     function RDD:collectAsMap()
         begin(self, class, "collectAsMap")
         local map = {}
-        for _, pair in ipairs(self:collect()) do
+        for _, pair in ipairs(collect(self, "collectAsMap", check.site())) do
             if type(pair) ~= "table" or pair[1] == nil then
                 check.fail("'collectAsMap': the dataset has single values, pairs are needed")
             end
@@ -233,7 +240,7 @@ local function install_reducing(RDD, class)
     --- @return any
     function RDD:reduce(f)
         begin(self, class, "reduce")
-        local list = only_record(operators.reduce(self, f))
+        local list = collect(operators.reduce(self, f), "reduce", check.site())
         if #list == 0 then
             check.fail("'reduce': the dataset is empty")
         end
@@ -249,7 +256,7 @@ local function install_reducing(RDD, class)
     --- @return any
     function RDD:fold(zero, f)
         begin(self, class, "fold")
-        return only_record(operators.fold(self, zero, f))[1]
+        return collect(operators.fold(self, zero, f), "fold", check.site())[1]
     end
 
     --- Merges the records of each partition with `seq`, then the results with `comb`, both starting from `zero`.
@@ -262,7 +269,7 @@ local function install_reducing(RDD, class)
     --- @return any
     function RDD:aggregate(zero, seq, comb)
         begin(self, class, "aggregate")
-        return only_record(operators.aggregate(self, zero, seq, comb))[1]
+        return collect(operators.aggregate(self, zero, seq, comb), "aggregate", check.site())[1]
     end
 end
 
@@ -271,7 +278,7 @@ local function install_effects(RDD, class)
     --- @param f fun(value: any, second: any)
     function RDD:foreach(f)
         begin(self, class, "foreach")
-        actions.run_effect(self, operators.effect(self, "foreach", f))
+        run_effect(self, operators.effect(self, "foreach", f), "foreach", check.site())
     end
 
     --- Calls `f` once for each partition with an iterator of its records, in the workers: the place to open a connection
@@ -283,7 +290,7 @@ local function install_effects(RDD, class)
     --- @param f fun(it: function)
     function RDD:foreachPartition(f)
         begin(self, class, "foreachPartition")
-        actions.run_effect(self, operators.effect(self, "foreachPartition", f))
+        run_effect(self, operators.effect(self, "foreachPartition", f), "foreachPartition", check.site())
     end
 
     --- Writes the records as text, one line each, to `directory`: part-00000 … and, last, _SUCCESS. A directory that

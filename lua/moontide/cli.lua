@@ -159,11 +159,11 @@ end
 
 -- The message with the traceback of the script's own frames.
 local function handle_error(raised)
-    local traceback = debug.traceback("", 2):gsub("^\n", "")
-    if errors.is(raised) then
-        return raised.message .. (raised.traceback and "" or "\n" .. errors.trim_traceback(traceback))
+    local traceback = errors.trim_traceback((debug.traceback("", 2):gsub("^\n", "")))
+    if errors.is(raised) and raised.traceback then
+        return raised.message
     end
-    return errors.text(raised) .. "\n" .. errors.trim_traceback(traceback)
+    return errors.join(errors.text(raised), traceback)
 end
 
 local function load_script(path)
@@ -232,8 +232,8 @@ function cli.run(argv)
         return code
     end
     local path = argv[run.script_index]
-    local chunk, reason = load_script(path)
-    if not chunk then
+    local script, reason = load_script(path)
+    if not script then
         complain("%s", reason)
         return FAILED
     end
@@ -246,7 +246,7 @@ function cli.run(argv)
     io.stdout:setvbuf("line")
 
     local ok, message = xpcall(function()
-        chunk(unpack(argv, run.script_index + 1))
+        script(unpack(argv, run.script_index + 1))
     end, handle_error)
     if not ok then
         complain("%s", message)

@@ -52,7 +52,7 @@ function dstream.scope(ssc, life)
     end
 
     function scope.wrap(node)
-        return setmetatable({ ssc = ssc, scope = scope, node = node }, class)
+        return setmetatable({ ssc = ssc, scope = scope, node = node, number = node:id(), slide = node:slide() }, class)
     end
 
     function scope.wrap_rdd(node)
@@ -77,9 +77,9 @@ function dstream.scope(ssc, life)
                 check.fail("'%s': the stream at position %d belongs to another StreamingContext", name, index)
             end
             nodes[index] = stream.node
-            if nodes[index]:slide() ~= nodes[1]:slide() then
+            if stream.slide ~= streams[1].slide then
                 check.fail("'%s': the streams have different slide durations (%.0f ms and %.0f ms)", name,
-                    nodes[1]:slide(), nodes[index]:slide())
+                    streams[1].slide, stream.slide)
             end
         end
         return nodes
@@ -103,7 +103,7 @@ function dstream.scope(ssc, life)
 end
 
 function class.__tostring(self)
-    return string.format("DStream #%d", self.node:id())
+    return string.format("DStream #%d", self.number)
 end
 
 --- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
@@ -328,8 +328,9 @@ end
 function DStream:print(n)
     local scope = operators.begin(self, "print")
     n = check.integer(1, "print", n, 0, 1000000, 10)
-    scope.output(self, "print", check.site(), function(rdd, time)
-        local records, is_pair = actions.take(rdd, n + 1)
+    local site = check.site()
+    scope.output(self, "print", site, function(rdd, time)
+        local records, is_pair = actions.take(rdd, n + 1, "print", site)
         local text = printed(records, n, time, is_pair)
         local written, reason = io.stdout:write(text)
         if written then
@@ -372,7 +373,7 @@ function DStream:push(dataset)
     check.self(self, class, "push")
     local queue
     for _, other in ipairs(self.scope.life.queues) do
-        queue = other.id == self.node:id() and other or queue
+        queue = other.id == self.number and other or queue
     end
     if not queue then
         check.fail("'push': only streams made by queueStream take datasets")
@@ -387,7 +388,7 @@ end
 --- @return number
 function DStream:slideDuration()
     check.self(self, class, "slideDuration")
-    return self.node:slide()
+    return self.slide
 end
 
 --- The streaming context the stream belongs to.

@@ -57,23 +57,36 @@ function errors.text(value)
     return string.format("(error value of type %s: %s)", type(value), tostring(value))
 end
 
-local function is_below_script(line)
+-- A line of a traceback that tells nothing about the script: the library, and what C calls it from.
+local function is_inside(line, is_top)
     local path = line:match("^%s*(.-%.lua):%d+:")
-    return path and check.is_library("@" .. path) or line:find("^%s*%[C%]:") ~= nil or line:find("^%s*%[builtin#") ~= nil
+    if path then
+        return check.is_library("@" .. path)
+    end
+    return not is_top and (line:find("^%s*%[C%]:") ~= nil or line:find("^%s*%[builtin#") ~= nil)
 end
 
---- The part of a traceback that belongs to the script: what the library puts below it is left out.
+--- A traceback with the lines of the script alone (and the function of C that raised, at its top).
+--- @param traceback string
+--- @return string "" when no function of the script is in it
+function errors.trim_traceback(traceback)
+    local lines, top = {}, true
+    for line in traceback:gmatch("[^\n]+") do
+        local heading = line == "stack traceback:"
+        if heading or not is_inside(line, top) then
+            lines[#lines + 1] = line
+        end
+        top = heading
+    end
+    return #lines > 1 and table.concat(lines, "\n") or ""
+end
+
+--- A message with a traceback below it, if there is one.
+--- @param message string
 --- @param traceback string
 --- @return string
-function errors.trim_traceback(traceback)
-    local lines = {}
-    for line in traceback:gmatch("[^\n]+") do
-        lines[#lines + 1] = line
-    end
-    while #lines > 1 and is_below_script(lines[#lines]) do
-        lines[#lines] = nil
-    end
-    return table.concat(lines, "\n")
+function errors.join(message, traceback)
+    return traceback ~= "" and message .. "\n" .. traceback or message
 end
 
 return errors

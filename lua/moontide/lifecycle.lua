@@ -40,7 +40,7 @@ local function describe_failure(task, raised, traceback)
     local fields = { cause = raised, time = task.time }
     if not errors.is(raised) then
         fields.traceback = errors.trim_traceback(traceback or "")
-        text = text .. "\n" .. fields.traceback
+        text = errors.join(text, fields.traceback)
     end
     return errors.new(errors.is(raised) and raised.code or "ECLOSURE", text, fields)
 end
@@ -130,15 +130,35 @@ local function finish(life)
     end
 end
 
+-- What workers still run for the batches that a stop has broken off: a cancelled job has ended, but a function that
+-- does not return goes on.
+local function lingering(life)
+    local found = {}
+    if next(life.broken_off) then
+        for _, text in ipairs(life.context.engine:describe()) do
+            for batch in pairs(life.broken_off) do
+                if text:find(batch, 1, true) then
+                    found[#found + 1] = text
+                    break
+                end
+            end
+        end
+    end
+    return found
+end
+
 local function finish_when_done(life)
-    if life.drained and life.tasks == 0 then
+    if life.drained and life.tasks == 0 and #lingering(life) == 0 then
         finish(life)
     end
 end
 
+local function listed(texts)
+    return #texts > 0 and "; running: " .. table.concat(texts, "; ") or ""
+end
+
 local function running(life)
-    local busy = life.context.engine:describe()
-    return #busy > 0 and "; running: " .. table.concat(busy, "; ") or ""
+    return listed(life.context.engine:describe())
 end
 
 local function seconds_from_now(ms)
@@ -150,6 +170,9 @@ local function stop_now(life)
     life.stopping.deadline = seconds_from_now(conf.get(life.settings, "stopTimeout"))
     life.graph:stop(false)
     for _, task in ipairs(loop.waiting_tasks(life)) do
+        if task.time then
+            life.broken_off[string.format("batch %.0f ms", task.time)] = true
+        end
         task.job:cancel()
     end
 end
@@ -175,15 +198,15 @@ local function overdue(life)
         life.context.engine:interrupt()
         stopping.stage = "interrupted"
     elseif stopping.stage == "immediate" then
-        local text = running(life)
-        if text ~= "" then
-            incomplete(life, "functions that did not return were broken off by the stop" .. text)
+        local left = lingering(life)
+        if #left > 0 then
+            incomplete(life, "functions that did not return were broken off by the stop" .. listed(left))
         end
         life.context.engine:interrupt()
         stopping.stage = "interrupted"
         stopping.deadline = seconds_from_now(math.max(1000, conf.get(life.settings, "stopTimeout")))
     else
-        log("error", "the stop left something running behind%s", running(life))
+        log("error", "the stop left something running behind%s", listed(lingering(life)))
         finish(life)
     end
 end
@@ -307,8 +330,8 @@ local function tell_next(life)
     function task.done(ok, raised, traceback)
         life.telling = false
         if not ok then
-            log("error", "a listener failed in %s: %s\n%s", event.name, errors.text(raised),
-                errors.trim_traceback(traceback or ""))
+            log("error", "a listener failed in %s: %s", event.name,
+                errors.join(errors.text(raised), errors.trim_traceback(traceback or "")))
         end
         tell_next(life)
         finish_when_done(life)
@@ -374,6 +397,9 @@ local function add_callbacks(life)
         for _, queue in ipairs(life.queues) do
             queue.sync()
         end
+        if life.drained then
+            finish_when_done(life)
+        end
     end
 
     function life.deadline()
@@ -427,6 +453,7 @@ function lifecycle.new(state, graph, batch)
         tasks = 0,             -- functions of the script that have not returned
         failed_batches = 0, signals = 0,
         stop_context = false, drained = false,
+        broken_off = {},       -- "batch 1000 ms" → true, for the jobs that a stop cancelled
     }
     add_callbacks(life)
     table.insert(state.streams, life)

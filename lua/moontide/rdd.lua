@@ -141,7 +141,11 @@ function rdd.scope(sc, state)
 end
 
 function class.__tostring(self)
-    return string.format("RDD #%d (%d partitions)", self.node:id(), self.node:partitions())
+    if self.scope.state.closed then
+        return "RDD of a context that is stopped"
+    end
+    local partitions = self.node:partitions()
+    return string.format("RDD #%d (%d partition%s)", self.node:id(), partitions, partitions == 1 and "" or "s")
 end
 
 --- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
@@ -330,6 +334,7 @@ end
 --- @return integer
 function RDD:getNumPartitions()
     check.self(self, class, "getNumPartitions")
+    self.scope.ready("getNumPartitions")
     return self.node:partitions()
 end
 
@@ -337,6 +342,7 @@ end
 --- @return integer
 function RDD:id()
     check.self(self, class, "id")
+    self.scope.ready("id")
     return self.node:id()
 end
 
@@ -351,6 +357,7 @@ end
 --- @return string
 function RDD:toDebugString()
     check.self(self, class, "toDebugString")
+    self.scope.ready("toDebugString")
     return self.node:lineage()
 end
 

@@ -160,8 +160,9 @@ local function observe(ssc, stream, position)
     end
     ssc.scope.nodes("testing.run", { stream })
     local batches = {}
-    ssc.scope.output(stream, "observe", "testing.run", function(dataset, time)
-        local partitions, records = actions.partitions(dataset), {}
+    local site = check.site()
+    ssc.scope.output(stream, "testing.run", site, function(dataset, time)
+        local partitions, records = actions.partitions(dataset, "testing.run", site), {}
         for _, partition in ipairs(partitions) do
             for _, record in ipairs(partition) do
                 records[#records + 1] = record

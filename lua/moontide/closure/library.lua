@@ -48,11 +48,28 @@ local function sorted_names(t)
     return names
 end
 
+-- What a script added to a standard library before it loaded Moontide is the script's own: a Lua function (LuaJIT has some
+-- too, without a file), or a module, which is found as such and not as a field of package.loaded.
+local function is_added(value)
+    if type(value) == "function" then
+        local info = debug.getinfo(value, "S")
+        return info.what ~= "C" and not info.short_src:find("^%[builtin")
+    end
+    return value == package.loaded or value == package.preload
+end
+
 local function register_fields(name, module, standard)
     if type(module) ~= "table" then
         return
     end
     local names = sorted_names(module)
+    if standard then
+        for i = #names, 1, -1 do
+            if is_added(rawget(module, names[i])) then
+                table.remove(names, i)
+            end
+        end
+    end
     for i = 1, #names do
         register(rawget(module, names[i]), { module = name, names[i], standard = standard })
     end

@@ -7,13 +7,14 @@ local bit = require "bit"
 local ffi, C = fast.ffi, fast.C
 local null, array_mt = values.null, values.array_mt
 local band, lshift, rshift, bswap, tobit = bit.band, bit.lshift, bit.rshift, bit.bswap, bit.tobit
+local rshift_signed = bit.arshift
 local ffi_string, ffi_copy, ffi_cast, istype = ffi.string, ffi.copy, ffi.cast, ffi.istype
 local type, next, setmetatable, getmetatable, error, tostring = type, next, setmetatable, getmetatable, error, tostring
 local floor, sort = math.floor, table.sort
 
 local codec = {}
 
-local u32p, i64, u64 = ffi.typeof "uint32_t *", ffi.typeof "int64_t", ffi.typeof "uint64_t"
+local u16p, u32p, i64, u64 = ffi.typeof "uint16_t *", ffi.typeof "uint32_t *", ffi.typeof "int64_t", ffi.typeof "uint64_t"
 local number_box = ffi.new "union moontide_number"
 local float_box = ffi.new "union { float f; uint32_t u; }"
 local MAX_DEPTH = 100
@@ -72,38 +73,38 @@ local function decode_float(p, i)
     return tonumber(float_box.f)
 end
 
--- Tags from 0xc0 on, and containers.
+-- All but small non-negative integers and short strings; the usual ones first.
 local function decode_rest(p, i, b)
-    if b == 0xc0 then return nil, i + 1 end
-    if b == 0xc2 then return false, i + 1 end
-    if b == 0xc3 then return true, i + 1 end
     if b == 0xcb then return decode_double(p, i + 1), i + 9 end
-    if b == 0xd2 then return tobit(bswap(ffi_cast(u32p, p + i + 1)[0])), i + 5 end
+    if b == 0xcd then return be16(p, i + 1), i + 3 end
+    if b == 0xce then return be32(p, i + 1), i + 5 end
+    if b == 0xcc then return p[i + 1], i + 2 end
     if b >= 0xe0 then return b - 256, i + 1 end
-    if b == 0xd9 then
+    if b == 0xd9 or b == 0xc4 then
         local n = p[i + 1]
         return ffi_string(p + i + 2, n), i + 2 + n
     end
-    if b == 0xda then
+    if b == 0xc3 then return true, i + 1 end
+    if b == 0xc2 then return false, i + 1 end
+    if b == 0xc0 then return nil, i + 1 end
+    if b < 0x90 then return decode_map(p, i + 1, b - 0x80) end
+    if b < 0xa0 then return decode_array(p, i + 1, b - 0x90) end
+    if b == 0xda or b == 0xc5 then
         local n = be16(p, i + 1)
         return ffi_string(p + i + 3, n), i + 3 + n
     end
-    if b == 0xdb then
+    if b == 0xdb or b == 0xc6 then
         local n = be32(p, i + 1)
         return ffi_string(p + i + 5, n), i + 5 + n
     end
-    if b < 0x90 then return decode_map(p, i + 1, b - 0x80) end
-    if b < 0xa0 then return decode_array(p, i + 1, b - 0x90) end
+    if b == 0xd0 then return rshift_signed(lshift(p[i + 1], 24), 24), i + 2 end
+    if b == 0xd1 then return rshift_signed(lshift(be16(p, i + 1), 16), 16), i + 3 end
+    if b == 0xd2 then return tobit(bswap(ffi_cast(u32p, p + i + 1)[0])), i + 5 end
     if b == 0xdc then return decode_array(p, i + 3, be16(p, i + 1)) end
     if b == 0xdd then return decode_array(p, i + 5, be32(p, i + 1)) end
     if b == 0xde then return decode_map(p, i + 3, be16(p, i + 1)) end
     if b == 0xdf then return decode_map(p, i + 5, be32(p, i + 1)) end
-    if b == 0xcc then return p[i + 1], i + 2 end
-    if b == 0xcd then return be16(p, i + 1), i + 3 end
-    if b == 0xce then return be32(p, i + 1), i + 5 end
     if b == 0xcf then return decode_uint64(p, i + 1), i + 9 end
-    if b == 0xd0 then return tobit(lshift(p[i + 1], 24)) / 16777216, i + 2 end
-    if b == 0xd1 then return tobit(lshift(be16(p, i + 1), 16)) / 65536, i + 3 end
     if b == 0xd3 then return decode_int64(p, i + 1), i + 9 end
     if b == 0xca then return decode_float(p, i + 1), i + 5 end
     if b == 0xc7 and p[i + 1] == 0 and p[i + 2] == 1 then return null, i + 3 end
@@ -188,11 +189,19 @@ local function put_number(w, v)
             if n == 0 and 1 / v < 0 then return put_double(w, v) end
             p[0] = band(n, 0xff)
             w.pos = w.pos + 1
-            return
+        elseif n >= 65536 or n < -32768 then
+            p[0] = n > 0 and 0xce or 0xd2
+            ffi_cast(u32p, p + 1)[0] = bswap(n)
+            w.pos = w.pos + 5
+        elseif n >= 256 or n < -128 then
+            p[0] = n > 0 and 0xcd or 0xd1
+            ffi_cast(u16p, p + 1)[0] = rshift(bswap(n), 16)
+            w.pos = w.pos + 3
+        else
+            p[0] = n > 0 and 0xcc or 0xd0
+            p[1] = band(n, 0xff)
+            w.pos = w.pos + 2
         end
-        p[0] = 0xd2
-        ffi_cast(u32p, p + 1)[0] = bswap(n)
-        w.pos = w.pos + 5
         return
     end
     return put_double(w, v)

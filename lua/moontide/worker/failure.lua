@@ -141,7 +141,7 @@ function failure.handler(context)
         local where = ("partition %d"):format(context.partition)
         if context.batch_time >= 0 then where = ("batch %d ms, "):format(context.batch_time) .. where end
         if op then
-            where = ("%s (%s), "):format(op.name or op.kind, op.site or "?") .. where
+            where = (op.name or op.kind) .. (op.site and " (" .. op.site .. "), " or ", ") .. where
         end
         parts[#parts + 1] = "  in " .. where
         if preview then parts[#parts + 1] = "  record: " .. preview end

@@ -40,7 +40,7 @@ bool tide_combine_add_string(struct tide_combine *combine, const char *data, siz
 bool tide_combine_add_number(struct tide_combine *combine, double key, double value);
 
 struct tide_merge {
-    struct tide_combine *combine; const uint8_t *at, *end; const uint8_t *value; double number;
+    struct tide_combine *combine; const uint8_t *at, *end; const uint8_t *key; const uint8_t *value; double number;
     uint32_t left; uint32_t entry; uint32_t size; uint32_t add; uint32_t general;
 };
 void tide_merge_begin(struct tide_merge *merge, const struct tide_block *block);
@@ -69,6 +69,7 @@ int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **b
 void tide_file_reader_delete(struct tide_file_reader *reader);
 
 void tide_worker_note(void *worker, const char *operators, int64_t batch_time);
+void tide_worker_code(void *worker, int code);
 void tide_worker_trace(void *worker, uintptr_t start, size_t size, const char *where);
 void tide_worker_forget_traces(void *worker);
 size_t tide_layout_size(int which);
@@ -82,7 +83,7 @@ if library == nil then library = require("moontide.core").library() end
 local C = library and ffi.load(library) or ffi.C
 
 -- Both halves must agree on every struct: a mismatch would corrupt memory silently.
-for which, name in ipairs { "tide_block", "tide_blocks", "tide_input", "tide_merge", "tide_plan" } do
+for which, name in ipairs { "tide_block", "tide_blocks", "tide_input", "tide_merge", "tide_plan", "tide_task", "tide_combine" } do
     local here, there = ffi.sizeof("struct " .. name), tonumber(C.tide_layout_size(which))
     if here ~= there then
         error(("moontide: the Lua modules and the library are of different versions (struct %s: %d and %d bytes); "

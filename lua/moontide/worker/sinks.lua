@@ -44,10 +44,11 @@ local Collect = class {
         g:uses "put"
         g:uses "seal"
         g:uses "set_arity"
-        g:line(self.op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
+        local op = g.feed.ops[#g.feed.ops] or self.op -- what made the record, if it can't be packed
+        g:line(op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
         if self.can_stop then g:line(nil, "if S.left <= 0 then do return true end end") end
-        g:line(self.op, ("put(W, %s)"):format(a))
-        if arity == 2 then g:line(self.op, ("put(W, %s)"):format(b)) end
+        g:line(op, ("put(W, %s)"):format(a))
+        if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end
         g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(fast.BLOCK_TARGET))
         if self.can_stop then g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end") end
     end,
