@@ -47,7 +47,8 @@ local function fails(text, parts, options)
     if text:find("HERE", 1, true) then
         contains(result.err, "job.lua:" .. line_of(text, "HERE"))
     end
-    assert(not result.err:find("^[^\n]*moontide/[%w_/]+%.lua:%d+: "), "the message begins in the library:\n" .. result.err)
+    local first_line = result.err:match("^[^\n]*")
+    assert(not first_line:find("moontide/[%w_/]+%.lua:%d+: "), "the message begins in the library:\n" .. result.err)
     assert.equal(1, result.code)
     return result
 end
@@ -161,7 +162,8 @@ ssc:awaitTerminationOrTimeout(300)
 local stopped, err = ssc:stop(true, true)
 print(stopped, (tostring(err):gsub("\n", " ")))
 ]]
-        local result = run(text, { options = { "--conf", "gracefulStopTimeout=300ms", "--conf", "stopTimeout=100ms" } })
+        local options = { "--conf", "gracefulStopTimeout=300ms", "--conf", "stopTimeout=100ms" }
+        local result = run(text, { options = options })
         contains(result.out .. result.err, "job.lua:" .. line_of(text, "HERE"))
         contains(result.out .. result.err, "graceful stop")
         assert.equal(1, result.code)
@@ -197,7 +199,8 @@ sc:parallelize({ 1, print }) -- HERE
     it("a key that is NaN", function()
         fails([[
 local sc = require("moontide").Context("local[2]", "job")
-sc:parallelize({ 0 }):map(function(x) return x / x, 1 end):reduceByKey(function(a, b) return a + b end):collect() -- HERE
+local counts = sc:parallelize({ 0 }):map(function(x) return x / x, 1 end):reduceByKey(function(a, b) return a + b end)
+counts:collect() -- HERE
 ]], { "NaN" })
     end)
 
@@ -312,8 +315,11 @@ describe("the command line:", function()
 
     it("wrong usage: exit code 2 and what would be right", function()
         local cases = {
-            { { "runn", "job.lua" }, "run" }, { { "run" }, "script" }, { { "run", "--mster", "local", "job.lua" }, "--master" },
-            { { "run", "--conf", "onErorr=skip", "job.lua" }, "onError" }, { { "run", "--master", "remote", "job.lua" }, "local" },
+            { { "runn", "job.lua" }, "run" },
+            { { "run" }, "script" },
+            { { "run", "--mster", "local", "job.lua" }, "--master" },
+            { { "run", "--master", "remote", "job.lua" }, "local" },
+            { { "run", "--conf", "onErorr=skip", "job.lua" }, "onError" },
             { { "run", "--conf", "onError=explode", "job.lua" }, "stop, skip" },
         }
         for _, case in ipairs(cases) do
@@ -377,7 +383,7 @@ ssc:stop()
         assert.equal(0, result.code)
     end)
 
-    it("that closes in the middle of a line: the rest of the line is a line, and the connection is made again", function()
+    it("that closes in the middle of a line: that is a line too, and the connection is made again", function()
         local server = line_server.listen()
         finally(function() server:close() end)
         local running = start(server.port)
@@ -394,7 +400,8 @@ ssc:stop()
         local server = line_server.listen()
         finally(function() server:close() end)
         local running = start(server.port, { "--conf", "socket.maxLine=100b" })
-        server:accept():send("before\n" .. ("x"):rep(100) .. "\n" .. ("y"):rep(101) .. "\n" .. ("z"):rep(5000) .. "\nafter\nend\n")
+        local lines = { "before", ("x"):rep(100), ("y"):rep(101), ("z"):rep(5000), "after", "end" }
+        server:accept():send(table.concat(lines, "\n") .. "\n")
         local result = running:wait()
         assert.equal("6\tbefore\n100\t" .. ("x"):rep(40) .. "\n5\tafter\n", result.out)
         contains(result.err, "101 bytes")

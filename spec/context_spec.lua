@@ -20,14 +20,16 @@ describe("a master", function()
         local function refused(master)
             return message(function() moontide.Context(master, "spec") end)
         end
-        assert.matches("context_spec.lua:%d+: Context: master 'spark://host:7077' is not supported", refused("spark://host:7077"))
+        assert.matches("context_spec.lua:%d+: Context: master 'spark://host:7077' is not supported",
+            refused("spark://host:7077"))
         assert.matches("valid: local, local[N], local[*]", refused("yarn"), 1, true)
         assert.matches("did you mean 'local'?", refused("locl"), 1, true)
         assert.matches("master 'local[x]': 'x' is not a number of workers", refused("local[x]"), 1, true)
         assert.matches("master 'local[2,4]': '2,4' is not a number", refused("local[2,4]"), 1, true)
         assert.matches("must be from 1 to 1024", refused("local[0]"), 1, true)
         assert.matches("must be from 1 to 1024", refused("local[100000]"), 1, true)
-        assert.matches("master must be text like \"local[2]\", got number", message(moontide.Context, { master = 2 }), 1, true)
+        assert.matches("master must be text like \"local[2]\", got number",
+            message(moontide.Context, { master = 2 }), 1, true)
     end)
 end)
 
@@ -136,7 +138,8 @@ describe("parallelize", function()
         local cycle = {}
         cycle.cycle = cycle
         assert.matches("record 3: a table contains itself", message(sc.parallelize, sc, { 1, 2, cycle }), 1, true)
-        assert.matches("array expected, got a table with the key 'a'", message(sc.parallelize, sc, { a = 1 }), 1, true)
+        assert.matches("array expected, got a table with the key 'a'",
+            message(sc.parallelize, sc, { a = 1 }), 1, true)
         assert.matches("array expected, got string", message(sc.parallelize, sc, "abc"), 1, true)
         assert.matches("array expected, got RDD", message(sc.parallelize, sc, sc:emptyRDD()), 1, true)
     end)
@@ -154,7 +157,8 @@ describe("parallelize", function()
 
     it("refuses bad numbers of partitions", function()
         local sc = engine.context()
-        assert.matches("bad argument #2 to 'parallelize' (number of partitions: ", message(sc.parallelize, sc, {}, 0), 1, true)
+        assert.matches("bad argument #2 to 'parallelize' (number of partitions: ",
+            message(sc.parallelize, sc, {}, 0), 1, true)
         assert.matches("got 1.5", message(sc.parallelize, sc, {}, 1.5), 1, true)
     end)
 

@@ -36,7 +36,8 @@ for _, interpreter in ipairs(interpreters) do
             if not interpreter.skip and not without_block[path] then
                 it(path, function()
                     local source = read(path)
-                    local expected = assert(source:match("%-%-%[%[ prints:\n(.*)%]%]\n$"), "no block of what it prints")
+                    local expected = source:match("%-%-%[%[ prints:\n(.*)%]%]\n$")
+                    assert(expected, "no block of what it prints")
                     local result = interpreter.run(path)
                     assert.equal(expected, result.out)
                     assert.equal("", result.err)
@@ -63,7 +64,8 @@ for _, interpreter in ipairs(interpreters) do
                         body, after = rest:match("ms\n%-+\n(.-)\n\n(.*)$")
                         for line in (body .. "\n"):gmatch("([^\n]*)\n") do
                             lines = lines + 1
-                            assert(line:match("^%(%a+,%d+%)$") or lines == 11 and line == "...", "not a count: " .. line)
+                            local right = line:match("^%(%a+,%d+%)$") or lines == 11 and line == "..."
+                            assert(right, "not a count: " .. line)
                         end
                     end
                     times[#times + 1] = tonumber(time)

@@ -157,15 +157,18 @@ describe("transformations", function()
         local rdd = sc:parallelize({ 1 })
         assert.matches("rdd_spec.lua:%d+: bad argument #1 to 'map' %(function expected, got nil%)",
             message(function() rdd:map() end))
-        assert.matches("#1 to 'reduceByKey' (function expected, got string)", message(rdd.reduceByKey, rdd, "+"), 1, true)
+        assert.matches("#1 to 'reduceByKey' (function expected, got string)",
+            message(rdd.reduceByKey, rdd, "+"), 1, true)
         assert.matches("#2 to 'reduceByKey' (number of partitions: ", message(rdd.reduceByKey, rdd, add, 0), 1, true)
         assert.matches("#1 to 'repartition' (number of partitions: ", message(rdd.repartition, rdd), 1, true)
         assert.matches("#1 to 'union' (RDD expected, got table)", message(rdd.union, rdd, {}), 1, true)
-        assert.matches("#2 to 'combineByKey' (function expected, got nil)", message(rdd.combineByKey, rdd, add), 1, true)
+        assert.matches("#2 to 'combineByKey' (function expected, got nil)",
+            message(rdd.combineByKey, rdd, add), 1, true)
         assert.matches("#1 to 'sortByKey' (boolean expected, got number)", message(rdd.sortByKey, rdd, 3), 1, true)
         assert.matches("'union': the list is empty", message(sc.union, sc, {}), 1, true)
         assert.matches("position 1, got number", message(sc.union, sc, { 1 }), 1, true)
-        assert.matches("no method 'join' in this release: joins come later", message(function() rdd:join(rdd) end), 1, true)
+        assert.matches("no method 'join' in this release: joins come later",
+            message(function() rdd:join(rdd) end), 1, true)
     end)
 
     it("refuse functions that cannot be shipped, naming the variable", function()
@@ -248,7 +251,8 @@ describe("actions", function()
         assert.same({ a = 3, b = 2 }, pairs_rdd:collectAsMap())
         assert.same({ a = 2, b = 1 }, pairs_rdd:countByKey())
         assert.same({ x = 2, y = 1 }, sc:parallelize({ "x", "y", "x" }):countByValue())
-        assert.matches("pairs are needed", message(function() return sc:parallelize({ 1 }):collectAsMap() end), 1, true)
+        assert.matches("pairs are needed",
+            message(function() return sc:parallelize({ 1 }):collectAsMap() end), 1, true)
     end)
 
     it("run for their effects in the workers", function()
@@ -312,7 +316,8 @@ describe("saveAsTextFile", function()
         assert.equal("(a,1)\n", dir:read("deep/out/part-00001"))
         assert.equal("(b,[1,{x=2}])\n", dir:read("deep/out/part-00002"))
         assert.equal("", dir:read("deep/out/_SUCCESS"))
-        assert.same({ "_SUCCESS", "part-00000", "part-00001", "part-00002" }, require("moontide.files").list(dir:file("deep/out")))
+        assert.same({ "_SUCCESS", "part-00000", "part-00001", "part-00002" },
+            require("moontide.files").list(dir:file("deep/out")))
     end)
 
     it("is read back by textFile", function()
@@ -357,7 +362,8 @@ describe("a part file", function()
                 part:line(string.rep("x", 10000))
             end
         end), 1, true)
-        assert.matches("^cannot write .*/none/part%-00001: No such file or directory", message(save.open_part, dir.path .. "/none", 1))
+        assert.matches("^cannot write .*/none/part%-00001: No such file or directory",
+            message(save.open_part, dir.path .. "/none", 1))
     end)
 end)
 

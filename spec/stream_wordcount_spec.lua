@@ -64,7 +64,8 @@ describe("word count over a socket", function()
     end
 
     it("counts a million lines that come in bursts", function()
-        local server = assert(lineserver.start { file = path, count = total_lines, rate = 400000, interval = 70, keep = true })
+        local server = assert(lineserver.start { file = path, count = total_lines, rate = 400000, interval = 70,
+            keep = true })
         finally(function() server:stop() end)
         local counts, received = count(server.port, total_lines, function() end)
         assert.equal(total_lines, received)
@@ -72,7 +73,8 @@ describe("word count over a socket", function()
     end)
 
     it("loses and doubles nothing when the server restarts in the middle", function()
-        local first_part = 0.4 * total_lines -- a multiple of the file's lines: the second server starts where the first ended
+        -- A multiple of the file's lines: the second server starts where the first one ended.
+        local first_part = 0.4 * total_lines
         local server = assert(lineserver.start { file = path, count = first_part, clients = 1 })
         local port, restarted = server.port, false
         finally(function() server:stop() end)
@@ -82,7 +84,8 @@ describe("word count over a socket", function()
             if event and event:match("^sent") then
                 sent = tonumber(event:match("^sent (%d+)"))
                 server:stop()
-                server = assert(lineserver.start { file = path, port = port, count = total_lines - sent, clients = 1 })
+                server = assert(lineserver.start { file = path, port = port, count = total_lines - sent,
+                    clients = 1 })
                 restarted = true
             end
         end)

@@ -8,17 +8,18 @@
 -- file for what each figure is.
 
 local json = require "spec.bench.json"
+local report = require "spec.bench.report"
 local statistics = require "spec.bench.statistics"
 local workloads = require "spec.bench.workloads"
 local clock = require("moontide.lineserver").clock
 
-local options = { data = "build/bench" }
+local SEED = 20140203
+
+local options = {}
 local chosen, any_chosen = {}, false
 
-local probe_names = { "empty", "latency", "start", "idle", "ticks" }
-
 local function known(name)
-    for _, list in ipairs({ workloads.names, probe_names }) do
+    for _, list in ipairs({ workloads.names, report.probe_names }) do
         for _, each in ipairs(list) do
             if each == name then
                 return true
@@ -41,10 +42,11 @@ local function parse_arguments()
             chosen[word], any_chosen = true, true
         else
             error("unknown argument '" .. word .. "'; names: " .. table.concat(workloads.names, " ") .. " "
-                .. table.concat(probe_names, " "), 0)
+                .. table.concat(report.probe_names, " "), 0)
         end
         index = index + 1
     end
+    options.data = options.data or ((options.json or "build/bench.json"):match("^(.*)/[^/]*$") or ".") .. "/bench"
 end
 
 local function wanted(name)
@@ -94,7 +96,7 @@ local function progress(text)
     io.stderr:write("bench: ", text, "\n")
 end
 
--- ---- Throughput -----------------------------------------------------------------------------------------------------
+-- ---- Throughput ----------------------------------------------------------------------------------------------
 
 local inputs = {}
 
@@ -109,12 +111,17 @@ local function prepare_inputs()
     os.execute("mkdir -p " .. quote(options.data))
     local megabytes = options.quick and 6 or 24
     for _, kind in ipairs({ "words", "logs" }) do
-        inputs[kind] = make_input(kind, megabytes, 20140203)
+        inputs[kind] = make_input(kind, megabytes, SEED)
         inputs[kind].warm_up = make_input(kind, 2, 7)
     end
 end
 
 local sources = { "file", "memory", "socket" }
+
+local function job_words(name, source, workers)
+    local input = inputs[workloads[name].input]
+    return { program, "run", "spec/bench/job.lua", name, source, workers, input.path, input.warm_up.path }
+end
 
 -- One turn of everything about one workload: seconds are added to `taken`, results have to agree.
 local function one_turn(name, taken)
@@ -138,9 +145,7 @@ local function one_turn(name, taken)
     for _, source in ipairs(sources) do
         for workers = 1, 2 do
             -- Top-k over a socket is the top of each batch, not of everything.
-            note(source .. " " .. workers,
-                run({ program, "run", "spec/bench/job.lua", name, source, workers, input.path, input.warm_up.path }),
-                source == "socket" and name == "topk")
+            note(source .. " " .. workers, run(job_words(name, source, workers)), source == "socket" and name == "topk")
         end
     end
 end
@@ -216,7 +221,7 @@ local function measure_throughput()
     return rows
 end
 
--- ---- Everything else ------------------------------------------------------------------------------------------------
+-- ---- Everything else -----------------------------------------------------------------------------------------
 
 local function summary_of(values, unit)
     return {
@@ -273,17 +278,18 @@ function measure.latency(rows)
         end
     end
     if not rate then
-        local output = run({ program, "run", "spec/bench/job.lua", "wordcount", "socket", 2, input.path, input.warm_up.path })
+        local output = run(job_words("wordcount", "socket", 2))
         rate = input.lines / tonumber(output:match("^%S+"))
     end
     rate = math.floor(rate / 2)
-    local values = run_values({ program, "run", "spec/bench/probes.lua", "latency", input.path, rate, options.quick and 2 or 6 })
+    local seconds = options.quick and 2 or 6
+    local values = run_values({ program, "run", "spec/bench/probes.lua", "latency", input.path, rate, seconds })
     local result = summary_of(values, "µs")
     result.lines_per_second = rate
     return result
 end
 
--- ---- The report -----------------------------------------------------------------------------------------------------
+-- ---- The report ----------------------------------------------------------------------------------------------
 
 local function first_match(path, pattern)
     local file = io.open(path, "r")
@@ -299,120 +305,49 @@ local function machine()
         processor = first_match("/proc/cpuinfo", "model name%s*:%s*([^\n]+)"),
         cores = tonumber(capture("nproc")),
         memory_megabytes = math.floor((tonumber(first_match("/proc/meminfo", "MemTotal:%s*(%d+)")) or 0) / 1024),
+        load_before = tonumber(first_match("/proc/loadavg", "^(%S+)")),
         system = capture("uname -sr"):gsub("%s+$", ""),
         luajit = jit.version,
-        moontide = require("moontide").version or "unknown",
+        moontide = require("moontide").version,
     }
 end
 
-local function print_rows(rows)
-    if #rows == 0 then
-        return
-    end
-    print(string.format("%-16s %-7s %7s %12s %8s %10s %10s %9s %8s", "", "source", "workers", "records/s", "MB/s",
-        "by hand", "by hand", "speed-up", "of file"))
-    print(string.format("%-16s %-7s %7s %12s %8s %10s %10s", "", "", "", "", "", "/worker", "/CPU"))
-    for _, row in ipairs(rows) do
-        print(string.format("%-16s %-7s %7d %12.0f %8.1f %9.2fx %9.2fx %8.2fx %7.2fx", workloads.titles[row.workload],
-            row.source, row.workers, row.records_per_second, row.megabytes_per_second, row.ratio_per_worker,
-            row.ratio_of_cpu, row.speedup, row.ratio_to_file))
-    end
-    print("by hand: against one thread of hand-written LuaJIT with the same closures on the same input, per worker by the")
-    print("clock on the wall, and per second of CPU (all threads), which a busy machine disturbs less")
-end
-
-local function find_row(rows, source, workers)
-    for _, row in ipairs(rows) do
-        if row.workload == "wordcount" and row.source == source and row.workers == workers then
-            return row
-        end
-    end
-end
-
--- The bars of design.md's table of numbers.
-local function bars(rows, results)
-    local list = {}
-    local function add(what, value, unit, bar, at_least)
-        if value then
-            local met
-            if at_least then
-                met = value >= bar
-            else
-                met = value <= bar
-            end
-            list[#list + 1] = { what = what, value = value, unit = unit, bar = (at_least and "≥ " or "≤ ") .. bar, met = met }
-        end
-    end
-    local file1, file2, socket1 = find_row(rows, "file", 1), find_row(rows, "file", 2), find_row(rows, "socket", 1)
-    add("word count per worker, against the hand-written loop", file1 and file1.ratio_per_worker, "x", 0.8, true)
-    add("word count through the socket, against the file", socket1 and socket1.ratio_to_file, "x", 0.7, true)
-    add("word count with two workers, against one", file2 and file2.speedup, "x", 1.7, true)
-    add("empty batch, tick to completed, median", results.empty and results.empty.median, "µs", 200)
-    add("latency p99, 100 ms batches, half of the maximum rate", results.latency and results.latency.p99 / 1000, "ms", 200)
-    add("start of the process to the first batch, median", results.start and results.start.median, "ms", 50)
-    add("idle memory", results.idle and results.idle.median, "MB", 20)
-    add("10 ms batches: drift over the run", results.ticks and math.abs(results.ticks.drift), "µs", 1000)
-    return list
-end
-
-local probe_titles = {
-    empty = "empty batch, tick to completed", latency = "latency at half of the maximum rate",
-    start = "start of the process to the first batch", idle = "idle memory", ticks = "10 ms batches, lateness",
-}
-
-local function print_results(results)
-    print()
-    print(string.format("%-44s %10s %10s %10s %10s %8s", "", "median", "p90", "p99", "max", "samples"))
-    for _, name in ipairs(probe_names) do
-        local result = results[name]
-        if result then
-            print(string.format("%-44s %10.1f %10.1f %10.1f %10.1f %8d  %s", probe_titles[name], result.median, result.p90,
-                result.p99, result.max, result.samples, result.unit))
-        end
-    end
-end
-
-local function print_bars(list)
-    print()
-    for _, bar in ipairs(list) do
-        print(string.format("%-58s %9.2f %-3s %-7s %s", bar.what, bar.value, bar.unit, bar.bar, bar.met and "met" or "NOT MET"))
-    end
+local function write_json(about, rows, results, list)
+    local file = assert(io.open(options.json, "w"))
+    assert(file:write(json.encode({
+        machine = about,
+        configuration = {
+            quick = options.quick or false, long = options.long or false, seed = SEED, batch_ms_socket = 100,
+            word_lines = inputs.words and inputs.words.lines or 0, workers = { 1, 2 },
+            log_lines = inputs.logs and inputs.logs.lines or 0,
+        },
+        throughput = rows, probes = results, bars = list,
+    })))
+    file:close()
+    print("written to " .. options.json)
 end
 
 local function main()
     parse_arguments()
-    local began = clock()
+    local began, about = clock(), machine()
     local rows = measure_throughput()
     local results = {}
-    for _, name in ipairs(probe_names) do
+    for _, name in ipairs(report.probe_names) do
         if wanted(name) then
-            progress(probe_titles[name])
+            progress(report.probe_titles[name])
             results[name] = measure[name](rows)
         end
     end
-    local list = bars(rows, results)
-    local about = machine()
+    local list = report.bars(rows, results)
 
-    print(string.format("Moontide %s, %s, %d cores (%s), %s", about.moontide, about.luajit, about.cores, about.processor,
-        about.system))
-    print_rows(rows)
-    print_results(results)
-    print_bars(list)
+    print(string.format("Moontide %s, %s, %d cores (%s), %s, load %.1f before", about.moontide, about.luajit,
+        about.cores, about.processor, about.system, about.load_before))
+    report.print_throughput(rows)
+    report.print_probes(results)
+    report.print_bars(list)
     print(string.format("\n%.0f s", clock() - began))
-
     if options.json then
-        local file = assert(io.open(options.json, "w"))
-        assert(file:write(json.encode({
-            machine = about,
-            configuration = {
-                quick = options.quick or false, long = options.long or false, seed = 20140203, batch_ms_socket = 100,
-                word_lines = inputs.words and inputs.words.lines or 0, log_lines = inputs.logs and inputs.logs.lines or 0,
-                workers = { 1, 2 },
-            },
-            throughput = rows, probes = results, bars = list,
-        })))
-        file:close()
-        print("written to " .. options.json)
+        write_json(about, rows, results, list)
     end
 end
 

@@ -115,8 +115,10 @@ function probes.latency(path, rate, seconds)
     local lineserver = require "moontide.lineserver"
     local clock = lineserver.clock
     local warm_up, taken = 1, {}
-    local server = assert(lineserver.start { file = path, rate = tonumber(rate), marks = true, interval = 5, clients = 1,
-        count = math.floor(tonumber(rate) * (tonumber(seconds) + warm_up)), keep = true })
+    local server = assert(lineserver.start {
+        file = path, rate = tonumber(rate), marks = true, interval = 5, clients = 1, keep = true,
+        count = math.floor(tonumber(rate) * (tonumber(seconds) + warm_up)),
+    })
     local ssc = moontide.StreamingContext("local[2]", "latency", 100)
     local started, ended
     word_count(ssc:socketTextStream("127.0.0.1", server.port)):foreachRDD(function(rdd)
@@ -130,7 +132,7 @@ function probes.latency(path, rate, seconds)
                 if due >= started + warm_up then
                     taken[#taken + 1] = (now - due) * 1e6
                 end
-                ended = due >= started + warm_up + tonumber(seconds) - 0.02
+                ended = ended or due >= started + warm_up + tonumber(seconds) - 0.02
             end
         end
     end)

@@ -32,7 +32,11 @@ end
 --- @param value any
 --- @return boolean
 function cases.is_pair(value)
-    return type(value) == "table" and value.k ~= nil and value.v ~= nil and next(value, next(value, next(value))) == nil
+    if type(value) ~= "table" or value.k == nil or value.v == nil then
+        return false
+    end
+    local third = next(value, next(value, next(value)))
+    return third == nil
 end
 
 --- A record as the public door takes it: a pair becomes {key, value}, a tuple an array.

@@ -11,7 +11,8 @@ local canonical
 
 local function scalar(value)
     if type(value) == "number" then
-        return value % 1 == 0 and math.abs(value) < 2 ^ 53 and string.format("%.0f", value) or string.format("%.14g", value)
+        local exact = value % 1 == 0 and math.abs(value) < 2 ^ 53
+        return string.format(exact and "%.0f" or "%.14g", value)
     elseif type(value) == "string" then
         return string.format("%q", value)
     elseif type(value) == "cdata" then

@@ -12,8 +12,8 @@ differences["derived-from-source-slide-larger-than-window-with-inverse-spark-s-w
 }
 
 differences["derived-from-source-filter-function-that-hides-a-non-neutral-value-breaks-the-incremental-window"] = {
-    reason = "the filter of an inverse window is applied to the output only; the kept state loses a key when none of its "
-        .. "batches is left in the window, so no later batch can fail for it",
+    reason = "the filter of an inverse window is applied to the output only; the kept state loses a key when "
+        .. "none of its batches is left in the window, so no later batch can fail for it",
     change = function(case)
         case.expected = { {}, {}, {} }
         case.ordered = false

@@ -5,8 +5,10 @@
 
 local cases = require "spec.conformance.cases"
 local compare = require "spec.conformance.compare"
+local events = require "spec.conformance.events"
 local pipeline = require "spec.conformance.pipeline"
 local situations = require "spec.conformance.situations"
+local sources = require "spec.conformance.sources"
 local streams = require "spec.conformance.streams"
 
 local kinds = {}
@@ -49,8 +51,8 @@ local function check_table(case, result, setup)
     end
     local detail = case.op_detail or {}
     local options = { ordered = case.ordered, group_values_unordered = detail.group_values_unordered }
-    local difference = compare.batches(case.expected, records_of(result.batches, detail.collect == "nonempty"), options)
-        or check_partitions(case, result, setup)
+    local actual = records_of(result.batches, detail.collect == "nonempty")
+    local difference = compare.batches(case.expected, actual, options) or check_partitions(case, result, setup)
     if not difference and case.expected_state then
         difference = compare.batches(case.expected_state, records_of(result.second), { ordered = false })
         difference = difference and "state: " .. difference
@@ -208,8 +210,8 @@ local function failing_pipeline(case)
     end
     local before = #result.batches
     if batch and before ~= batch - 1 then
-        return "failed", string.format("expected %d outputs before the error, got %d; the error: %s", batch - 1, before,
-            tostring(result.error))
+        return "failed", string.format("expected %d outputs before the error, got %d; the error: %s", batch - 1,
+            before, tostring(result.error))
     end
     return situations.check_message(case, tostring(result.error))
 end
@@ -222,36 +224,13 @@ function kinds.error(case)
     return situations.run(case)
 end
 
--- What print writes. The name of a batch is the end of its interval, so with that interval the first batch has that
--- name.
-local function printed_lines(case)
-    local shell = require "spec.support.shell"
-    local tempdir = require "spec.support.tempdir"
-    local records = {}
-    for index, text in ipairs(case.elements) do
-        local key, value = text:match("^%((.*),(.*)%)$")
-        records[index] = string.format("{%q, %s}", key, tonumber(value) or string.format("%q", value))
-    end
-    local dir = tempdir.new()
-    local script = dir:write("print.lua", string.format([[
-        require("moontide.testing").run {
-            batch = %.0f, batches = 1, inputs = { { { %s } } }, pairs = { true }, partitions = 1, master = "local[1]",
-            build = function(_, stream) stream:print() return stream end,
-        }]], case.batch_time_ms, table.concat(records, ", ")))
-    local result = shell.moontide({ "run", script })
-    dir:remove()
-    local wanted = table.concat(case.expected_lines, "\n") .. "\n"
-    if result.code ~= 0 or result.out ~= wanted then
-        return "failed", string.format("expected %q, got %q %s", wanted, result.out, result.err)
-    end
-    return "passed"
+function kinds.events(case)
+    compare.explicit_null = require("moontide").null
+    return events.run(case)
 end
 
-function kinds.events(case)
-    if case.expected_lines then
-        return printed_lines(case)
-    end
-    return "missing", "the runner does not read this form of the kind 'events' yet"
+function kinds.source(case)
+    return sources.run(case)
 end
 
 return kinds

@@ -12,7 +12,8 @@ package.cpath = package.cpath .. ";" .. build_folder .. "/lib/?.so"
 local runner = require "spec.conformance.runner"
 
 local function usage(message)
-    io.stderr:write(message, "\nusage: luajit spec/conformance/run.lua [case-id...] [--kind KIND] [--cases FILE] [--verbose]\n")
+    io.stderr:write(message, "\nusage: luajit spec/conformance/run.lua [case-id...] [--kind KIND] [--cases FILE]",
+        " [--verbose]\n")
     os.exit(2)
 end
 

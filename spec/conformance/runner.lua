@@ -73,7 +73,8 @@ function runner.describe(summary)
             lines[#lines + 1] = status .. ": " .. name
         end
     end
-    lines[#lines + 1] = string.format("%d passed, %d failed, %d missing", summary.passed, summary.failed, summary.missing)
+    lines[#lines + 1] = string.format("%d passed, %d failed, %d missing", summary.passed, summary.failed,
+        summary.missing)
     return table.concat(lines, "\n")
 end
 

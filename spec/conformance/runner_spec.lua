@@ -8,7 +8,8 @@ local runner = require "spec.conformance.runner"
 describe("pipeline.parse", function()
     it("reads steps, numbers, names and branches", function()
         local steps = pipeline.parse(
-            "map(+4) | reduceByKeyAndWindow(add,sub,window=2,slide=1,filter=v_ne_0) | union(self=[map(+1) | filter(even)])")
+            "map(+4) | reduceByKeyAndWindow(add,sub,window=2,slide=1,filter=v_ne_0)"
+            .. " | union(self=[map(+1) | filter(even)])")
         assert.same({ name = "map", args = { "+4" }, named = {}, branches = {} }, steps[1])
         assert.same({ "add", "sub" }, steps[2].args)
         assert.same({ window = "2", slide = "1", filter = "v_ne_0" }, steps[2].named)

@@ -72,7 +72,8 @@ local function arguments_of(method, ssc)
         reduce = { first }, transform = { identity }, foreachRDD = { identity }, mapValues = { identity },
         reduceByKey = { first }, repartition = { 2 }, print = {}, count = {}, countByValue = {}, glom = {},
         groupByKey = {}, window = { batch_default * 2, batch_default }, updateStateByKey = { first },
-        countByWindow = { batch_default * 2, batch_default }, countByValueAndWindow = { batch_default * 2, batch_default },
+        countByWindow = { batch_default * 2, batch_default },
+        countByValueAndWindow = { batch_default * 2, batch_default },
         reduceByWindow = { first, first, batch_default * 2, batch_default },
         reduceByKeyAndWindow = { first, first, batch_default * 2, batch_default },
         socketTextStream = { "localhost", 9 }, queueStream = { {} },
@@ -181,8 +182,8 @@ form("%.checkpoint%(([%d%.]+) (m?s)%).* no checkpoint directory", function(_, nu
     return text or failure_of(ssc.start, ssc)
 end)
 
-form("^stream%.checkpoint%(([%d%.]+) (m?s)%) on a ([%d%.]+) (m?s) stream", function(_, number, unit, batch, batch_unit)
-    local ssc, stream = new_context(ms(batch, batch_unit))
+form("^stream%.checkpoint%(([%d%.]+) (m?s)%) on a ([%d%.]+) (m?s) stream", function(_, number, unit, batch, of)
+    local ssc, stream = new_context(ms(batch, of))
     local text = failure_of(function()
         ssc:checkpoint(os.tmpname() .. ".d")
         return stream:map(identity):checkpoint(ms(number, unit)):print()
@@ -311,18 +312,20 @@ end
 --- which starts at 0: this goes one level deeper.
 --- @param period number batch interval, ms
 --- @param start number first reading of the clock, ms
---- @param on_batch fun(time: number) called for each batch
+--- @param on_batch fun(time: number, rdd: table) called for each batch
+--- @param define? fun(ssc: table): table the stream that on_batch gets, default one of empty batches
 --- @return { advance: fun(ms: number), stop: fun() }
-function situations.manual_clock(period, start, on_batch)
+function situations.manual_clock(period, start, on_batch, define)
     local loop = require "moontide.loop"
     local sc = library().Context("local[1]", "conformance")
     local ssc = require("moontide.streaming").create(sc, period, { clock = "manual", start = start })
-    ssc:queueStream({}):foreachRDD(function(_, time) on_batch(time) end)
+    local stream = define and define(ssc) or ssc:queueStream({})
+    stream:foreachRDD(function(rdd, time) on_batch(time, rdd) end)
     ssc:start()
     local life = ssc.life
     return {
-        advance = function(ms)
-            life.graph:advance(ms)
+        advance = function(by)
+            life.graph:advance(by)
             loop.run_until(function()
                 return life.state == "STOPPED" or life.tasks == 0 and life.graph:idle()
             end)

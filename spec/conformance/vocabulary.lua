@@ -1,8 +1,8 @@
 -- The functions that the cases name, as Lua closures of the kind a user would write. See README.md, "Function
 -- vocabulary".
 --
--- A function on single records gets one argument, a function on pairs two; `for_pairs` says which of them a pair
--- stream calls as they are. All others get a pair as one table {key, value}: to them it is one value.
+-- A function on single records gets one argument, a function on pairs two; the tables `…_of_pairs` hold
+-- the latter. A pair stream calls all others with one table {key, value}: to them a pair is one value.
 
 local vocabulary = {}
 
@@ -232,7 +232,8 @@ function vocabulary.unary(word, pairs_in)
     if computed then
         return pairs_in and on_composite(computed) or computed, false
     end
-    return choose("function", word, unary, unary_of_pairs, pairs_in), makes_pairs[word] or word == "ident" and pairs_in
+    local pairs_out = makes_pairs[word] or word == "ident" and pairs_in or false
+    return choose("function", word, unary, unary_of_pairs, pairs_in), pairs_out
 end
 
 --- A function of `flatMap`, and whether its results are pairs. "dup+10" gives x and x + 10.

@@ -39,7 +39,7 @@ static void numbers_have_one_form(void **state) {
         size_t size;
     } cases[] = {
         {0, "\x00", 1},
-        {-0.0, "\x00", 1},
+        {-0.0, "\xcb\x80\x00\x00\x00\x00\x00\x00\x00", 9},
         {127, "\x7f", 1},
         {128, "\xcc\x80", 2},
         {255, "\xcc\xff", 2},

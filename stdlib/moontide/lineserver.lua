@@ -12,6 +12,19 @@
 
 local lineserver = {}
 
+---@class moontide.lineserver.Options
+---@field host string? IPv4 address, default "127.0.0.1"
+---@field port integer? default 0: any free one
+---@field rate number? lines a second, default 0: as fast as the client reads
+---@field interval number? ms between bursts, default 10
+---@field count integer? lines for each client
+---@field clients integer? leave after so many; default: serve until stopped
+---@field file string? path of the text
+---@field text string? the text itself
+---@field seed integer? of generated text, default 1
+---@field marks boolean? begin each burst with a line "@<µs>"
+---@field keep boolean? leave connections open at the end
+
 local server = {}
 server.__index = server
 
@@ -82,9 +95,7 @@ end
 --- 10). With `marks` each burst begins with a line "@N": the moment it was due, in microseconds of
 --- `lineserver.clock()`.
 ---
---- @param given { host: string?, port: integer?, rate: number?, interval: number?, count: integer?, clients: integer?,
----   seed: integer?, file: string?, text: string?, marks: boolean?, keep: boolean? } host "127.0.0.1", port 0 = any free one,
----   clients = leave after so many
+--- @param given? moontide.lineserver.Options
 --- @return table? server with its `port`
 --- @return string? err
 function lineserver.start(given)

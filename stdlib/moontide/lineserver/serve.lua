@@ -27,7 +27,10 @@ local function read_payload(content)
     if position <= #content then
         ends[#ends + 1] = #content
     end
-    return { content = content, bytes = ffi.cast("const char *", content), size = #content, lines = #ends, ends = ends }
+    -- `content` is kept: `bytes` points into it.
+    return {
+        content = content, bytes = ffi.cast("const char *", content), size = #content, lines = #ends, ends = ends,
+    }
 end
 
 -- Bytes from the start of the endless repetition of the text to the end of its line `line`.
@@ -116,7 +119,8 @@ function client:send()
             self.mark = self.mark:sub((sent or 0) + 1)
         else
             local offset = self.sent % payload.size
-            sent = sockets.send(self.fd, payload.bytes + offset, math.min(self.limit - self.sent, payload.size - offset))
+            local size = math.min(self.limit - self.sent, payload.size - offset)
+            sent = sockets.send(self.fd, payload.bytes + offset, size)
             self.sent = self.sent + (sent or 0)
         end
         if not sent then
@@ -206,7 +210,7 @@ function serve.run(settings)
             each:advance(now)
             local sending = each:wants_to_send()
             wanted[#wanted + 1] = { fd = each.fd, events = sockets.POLLIN + (sending and sockets.POLLOUT or 0) }
-            local due = each:next_due(now)
+            local due = each:finished() and not each.told and 0 or each:next_due(now)
             if due and (timeout < 0 or due < timeout) then
                 timeout = due
             end

@@ -1,0 +1,225 @@
+-- The cases of kind `events`: what listeners and output functions are told, and what print writes. The form of a
+-- case is recognised by the fields of its expectation.
+
+local compare = require "spec.conformance.compare"
+local shell = require "spec.support.shell"
+local streams = require "spec.conformance.streams"
+local tempdir = require "spec.support.tempdir"
+
+local events = {}
+
+local setup = { partitions = 2, master = "local[2]" }
+
+-- Runs the case's pipeline with `also(ssc, stream)`, and a listener that notes every event: { name, info as it was
+-- }.
+local function run_with_listener(case, also)
+    local noted = {}
+    local result, missing = streams.run(case, setup, function(ssc, stream)
+        local listener = {}
+        for _, name in ipairs({ "onBatchSubmitted", "onBatchStarted", "onBatchCompleted", "onOutputOperationStarted",
+            "onOutputOperationCompleted" }) do
+            listener[name] = function(info)
+                local copy = {}
+                for field, value in pairs(info) do
+                    copy[field] = value
+                end
+                noted[#noted + 1] = { name = name, info = copy }
+            end
+        end
+        ssc:addStreamingListener(listener)
+        if also then
+            also(ssc, stream)
+        end
+    end)
+    return noted, result, missing
+end
+
+local function named(noted, name)
+    local list = {}
+    for _, event in ipairs(noted) do
+        if event.name == name then
+            list[#list + 1] = event.info
+        end
+    end
+    return list
+end
+
+-- `null` = not set yet, ">=0" = a number that is not negative.
+local function check_fields(info, fields)
+    for field, wanted in pairs(fields or {}) do
+        local value = info[field]
+        local right
+        if wanted == ">=0" then
+            right = type(value) == "number" and value >= 0
+        else
+            right = value == nil
+        end
+        if not right then
+            return string.format("%s is %s, expected %s", field, tostring(value), tostring(wanted))
+        end
+    end
+    return nil
+end
+
+local function check_ascending(list, field)
+    for index = 2, #list do
+        if list[index][field] < list[index - 1][field] then
+            return string.format("%s goes back at batch %d", field, index)
+        end
+    end
+    return nil
+end
+
+local function check_inputs(expected, info)
+    if info.numRecords ~= expected.numRecords_each then
+        return string.format("%s records, expected %d", tostring(info.numRecords), expected.numRecords_each)
+    end
+    for id, count in pairs(expected.streamIdToInputInfo or {}) do
+        local input = info.streamIdToInputInfo[tonumber(id)]
+        if not input or input.numRecords ~= count then
+            return string.format("input %s is not told with %d records", id, count)
+        end
+    end
+    return nil
+end
+
+local function batch_infos(case)
+    local expected = case.expected
+    local noted, result, missing = run_with_listener(case)
+    if missing then
+        return "missing", missing .. " does not exist yet"
+    elseif result.error then
+        return "failed", tostring(result.error)
+    end
+    for _, phase in ipairs({ "submitted", "started", "completed" }) do
+        local list = named(noted, "onBatch" .. phase:sub(1, 1):upper() .. phase:sub(2))
+        if #list ~= expected[phase] then
+            return "failed", string.format("%d batches %s, expected %d", #list, phase, expected[phase])
+        end
+        for _, info in ipairs(list) do
+            if expected.streamIdToInputInfo and info.streamIdToInputInfo == nil then
+                return "missing", "BatchInfo.streamIdToInputInfo (records of each input) does not exist yet"
+            end
+            local problem = check_fields(info, expected[phase .. "_fields"]) or check_inputs(expected, info)
+            if problem then
+                return "failed", phase .. ": " .. problem
+            end
+        end
+    end
+    for _, field in ipairs(expected.monotonic or {}) do
+        local problem = check_ascending(named(noted, "onBatchCompleted"), field)
+        if problem then
+            return "failed", problem
+        end
+    end
+    return "passed"
+end
+
+local function one_batch(also)
+    return run_with_listener({ inputs = { { { 1 } } }, op = "map(ident)", batch_ms = 1000 }, also)
+end
+
+local function output_ids(case)
+    local noted, result = one_batch(function(_, stream)
+        -- One output observes the stream for the run itself.
+        for _ = 2, case.outputs do
+            stream:foreachRDD(function() end)
+        end
+    end)
+    if result.error then
+        return "failed", tostring(result.error)
+    end
+    for _, phase in ipairs({ "Started", "Completed" }) do
+        local ids = {}
+        for index, info in ipairs(named(noted, "onOutputOperation" .. phase)) do
+            ids[index] = info.id
+        end
+        table.sort(ids)
+        local wanted = compare.canonical(case.expected[phase:lower() .. "_op_ids"])
+        if compare.canonical(ids) ~= wanted then
+            return "failed", string.format("%s: expected %s, got %s", phase, wanted, compare.canonical(ids))
+        end
+    end
+    return "passed"
+end
+
+local function failure_reasons(case)
+    local _, reason = next(case.expected.failure_reasons_by_output_op)
+    local message = reason:match("'(.-)'")
+    local noted = one_batch(function(_, stream)
+        stream:foreachRDD(function() error(message) end)
+    end)
+    if #named(noted, "onBatchCompleted") ~= 1 then
+        return "failed", "onBatchCompleted was not told once for the failed batch"
+    end
+    local told
+    for _, info in ipairs(named(noted, "onOutputOperationCompleted")) do
+        told = info.failureReason or told
+    end
+    if not told or not told:find(message, 1, true) then
+        return "failed", string.format("the failure reason should contain '%s': %s", message, tostring(told))
+    end
+    return "passed"
+end
+
+local function output_calls(case)
+    local calls, elements = 0, 0
+    local result = streams.run({ inputs = case.inputs, op = "map(ident)", batch_ms = case.batch_ms,
+        num_batches = case.num_batches }, setup, function(_, stream)
+        stream:foreachRDD(function(rdd)
+            calls = calls + 1
+            elements = elements + rdd:count()
+        end)
+    end)
+    if result.error then
+        return "failed", tostring(result.error)
+    elseif calls ~= case.expected.foreachRDD_calls or elements ~= case.expected.elements_seen then
+        return "failed", string.format("%d calls with %d elements", calls, elements)
+    end
+    return "passed"
+end
+
+-- What print writes. The name of a batch is the end of its interval, so with that interval the first batch has that
+-- name.
+local function printed_lines(case)
+    local records = {}
+    for index, text in ipairs(case.elements) do
+        local key, value = text:match("^%((.*),(.*)%)$")
+        records[index] = string.format("{%q, %s}", key, tonumber(value) or string.format("%q", value))
+    end
+    local dir = tempdir.new()
+    local script = dir:write("print.lua", string.format([[
+        require("moontide.testing").run {
+            batch = %.0f, batches = 1, inputs = { { { %s } } }, pairs = { true }, partitions = 1, master = "local[1]",
+            build = function(_, stream) stream:print() return stream end,
+        }]], case.batch_time_ms, table.concat(records, ", ")))
+    local result = shell.moontide({ "run", script })
+    dir:remove()
+    local wanted = table.concat(case.expected_lines, "\n") .. "\n"
+    if result.code ~= 0 or result.out ~= wanted then
+        return "failed", string.format("expected %q, got %q %s", wanted, result.out, result.err)
+    end
+    return "passed"
+end
+
+--- Runs a case of kind `events`.
+--- @param case table
+--- @return "passed"|"failed"|"missing" status
+--- @return string? reason
+function events.run(case)
+    local expected = case.expected or {}
+    if case.expected_lines then
+        return printed_lines(case)
+    elseif expected.numRecords_each then
+        return batch_infos(case)
+    elseif expected.started_op_ids then
+        return output_ids(case)
+    elseif expected.failure_reasons_by_output_op then
+        return failure_reasons(case)
+    elseif expected.foreachRDD_calls then
+        return output_calls(case)
+    end
+    return "missing", "the runner does not read this form of the kind 'events' yet"
+end
+
+return events

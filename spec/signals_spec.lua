@@ -1,0 +1,99 @@
+-- What the program does when it is told to end: SIGINT and SIGTERM, once, twice, three times, and a stdout that nobody
+-- reads any more. (How streams stop is in the specs of the streaming context.)
+
+local shell = require "spec.support.shell"
+local tempdir = require "spec.support.tempdir"
+
+-- Busy without end. (The call is for the thread sanitizer, which holds signals back until the next one.)
+local BUSY = [[
+print("ready")
+while true do os.time() end
+]]
+
+local STREAM = [[
+local moontide = require "moontide"
+local ssc = moontide.StreamingContext("local[1]", "signals", moontide.milliseconds(20))
+local once = ...
+local shown = false
+ssc:queueStream({ { 1 } }):foreachRDD(function(rdd, time)
+    if once ~= "again" and shown then
+        return
+    end
+    shown = true
+    print("batch")
+    while once == "busy" do os.time() end
+end)
+ssc:start()
+ssc:awaitTermination()
+print("stopped")
+]]
+
+describe("the program", function()
+    local dir
+
+    before_each(function()
+        dir = tempdir.new()
+    end)
+
+    after_each(function()
+        dir:remove()
+    end)
+
+    local function start(source, ...)
+        local running = shell.start(shell.command({ shell.program, "run", dir:write("job.lua", source), ... }))
+        return running, running:read_line()
+    end
+
+    for name, number in pairs({ INT = 2, TERM = 15 }) do
+        it("ends at the first SIG" .. name .. " when no engine runs", function()
+            local running, line = start(BUSY)
+            assert.equal("ready", line)
+            running:signal(name)
+            assert.same({ out = "ready\n", err = "", code = 128 + number }, running:wait())
+        end)
+
+        it("stops its streams at the first SIG" .. name, function()
+            local running, line = start(STREAM)
+            assert.equal("batch", line)
+            running:signal(name)
+            assert.same({ out = "batch\nstopped\n", err = "", code = 0 }, running:wait())
+        end)
+    end
+
+    it("ends when the script takes no notice of the second signal", function()
+        local running, line = start(STREAM, "busy")
+        assert.equal("batch", line)
+        running:signal("INT")
+        running:signal("TERM")
+        local result = running:wait()
+        assert.equal("batch\n", result.out)
+        assert.is_true(result.code == 128 + 15 or result.code == 128 + 2)
+    end)
+
+    it("ends at once at the third signal", function()
+        local running, line = start(STREAM, "busy")
+        assert.equal("batch", line)
+        -- The system may merge signals that come too fast; without the rule it would take two seconds of them.
+        local sent = 0
+        repeat
+            sent = sent + 1
+            local alive = pcall(running.signal, running, sent % 2 == 1 and "INT" or "TERM")
+        until not alive
+        assert.is_true(sent < 30, sent .. " signals")
+        local result = running:wait()
+        assert.equal("batch\n", result.out)
+        assert.is_true(result.code == 128 + 15 or result.code == 128 + 2)
+    end)
+
+    it("ends quietly when nobody reads its output", function()
+        local path = dir:write("job.lua", STREAM)
+        local result = shell.run(shell.command({ shell.program, "run", path, "again" }) .. ' | head -n 2; echo done')
+        assert.same({ out = "batch\nbatch\ndone\n", err = "", code = 0 }, result)
+    end)
+
+    it("says that its output is lost on a full disk", function()
+        local result = shell.run(shell.command({ shell.program, "version" }) .. " > /dev/full")
+        assert.equal(1, result.code)
+        assert.truthy(result.err:find("writing to stdout failed: No space left on device", 1, true))
+    end)
+end)
