@@ -2,8 +2,8 @@
  * Wires the layers into one running engine, and takes them apart in the right order.
  *
  * Called by the bindings (and by C programs through tide.h) on the driver thread. The loop runs inside tide_engine_turn only;
- * workers and ingest reach it through the inbox. Order of the end: members (graphs), jobs, ingest, workers, what they
- * have still posted, handles, loop.
+ * workers reach it through the inbox. Order of the end: members (graphs, with their ingest threads), jobs, workers, what
+ * they have still posted, handles, loop.
  */
 #include "engine.h"
 
@@ -20,14 +20,12 @@ struct tide_engine {
     struct tide_pool *pool;
     struct tide_scheduler *scheduler;
     struct tide_events events;
-    struct tide_ingest *ingest; /* NULL until somebody needs it */
     struct tide_list members;
     uv_timer_t timeout;   /* bounds a turn */
     uv_prepare_t prepare; /* keeps a turn from waiting when there are events */
     uv_poll_t signals;
     int signal_fd; /* -1: not watching */
     int signal_count;
-    uint32_t last_source;
 };
 
 static const struct tide_signals *process_signals;
@@ -93,41 +91,13 @@ bool tide_engine_describe(struct tide_engine *engine, uint32_t index, char *text
     return tide_pool_describe(engine->pool, index, text, size);
 }
 
-/* ---- Members and ingest --------------------------------------------------------------------------------------- */
+/* ---- Members -------------------------------------------------------------------------------------------------- */
 
 void tide_engine_join(struct tide_engine *engine, struct tide_engine_member *member) {
     tide_list_push(&engine->members, &member->link);
 }
 
 void tide_engine_leave(struct tide_engine_member *member) { tide_list_remove(&member->link); }
-
-static void on_source_event(struct tide_message *message, void *owner) {
-    struct tide_source_event *event = TIDE_CONTAINER_OF(message, struct tide_source_event, message);
-    struct tide_engine *engine = owner;
-    struct tide_list *link = engine != NULL ? engine->members.next : NULL;
-
-    while (engine != NULL && link != &engine->members) {
-        struct tide_engine_member *member = TIDE_CONTAINER_OF(link, struct tide_engine_member, link);
-
-        link = link->next;
-        if (member->source_event != NULL && member->source_event(member->arg, event)) return;
-    }
-    tide_source_event_delete(event); /* of a graph that has gone */
-}
-
-struct tide_ingest *tide_engine_ingest(struct tide_engine *engine, struct tide_error *err) {
-    if (engine->ingest == NULL) engine->ingest = tide_ingest_new(&engine->inbox, on_source_event, err);
-    return engine->ingest;
-}
-
-void tide_engine_drop_ingest(struct tide_engine *engine) {
-    struct tide_ingest *ingest = engine->ingest;
-
-    engine->ingest = NULL;
-    if (ingest != NULL) tide_ingest_delete(ingest);
-}
-
-uint32_t tide_engine_next_source(struct tide_engine *engine) { return ++engine->last_source; }
 
 /* ---- Signals -------------------------------------------------------------------------------------------------- */
 
@@ -263,7 +233,6 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
         if (member->close != NULL) member->close(member->arg);
     }
     tide_scheduler_close(engine->scheduler);
-    tide_engine_drop_ingest(engine);
     ended = tide_pool_delete(engine->pool, timeout_ms);
     tide_inbox_drain(&engine->inbox);
 

@@ -16,7 +16,6 @@
 #include "base/list.h"
 #include "driver/event.h"
 #include "driver/scheduler.h"
-#include "ingest/ingest.h"
 #include "task/pool.h"
 #include "thread/inbox.h"
 #include "tide.h"
@@ -29,23 +28,12 @@ struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine);
 struct tide_events *tide_engine_events(struct tide_engine *engine);
 uint32_t tide_engine_workers(const struct tide_engine *engine);
 
-/* The ingest thread, started by the first call. NULL and err when it can't be started. */
-struct tide_ingest *tide_engine_ingest(struct tide_engine *engine, struct tide_error *err);
-/* Ends the ingest thread if it was started: all sources are stopped and freed; what they and cuts have posted by then is still
- * delivered. The next tide_engine_ingest starts a new one. For a graph that has stopped and wants its sources gone. */
-void tide_engine_drop_ingest(struct tide_engine *engine);
-/* Source ids are unique within an engine, so that several graphs can tell their sources apart. From 1. */
-uint32_t tide_engine_next_source(struct tide_engine *engine);
-
-/* Something that must end before the engine does, and that sources report to: a graph. Embedded or owned by whoever
- * joins; `close` and `source_event` may be NULL. */
+/* Something that must end before the engine does: a graph. Embedded or owned by whoever joins; `close` may be NULL. */
 struct tide_engine_member {
     struct tide_list link;
     /* The engine is being closed: end at once, leave nothing that uses the engine but uv handles that are closing. The member has
      * left the list when this is called. */
     void (*close)(void *arg);
-    /* A source reported: true when it was one of mine; then the event is mine too (tide_source_event_delete). */
-    bool (*source_event)(void *arg, struct tide_source_event *event);
     void *arg;
 };
 

@@ -103,18 +103,11 @@ static void messages_end_a_turn(void **state) {
     tide_event_delete(event);
 }
 
-/* ---- Members and sources -------------------------------------------------------------------------------------- */
+/* ---- Members -------------------------------------------------------------------------------------------------- */
 
 static int closed[3], closes;
 
 static void on_close(void *arg) { closed[closes++] = *(int *)arg; }
-
-static bool take_event(void *arg, struct tide_source_event *event) {
-    if ((int)event->source_id != *(int *)arg) return false;
-    push(event->source_id);
-    tide_source_event_delete(event);
-    return true;
-}
 
 static void members_close_in_order(void **state) {
     int numbers[] = {1, 2, 3};
@@ -132,51 +125,6 @@ static void members_close_in_order(void **state) {
     assert_int_equal(closed[0], 1);
     assert_int_equal(closed[1], 3);
     assert_int_equal(set_up(state), 0);
-}
-
-static int refuse(struct tide_source *source, uv_loop_t *loop, struct tide_error *err) {
-    return tide_error_set(err, TIDE_EIO, "refused");
-}
-
-static void nothing(struct tide_source *source) {}
-
-static void take_nothing(struct tide_source *source, struct tide_blocks *out) {}
-
-static const struct tide_source_ops refusing = {
-    .kind = "test", .start = refuse, .take = take_nothing, .resume = nothing, .stop = nothing, .close = nothing};
-
-static void sources_report_to_their_member(void **state) {
-    int numbers[] = {(int)tide_engine_next_source(engine), (int)tide_engine_next_source(engine)};
-    struct tide_engine_member members[2];
-    struct tide_source sources[3];
-    struct tide_error err = {0};
-    struct tide_ingest *ingest = tide_engine_ingest(engine, &err);
-
-    assert_non_null(ingest);
-    assert_ptr_equal(tide_engine_ingest(engine, &err), ingest);
-    assert_int_not_equal(numbers[0], numbers[1]);
-    for (int i = 0; i < 2; i++) {
-        members[i] = (struct tide_engine_member){.source_event = take_event, .arg = &numbers[i]};
-        tide_engine_join(engine, &members[i]);
-    }
-    for (int i = 0; i < 3; i++) {
-        sources[i] = (struct tide_source){.ops = &refusing, .id = i == 0 ? 999 : (uint32_t)numbers[i - 1]};
-        tide_ingest_add(ingest, &sources[i]);
-    }
-
-    int reported = 0;
-
-    while (reported < 2) {
-        tide_engine_turn(engine, -1);
-        for (struct tide_event *event; (event = tide_events_pop(tide_engine_events(engine))) != NULL; reported++) {
-            assert_int_equal(event->node, numbers[reported]);
-            tide_event_delete(event);
-        }
-    }
-    for (int i = 0; i < 2; i++) tide_engine_leave(&members[i]);
-    tide_engine_drop_ingest(engine);
-    tide_engine_drop_ingest(engine);
-    assert_non_null(tide_engine_ingest(engine, &err));
 }
 
 /* ---- Signals -------------------------------------------------------------------------------------------------- */
@@ -308,7 +256,6 @@ int main(void) {
         CHECKED(due_timers_end_a_turn),
         CHECKED(messages_end_a_turn),
         CHECKED(members_close_in_order),
-        CHECKED(sources_report_to_their_member),
         CHECKED(signals_become_events),
         CHECKED(jobs_are_cancelled_at_the_end),
         CHECKED(queued_events_are_dropped_at_the_end),
