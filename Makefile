@@ -232,13 +232,14 @@ if [ "$$(id -u)" != 0 ]; then \
     command -v sudo >/dev/null || { echo "moontide: as root, please: apt-get install$$missing" >&2; exit 1; }; \
     root=sudo; \
 fi; \
-echo "moontide: installing with apt-get:$$missing"; \
+echo "moontide: packages are missing; asking apt-get for them"; \
 $$root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null || exit 1; \
 chosen=; \
 for package in $$missing; do \
     if apt-cache show "$${package%%:*}" >/dev/null 2>&1; then chosen="$$chosen $${package%%:*}"; \
     else chosen="$$chosen $${package##*:}"; fi; \
 done; \
+echo "moontide: apt-get install$$chosen"; \
 $$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$chosen </dev/null || exit 1
 endef
 

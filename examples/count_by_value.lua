@@ -21,7 +21,6 @@ local function clean(line)
 end
 
 local ssc = moontide.StreamingContext("local[2]", "CountByValue", "50ms")
-local done = false
 
 ssc:queueStream { { "The rise of the tide,", "the FALL of the tide;", "a tide of tides." } }
     :flatMap(clean)
@@ -29,15 +28,12 @@ ssc:queueStream { { "The rise of the tide,", "the FALL of the tide;", "a tide of
     :foreachRDD(function(rdd)
         for _, pair in ipairs(rdd:sortByKey():collect()) do
             print(pair[1], pair[2])
-            done = true
         end
+        ssc:stop() -- one batch is enough; takes effect when this function has returned
     end)
 
 ssc:start()
-while not done do
-    ssc:awaitTerminationOrTimeout(10)
-end
-ssc:stop()
+ssc:awaitTermination()
 
 --[[ prints:
 fall	1

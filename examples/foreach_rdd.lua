@@ -21,15 +21,15 @@ ssc:queueStream(readings):foreachRDD(function(rdd, time)
     last_time = time
     total = total + rdd:reduce(function(a, b) return a + b end)
     local largest = rdd:reduce(function(a, b) return math.max(a, b) end)
-    batches = batches + 1 -- last: while an action runs, the rest of the script goes on
+    batches = batches + 1
     print(string.format("batch %d: largest %d, total so far %d", batches, largest, total))
+    if batches == #readings then
+        ssc:stop()
+    end
 end)
 
 ssc:start()
-while batches < #readings do
-    ssc:awaitTerminationOrTimeout(10)
-end
-ssc:stop()
+ssc:awaitTermination()
 
 --[[ prints:
 batch 1: largest 23, total so far 44

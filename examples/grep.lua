@@ -27,18 +27,18 @@ lines:filter(function(line) return line:find(wanted, 1, true) ~= nil end):foreac
 end)
 
 local received = 0
-lines:count():foreachRDD(function(rdd) received = received + rdd:first() end)
+lines:count():foreachRDD(function(rdd)
+    received = received + rdd:first()
+    if received == expected then
+        ssc:stop()
+    end
+end)
 
 ssc:start()
-if not expected then
-    ssc:awaitTermination()
-    return
+ssc:awaitTermination()
+if server then
+    server:stop()
 end
-while received < expected do
-    ssc:awaitTerminationOrTimeout(10)
-end
-ssc:stop()
-server:stop()
 
 --[[ prints:
 ERROR disk is full

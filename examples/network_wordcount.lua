@@ -26,17 +26,18 @@ local counts = words:map(function(word) return word, 1 end)
                     :reduceByKey(function(a, b) return a + b end)
 counts:print()
 
-if not demo then
-    ssc:start()
-    ssc:awaitTermination()
-    return
+if demo then
+    local printed = 0
+    counts:foreachRDD(function()
+        printed = printed + 1
+        if printed == 10 then
+            ssc:stop()
+        end
+    end)
 end
 
-local printed = 0
-counts:foreachRDD(function() printed = printed + 1 end)
 ssc:start()
-while printed < 10 do
-    ssc:awaitTerminationOrTimeout(10)
+ssc:awaitTermination()
+if server then
+    server:stop()
 end
-ssc:stop()
-server:stop()

@@ -33,13 +33,13 @@ digits:foreachRDD(function(rdd)
     end
     seen = seen + 1
     print("batch " .. seen, table.concat(shown, " "))
+    if seen == #queue then
+        ssc:stop() -- takes effect when this function has returned
+    end
 end)
 
 ssc:start()
-while seen < #queue do
-    ssc:awaitTerminationOrTimeout(10)
-end
-ssc:stop()
+ssc:awaitTermination()
 
 --[[ prints:
 batch 1	0:100 1:100 2:100 3:100 4:100 5:100 6:100 7:100 8:100 9:100

@@ -32,13 +32,13 @@ top:foreachRDD(function(rdd)
     for _, pair in ipairs(best) do
         print("", pair[1] .. " × " .. pair[2])
     end
+    if batches == #logs then
+        ssc:stop()
+    end
 end)
 
 ssc:start()
-while batches < #logs do
-    ssc:awaitTerminationOrTimeout(10)
-end
-ssc:stop()
+ssc:awaitTermination()
 
 --[[ prints:
 batch 1

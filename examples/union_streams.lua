@@ -31,13 +31,13 @@ fahrenheit:foreachRDD(function(rdd)
         batches = batches + 1
         print(table.concat(shown, ", "))
     end
+    if batches == 2 then
+        ssc:stop()
+    end
 end)
 
 ssc:start()
-while batches < 2 do
-    ssc:awaitTerminationOrTimeout(10)
-end
-ssc:stop()
+ssc:awaitTermination()
 
 --[[ prints:
 indoors 68.9, indoors 69.8, outdoors 37.4, cellar 53.6

@@ -15,8 +15,8 @@ struct tide_engine;
 struct tide_error;
 
 struct tide_engine_options {
-    uint32_t workers;          /* worker threads, at least 1 */
-    const char *package_path;  /* Lua search paths for the workers, or NULL */
+    uint32_t workers;         /* worker threads, at least 1 */
+    const char *package_path; /* Lua search paths for the workers, or NULL */
     const char *package_cpath;
 };
 

@@ -2,8 +2,10 @@ rockspec_format = "3.0"
 package = "moontide"
 version = "scm-1"
 
+-- To be used inside of a clone, `luarocks --lua-version=5.1 make rockspec/moontide-scm-1.rockspec`: that builds the
+-- folder as it is.
 source = {
-    url = "git+https://github.com/moontide/moontide.git",
+    url = "git+file://.",
 }
 
 description = {
@@ -30,8 +32,8 @@ build = {
     makefile = "Makefile",
     build_target = "all",
     install_target = "install",
-    build_variables = {},
-    install_variables = {
+    variables = {
+        CFLAGS = "$(CFLAGS)",
         BINDIR = "$(BINDIR)",
         LUADIR = "$(LUADIR)",
         LIBDIR = "$(LIBDIR)",

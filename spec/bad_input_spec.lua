@@ -225,7 +225,7 @@ local batches = 0
 stream:foreachRDD(function(rdd) batches = batches + rdd:count() end)
 ssc:start()
 ssc:start()
-while batches < 1 do ssc:awaitTerminationOrTimeout(10) end
+while batches < 1 and not ssc:awaitTerminationOrTimeout(10) do end
 ssc:stop()
 print(batches)]])
         contains(result.err, "started already")
@@ -349,7 +349,7 @@ ssc:socketTextStream("127.0.0.1", tonumber(arg[1])):foreachRDD(function(rdd)
 end)
 ssc:start()
 io.stderr:write("started\n")
-while not ended do ssc:awaitTerminationOrTimeout(10) end
+while not ended and not ssc:awaitTerminationOrTimeout(10) do end
 ssc:stop()
 ]]
 
@@ -435,7 +435,7 @@ end):foreachRDD(function(rdd)
     end
 end)
 ssc:start()
-while seen < 3 do ssc:awaitTerminationOrTimeout(10) end
+while seen < 3 and not ssc:awaitTerminationOrTimeout(10) do end
 ssc:stop()]], { options = { "--conf", "onError=skip" } })
         assert.equal("2\n3\n4\n", result.out)
         contains(result.err, "job.lua:5")

@@ -134,7 +134,7 @@ describe("parallelize", function()
         assert.matches("context_spec.lua:%d+: parallelize: record 2: a function can't be part of a record",
             message(function() sc:parallelize({ 1, print }) end))
         assert.matches("parallelize: record 1: a userdata can't", message(sc.parallelize, sc, { io.stdout }), 1, true)
-        assert.matches("record 1: a thread can't", message(sc.parallelize, sc, { coroutine.create(print) }), 1, true)
+        assert.matches("record 1: a coroutine can't", message(sc.parallelize, sc, { coroutine.create(print) }), 1, true)
         local cycle = {}
         cycle.cycle = cycle
         assert.matches("record 3: a table contains itself", message(sc.parallelize, sc, { 1, 2, cycle }), 1, true)

@@ -80,6 +80,22 @@ for _, interpreter in ipairs(interpreters) do
     end)
 end
 
+describe("a signal", function()
+    it("ends network_wordcount.lua --demo gracefully, exit code 0, with whole batches printed", function()
+        local running = shell.start(shell.command({ shell.program, "run", "examples/network_wordcount.lua", "--demo",
+            "100ms" }))
+        for _ = 1, 4 do
+            assert.is_string(running:read_line())
+        end
+        running:signal("TERM")
+        local result = running:wait()
+        assert.equal("", result.err)
+        assert.equal(0, result.code)
+        local rest = result.out:gsub(("%-"):rep(43) .. "\nTime: %d+ ms\n" .. ("%-"):rep(43) .. "\n[^\n%-]*", "")
+        assert(not rest:find("Time:", 1, true) and result.out:sub(-2) == "\n\n", result.out)
+    end)
+end)
+
 describe("every example", function()
     it("says in its head what it shows, how to run it and what it prints", function()
         for _, path in ipairs(example_paths()) do

@@ -134,7 +134,7 @@ local function run_file(path)
     local command, reports_to = command_for(path, tap)
 
     os.execute("rm -f " .. quote(tap))
-    os.execute(string.format("begin=$(date +%%s.%%N); timeout -k 10 %s env %s >%s 2>&1 </dev/null; "
+    os.execute(string.format("begin=$(date +%%s.%%N); timeout -s KILL %s env %s >%s 2>&1 </dev/null; "
         .. "echo $? $begin $(date +%%s.%%N) >%s", quote(options.timeout), command, quote(log), quote(status)))
 
     local code, started, ended = read_file(status):match("(%d+) (%S+) (%S+)")
@@ -146,6 +146,7 @@ local function run_file(path)
     local result = read_tap(read_file(reports_to == "file" and tap or log))
     result.path, result.log = path, log
     result.seconds = tonumber(ended) - tonumber(started)
+    take_sanitizer_reports(result)
     if code == "124" or code == "137" then
         add_failure(result, string.format("killed: did not end within %s s", options.timeout))
     elseif not result.has_plan or result.reported ~= result.announced then
@@ -154,7 +155,6 @@ local function run_file(path)
     elseif code ~= "0" and result.failed == 0 then
         add_failure(result, "exit status " .. code .. ", though no test failed")
     end
-    take_sanitizer_reports(result)
     return result
 end
 

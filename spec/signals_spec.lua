@@ -4,10 +4,10 @@
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
 
--- Busy without end. (The call is for the thread sanitizer, which holds signals back until the next one.)
+-- Busy without end. (The calls are for the thread sanitizer, which holds signals back until the next one.)
 local BUSY = [[
 print("ready")
-while true do os.time() end
+while true do io.open("/dev/null"):close() end
 ]]
 
 local STREAM = [[
@@ -21,7 +21,7 @@ ssc:queueStream({ { 1 } }):foreachRDD(function(rdd, time)
     end
     shown = true
     print("batch")
-    while once == "busy" do os.time() end
+    while once == "busy" do io.open("/dev/null"):close() end
 end)
 ssc:start()
 ssc:awaitTermination()
@@ -39,8 +39,12 @@ describe("the program", function()
         dir:remove()
     end)
 
+    -- The thread sanitizer would let a program that ends wait for a second.
+    local env = { TSAN_OPTIONS = (os.getenv("TSAN_OPTIONS") or "") .. " atexit_sleep_ms=0" }
+
     local function start(source, ...)
-        local running = shell.start(shell.command({ shell.program, "run", dir:write("job.lua", source), ... }))
+        local command = shell.command({ shell.program, "run", dir:write("job.lua", source), ... })
+        local running = shell.start(command, { env = env })
         return running, running:read_line()
     end
 

@@ -43,14 +43,14 @@ describe("word count over a socket", function()
         ssc:start()
         local deadline = lineserver.clock() + patience
         while received < lines do
-            ssc:awaitTerminationOrTimeout(20)
+            assert(not ssc:awaitTerminationOrTimeout(20), "the context stopped by itself")
             between(received)
             assert(lineserver.clock() < deadline, "only " .. received .. " lines came")
         end
         -- One more batch: nothing may come after the last line.
         local last = batches
         while batches < last + 2 do
-            ssc:awaitTerminationOrTimeout(20)
+            assert(not ssc:awaitTerminationOrTimeout(20), "the context stopped by itself")
         end
         return counts, received
     end
@@ -122,7 +122,7 @@ describe("word count over a socket", function()
         ssc:start()
         local deadline = lineserver.clock() + patience
         while after < 1000 do
-            ssc:awaitTerminationOrTimeout(10)
+            assert(not ssc:awaitTerminationOrTimeout(10), "the context stopped by itself")
             if not killed and #lines >= total_lines / 20 then
                 killed = true
                 server:kill()

@@ -10,19 +10,19 @@
 #define TIDE_BASE_ERROR_H
 
 /* name, code, plain meaning: the one list of codes; names are visible to Lua as "ECLOSED" etc. */
-#define TIDE_ERRORS(X)                                                                                       \
-    X(ENOMEM, -1, "out of memory")                                                                           \
-    X(EINVAL, -2, "invalid argument")                                                                        \
-    X(EIO, -3, "input/output error")                                                                         \
-    X(ENOTFOUND, -4, "not found")                                                                            \
-    X(ECLOSED, -5, "closed")                                                                                 \
-    X(ETIMEOUT, -6, "timed out")                                                                             \
-    X(ECANCELLED, -7, "cancelled")                                                                           \
-    X(ECLOSURE, -8, "a function of the script failed")                                                       \
-    X(ECORRUPT, -9, "corrupt data")                                                                          \
-    X(ELIMIT, -10, "limit exceeded")                                                                         \
-    X(ESTATE, -11, "not possible in this state")                                                             \
-    X(EGENERATION, -12, "a batch could not be generated")                                                    \
+#define TIDE_ERRORS(X)                                                                                               \
+    X(ENOMEM, -1, "out of memory")                                                                                   \
+    X(EINVAL, -2, "invalid argument")                                                                                \
+    X(EIO, -3, "input/output error")                                                                                 \
+    X(ENOTFOUND, -4, "not found")                                                                                    \
+    X(ECLOSED, -5, "closed")                                                                                         \
+    X(ETIMEOUT, -6, "timed out")                                                                                     \
+    X(ECANCELLED, -7, "cancelled")                                                                                   \
+    X(ECLOSURE, -8, "a function of the script failed")                                                               \
+    X(ECORRUPT, -9, "corrupt data")                                                                                  \
+    X(ELIMIT, -10, "limit exceeded")                                                                                 \
+    X(ESTATE, -11, "not possible in this state")                                                                     \
+    X(EGENERATION, -12, "a batch could not be generated")                                                            \
     X(EFAULT, -13, "injected fault")
 
 enum tide_error_code {

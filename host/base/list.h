@@ -13,7 +13,7 @@ struct tide_list {
     struct tide_list *prev;
 };
 
-#define TIDE_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define TIDE_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void tide_list_create(struct tide_list *head) { head->next = head->prev = head; }
 

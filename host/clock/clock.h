@@ -21,7 +21,8 @@ struct tide_clock *tide_clock_manual_new(int64_t start_ms);
 /* Milliseconds since the epoch. */
 int64_t tide_clock_now(struct tide_clock *clock);
 /* Starts ticking at first, first + period, …; one ticker a clock. period >= 1. */
-void tide_clock_start(struct tide_clock *clock, int64_t first, int64_t period, void (*fn)(int64_t time, void *arg), void *arg);
+void tide_clock_start(struct tide_clock *clock, int64_t first, int64_t period, void (*fn)(int64_t time, void *arg),
+                      void *arg);
 /* Stops ticking; returns the nominal time of the last tick fired (first - period when none was). */
 int64_t tide_clock_stop(struct tide_clock *clock);
 /* Manual clock only: moves forward and fires every boundary reached. TIDE_EINVAL on a uv clock or backwards. */

@@ -15,23 +15,23 @@ struct tide_job;
 struct tide_graph;
 
 enum tide_event_kind {
-    TIDE_EVENT_JOB,        /* job ended                                       → {kind="job", job=…} */
-    TIDE_EVENT_TRANSFORM,  /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, rdds={…}, token=} */
-    TIDE_EVENT_OUTPUT,     /* run output operation `node` on rdds[0]          → {kind="output", graph=, node=, time=, rdd=, token=, id=} */
+    TIDE_EVENT_JOB, /* job ended                                       → {kind="job", job=…} */
+    TIDE_EVENT_TRANSFORM, /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, rdds={…}, token=} */
+    TIDE_EVENT_OUTPUT, /* run output operation `node` on rdds[0]          → {kind="output", graph=, node=, time=, rdd=, token=, id=} */
     TIDE_EVENT_GENERATION, /* batch `time` could not be generated             → {kind="generation", graph=, time=, code=, error=} */
-    TIDE_EVENT_LISTENER,   /* name + fields                                   → {kind="listener", graph=, name=, info={…}} */
-    TIDE_EVENT_RECEIVER,   /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
-    TIDE_EVENT_DRAINED,    /* a stop that was asked for has finished          → {kind="drained", graph=} */
-    TIDE_EVENT_SIGNAL      /* SIGINT/SIGTERM reached the loop                 → {kind="signal", count=} */
+    TIDE_EVENT_LISTENER, /* name + fields                                   → {kind="listener", graph=, name=, info={…}} */
+    TIDE_EVENT_RECEIVER, /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
+    TIDE_EVENT_DRAINED, /* a stop that was asked for has finished          → {kind="drained", graph=} */
+    TIDE_EVENT_SIGNAL   /* SIGINT/SIGTERM reached the loop                 → {kind="signal", count=} */
 };
 
 /* Timing of one batch; -1 = not yet. Wall clock ms. */
 struct tide_batch_info {
     int64_t batch_time, submission_time, processing_start, processing_end;
-    int64_t records;     /* sum over inputs */
-    uint32_t output;     /* index of the output operation, for output events */
+    int64_t records; /* sum over inputs */
+    uint32_t output; /* index of the output operation, for output events */
     int64_t output_start, output_end;
-    const char *reason;  /* static text or owned by error */
+    const char *reason; /* static text or owned by error */
 };
 
 struct tide_event {
@@ -41,10 +41,10 @@ struct tide_event {
     struct tide_job *job;     /* retained */
     uint32_t node;            /* stream id, output index, source id */
     int64_t time;
-    uint64_t token;           /* to be given back with the answer */
-    struct tide_rdd **rdds;   /* retained, heap array */
+    uint64_t token;         /* to be given back with the answer */
+    struct tide_rdd **rdds; /* retained, heap array */
     uint32_t nrdds;
-    const char *name;         /* static: listener callback name, receiver state */
+    const char *name; /* static: listener callback name, receiver state */
     struct tide_batch_info info;
     struct tide_error error;
     int signals;

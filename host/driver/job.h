@@ -25,7 +25,8 @@ struct tide_job_options {
     uint32_t npartitions;       /* when partitions is given */
     uint64_t limit;             /* for sink "take" */
     int64_t batch_time;         /* -1 outside a batch */
-    void (*done)(struct tide_job *job, void *arg); /* called from the loop, never from within tide_job_start; may release the job */
+    void (*done)(struct tide_job *job,
+                 void *arg); /* called from the loop, never from within tide_job_start; may release the job */
     void *arg;
 };
 

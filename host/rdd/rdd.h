@@ -43,8 +43,8 @@ struct tide_exchange {
     struct tide_op *read;
 };
 
-struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending, struct tide_op *write,
-                                        struct tide_op *read); /* retains the ops */
+struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
+                                        struct tide_op *write, struct tide_op *read); /* retains the ops */
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange);
 void tide_exchange_release(struct tide_exchange *exchange);
 

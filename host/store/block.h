@@ -62,10 +62,10 @@ struct tide_blocks {
 };
 
 void tide_blocks_create(struct tide_blocks *blocks);
-void tide_blocks_destroy(struct tide_blocks *blocks); /* releases all */
-void tide_blocks_push(struct tide_blocks *blocks, struct tide_block *take); /* takes the reference */
+void tide_blocks_destroy(struct tide_blocks *blocks);                            /* releases all */
+void tide_blocks_push(struct tide_blocks *blocks, struct tide_block *take);      /* takes the reference */
 void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from); /* retains each */
-void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from); /* appends and empties from */
+void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);         /* appends and empties from */
 uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 uint64_t tide_blocks_bytes(const struct tide_blocks *blocks);
 

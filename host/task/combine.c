@@ -84,8 +84,8 @@ static bool reserve_arena(struct tide_combine *combine, size_t extra) {
 }
 
 /* Adds an entry whose key is head + payload; the caller found the free slot `at`. */
-static uint32_t insert(struct tide_combine *combine, uint32_t at, uint64_t hash, const uint8_t *head, uint32_t head_size,
-                       const void *payload, size_t size, bool is_string) {
+static uint32_t insert(struct tide_combine *combine, uint32_t at, uint64_t hash, const uint8_t *head,
+                       uint32_t head_size, const void *payload, size_t size, bool is_string) {
     if (combine->count == combine->capacity && !grow_entries(combine)) return TIDE_COMBINE_NOMEM;
     if (!reserve_arena(combine, head_size + size)) return TIDE_COMBINE_NOMEM;
     if ((uint64_t)(combine->count + 1) * 5 > (uint64_t)combine->mask * 3) {
@@ -193,15 +193,11 @@ uint32_t tide_combine_number(struct tide_combine *combine, double key) {
 uint32_t tide_combine_packed(struct tide_combine *combine, const uint8_t *data, size_t size) {
     struct tide_value value = tide_unpack_value(data, data + size);
     switch (value.type) {
-    case TIDE_VALUE_STRING:
-        return tide_combine_string(combine, (const char *)value.data, value.size);
-    case TIDE_VALUE_NUMBER:
-        return tide_combine_number(combine, value.number);
+    case TIDE_VALUE_STRING: return tide_combine_string(combine, (const char *)value.data, value.size);
+    case TIDE_VALUE_NUMBER: return tide_combine_number(combine, value.number);
     case TIDE_VALUE_INT64:
-    case TIDE_VALUE_UINT64:
-        return find_large(combine, tide_hash_packed(data, size), data, size);
-    default:
-        return find_packed(combine, tide_hash_packed(data, size), data, size);
+    case TIDE_VALUE_UINT64: return find_large(combine, tide_hash_packed(data, size), data, size);
+    default: return find_packed(combine, tide_hash_packed(data, size), data, size);
     }
 }
 

@@ -34,7 +34,8 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
     reader->long_line = length;
 }
 
-struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length, struct tide_error *err) {
+struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length,
+                                              struct tide_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         tide_error_set(err, errno == ENOENT ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", path, strerror(errno));
@@ -71,7 +72,8 @@ static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t si
         }
         if (got >= 0) return got;
         if (errno == EINTR) continue;
-        tide_error_set(err, TIDE_EIO, "%s: reading at byte %llu: %s", reader->path, (unsigned long long)reader->at, strerror(errno));
+        tide_error_set(err, TIDE_EIO, "%s: reading at byte %llu: %s", reader->path, (unsigned long long)reader->at,
+                       strerror(errno));
         return -1;
     }
 }
@@ -106,7 +108,8 @@ static bool line_open(const struct tide_file_reader *reader) {
 }
 
 static int no_memory(struct tide_file_reader *reader, struct tide_error *err) {
-    return tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while reading at byte %llu", reader->path, (unsigned long long)reader->at);
+    return tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while reading at byte %llu", reader->path,
+                          (unsigned long long)reader->at);
 }
 
 /* Reads past the end of the range until the open line is complete. */
@@ -168,8 +171,8 @@ static int fill(struct tide_file_reader *reader, struct tide_error *err) {
         if (code != 0) return code;
     }
     if (reader->long_line > 0) {
-        return tide_error_set(err, TIDE_ELIMIT, "%s: a line of %llu bytes is longer than the limit of %d", reader->path,
-                              (unsigned long long)reader->long_line, MAX_LINE);
+        return tide_error_set(err, TIDE_ELIMIT, "%s: a line of %llu bytes is longer than the limit of %d",
+                              reader->path, (unsigned long long)reader->long_line, MAX_LINE);
     }
     if (!tide_lines_take(&reader->lines, &reader->ready)) return no_memory(reader, err);
     return 0;

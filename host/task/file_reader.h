@@ -13,7 +13,8 @@
 struct tide_file_reader;
 
 /* NULL and err: the file can't be opened. */
-struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length, struct tide_error *err);
+struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length,
+                                              struct tide_error *err);
 /* 1: the next block is in *block (the caller releases it); 0: the range is at its end; negative: TIDE_E*. */
 int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **block, struct tide_error *err);
 void tide_file_reader_delete(struct tide_file_reader *reader);

@@ -26,10 +26,10 @@ struct tide_merge {
     const uint8_t *key; /* of the record that the last step was about */
     const uint8_t *value;
     double number;
-    uint32_t left;  /* records left in the block */
+    uint32_t left; /* records left in the block */
     uint32_t entry;
     uint32_t size;
-    uint32_t add; /* 1: merging numbers is adding them: never returns TIDE_MERGE_NUMBER … */
+    uint32_t add;     /* 1: merging numbers is adding them: never returns TIDE_MERGE_NUMBER … */
     uint32_t general; /* … unless 1: some entries hold values that are not numbers */
 };
 

@@ -24,7 +24,7 @@ struct seat {
     uint32_t index;
     struct tide_thread thread;
     bool started;
-    bool left; /* behind, by the delete */
+    bool left;                  /* behind, by the delete */
     struct tide_worker *worker; /* set by its thread when ready, NULL again before it ends; under pool->lock */
     bool busy;
     struct tide_error error;
@@ -45,7 +45,9 @@ struct tide_pool {
     struct seat seats[];
 };
 
-static void give_back(struct tide_pool *pool, struct tide_task *task) { tide_inbox_post(pool->driver, &task->message); }
+static void give_back(struct tide_pool *pool, struct tide_task *task) {
+    tide_inbox_post(pool->driver, &task->message);
+}
 
 static struct tide_task *take(struct tide_pool *pool) {
     struct tide_task *task = pool->head;
@@ -226,8 +228,7 @@ bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
     pool->ending = true;
     pthread_cond_broadcast(&pool->work);
     struct timespec until = in_ms(timeout_ms);
-    while (busy_workers(pool) > 0 && pthread_cond_timedwait(&pool->changed, &pool->lock, &until) == 0) {
-    }
+    while (busy_workers(pool) > 0 && pthread_cond_timedwait(&pool->changed, &pool->lock, &until) == 0) {}
     interrupt_busy(pool);
     uint32_t stuck = busy_workers(pool);
     pool->left = stuck;

@@ -19,7 +19,8 @@ struct tide_pool;
 struct tide_pool_options {
     uint32_t workers;          /* 1…1024 */
     struct tide_inbox *driver; /* where ended tasks are posted */
-    const char *package_path;  /* Lua search paths of the driver, so that scripts' own modules load; copied; may be NULL */
+    const char
+        *package_path; /* Lua search paths of the driver, so that scripts' own modules load; copied; may be NULL */
     const char *package_cpath;
 };
 

@@ -56,12 +56,13 @@ static uint8_t *space(struct tide_router *router, uint32_t partition, size_t siz
     struct tide_block *block = router->open[partition];
     if (block != NULL && block->size + size > TIDE_BLOCK_TARGET && block->count > 0) {
         tide_blocks_push(&router->outputs[partition], block);
-        router->open[partition] = block = tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity, TIDE_BLOCK_TARGET, NULL);
+        router->open[partition] = block =
+            tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity, TIDE_BLOCK_TARGET, NULL);
         if (block == NULL) return NULL;
     }
     if (block == NULL) {
-        block = router->open[partition] =
-            tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity, size > FIRST_CAPACITY ? size : FIRST_CAPACITY, NULL);
+        block = router->open[partition] = tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity,
+                                                         size > FIRST_CAPACITY ? size : FIRST_CAPACITY, NULL);
         if (block == NULL) return NULL;
     }
     if (block->capacity - block->size < size && !tide_block_reserve(block, size)) return NULL;
@@ -101,13 +102,14 @@ static bool index_bounds(struct tide_router *router, const struct tide_block *bo
     return true;
 }
 
-bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending, const uint8_t *record, size_t key_size,
-                       size_t size) {
+bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending,
+                       const uint8_t *record, size_t key_size, size_t size) {
     if (router->bounds != bounds && !index_bounds(router, bounds)) return false;
     uint32_t low = 0, high = router->nbounds; /* first bound >= key */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (tide_unpack_compare(router->bound_keys[middle], router->bound_keys[middle + 1], record, record + key_size) < 0) {
+        if (tide_unpack_compare(router->bound_keys[middle], router->bound_keys[middle + 1], record,
+                                record + key_size) < 0) {
             low = middle + 1;
         } else {
             high = middle;
@@ -117,8 +119,8 @@ bool tide_router_range(struct tide_router *router, const struct tide_block *boun
     return put(router, partition, record, size);
 }
 
-bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index, const uint8_t *value,
-                       size_t value_size) {
+bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
+                       const uint8_t *value, size_t value_size) {
     uint32_t key_size;
     const uint8_t *key = tide_combine_key(combine, index, &key_size);
     uint32_t partition = tide_key_partition(combine->entries[index].hash, router->count);

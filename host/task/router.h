@@ -26,11 +26,11 @@ void tide_router_delete(struct tide_router *router);
 bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size);
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);
 /* bounds: a packed block (arity 1) of ascending keys; partition i gets keys <= bounds[i]. */
-bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending, const uint8_t *record, size_t key_size,
-                       size_t size);
+bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending,
+                       const uint8_t *record, size_t key_size, size_t size);
 /* Entry `index` of a combine table with its number, or with a packed value when value is not NULL, by key hash. */
-bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index, const uint8_t *value,
-                       size_t value_size);
+bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
+                       const uint8_t *value, size_t value_size);
 /* All entries with their numbers. */
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
 

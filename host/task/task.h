@@ -55,7 +55,7 @@ struct tide_task {
     uint32_t partition;
     uint32_t out_arity; /* 0 unknown, 1, 2: arity of the records this stage made */
     /* C only */
-    const uint32_t *cancelled; /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
+    const uint32_t *cancelled;   /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
     struct tide_message message; /* deliver: set by the driver, runs there when the task has ended */
     struct tide_error error;     /* set by the worker when it failed; text is complete, for people */
     uint64_t started_ns, ended_ns;

@@ -18,7 +18,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -75,7 +77,8 @@ static void break_off(lua_State *L, lua_Debug *ar) {
         if (!lua_getinfo(L, "Sl", ar) || ar->currentline <= 0 || strncmp(ar->source, "@moontide/", 10) == 0 ||
             strncmp(ar->source, "=stage", 6) == 0)
             continue;
-        luaL_error(L, "interrupted at %s:%d", ar->short_src, ar->currentline);
+        lua_pushfstring(L, "interrupted at %s:%d", ar->short_src, ar->currentline);
+        lua_error(L);
     }
 }
 
@@ -90,7 +93,11 @@ static uintptr_t program_counter(const void *context) {
 #endif
 }
 
-static void on_signal(int number, siginfo_t *info, void *context) {
+#ifdef __SANITIZE_THREAD__
+__attribute__((no_sanitize_thread)) /* it may come at any moment, also within ThreadSanitizer */
+#endif
+static void
+on_signal(int number, siginfo_t *info, void *context) {
     struct tide_worker *worker = current;
     if (worker == NULL || !worker->running) return;
     int signals = __atomic_load_n(&worker->signals, __ATOMIC_RELAXED);
@@ -114,6 +121,20 @@ static void install_handler(void) {
     action.sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER;
     sigemptyset(&action.sa_mask);
     sigaction(INTERRUPT_SIGNAL, &action, NULL);
+#ifdef __SANITIZE_THREAD__
+    /* ThreadSanitizer puts a signal off until the thread next calls the C library, which a loop in LuaJIT never does. So its
+     * handler is replaced by ours behind its back, and with it the mask; how to return from it stays as it was. */
+    struct {
+        void (*handler)(int, siginfo_t *, void *);
+        unsigned long flags;
+        void (*restorer)(void);
+        unsigned long mask;
+    } known;
+    syscall(SYS_rt_sigaction, INTERRUPT_SIGNAL, NULL, &known, sizeof(known.mask));
+    known.handler = on_signal;
+    known.mask = 0;
+    syscall(SYS_rt_sigaction, INTERRUPT_SIGNAL, &known, NULL, sizeof(known.mask));
+#endif
 }
 
 static int make_state(struct tide_worker *worker, struct tide_error *err) {
@@ -214,9 +235,10 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
             }
         }
     } else {
-        const char *where = worker->trapped_at;
+        const char *where = worker->trapped_at; /* empty: a loop of ours, around functions of the script */
         pthread_mutex_lock(&worker->lock);
-        tide_error_set(&task->error, TIDE_ECANCELLED, "interrupted in the loop at %s\n  operators: %s", where, worker->operators);
+        tide_error_set(&task->error, TIDE_ECANCELLED, "interrupted%s%s\n  operators: %s",
+                       *where ? " in the loop at " : "", where, worker->operators);
         pthread_mutex_unlock(&worker->lock);
         tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
         put_aside(worker);
@@ -242,7 +264,8 @@ bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size) {
     if (busy) {
         double seconds = (double)(tide_clock_monotonic_ns() - worker->since_ns) / 1e9;
         if (worker->batch_time >= 0) {
-            snprintf(text, size, "%s, batch %lld ms, for %.1f s", worker->operators, (long long)worker->batch_time, seconds);
+            snprintf(text, size, "%s, batch %lld ms, for %.1f s", worker->operators, (long long)worker->batch_time,
+                     seconds);
         } else {
             snprintf(text, size, "%s, for %.1f s", worker->operators, seconds);
         }

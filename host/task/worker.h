@@ -34,7 +34,8 @@ void tide_worker_signal(struct tide_worker *worker);
 void tide_worker_note(struct tide_worker *worker, const char *operators, int64_t batch_time);
 /* What the task is about to raise is no mistake of the script: the code for it. */
 void tide_worker_code(struct tide_worker *worker, int code);
-/* Machine code of a new trace and the script line it starts at: how a signal finds the line of a loop that is compiled. */
+/* Machine code of a new trace and the script line it starts at ("" when it is not the script's): how a signal finds the line of
+ * a loop that is compiled. */
 void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size, const char *where);
 void tide_worker_forget_traces(struct tide_worker *worker);
 

@@ -17,7 +17,8 @@ struct tide_thread {
 
 /* `name` shows in debuggers (at most 15 characters). Signals are blocked in the new thread except the
  * synchronous ones, so that process signals are always handled by the main thread. */
-int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(void *), void *arg, struct tide_error *err);
+int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(void *), void *arg,
+                      struct tide_error *err);
 void tide_thread_join(struct tide_thread *thread);
 
 #endif

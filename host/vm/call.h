@@ -10,8 +10,8 @@
 struct lua_State;
 
 /* require(module)[function](argv table: [0] … [argc-1]) → its integer result (0 when it returns nothing). Errors: TIDE_ECLOSURE. */
-int tide_vm_call_main(struct lua_State *L, const char *module, const char *function, int argc, char **argv, int *result,
-                      struct tide_error *err);
+int tide_vm_call_main(struct lua_State *L, const char *module, const char *function, int argc, char **argv,
+                      int *result, struct tide_error *err);
 
 /* require(module)[function] is kept as a reference for tide_vm_call_pointer. Negative on failure. */
 int tide_vm_reference(struct lua_State *L, const char *module, const char *function, struct tide_error *err);

@@ -8,15 +8,12 @@
 
 #include <string.h>
 
-const struct tide_embedded_module *tide_embedded_find(const char *name)
-{
+const struct tide_embedded_module *tide_embedded_find(const char *name) {
     for (const struct tide_embedded_module *module = tide_embedded_modules; module->name != NULL; module++) {
         int order = strcmp(module->name, name);
 
-        if (order == 0)
-            return module;
-        if (order > 0)
-            break;
+        if (order == 0) return module;
+        if (order > 0) break;
     }
     return NULL;
 }

@@ -36,9 +36,10 @@ static void set_path(lua_State *L, const char *field, const char *value) {
  * most 8 MB of it. More room for traces and side traces than the defaults, because a worker lives long and runs
  * many different stages.
  */
-static const char jit_setup[] = "local jit_opt = require 'jit.opt'\n"
-                                "jit_opt.start('maxmcode=8192', 'sizemcode=256', 'maxtrace=4000', 'maxrecord=8000', 'maxside=200',\n"
-                                "  'maxsnap=1000', 'loopunroll=20', 'hotloop=40')\n";
+static const char jit_setup[] =
+    "local jit_opt = require 'jit.opt'\n"
+    "jit_opt.start('maxmcode=8192', 'sizemcode=256', 'maxtrace=4000', 'maxrecord=8000', 'maxside=200',\n"
+    "  'maxsnap=1000', 'loopunroll=20', 'hotloop=40')\n";
 
 /*
  * Where FFI finds this library's functions: package.loaded["moontide.library"] is false when they are symbols of the program

@@ -31,9 +31,9 @@ struct tide_value {
     double number;
     int64_t int64;
     uint64_t uint64;
-    const uint8_t *data;  /* string / ext payload */
-    uint32_t size;        /* string / ext payload bytes, array / map entries */
-    const uint8_t *next;  /* string, ext, scalars: byte after the value; array, map: first element */
+    const uint8_t *data; /* string / ext payload */
+    uint32_t size;       /* string / ext payload bytes, array / map entries */
+    const uint8_t *next; /* string, ext, scalars: byte after the value; array, map: first element */
 };
 
 /* Describes the value at `at`; type TIDE_VALUE_INVALID when truncated or invalid. */

@@ -78,9 +78,7 @@ function sources.socket()
     }
     local cpu = os.clock()
     ssc:start()
-    while not ended do
-        ssc:awaitTerminationOrTimeout(20)
-    end
+    while not ended and not ssc:awaitTerminationOrTimeout(20) do end
     cpu = os.clock() - cpu
     ssc:stop()
     local connected = server:event(10):match("^client (%d+)$")

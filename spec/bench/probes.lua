@@ -40,9 +40,7 @@ function probes.start()
         first = first or require("moontide.lineserver").clock()
     end)
     ssc:start()
-    while not first do
-        ssc:awaitTerminationOrTimeout(1000)
-    end
+    while not first and not ssc:awaitTerminationOrTimeout(1000) do end
     print(string.format("%.6f", first))
     ssc:stop()
 end
@@ -56,9 +54,7 @@ function probes.idle()
         batches = batches + 1
     end)
     ssc:start()
-    while batches < 10 do
-        ssc:awaitTerminationOrTimeout(20)
-    end
+    while batches < 10 and not ssc:awaitTerminationOrTimeout(20) do end
     for line in io.lines("/proc/self/status") do
         local kilobytes = line:match("^VmRSS:%s*(%d+) kB")
         if kilobytes then
@@ -101,9 +97,7 @@ function probes.ticks(interval, batches)
         times[#times + 1] = time
     end)
     ssc:start()
-    while #late < tonumber(batches) do
-        ssc:awaitTerminationOrTimeout(50)
-    end
+    while #late < tonumber(batches) and not ssc:awaitTerminationOrTimeout(50) do end
     ssc:stop()
     for index = 2, #times do
         assert(times[index] - times[index - 1] == tonumber(interval), "a batch was left out")
@@ -137,9 +131,7 @@ function probes.latency(path, rate, seconds)
         end
     end)
     ssc:start()
-    while not ended do
-        ssc:awaitTerminationOrTimeout(20)
-    end
+    while not ended and not ssc:awaitTerminationOrTimeout(20) do end
     ssc:stop()
     server:stop()
     print_all(taken)

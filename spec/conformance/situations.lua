@@ -258,9 +258,7 @@ form("^stop%(%) called from inside a listener", function()
     }
     stream:foreachRDD(function() end)
     ssc:start()
-    while not called do
-        ssc:awaitTerminationOrTimeout(20)
-    end
+    while not called and not ssc:awaitTerminationOrTimeout(20) do end
     return text
 end)
 

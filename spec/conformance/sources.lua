@@ -26,8 +26,7 @@ function forms.socketTextStream(case)
     ssc:start()
     server:accept():send(table.concat(case.sent_lines, "\n") .. "\n")
     for _ = 1, 500 do
-        ssc:awaitTerminationOrTimeout(10)
-        if processed >= #case.sent_lines then
+        if ssc:awaitTerminationOrTimeout(10) or processed >= #case.sent_lines then
             break
         end
     end

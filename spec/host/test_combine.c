@@ -44,9 +44,9 @@ static uint32_t look_up(void) {
 }
 
 static void numbers_meet_in_every_form(void **state) {
-    static const double numbers[] = {0,     1,      -1,      31,          -32,           -33,
-                                     127,   128,    255,     256,         -128,          -129,
-                                     65535, 65536,  -32768,  -32769,      2147483647.0,  -2147483648.0,
+    static const double numbers[] = {0,     1,      -1,      31,           -32,          -33,
+                                     127,   128,    255,     256,          -128,         -129,
+                                     65535, 65536,  -32768,  -32769,       2147483647.0, -2147483648.0,
                                      0.5,   -1e300, 1048576, 4294967295.0, 4294967296.0, 9007199254740992.0};
     for (uint32_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         assert_int_equal(tide_combine_number(combine, numbers[i]), i);
@@ -148,11 +148,22 @@ static void values_of_different_kinds_never_meet(void **state) {
         const char *bytes;
         size_t size;
     } keys[] = {
-        {"\x01", 1},         {"\xa1\x01", 2},     {"\xa1"
-                                                    "1",
-                                                    2}, {"\xc3", 1},     {"\xc2", 1},
-        {"\xc7\x00\x01", 3}, {"\x80", 1},         {"\x90", 1},           {"\x91\x01", 2}, {"\x92\x01\x02", 3},
-        {"\x91\xa1\x01", 3}, {"\x81\x01\x01", 3}, {"\xa0", 1},           {"\x00", 1},
+        {"\x01", 1},
+        {"\xa1\x01", 2},
+        {"\xa1"
+         "1",
+         2},
+        {"\xc3", 1},
+        {"\xc2", 1},
+        {"\xc7\x00\x01", 3},
+        {"\x80", 1},
+        {"\x90", 1},
+        {"\x91\x01", 2},
+        {"\x92\x01\x02", 3},
+        {"\x91\xa1\x01", 3},
+        {"\x81\x01\x01", 3},
+        {"\xa0", 1},
+        {"\x00", 1},
     };
     uint32_t count = sizeof keys / sizeof *keys;
     for (int round = 0; round < 2; round++)
@@ -209,7 +220,8 @@ static void stays_valid_without_memory(void **state) {
             for (uint32_t j = 0; j < before; j++) {
                 uint32_t length;
                 const uint8_t *kept = tide_combine_key(combine, j, &length);
-                if (tide_combine_packed(combine, kept, length) != j || combine->fresh) fail_msg("entry %u is lost", j);
+                if (tide_combine_packed(combine, kept, length) != j || combine->fresh)
+                    fail_msg("entry %u is lost", j);
                 if (combine->numbers[j] != j) fail_msg("the number of entry %u is lost", j);
             }
             assert_false(tide_combine_add_string(combine, text, size, 1));
@@ -297,7 +309,8 @@ static void agrees_with_a_model(void **state) {
         } else {
             wanted.number = wanted.kind == 3 ? (double)random_below(&seed, 10) : 0;
             wanted.size = random_below(&seed, wanted.kind == 3 ? 3 : 40);
-            for (size_t i = 0; i < wanted.size; i++) wanted.text[i] = i < 2 ? (char)('a' + random_below(&seed, 6)) : 'x';
+            for (size_t i = 0; i < wanted.size; i++)
+                wanted.text[i] = i < 2 ? (char)('a' + random_below(&seed, 6)) : 'x';
         }
         uint32_t before = model_count, expected = model_find(&wanted), entry;
         double value = random_below(&seed, 100);
@@ -315,8 +328,10 @@ static void agrees_with_a_model(void **state) {
             else combine->numbers[entry] += value;
         }
         model[expected].sum += value;
-        if (entry != expected || combine->fresh != (expected == before)) fail_msg("step %d: entry %u, not %u", step, entry, expected);
-        if (combine->entries[entry].hash != tide_hash_packed(key.data, key.size)) fail_msg("step %d: another hash", step);
+        if (entry != expected || combine->fresh != (expected == before))
+            fail_msg("step %d: entry %u, not %u", step, entry, expected);
+        if (combine->entries[entry].hash != tide_hash_packed(key.data, key.size))
+            fail_msg("step %d: another hash", step);
         key.size = 0;
     }
     assert_int_equal(combine->count, model_count);

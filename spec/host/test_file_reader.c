@@ -98,9 +98,27 @@ static void check_all_cuts(const char *data, size_t size, bool in_three) {
 
 static void every_cut_of_small_files(void **state) {
     static const char *const files[] = {
-        "",         "a",         "\n",          "\r",           "\r\n",          "\n\n\n",       "\r\r\r",
-        "\r\n\r\n", "a\nb",      "a\nb\n",      "a\r\nb\r\n",   "a\rb\r",        "\n\r",         "\n\ra\r\n\nb\r\r\nc",
-        "one\ntwo\r\nthree\rfour", "\r\n\n\r\r\n", "ab\r\n\r\ncd", "last\n\nline\r\n", "\na", "\ra\n", "aa\r",
+        "",
+        "a",
+        "\n",
+        "\r",
+        "\r\n",
+        "\n\n\n",
+        "\r\r\r",
+        "\r\n\r\n",
+        "a\nb",
+        "a\nb\n",
+        "a\r\nb\r\n",
+        "a\rb\r",
+        "\n\r",
+        "\n\ra\r\n\nb\r\r\nc",
+        "one\ntwo\r\nthree\rfour",
+        "\r\n\n\r\r\n",
+        "ab\r\n\r\ncd",
+        "last\n\nline\r\n",
+        "\na",
+        "\ra\n",
+        "aa\r",
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) check_all_cuts(files[i], strlen(files[i]), true);
 }
@@ -263,14 +281,9 @@ static void reports_when_memory_is_gone(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(every_cut_of_small_files),
-        TEST(every_cut_of_random_files),
-        TEST(ranges_of_large_files),
-        TEST(ranges_beyond_the_end_are_empty),
-        TEST(says_what_is_wrong_with_the_file),
-        TEST(a_file_may_shrink),
-        TEST(reports_a_failing_disk),
-        TEST(reports_when_memory_is_gone),
+        TEST(every_cut_of_small_files),        TEST(every_cut_of_random_files),        TEST(ranges_of_large_files),
+        TEST(ranges_beyond_the_end_are_empty), TEST(says_what_is_wrong_with_the_file), TEST(a_file_may_shrink),
+        TEST(reports_a_failing_disk),          TEST(reports_when_memory_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

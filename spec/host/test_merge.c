@@ -152,8 +152,9 @@ static void reports_when_memory_is_gone(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(new_numbers_need_no_question), TEST(numbers_that_meet_are_asked_about), TEST(adding_is_done_here),
-        TEST(other_values_are_handed_over), TEST(an_empty_block_is_at_its_end),      TEST(reports_when_memory_is_gone),
+        TEST(new_numbers_need_no_question), TEST(numbers_that_meet_are_asked_about),
+        TEST(adding_is_done_here),          TEST(other_values_are_handed_over),
+        TEST(an_empty_block_is_at_its_end), TEST(reports_when_memory_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

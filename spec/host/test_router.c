@@ -221,7 +221,8 @@ static void range_agrees_with_a_plain_search(void **state) {
         uint32_t expected[MOST] = {0};
         for (int i = 0; i < 200; i++) {
             record.size = 0;
-            if (nbounds > 0 && i % 5 == 0) tide_buffer_append(&record, sorted[i % nbounds].data, sorted[i % nbounds].size);
+            if (nbounds > 0 && i % 5 == 0)
+                tide_buffer_append(&record, sorted[i % nbounds].data, sorted[i % nbounds].size);
             else random_value(&record, &seed, 2);
             size_t size = record.size;
             uint32_t below = 0;

@@ -110,7 +110,8 @@ static void random_key(struct key *key, uint64_t *seed, int kinds) {
 static void pack_key(const struct key *key, uint64_t *seed) {
     if (key->rank == 1) tide_pack_bool(&bytes, key->number != 0);
     else if (key->rank == 2)
-        while (!packed_number(&bytes, key->number, isnan(key->number) ? 10 : (int)random_below(seed, NUMBER_FORMS))) continue;
+        while (!packed_number(&bytes, key->number, isnan(key->number) ? 10 : (int)random_below(seed, NUMBER_FORMS)))
+            continue;
     else
         while (!packed_text(&bytes, key->text, key->size, (int)random_below(seed, TEXT_FORMS))) continue;
 }
@@ -143,7 +144,8 @@ static void agrees_with_qsort(void **state) {
             for (uint32_t r = 0; r < out.items[b]->count; r++, seen++) {
                 struct tide_value value = tide_unpack_value(tide_unpack_skip(at, end), end);
                 if (value.number != keys[seen].sequence)
-                    fail_msg("round %d: record %g at place %u, not %u", round, value.number, seen, keys[seen].sequence);
+                    fail_msg("round %d: record %g at place %u, not %u", round, value.number, seen,
+                             keys[seen].sequence);
                 at = value.next;
             }
             assert_ptr_equal(at, end);

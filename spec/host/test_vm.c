@@ -39,6 +39,10 @@ static void run(const char *name, const char *source) {
         fail_msg("%s", lua_tostring(L, -1));
 }
 
+static void starts_with(const char *text, const char *prefix) {
+    if (strncmp(text, prefix, strlen(prefix)) != 0) fail_msg("'%s' does not start with '%s'", text, prefix);
+}
+
 static void every_embedded_module_loads(void **state) {
     int count = 0;
     for (const struct tide_embedded_module *m = tide_embedded_modules; m->name != NULL; m++, count++) {
@@ -56,12 +60,13 @@ static void every_embedded_module_loads(void **state) {
 
 /* Nothing of the driver is needed in a worker, and there is no core to ask. */
 static void the_worker_loads_without_the_core(void **state) {
-    struct tide_vm_options options = {.role = TIDE_VM_WORKER};
+    struct tide_vm_options options = {.role = TIDE_VM_WORKER, .package_cpath = ""};
     lua_State *worker = tide_vm_new(&options, &err);
     assert_non_null(worker);
     int reference = tide_vm_reference(worker, "moontide.worker", "run", &err);
     assert_true(reference > 0);
-    assert_int_equal(luaL_dostring(worker, "return package.loaded['moontide.core'], pcall(require, 'moontide.core')"), 0);
+    assert_int_equal(luaL_dostring(worker, "return package.loaded['moontide.core'], pcall(require, 'moontide.core')"),
+                     0);
     assert_true(lua_isnil(worker, 1));
     assert_false(lua_toboolean(worker, 2));
     tide_vm_delete(worker);
@@ -79,8 +84,9 @@ static void search_paths_are_those_given(void **state) {
         .role = TIDE_VM_WORKER, .package_path = "/nowhere/?.lua", .package_cpath = "/nowhere/?.so"};
     lua_State *other = tide_vm_new(&options, &err);
     assert_non_null(other);
-    assert_int_equal(luaL_dostring(other, "assert(package.path == '/nowhere/?.lua' and package.cpath == '/nowhere/?.so')\n"
-                                          "shared = 1 assert(jit.status())"),
+    assert_int_equal(luaL_dostring(other,
+                                   "assert(package.path == '/nowhere/?.lua' and package.cpath == '/nowhere/?.so')\n"
+                                   "shared = 1 assert(jit.status())"),
                      0);
     tide_vm_delete(other);
     run("=test", "assert(package.path ~= '/nowhere/?.lua' and shared == nil)"); /* states share nothing */
@@ -100,29 +106,31 @@ static void main_gets_its_arguments(void **state) {
 
 static void errors_come_with_their_traceback(void **state) {
     int result = 7;
-    run("@job.lua", "package.preload.mine = function() return {\n"
-                    "  main = function() local function inner() error('broken') end inner() return 1 end,\n"
-                    "  plain = function() error({}) end,\n"
-                    "  object = function() error(setmetatable({}, { __tostring = function() return 'an object' end })) end,\n"
-                    "} end");
+    run("@job.lua",
+        "package.preload.mine = function() return {\n"
+        "  main = function() local function inner() error('broken') end inner() return 1 end,\n"
+        "  plain = function() error({}) end,\n"
+        "  object = function() error(setmetatable({}, { __tostring = function() return 'an object' end })) end,\n"
+        "} end");
     assert_int_equal(tide_vm_call_main(L, "mine", "main", 0, NULL, &result, &err), TIDE_ECLOSURE);
     assert_int_equal(result, 7);
-    assert_memory_equal(err.text, "job.lua:2: broken\nstack traceback:", 35);
+    starts_with(err.text, "job.lua:2: broken\nstack traceback:");
     assert_non_null(strstr(err.text, "in function 'inner'"));
     assert_int_equal(tide_vm_call_main(L, "mine", "object", 0, NULL, &result, &err), TIDE_ECLOSURE);
-    assert_memory_equal(err.text, "an object\nstack traceback:", 26);
+    starts_with(err.text, "an object\nstack traceback:");
     assert_int_equal(tide_vm_call_main(L, "mine", "plain", 0, NULL, &result, &err), TIDE_ECLOSURE);
     assert_non_null(strstr(err.text, "not a string"));
     assert_int_equal(tide_vm_call_main(L, "mine", "missing", 0, NULL, &result, &err), TIDE_ECLOSURE);
-    assert_memory_equal(err.text, "module 'mine' has no function 'missing'", 39);
+    starts_with(err.text, "module 'mine' has no function 'missing'");
     assert_int_equal(tide_vm_call_main(L, "not.there", "main", 0, NULL, &result, &err), TIDE_ECLOSURE);
-    assert_memory_equal(err.text, "module 'not.there' not found", 28);
+    starts_with(err.text, "module 'not.there' not found");
     assert_int_equal(tide_vm_call_main(L, "mine", "main", 0, NULL, &result, NULL), TIDE_ECLOSURE); /* nobody asks */
 }
 
 static void references_call_with_a_pointer(void **state) {
-    run("@job.lua", "package.preload.mine = function() return {\n"
-                    "  keep = function(p) kept = p end, fail = function() error('complete text', 0) end, value = 5 } end");
+    run("@job.lua",
+        "package.preload.mine = function() return {\n"
+        "  keep = function(p) kept = p end, fail = function() error('complete text', 0) end, value = 5 } end");
     int keep = tide_vm_reference(L, "mine", "keep", &err), fail = tide_vm_reference(L, "mine", "fail", &err);
     assert_true(keep > 0 && fail > 0 && keep != fail);
     assert_int_equal(tide_vm_call_pointer(L, keep, &err, &err), 0);
@@ -132,7 +140,7 @@ static void references_call_with_a_pointer(void **state) {
     assert_int_equal(tide_vm_call_pointer(L, fail, NULL, &err), TIDE_ECLOSURE);
     assert_string_equal(err.text, "complete text");
     assert_true(tide_vm_reference(L, "mine", "value", &err) < 0);
-    assert_memory_equal(err.text, "module 'mine' has no function 'value'", 37);
+    starts_with(err.text, "module 'mine' has no function 'value'");
     assert_true(tide_vm_reference(L, "not.there", "run", &err) < 0);
     assert_int_equal(err.code, TIDE_ECLOSURE);
 }
@@ -141,12 +149,9 @@ static void references_call_with_a_pointer(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(every_embedded_module_loads),
-        TEST(the_worker_loads_without_the_core),
-        TEST(embedded_modules_keep_their_names),
-        TEST(search_paths_are_those_given),
-        TEST(main_gets_its_arguments),
-        TEST(errors_come_with_their_traceback),
+        TEST(every_embedded_module_loads),       TEST(the_worker_loads_without_the_core),
+        TEST(embedded_modules_keep_their_names), TEST(search_paths_are_those_given),
+        TEST(main_gets_its_arguments),           TEST(errors_come_with_their_traceback),
         TEST(references_call_with_a_pointer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

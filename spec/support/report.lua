@@ -77,7 +77,9 @@ return function()
     local function on_problem(element, parent, message, trace, is_error)
         notes[#notes + 1] = describe(handler.format(element, parent, message, trace, is_error))
         if not running then
-            write_result("not ok", element.descriptor .. " " .. handler.getFullName(element))
+            -- A hook has no name of its own, and its full name ends in what it is.
+            local prefix = element.name and element.descriptor .. " " or ""
+            write_result("not ok", prefix .. handler.getFullName(element))
         end
         return nil, true
     end

@@ -4,12 +4,19 @@
 --- A terminal has: `prologue` and `record` (text), `constants(K)`, `begin(S)`, `finish(S, emit)` with emit(a) or
 --- emit(a, b), and optionally `whole(S, block)`, which handles a block without looking at its records.
 local failure = require "moontide.worker.failure"
+local sinks = require "moontide.worker.sinks"
 local values = require "moontide.values"
 local text_form = require "moontide.text_form"
 
 local accumulate = {}
 
 local function element(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
+
+-- Pairs and single values may meet where a union was joined in one partition.
+local function check_arity(g, op, arity)
+    g:uses "set_arity"
+    g:line(op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
+end
 
 local function class(methods)
     methods.__index = methods
@@ -43,7 +50,7 @@ local Sum = class {
 -- reduce: on pairs the function gets and returns {key, value} tables.
 local Reduce = class {
     constants = function(self, K)
-        K.reduce = self.op.f
+        K.reduce, K.set_arity = self.op.f, sinks.set_arity
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
     end,
     begin = function(_, S) S.has = false end,
@@ -51,9 +58,10 @@ local Reduce = class {
         g:uses "reduce"
         g:uses "reduced_nil"
         local op = self.op
+        check_arity(g, op, arity)
         g:line(op, ("if S.has then local r = reduce(S.value, %s)"):format(element(arity, a, b)))
         g:line(op, "if r == nil then reduced_nil() end S.value = r")
-        g:line(op, ("else S.has, S.value, S.arity = true, %s, %d end"):format(element(arity, a, b), arity))
+        g:line(op, ("else S.has, S.value = true, %s end"):format(element(arity, a, b)))
     end,
     finish = function(self, S, emit)
         if not S.has then return end
@@ -83,8 +91,10 @@ local Fold = class {
 }
 
 local Glom = class {
+    constants = function(_, K) K.set_arity = sinks.set_arity end,
     begin = function(_, S) S.list, S.n = {}, 0 end,
-    record = function(_, g, arity, a, b)
+    record = function(self, g, arity, a, b)
+        check_arity(g, self.op, arity)
         g:line(nil, ("S.n = S.n + 1 S.list[S.n] = %s"):format(element(arity, a, b)))
     end,
     finish = function(_, S, emit) emit(values.array(S.list)) end,

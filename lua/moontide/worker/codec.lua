@@ -325,7 +325,7 @@ end
 local advice = {
     ["function"] = "call it and keep its result, or keep a name and look the function up where it is needed",
     userdata = "keep the plain data it stands for",
-    thread = "a coroutine can't leave the state it was made in",
+    thread = "keep the values it yields",
     cdata = "only int64 and uint64 numbers can; copy its fields into a table",
 }
 
@@ -346,7 +346,8 @@ function put(w, v, depth)
             return put_int64(w, 0xcf, v)
         end
     end
-    error(("a %s can't be part of a record (%s); %s"):format(t, tostring(v), advice[t] or "keep plain data"), 0)
+    error(("a %s can't be part of a record (%s); %s"):format(t == "thread" and "coroutine" or t, tostring(v),
+        advice[t] or "keep plain data"), 0)
 end
 
 --- Appends one value to a writer. Raises (plain text, no position) when it can't be part of a record; the writer's `pos` may

@@ -3,10 +3,18 @@
 --- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local values = require "moontide.values"
 
 local failure = {}
 
-local PREVIEW = 120
+local PREVIEW = 120 -- bytes of a string in a preview
+local LONGEST = 400 -- bytes of a whole preview
+local ELEMENTS = 8 -- of a table in a preview
+local LOOKED_AT = 200 -- frames at either end of the stack: the recursion between them is left out
+local SHOWN = 20 -- lines of a traceback
+
+--- Codes of host/base/error.h, for failures that are no mistake of the script.
+failure.ENOMEM, failure.ECANCELLED = -1, -7
 
 --- An error whose text is complete, so outer handlers leave it alone.
 local Complete = { __tostring = function(e) return e.text end }
@@ -17,47 +25,82 @@ local Broken = { __tostring = function(e) return e.text end }
 --- Raises that operator `op` broke a rule.
 function failure.broken(op, text) error(setmetatable({ op = op, text = text }, Broken), 0) end
 
-local chunks = {} -- chunk name → { lines = {line → op} }
+--- Raises a complete text with a code.
+function failure.complete(text, code) error(setmetatable({ text = text, code = code }, Complete), 0) end
+
+function failure.no_memory() error(setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken), 0) end
+
+local chunks = {} -- chunk name → { line → op }
 
 --- Tells which operator each line of a generated chunk belongs to.
 function failure.register(name, lines) chunks[name] = lines end
 function failure.forget(name) chunks[name] = nil end
 
-local function quote(value, depth)
-    local t = type(value)
-    if t == "string" then
-        local text = value
-        if #text > PREVIEW then text = text:sub(1, PREVIEW) .. "…" end
-        text = text:gsub('[%c"\\\127-\255]', function(c)
-            local byte = c:byte()
-            if byte >= 128 then return c end
-            return ({ ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" })[c] or ("\\%d"):format(byte)
-        end)
-        return '"' .. text .. '"'
-    end
-    if t == "table" and depth < 3 then
-        local parts, n = {}, 0
-        for k, v in next, value do
-            n = n + 1
-            if n > 8 then
-                parts[#parts + 1] = "…"
-                break
-            end
-            if type(k) == "number" then
-                parts[#parts + 1] = quote(v, depth + 1)
+local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame tells
+
+--- `fn` calls functions of the script from outside of generated code. `look` tells from its locals for which operator, and may
+--- tell on which record.
+---@param fn function
+---@param look fun(locals: table<string, any>): table, string?
+function failure.frame(fn, look) frames[fn] = look end
+
+-- Bytes that are not UTF-8 as \ddd, so that a message can be shown anywhere.
+local function printable(text)
+    text = text:gsub('[%c"\\\127]', function(c)
+        return ({ ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" })[c] or ("\\%03d"):format(c:byte())
+    end)
+    return (text:gsub("[\128-\255]+", function(run)
+        local parts, at = {}, 1
+        while at <= #run do
+            local b = run:byte(at)
+            local more = b >= 0xf5 and 0 or b >= 0xf0 and 3 or b >= 0xe0 and 2 or b >= 0xc2 and 1 or 0
+            if more > 0 and run:find("^" .. ("[\128-\191]"):rep(more), at + 1) then
+                parts[#parts + 1] = run:sub(at, at + more)
+                at = at + more + 1
             else
-                parts[#parts + 1] = tostring(k) .. " = " .. quote(v, depth + 1)
+                parts[#parts + 1] = ("\\%03d"):format(b)
+                at = at + 1
             end
         end
-        return "{" .. table.concat(parts, ", ") .. "}"
+        return table.concat(parts)
+    end))
+end
+
+-- The first bytes of a text, without half a character at the end.
+local function cut(text, size)
+    if #text <= size then return text end
+    for _ = 1, 3 do
+        if text:byte(size + 1) >= 128 and text:byte(size + 1) < 192 then size = size - 1 end
     end
-    return tostring(value)
+    return text:sub(1, size) .. "…"
+end
+
+local function quote(value, depth)
+    local t = type(value)
+    if t == "string" then return '"' .. printable(cut(value, PREVIEW)) .. '"' end
+    if t ~= "table" or value == values.null then return tostring(value) end
+    if depth >= 3 then return "{…}" end
+    local parts, n, length = {}, 0, #value
+    for k, v in next, value do
+        n = n + 1
+        if n > ELEMENTS then
+            parts[n] = "…"
+            break
+        end
+        if type(k) == "number" and k >= 1 and k <= length then
+            parts[n] = quote(v, depth + 1)
+        elseif type(k) == "string" and k:find("^[%a_][%w_]*$") then
+            parts[n] = k .. " = " .. quote(v, depth + 1)
+        else
+            parts[n] = "[" .. quote(k, depth + 1) .. "] = " .. quote(v, depth + 1)
+        end
+    end
+    return "{" .. table.concat(parts, ", ") .. "}"
 end
 
 --- A short preview of a record.
 function failure.preview(a, b)
-    if b ~= nil then return "(" .. quote(a, 0) .. ", " .. quote(b, 0) .. ")" end
-    return quote(a, 0)
+    return cut(b ~= nil and "(" .. quote(a, 0) .. ", " .. quote(b, 0) .. ")" or quote(a, 0), LONGEST)
 end
 
 -- The index-th record of a block, read again for the message.
@@ -76,83 +119,132 @@ local function record_of(block, index)
     return a, b
 end
 
-local function local_value(level, wanted)
+-- Locals of a frame by name; of several with one name, the innermost.
+local function locals_of(level)
+    local locals = {}
     for at = 1, 250 do
         local name, value = debug.getlocal(level + 1, at)
-        if name == nil then return nil end
-        if name == wanted then return value end
+        if name == nil then break end
+        locals[name] = value
+    end
+    return locals
+end
+
+-- Number of the outermost frame, as seen by the caller.
+local function depth_of_stack()
+    local low, high = 1, 16
+    while debug.getinfo(high, "l") do low, high = high, high * 2 end
+    while high - low > 1 do
+        local middle = math.floor((low + high) / 2)
+        if debug.getinfo(middle, "l") then low = middle else high = middle end
+    end
+    return low - 1
+end
+
+-- The levels to look at, from the innermost one on.
+local function levels(first, last)
+    local at = first - 1
+    return function()
+        at = at + 1
+        if at == first + LOOKED_AT and at < last - LOOKED_AT then at = last - LOOKED_AT end
+        if at <= last then return at end
     end
 end
 
--- Looks for the generated frames below the failing one: the innermost tells the operator, one with a block the record.
+-- Looks for our frames below the failing one: the innermost tells the operator, one with a block the record.
 local function locate(level)
     local op, preview
-    for at = level + 1, level + 600 do
-        local info = debug.getinfo(at, "Sl")
-        if info == nil then break end
-        local lines = chunks[info.source]
+    for at in levels(level + 1, depth_of_stack()) do
+        local info = debug.getinfo(at, "Slf")
+        local lines, look = chunks[info.source], frames[info.func]
         if lines then
             op = op or lines[info.currentline]
-            local block = local_value(at, "block")
-            if block ~= nil then
-                local ok, a, b = pcall(record_of, block, local_value(at, "i") or -1)
+            local locals = locals_of(at)
+            if locals.block ~= nil then
+                local ok, a, b = pcall(record_of, locals.block, locals.i or -1)
                 if ok and a ~= nil then preview = failure.preview(a, b) end
                 break
             end
-            local a = local_value(at, "a0")
-            if a ~= nil then preview = preview or failure.preview(a, local_value(at, "b0")) end
+            if locals.a0 ~= nil then preview = preview or failure.preview(locals.a0, locals.b0) end
+        elseif look and not op then
+            op, preview = look(locals_of(at))
+            break
         end
     end
     return op, preview
 end
 
+--- Which operator a line of generated code works for, as "job.lua:12 (map)"; nil when the code is not generated.
+function failure.place(source, line)
+    local op = chunks[source] and chunks[source][line]
+    return op and ("%s (%s)"):format(op.site or "?", op.name or op.kind)
+end
+
 -- Frames of the script only: the machinery around them is ours.
-local function script_traceback(level)
-    local lines = {}
-    for line in debug.traceback("", level + 1):gmatch("[^\n]+") do
-        local ours = line:find("stage#", 1, true) or line:find("moontide/", 1, true) or line:find("^stack traceback")
-            or line:find("in function 'xpcall'", 1, true) or line:find("in function 'error'", 1, true)
-            or line:find("^%s*%[C%]: at 0x")
-        if not ours then lines[#lines + 1] = "    " .. line:gsub("^%s+", "") end
+local function script_traceback(level, op)
+    local lines, skipped, before = {}, nil, level
+    for at in levels(level + 1, depth_of_stack()) do
+        if at ~= before + 1 then skipped = #lines end
+        before = at
+        local info = debug.getinfo(at, "Sln")
+        local ours = chunks[info.source] or info.source:sub(1, 10) == "@moontide/"
+        if ours and lines[1] then
+            if op and not lines[#lines]:find("in main chunk", 1, true) then
+                lines[#lines] = lines[#lines]:match("^[^ ]*") .. " in the function given to " .. (op.name or op.kind)
+            end
+            break
+        elseif not ours and info.currentline > 0 then
+            lines[#lines + 1] = ("%s:%d: in %s"):format(info.short_src, info.currentline, info.what == "main" and "main chunk"
+                or info.name and "function '" .. info.name .. "'"
+                or ("function <%s:%d>"):format(info.short_src, info.linedefined))
+        end
+    end
+    if #lines > SHOWN or skipped then
+        local short, tail = {}, math.floor(SHOWN / 4)
+        for at = 1, math.min(SHOWN - tail, skipped or SHOWN) do short[at] = lines[at] end
+        short[#short + 1] = "…"
+        for at = #lines - tail + 1, #lines do short[#short + 1] = lines[at] end
+        return short
     end
     return lines
 end
 
 local function text_of(err)
     if type(err) == "string" then return err end
+    if type(err) == "number" then return tostring(err) end
     local mt = getmetatable(err)
-    if mt and mt.__tostring then return tostring(err) end
-    return "(error object) " .. quote(err, 0)
+    if type(mt) == "table" and mt.__tostring then
+        local ok, text = pcall(tostring, err)
+        if ok then return text end
+    end
+    return "(error object) " .. failure.preview(err)
 end
+
+local function name_of(op) return (op.name or op.kind) .. (op.site and " (" .. op.site .. ")" or "") end
 
 --- Makes a message handler for xpcall around a task's work.
 ---@param context { batch_time: integer, partition: integer }
 function failure.handler(context)
     return function(err)
-        if getmetatable(err) == Complete then return err end
+        local mt = getmetatable(err)
+        if mt == Complete then return err end
         local op, preview = locate(2)
         local parts
-        if getmetatable(err) == Broken then
+        if mt == Broken then
             op = err.op or op
-            parts = { (op.site and op.site .. ": " or "") .. (op.name or op.kind) .. ": " .. err.text }
+            parts = { (op and (op.site and op.site .. ": " or "") .. (op.name or op.kind) .. ": " or "") .. err.text }
         else
             parts = { text_of(err) }
         end
         local where = ("partition %d"):format(context.partition)
         if context.batch_time >= 0 then where = ("batch %d ms, "):format(context.batch_time) .. where end
-        if op then
-            where = (op.name or op.kind) .. (op.site and " (" .. op.site .. "), " or ", ") .. where
-        end
-        parts[#parts + 1] = "  in " .. where
+        parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. where
         if preview then parts[#parts + 1] = "  record: " .. preview end
-        if getmetatable(err) ~= Broken then
-            local lines = script_traceback(2)
-            if #lines > 1 then
-                parts[#parts + 1] = "  traceback:"
-                for at = 1, math.min(#lines, 20) do parts[#parts + 1] = lines[at] end
-            end
+        if mt ~= Broken then
+            local lines = script_traceback(2, op)
+            if #lines > 1 then parts[#parts + 1] = "  traceback:\n    " .. table.concat(lines, "\n    ") end
         end
-        return setmetatable({ text = table.concat(parts, "\n") }, Complete)
+        return setmetatable({ text = table.concat(parts, "\n"), code = mt == Broken and err.code or nil }, Complete)
     end
 end
 

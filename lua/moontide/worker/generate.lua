@@ -81,7 +81,8 @@ local function loop_over(g, k, op, call, each, element)
     local shape = g.learned[k] and g.learned[k].shape
     local v, w = "v" .. k, "w" .. k
     local function array_loop(body)
-        g:line(op, ("for j%d = 1, #%s do local %s = %s[j%d]"):format(k, it, v, it, k))
+        g:line(op, ("local n%d = #%s if n%d == 0 and next(%s) ~= nil then not_array(%d, %s) end"):format(k, it, k, it, k, it))
+        g:line(op, ("for j%d = 1, n%d do local %s = %s[j%d]"):format(k, k, v, it, k))
         body()
         g:line(op, "end")
     end
@@ -245,6 +246,23 @@ local function callable(v)
     return mt ~= nil and type(mt) == "table" and mt.__call ~= nil
 end
 
+--- What flatMap and mapPartitions refuse.
+function generate.not_iterable(op, it)
+    failure.broken(op, ("the function returned %s; return an array or an iterator (an empty table for nothing)"):format(
+        it == nil and "nil" or type(it) == "table" and "a table" or "the " .. type(it) .. " " .. failure.preview(it)))
+end
+
+function generate.not_array(op, it)
+    failure.broken(op, "the function returned the table " .. failure.preview(it)
+        .. ", which is not an array; return an array, or an iterator such as pairs(t)")
+end
+
+function generate.hole(op)
+    failure.broken(op, "the returned array has a nil in it; use moontide.null for an explicit null")
+end
+
+generate.is_list, generate.callable = is_list, callable
+
 local function shape_of(it) return getmetatable(it) == scan.Scanner and "scan" or "iterator" end
 
 --- Checks that generated code calls when a function breaks a rule; bound to the operators of one feed.
@@ -265,13 +283,9 @@ local function rules_of(feed)
             broken(ops[k], "the function returned the single value " .. preview(v)
                 .. " after pairs; a stream is of one kind: return pairs always or never (a pair's value can't be nil)")
         end,
-        hole = function(k)
-            broken(ops[k], "the returned array has a nil in it; use moontide.null for an explicit null")
-        end,
-        not_iterable = function(k, it)
-            broken(ops[k], ("the function returned a %s; return an array or an iterator (an empty table for nothing)"):format(
-                it == nil and "nil" or type(it)))
-        end,
+        hole = function(k) generate.hole(ops[k]) end,
+        not_iterable = function(k, it) generate.not_iterable(ops[k], it) end,
+        not_array = function(k, it) generate.not_array(ops[k], it) end,
         needs_pairs = function(k, a)
             broken(ops[k], "needs a stream of (key, value) pairs, but the record is the single value " .. preview(a)
                 .. "; make pairs with map(function(x) return key, value end)")
@@ -290,7 +304,7 @@ local function load_text(g, head, tail)
     local names = { "type", "S" }
     for n in pairs(g.used) do names[#names + 1] = n end
     table.sort(names)
-    local rules = { "returned_nil", "mixed", "hole", "not_iterable", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
+    local rules = { "returned_nil", "mixed", "hole", "not_iterable", "not_array", "next", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
         "ffi_string", "decode", "shape_of", "Scanner", "scan_run", "sub", "getmetatable", "C" }
     local locals = {}
     for _, n in ipairs(rules) do locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
@@ -346,7 +360,7 @@ end
 function generate.constants(feed)
     local K = rules_of(feed)
     for k, op in ipairs(feed.ops) do K["f" .. k] = op.f end
-    K.type, K.ffi_string, K.decode = type, fast.ffi.string, codec.decode
+    K.type, K.next, K.ffi_string, K.decode = type, next, fast.ffi.string, codec.decode
     K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C
     feed.terminal:constants(K)
     return K

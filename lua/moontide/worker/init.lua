@@ -21,10 +21,12 @@ local function on_trace(what, trace, fn, pc)
     if what == "flush" then
         C.tide_worker_forget_traces(self_pointer)
     elseif what == "start" then
-        worker.trace_start = jit_util.funcinfo(fn, pc).loc
+        local at = jit_util.funcinfo(fn, pc)
+        worker.trace_start = failure.place(at.source, at.currentline)
+            or (at.source:find("^@moontide/") or at.source:find("^=stage#")) and "" or at.loc
     elseif what == "stop" then
         local code, address = jit_util.tracemc(trace)
-        if code then C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "?") end
+        if code then C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "") end
     end
 end
 
@@ -142,7 +144,10 @@ function worker.run(pointer)
     local cleanup = {}
     local ok, err = xpcall(work, handler, task, cleanup)
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
-    if not ok then error(type(err) == "table" and err.text or tostring(err), 0) end
+    if ok then return end
+    if type(err) ~= "table" then error(tostring(err), 0) end
+    if err.code then C.tide_worker_code(self_pointer, err.code) end
+    error(err.text, 0)
 end
 
 return worker

@@ -72,7 +72,7 @@ end
 
 function Feed:run_block(S, block)
     S.task.records_in = S.task.records_in + block.count
-    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then error("cancelled", 0) end
+    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then failure.complete("cancelled while it ran", failure.ECANCELLED) end
     if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block) then return false end
     S.at = 0
     local form = block.kind == fast.TEXT and "text" or block.arity == 2 and "packed2" or "packed1"
@@ -92,14 +92,15 @@ local CHUNK = 256
 
 --- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
 function Feed:drain(S, op, it, state, control)
-    if type(it) == "table" and not (getmetatable(it) and getmetatable(it).__call) then
-        return self:run("array", S, it, 1, #it + 1)
+    if generate.is_list(it) then
+        local n = #it
+        if n == 0 and next(it) ~= nil then generate.not_array(op, it) end
+        for at = 1, n do
+            if it[at] == nil then generate.hole(op) end
+        end
+        return self:run("array", S, it, 1, n + 1)
     end
-    local mt = getmetatable(it)
-    if type(it) ~= "function" and not (mt and mt.__call) then
-        failure.broken(op, ("the function returned a %s; return an array or an iterator (an empty table for nothing)"):format(
-            it == nil and "nil" or type(it)))
-    end
+    if not generate.callable(it) then generate.not_iterable(op, it) end
     -- Gathered in small runs: the loops then work on arrays.
     local firsts, seconds, n, pairs_seen = {}, {}, 0, nil
     for a, b in it, state, control do
@@ -120,99 +121,98 @@ function Feed:drain(S, op, it, state, control)
     return n > 0 and self:run(pairs_seen and "array2" or "array", S, firsts, 1, n + 1)
 end
 
+failure.frame(Feed.drain, function(locals) return locals.op end)
+
 -- Inputs of exchanges -------------------------------------------------------------------------------------------
 
-local function temporary_blocks()
+-- Blocks that live as long as they are read, at most as long as the task.
+local function temporary_blocks(cleanup)
     local list = ffi.new "struct tide_blocks"
     C.tide_blocks_create(list)
-    return ffi.gc(list, C.tide_blocks_destroy)
+    cleanup[#cleanup + 1] = function() C.tide_blocks_destroy(list) end
+    return list
 end
 
-local function no_memory() error("out of memory", 0) end
-
--- Folds shuffle blocks into one value per key; Lua sees only values that meet another.
-local function merge_blocks(op, input)
-    local S = { cleanup = {} }
-    sinks.new_table(S)
-    local ok, err = xpcall(function()
-        local T, merge_f = S.T, op.merge_f
-        local m = ffi.new "struct tide_merge"
-        m.combine = T
-        m.add = op.adds and 1 or 0
-        for at = 0, input.blocks.count - 1 do
-            C.tide_merge_begin(m, input.blocks.items[at])
-            while true do
-                local step = C.tide_merge_next(m)
-                if step == 0 then break end
-                if step == -1 then no_memory() end
-                local entry = m.entry
-                local value = m.number
-                if step ~= 1 then value = codec.decode(m.value, 0) end
-                if step == 2 then
-                    sinks.keep_other(S, entry, value)
-                    m.general = 1
+-- Merges into table S.T what m says; Lua sees only values that meet another.
+local function merge_all(op, input, S, m)
+    local T, merge_f, others = S.T, op.merge_f, S.others
+    for at = 0, input.blocks.count - 1 do
+        C.tide_merge_begin(m, input.blocks.items[at])
+        while true do
+            local step = C.tide_merge_next(m)
+            if step == 0 then break end
+            if step == -1 then failure.no_memory() end
+            local entry = m.entry
+            local value = m.number
+            if step ~= 1 then value = codec.decode(m.value, 0) end
+            if step == 2 then
+                sinks.keep_other(S, entry, value)
+                m.general = 1
+            else
+                local old = others[entry]
+                if old == nil then old = T.numbers[entry] end
+                local new = merge_f(old, value)
+                if type(new) == "number" then
+                    T.numbers[entry] = new
+                    others[entry] = nil
+                elseif new == nil then
+                    failure.broken(op, "the function returned nil; it must return the combined value")
                 else
-                    local old = S.others[entry]
-                    if old == nil then old = T.numbers[entry] end
-                    local new = merge_f(old, value)
-                    if type(new) == "number" then
-                        T.numbers[entry] = new
-                        S.others[entry] = nil
-                    elseif new == nil then
-                        failure.broken(op, "the function returned nil; it must return the combined value")
-                    else
-                        sinks.keep_other(S, entry, new)
-                        m.general = 1
-                    end
+                    sinks.keep_other(S, entry, new)
+                    m.general = 1
                 end
             end
         end
-        local out = temporary_blocks()
-        local router = C.tide_router_new(out, 1, 2, 0)
-        if router == nil then no_memory() end
-        local written, why = pcall(sinks.write_entries, S, router, op)
-        C.tide_router_delete(router)
-        if not written then error(why, 0) end
-        return out
-    end, S.handler or pipe.handler)
-    for _, undo in ipairs(S.cleanup) do undo() end
-    if not ok then error(err, 0) end
-    return err
+    end
+end
+
+failure.frame(merge_all, function(locals)
+    if locals.old == nil then return locals.op end
+    return locals.op, ("key %s, values %s and %s"):format(failure.preview((codec.decode(locals.m.key, 0))),
+        failure.preview(locals.old), failure.preview(locals.value))
+end)
+
+-- Folds shuffle blocks into one value per key.
+local function merge_blocks(op, input, run)
+    local out = temporary_blocks(run.cleanup)
+    local S = { task = { outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup }
+    sinks.new_table(S)
+    local m = ffi.new "struct tide_merge"
+    m.combine = S.T
+    m.add = op.adds and 1 or 0
+    merge_all(op, input, S, m)
+    sinks.write_table(S, op)
+    return out
 end
 
 -- Combines plain shuffle blocks (no map side combine): a pipe of its own whose sink writes temporary blocks.
-local function combine_blocks(op, input, task)
-    local out = temporary_blocks()
-    local terminal = setmetatable({ op = op }, sinks.Combine)
+local function combine_blocks(op, input, run)
+    local out = temporary_blocks(run.cleanup)
     local feed = op.combine_feed
     if feed == nil then
-        feed = new_feed(nil, {}, terminal)
+        feed = new_feed(nil, {}, setmetatable({ op = op }, sinks.Combine))
         op.combine_feed = feed
     end
     local S = {
-        task = { records_in = 0, outputs = out, noutputs = 1 }, partition = task.partition, cleanup = {}, cancelled = task.cancelled,
+        task = { records_in = 0, outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup, cancelled = run.cancelled,
     }
     feed.terminal:begin(S)
-    local ok, err = xpcall(function()
-        for at = 0, input.blocks.count - 1 do feed:run_block(S, input.blocks.items[at]) end
-        feed.terminal:finish(S)
-    end, pipe.handler)
-    for _, undo in ipairs(S.cleanup) do undo() end
-    if not ok then error(err, 0) end
+    for at = 0, input.blocks.count - 1 do feed:run_block(S, input.blocks.items[at]) end
+    feed.terminal:finish(S)
     return out
 end
 
 local readers = {
     merge = merge_blocks,
     combine = combine_blocks,
-    group = function(_, input)
-        local out = temporary_blocks()
-        if not C.tide_group_blocks(input.blocks, out) then no_memory() end
+    group = function(_, input, run)
+        local out = temporary_blocks(run.cleanup)
+        if not C.tide_group_blocks(input.blocks, out) then failure.no_memory() end
         return out
     end,
-    sort = function(op, input)
-        local out = temporary_blocks()
-        if not C.tide_sort_blocks(input.blocks, op.ascending ~= false, out) then no_memory() end
+    sort = function(op, input, run)
+        local out = temporary_blocks(run.cleanup)
+        if not C.tide_sort_blocks(input.blocks, op.ascending ~= false, out) then failure.no_memory() end
         return out
     end,
 }
@@ -220,24 +220,31 @@ local readers = {
 local function run_file(feed, S, input)
     local err = ffi.new "struct tide_error"
     local reader = C.tide_file_reader_new(input.path, input.offset, input.length, err)
+    local slot = ffi.new "struct tide_block *[1]"
+    local function close()
+        C.tide_block_release(slot[0])
+        slot[0] = nil
+        if reader ~= nil then C.tide_file_reader_delete(reader) end
+        reader = nil
+    end
     local function fail()
         local text = err.text ~= nil and ffi.string(err.text) or "reading failed"
+        local code = err.code
         C.tide_error_clear(err)
-        error(text, 0)
+        failure.complete(text, code)
     end
     if reader == nil then fail() end
-    ffi.gc(reader, C.tide_file_reader_delete)
-    local slot = ffi.new "struct tide_block *[1]"
+    S.run.cleanup[#S.run.cleanup + 1] = close
     local stop = false
     while not stop do
         local more = C.tide_file_reader_next(reader, slot, err)
         if more < 0 then fail() end
         if more == 0 then break end
-        local block = ffi.gc(slot[0], C.tide_block_release)
-        stop = feed:run_block(S, block)
-        C.tide_block_release(ffi.gc(block, nil))
+        stop = feed:run_block(S, slot[0])
+        C.tide_block_release(slot[0])
+        slot[0] = nil
     end
-    C.tide_file_reader_delete(ffi.gc(reader, nil))
+    close()
     return stop
 end
 
@@ -248,16 +255,14 @@ local function run_leaf(feed, S)
     if input.kind == fast.INPUT_FILE then return run_file(feed, S, input) end
     local read = feed.source.read
     local reader = read and readers[read.kind]
-    local list = input.blocks
-    local made
-    if reader then
-        made = reader(read, input, S.run.task)
-        list = made
-    end
+    local list = reader and reader(read, input, S.run) or input.blocks
+    local stop = false
     for at = 0, list.count - 1 do
-        if feed:run_block(S, list.items[at]) then return true end
+        stop = feed:run_block(S, list.items[at])
+        if stop then break end
     end
-    return false
+    if reader then C.tide_blocks_destroy(list) end
+    return stop
 end
 
 -- mapPartitions ------------------------------------------------------------------------------------------------
@@ -268,16 +273,16 @@ local Pull = { prologue = "" }
 Pull.__index = Pull
 local PULL_RUN = 512
 
-function Pull.constants(_, K) K.yield = coroutine.yield end
+function Pull.constants(_, K) K.yield, K.set_arity = coroutine.yield, sinks.set_arity end
 
 function Pull.begin() end
 
 function Pull:record(g, arity, a, b)
     g:uses "yield"
-    g:line(self.op, "local n = S.n + 1 S.n = n")
+    g:uses "set_arity"
+    g:line(self.op, ("if S.arity ~= %d then set_arity(S, %d) end local n = S.n + 1 S.n = n"):format(arity, arity))
     g:line(self.op, arity == 2 and ("S.firsts[n], S.seconds2[n] = %s, %s"):format(a, b) or ("S.firsts[n] = %s"):format(a))
-    g:line(nil, ("if n == %d then S.pairs = %s yield() S.n = 0 end"):format(PULL_RUN, arity == 2 and "true" or "false"))
-    g:line(nil, arity == 2 and "S.pairs = true" or "S.pairs = false")
+    g:line(nil, ("if n == %d then yield() S.n = 0 end"):format(PULL_RUN))
 end
 
 -- Pipes ----------------------------------------------------------------------------------------------------------
@@ -321,15 +326,16 @@ end
 
 function Pipe:pull_to(feed, outer, S)
     local op = self.terminal.op
-    S.firsts, S.seconds2, S.n, S.pairs = {}, {}, 0, false
+    local after = S.run.cursor + self.inputs
+    S.firsts, S.seconds2, S.n = {}, {}, 0
     local failed
     local producer = coroutine.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
         if not ok then failed = err end
     end)
-    local at, n = 0, 0
+    local at, n, ended = 0, 0, false
     local function refill()
-        if coroutine.status(producer) == "dead" then return false end
+        if ended or coroutine.status(producer) == "dead" then return false end
         local ok, why = coroutine.resume(producer)
         if failed ~= nil then error(failed, 0) end
         if not ok then error(why, 0) end
@@ -340,16 +346,24 @@ function Pipe:pull_to(feed, outer, S)
     local function iterate()
         if at >= n and not refill() then return nil end
         at = at + 1
-        if S.pairs then return S.firsts[at], S.seconds2[at] end
+        if S.arity == 2 then return S.firsts[at], S.seconds2[at] end
         return S.firsts[at]
     end
+    local stop = false
     if op.kind == "foreachPartition" then
         op.f(iterate)
-        return false
+    elseif op.kind == "mapPartitionsWithIndex" then
+        stop = feed:drain(outer, op, op.f(outer.run.partition, iterate))
+    else
+        stop = feed:drain(outer, op, op.f(iterate))
     end
-    if op.kind == "mapPartitionsWithIndex" then return feed:drain(outer, op, op.f(outer.run.partition, iterate)) end
-    return feed:drain(outer, op, op.f(iterate))
+    -- The function may have left records unread: their inputs are passed over, and the iterator is at its end from now on.
+    S.run.cursor = after
+    at, n, ended = 0, 0, true
+    return stop
 end
+
+failure.frame(Pipe.pull_to, function(locals) return locals.op end)
 
 -- From plan to pipes -----------------------------------------------------------------------------------------------
 
@@ -397,7 +411,9 @@ function build(node, terminal)
     local parts = {}
     terminal.prologue = terminal.prologue or ""
     add_parts(parts, 1, node, {}, terminal)
-    return setmetatable({ parts = parts, terminal = terminal }, Pipe)
+    local inputs = 0
+    for _, part in ipairs(parts) do inputs = inputs + part.times * (part.feed.source.leaf and 1 or part.feed.source.pipe.inputs) end
+    return setmetatable({ parts = parts, terminal = terminal, inputs = inputs }, Pipe)
 end
 
 --- Makes a runnable stage of a plan tree (with closures loaded) and a sink terminal.
@@ -415,8 +431,12 @@ end
 --- Drops what a stage registered elsewhere.
 function pipe.forget(stage)
     for _, part in ipairs(stage.parts) do
+        local source = part.feed.source
         for _, name in ipairs(part.feed.chunks) do failure.forget(name) end
-        if part.feed.source.pipe then pipe.forget(part.feed.source.pipe) end
+        if source.read and source.read.combine_feed then
+            for _, name in ipairs(source.read.combine_feed.chunks) do failure.forget(name) end
+        end
+        if source.pipe then pipe.forget(source.pipe) end
     end
 end
 

@@ -31,7 +31,17 @@ local function class_of(pattern)
     return class
 end
 
-local classes = {}
+-- By pattern. Bounded: a script may make patterns as it goes.
+local KEEP = 1000
+local classes, class_count = {}, 0
+
+local function new_class(pattern)
+    if class_count == KEEP then classes, class_count = {}, 0 end
+    local class = class_of(pattern)
+    classes[pattern] = class
+    class_count = class_count + 1
+    return class
+end
 
 --- What gmatch returns here: callable like the original's iterator. It is a table and no closure because LuaJIT does not
 --- compile the making of closures; generated loops look inside and scan without calling it.
@@ -49,8 +59,7 @@ function scan.gmatch(text, pattern)
     local class = classes[pattern]
     if class == nil then
         if type(pattern) ~= "string" then return original(text, pattern) end
-        class = class_of(pattern)
-        classes[pattern] = class
+        class = new_class(pattern)
     end
     if not class then return original(text, pattern) end
     if type(text) ~= "string" then

@@ -9,7 +9,7 @@ local put, put_key = codec.put, codec.put_key
 
 local sinks = {}
 
-local function no_memory() error("out of memory", 0) end
+local no_memory = failure.no_memory
 
 local function class(methods)
     methods.__index = methods
@@ -32,6 +32,12 @@ local function seal(S)
 end
 
 -- collect, take ----------------------------------------------------------------------------------------------
+
+-- Whose values a sink packs: those of the last operator of the script, if there is one.
+local function origin(g, op)
+    local last = g.feed.ops[#g.feed.ops]
+    return not op.site and last or op
+end
 
 local Collect = class {
     prologue = "local W = S.W",
@@ -124,6 +130,8 @@ local Route = class {
 -- strings and neither allocated nor collected again (a third of the time of a word count).
 local ANCHORS = 65536
 
+local key_writer = codec.writer()
+
 --- A table of keys with a value each: C holds keys and numbers, S.others what is not a number.
 local function entry_of(T, key)
     local t = type(key)
@@ -133,7 +141,8 @@ local function entry_of(T, key)
     elseif t == "number" and key == key then
         entry = C.tide_combine_number(T, key)
     else
-        local w = codec.writer()
+        local w = key_writer
+        w.pos = 0
         put_key(w, key)
         entry = C.tide_combine_packed(T, w.data, w.pos)
     end
@@ -192,14 +201,26 @@ local function write_entries(S, router, op)
         else
             w.pos = 0
             local packed, why = pcall(put, w, value)
-            if not packed then failure.broken(op, "the combined value can't leave the worker: " .. why) end
+            if not packed then failure.broken(op, "the combined value can't leave the worker: " .. tostring(why)) end
             ok = C.tide_router_entry(router, T, entry, w.data, w.pos)
         end
         if not ok then no_memory() end
     end
 end
 
-sinks.new_table, sinks.write_entries, sinks.entry_of, sinks.keep_other = new_table, write_entries, entry_of, keep_other
+--- Writes all entries to the task's outputs and frees the table.
+local function write_table(S, op)
+    if S.T.count > 0 then
+        local router = router_of(S, 2)
+        write_entries(S, router, op)
+        C.tide_router_delete(router)
+        S.R = nil
+    end
+    C.tide_combine_delete(S.T)
+    S.T = nil
+end
+
+sinks.new_table, sinks.write_table, sinks.keep_other, sinks.set_arity = new_table, write_table, keep_other, set_arity
 
 local Combine = class {
     prologue = "local T, others, anchors = S.T, S.others, S.anchors",
@@ -242,16 +263,7 @@ local Combine = class {
         g:line(op, 'if type(r) == "number" then T.numbers[entry] = r if S.general then others[entry] = nil end')
         g:line(op, "elseif r == nil then reduced_nil() else keep_other(S, entry, r) end end")
     end,
-    finish = function(self, S)
-        if S.T.count > 0 then
-            local router = router_of(S, 2)
-            write_entries(S, router, self.op)
-            C.tide_router_delete(router)
-            S.R = nil
-        end
-        C.tide_combine_delete(S.T)
-        S.T = nil
-    end,
+    finish = function(self, S) write_table(S, self.op) end,
 }
 
 -- sortByKey's first pass: the data as it is, and a sample of its keys --------------------------------------------------

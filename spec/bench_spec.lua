@@ -1,0 +1,123 @@
+-- The benchmark's own arithmetic, its inputs, and that it runs; what it measures is nobody's test.
+
+local generator = require "spec.support.text_generator"
+local json = require "spec.bench.json"
+local report = require "spec.bench.report"
+local shell = require "spec.support.shell"
+local statistics = require "spec.bench.statistics"
+local tempdir = require "spec.support.tempdir"
+local workloads = require "spec.bench.workloads"
+
+local sanitized = (os.getenv("MOONTIDE_SANITIZE") or "") ~= ""
+
+describe("statistics", function()
+    it("gives medians and percentiles, and leaves the list as it is", function()
+        local values = { 4, 1, 3, 2 }
+        assert.equal(2.5, statistics.median(values))
+        assert.equal(1, statistics.percentile(values, 0))
+        assert.equal(4, statistics.percentile(values, 1))
+        assert.same({ 4, 1, 3, 2 }, values)
+        assert.equal(7, statistics.median({ 7 }))
+    end)
+end)
+
+describe("text_generator", function()
+    local function counted(content)
+        local counts = {}
+        for word in content:gmatch("%S+") do
+            counts[word] = (counts[word] or 0) + 1
+        end
+        return counts
+    end
+
+    it("makes lines of words of one width, with their exact counts", function()
+        local text = generator.words { lines = 2000, width = 100, vocabulary = 500, seed = 5 }
+        assert.equal(200000, #text.content)
+        for line in text.content:gmatch("([^\n]*)\n") do
+            assert.equal(99, #line)
+        end
+        assert.same(counted(text.content), text.counts)
+        assert.equal(text.content, generator.words({ lines = 2000, width = 100, vocabulary = 500, seed = 5 }).content)
+        assert.not_equal(text.content, generator.words({ lines = 2000, vocabulary = 500, seed = 6 }).content)
+    end)
+
+    it("makes log lines of 70 bytes, one in eight an ERROR", function()
+        local text = generator.logs { bytes = 140000, seed = 5 }
+        assert.equal(2000, text.lines)
+        for line in text.content:gmatch("([^\n]*)\n") do
+            assert.equal(69, #line)
+        end
+        assert.equal(text.counts.ERROR, select(2, text.content:gsub(" ERROR ", "")))
+        assert(text.counts.ERROR > 150 and text.counts.ERROR < 350)
+    end)
+end)
+
+describe("the hand-written loops", function()
+    it("count what the generator says", function()
+        local function lines_of(text)
+            return text.content:gmatch("([^\n]*)\n")
+        end
+        local words, logs = generator.words { lines = 300, seed = 2 }, generator.logs { lines = 300, seed = 2 }
+        local total = 0
+        for _, count in pairs(words.counts) do
+            total = total + count
+        end
+        assert.equal(total, workloads.wordcount.loop(lines_of(words)))
+        assert.equal(total, workloads.count.loop(lines_of(words)))
+        assert.equal(logs.counts.ERROR, workloads.grep.loop(lines_of(logs)))
+    end)
+end)
+
+describe("report.bars", function()
+    it("compares what was measured, and only that", function()
+        local function row(source, workers, fields)
+            fields.workload, fields.source, fields.workers = "wordcount", source, workers
+            return fields
+        end
+        local rows = { row("file", 1, { ratio_per_worker = 0.79 }), row("socket", 1, { ratio_to_file = 0.7 }) }
+        local list = report.bars(rows, { idle = { median = 20.5 }, latency = { p99 = 150000 } })
+        local met = {}
+        for index, bar in ipairs(list) do
+            met[index] = bar.met
+        end
+        assert.same({ false, true, true, false }, met)
+        assert.equal(150, list[3].value)
+    end)
+end)
+
+describe("json.encode", function()
+    it("writes what a JSON reader reads", function()
+        local value = { name = 'a "b"\n\1', list = { 1, 2.5, true }, empty = {}, number = 1e15 }
+        local decoded = require("dkjson").decode(json.encode(value))
+        decoded.empty = setmetatable(decoded.empty, nil)
+        assert.same(value.name, decoded.name)
+        assert.same(value.number, decoded.number)
+        assert.equal(2.5, decoded.list[2])
+        assert.equal(3, #decoded.list)
+    end)
+end)
+
+describe("bench.lua", function()
+    it("refuses a name it does not know", function()
+        local result = shell.moontide({ "run", "spec/bench/bench.lua", "wordcuont" })
+        assert.matches("unknown argument 'wordcuont'; names: wordcount", result.err)
+        assert.equal(1, result.code)
+    end)
+
+    -- A sanitizer makes everything several times slower and larger.
+    if not sanitized then
+        it("measures, shows and writes JSON", function()
+            local dir = tempdir.new()
+            finally(function() dir:remove() end)
+            local result = shell.moontide({ "run", "spec/bench/bench.lua", "--quick", "--json", dir:file("bench.json"),
+                "grep", "idle", "empty" }, { timeout = 120 })
+            assert.equal(0, result.code, result.err)
+            assert.matches("grep +file +1 +%d+", result.out)
+            assert.matches("idle memory +%d", result.out)
+            local written = require("dkjson").decode(dir:read("bench.json"))
+            assert.equal(6, #written.throughput)
+            assert.equal(500, written.probes.empty.samples)
+            assert(written.probes.idle.median > 0 and written.throughput[1].records_per_second > 0)
+        end)
+    end
+end)
