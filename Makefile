@@ -127,7 +127,7 @@ bench: deps-build
 
 # `make test ONLY="spec/closure_spec.lua spec/host/test_block.c"` builds and runs these and nothing else.
 ONLY         ?=
-SPEC_TIMEOUT ?= $(if $(SANITIZE),900,300)
+SPEC_TIMEOUT ?= $(if $(SANITIZE),600,300)
 ONLY_TESTS   := $(patsubst spec/host/%.c,$(BUILD)/spec/%,$(filter %.c,$(ONLY)))
 TEST_TARGETS := $(if $(ONLY),$(if $(filter-out %.c,$(ONLY)),all) $(ONLY_TESTS),all $(TESTS))
 

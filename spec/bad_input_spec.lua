@@ -93,7 +93,7 @@ end)]], { "cannot use this", "map (job.lua:4)", "batch ", 'record: "bad"' })
 
     it("throws in an operation on datasets of foreachRDD", function()
         local text = [[
-local sc = require("moontide").Context("local[2]", "job")
+local sc = require("moontide").Context("local[1]", "job")
 print(sc:parallelize({ 1, 2, 3 }, 3):map(function(x) return x * 10 end):filter(function(x)
     return x.field > 1 -- HERE
 end):count())]]

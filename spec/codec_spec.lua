@@ -51,8 +51,8 @@ local function check(value)
     end
     -- The C side finds one whole value, and the same bytes are made again.
     local p = ffi.cast("const uint8_t *", bytes)
-    assert.is_true(C.tide_unpack_skip(p, p + #bytes) == p + #bytes)
-    assert.equal(bytes, codec.pack(back))
+    if C.tide_unpack_skip(p, p + #bytes) ~= p + #bytes then error("C reads it differently: " .. show(bytes:sub(1, 40)), 2) end
+    if bytes ~= codec.pack(back) then error("other bytes the second time: " .. show(bytes:sub(1, 40)), 2) end
     return bytes
 end
 
@@ -257,7 +257,7 @@ describe("codec", function()
             end
             return t
         end
-        for _ = 1, 3000 do check(value(4)) end
+        for _ = 1, 1000 do check(value(3)) end
     end)
 
     describe("refuses", function()

@@ -75,7 +75,7 @@ local function read_tap(text)
             failing = nil
             name = name:gsub("^%- ", "")
             if name:find("# SKIP", 1, true) then
-                result.skipped[#result.skipped + 1] = name:gsub("^# SKIP ", "")
+                result.skipped[#result.skipped + 1] = name:gsub("^# SKIP ", ""):gsub(" # SKIP ", ": ")
             elseif verdict == "ok" then
                 result.passed = result.passed + 1
             else

@@ -25,7 +25,8 @@ local identity = require "moontide.closure.identity"
 local library = require "moontide.closure.library"
 local refusal = require "moontide.closure.refusal"
 
-local type, next, rawget, rawequal = type, next, rawget, rawequal
+local type, rawget, rawequal = type, rawget, rawequal
+local next = require("moontide.iterate").next
 local getinfo, getmetatable = debug.getinfo, debug.getmetatable
 local getupvalue, upvalueid = debug.getupvalue, debug.upvalueid
 local sort = table.sort

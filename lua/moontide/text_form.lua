@@ -6,6 +6,7 @@
 --
 -- Used on the driver and by workers: it depends on nothing but moontide.values.
 
+local pairs = require("moontide.iterate").pairs
 local values = require "moontide.values"
 
 local text_form = {}

@@ -7,7 +7,8 @@
 --   * the standard libraries as they were when this module was loaded, so that what a script adds to them later is
 --     treated as the script's own;
 --   * every other entry of `package.loaded`, two levels of fields deep, brought up to date when modules were added.
-local type, next, rawget = type, next, rawget
+local type, rawget = type, rawget
+local next = require("moontide.iterate").next
 
 ---@class moontide.closure.Path
 ---@field module string name for `require` ("_G" for the global functions)

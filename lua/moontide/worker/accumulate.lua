@@ -85,7 +85,8 @@ local Fold = class {
     record = function(self, g, arity, a, b)
         g:uses "fold"
         g:uses "folded_nil"
-        g:line(self.op, ("local r = fold(S.value, %s) if r == nil then folded_nil() end S.value = r"):format(element(arity, a, b)))
+        g:line(self.op, ("local r = fold(S.value, %s)"):format(element(arity, a, b)))
+        g:line(self.op, "if r == nil then folded_nil() end S.value = r")
     end,
     finish = function(_, S, emit) emit(S.value) end,
 }

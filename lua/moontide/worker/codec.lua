@@ -9,7 +9,8 @@ local null, array_mt = values.null, values.array_mt
 local band, lshift, rshift, bswap, tobit = bit.band, bit.lshift, bit.rshift, bit.bswap, bit.tobit
 local rshift_signed = bit.arshift
 local ffi_string, ffi_copy, ffi_cast, istype = ffi.string, ffi.copy, ffi.cast, ffi.istype
-local type, next, setmetatable, getmetatable, error, tostring = type, next, setmetatable, getmetatable, error, tostring
+local type, setmetatable, getmetatable, error, tostring = type, setmetatable, getmetatable, error, tostring
+local next = require("moontide.iterate").next
 local floor, sort = math.floor, table.sort
 
 local codec = {}
@@ -22,7 +23,10 @@ local MAX_DEPTH = 100
 -- Reading ---------------------------------------------------------------------------------------------------
 
 local function be16(p, i) return p[i] * 256 + p[i + 1] end
-local function be32(p, i) return tobit(bswap(ffi_cast(u32p, p + i)[0])) % 4294967296 end
+local function be32(p, i)
+    local n = tobit(bswap(ffi_cast(u32p, p + i)[0]))
+    return n >= 0 and n or n + 4294967296
+end
 
 local decode
 
@@ -111,8 +115,8 @@ local function decode_rest(p, i, b)
     error(("corrupt data: unknown MessagePack tag 0x%02x"):format(b), 0)
 end
 
---- Reads the value at p[i]: returns it and the index after it. The bytes must be complete and valid: blocks are made by the writer
---- or checked by C before they get here.
+--- Reads the value at p[i]: returns it and the index after it. The bytes must be complete and valid: blocks are made by
+--- the writer or checked by C before they get here.
 function decode(p, i)
     local b = p[i]
     if b < 0x80 then return b, i + 1 end
@@ -356,7 +360,8 @@ codec.put = put
 
 -- Blocks -----------------------------------------------------------------------------------------------------
 
---- Turns what the writer holds into a packed block (one reference, the caller's) and leaves the writer empty. nil when it holds no records.
+--- Turns what the writer holds into a packed block (one reference, the caller's) and leaves the writer empty. nil when it
+--- holds no records.
 function codec.seal(w, arity)
     if w.count == 0 then
         w.pos = 0

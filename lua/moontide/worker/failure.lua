@@ -234,7 +234,10 @@ function failure.handler(context)
             op = err.op or op
             parts = { (op and (op.site and op.site .. ": " or "") .. (op.name or op.kind) .. ": " or "") .. err.text }
         else
-            parts = { text_of(err) }
+            -- A function that was left by a tail call is not known any more: the line would be one of ours.
+            local text = text_of(err)
+            local theirs = text:gsub("^stage#%d+:%d+: ", ""):gsub("^moontide/worker/%w+%.lua:%d+: ", "")
+            parts = { (theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs }
         end
         local where = ("partition %d"):format(context.partition)
         if context.batch_time >= 0 then where = ("batch %d ms, "):format(context.batch_time) .. where end

@@ -26,7 +26,10 @@ function Text:line(op, text)
     self.ops[n] = op
 end
 
-function Text:uses(name) self.used[name] = true end
+--- The text needs these constants as locals.
+function Text:uses(...)
+    for at = 1, select("#", ...) do self.used[select(at, ...)] = true end
+end
 
 --- Text that gives record (a[, b]) to operator k and all that follow.
 function Text:continue(k, arity, a, b)
@@ -94,8 +97,8 @@ local function loop_over(g, k, op, call, each, element)
     g:line(op, ("local %s, %s, %s = %s"):format(it, st, c, call))
     if shape == "scan" then
         -- string.gmatch of a simple pattern: scanned right here.
-        g:line(op, ("if getmetatable(%s) == Scanner then local text%d, class%d, at%d = %s.text, %s.class, %s.at"):format(
-            it, k, k, k, it, it, it))
+        g:line(op, ("if getmetatable(%s) == Scanner then local text%d, class%d, at%d = %s.text, %s.class, %s.at %s.at = #text%d"):format(
+            it, k, k, k, it, it, it, it, k))
         g:line(op, ("while C.tide_scan_run(class%d, text%d, #text%d, at%d, scan_run) ~= 0 do at%d = scan_run.stop"):format(
             k, k, k, k, k))
         g:line(op, ("local %s = sub(text%d, scan_run.start + 1, at%d)"):format(v, k, k))

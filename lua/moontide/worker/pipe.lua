@@ -291,13 +291,14 @@ local Pipe = {}
 Pipe.__index = Pipe
 
 local function new_state(run)
-    local S = { run = run, task = run.task, partition = run.partition, cleanup = run.cleanup, cancelled = run.cancelled, outputs = run.outputs }
-    return S
+    return {
+        run = run, task = run.task, partition = run.partition, cleanup = run.cleanup, cancelled = run.cancelled,
+        outputs = run.outputs,
+    }
 end
 
 --- Feeds everything the pipe has as input into its terminal.
 function Pipe:consume(S)
-    local run = S.run
     for _, part in ipairs(self.parts) do
         for _ = 1, part.times do
             local feed = part.feed
@@ -327,27 +328,28 @@ end
 function Pipe:pull_to(feed, outer, S)
     local op = self.terminal.op
     local after = S.run.cursor + self.inputs
-    S.firsts, S.seconds2, S.n = {}, {}, 0
+    local firsts, seconds = {}, {}
+    S.firsts, S.seconds2, S.n = firsts, seconds, 0
     local failed
     local producer = coroutine.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
         if not ok then failed = err end
     end)
-    local at, n, ended = 0, 0, false
+    local at, n, is_pair, ended = 0, 0, false, false
     local function refill()
         if ended or coroutine.status(producer) == "dead" then return false end
         local ok, why = coroutine.resume(producer)
         if failed ~= nil then error(failed, 0) end
         if not ok then error(why, 0) end
-        at, n = 0, S.n
+        at, n, is_pair = 0, S.n, S.arity == 2
         if coroutine.status(producer) == "dead" then S.n = 0 end
         return n > 0
     end
     local function iterate()
         if at >= n and not refill() then return nil end
         at = at + 1
-        if S.arity == 2 then return S.firsts[at], S.seconds2[at] end
-        return S.firsts[at]
+        if is_pair then return firsts[at], seconds[at] end
+        return firsts[at]
     end
     local stop = false
     if op.kind == "foreachPartition" then
@@ -412,7 +414,10 @@ function build(node, terminal)
     terminal.prologue = terminal.prologue or ""
     add_parts(parts, 1, node, {}, terminal)
     local inputs = 0
-    for _, part in ipairs(parts) do inputs = inputs + part.times * (part.feed.source.leaf and 1 or part.feed.source.pipe.inputs) end
+    for _, part in ipairs(parts) do
+        local source = part.feed.source
+        inputs = inputs + part.times * (source.leaf and 1 or source.pipe.inputs)
+    end
     return setmetatable({ parts = parts, terminal = terminal, inputs = inputs }, Pipe)
 end
 

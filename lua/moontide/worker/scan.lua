@@ -49,7 +49,7 @@ local Scanner = {}
 scan.Scanner = Scanner
 
 function Scanner.__call(self)
-    if C.tide_scan_run(self.class, self.text, #self.text, self.at, run) == 0 then return nil end
+    if C.tide_scan_run(self.class, self.text, #self.text, self.at, run) == 0 then return end
     self.at = run.stop
     return sub(self.text, run.start + 1, run.stop)
 end

@@ -21,7 +21,8 @@ end
 
 local function set_arity(S, arity)
     if S.arity ~= nil then
-        error("pairs and single values meet in one dataset; a dataset is of one kind (union and coalesce need inputs of the same kind)", 0)
+        error("pairs and single values meet in one dataset; a dataset is of one kind "
+            .. "(union and coalesce need inputs of the same kind)", 0)
     end
     S.arity = arity
 end
@@ -32,12 +33,6 @@ local function seal(S)
 end
 
 -- collect, take ----------------------------------------------------------------------------------------------
-
--- Whose values a sink packs: those of the last operator of the script, if there is one.
-local function origin(g, op)
-    local last = g.feed.ops[#g.feed.ops]
-    return not op.site and last or op
-end
 
 local Collect = class {
     prologue = "local W = S.W",
@@ -98,9 +93,7 @@ local Route = class {
     end,
     begin = function(_, S) S.W = codec.writer() end,
     record = function(self, g, arity, a, b)
-        for _, name in ipairs { "put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of", "set_arity" } do
-            g:uses(name)
-        end
+        g:uses("put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of", "set_arity")
         local op = self.op
         if self.route == HASH or self.route == RANGE then
             if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
@@ -109,7 +102,8 @@ local Route = class {
             if self.route == HASH then
                 g:line(op, "if not C.tide_router_hash(S.R or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
             else
-                g:line(op, "if not C.tide_router_range(S.R or router_of(S, 2), bounds_of(S), ascending, W.data, key_size, W.pos) then no_memory() end")
+                g:line(op, "if not C.tide_router_range(S.R or router_of(S, 2), bounds_of(S), ascending, W.data, key_size, W.pos)")
+                g:line(op, "then no_memory() end")
             end
             return
         end
@@ -225,8 +219,8 @@ sinks.new_table, sinks.write_table, sinks.keep_other, sinks.set_arity = new_tabl
 local Combine = class {
     prologue = "local T, others, anchors = S.T, S.others, S.anchors",
     constants = function(self, K)
-        K.C, K.merge, K.create, K.no_memory, K.add_slow, K.entry_of, K.keep_other = C, self.op.merge_f, self.op.create_f, no_memory, add_slow,
-            entry_of, keep_other
+        K.merge, K.create = self.op.merge_f, self.op.create_f
+        K.no_memory, K.add_slow, K.entry_of, K.keep_other = no_memory, add_slow, entry_of, keep_other
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
         K.not_pairs = function(a)
             failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
@@ -236,17 +230,15 @@ local Combine = class {
     begin = function(_, S) new_table(S) end,
     record = function(self, g, arity, a, b)
         local op = self.op
-        for _, name in ipairs { "merge", "create", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs" } do
-            g:uses(name)
-        end
+        g:uses("merge", "create", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
         if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
         if op.adds and not op.create_f then
             -- merge is known to be a + b: the whole step is one call.
             g:line(op, ('if type(%s) == "number" and not S.general then'):format(b))
             g:line(op, ('if type(%s) == "string" then if not C.tide_combine_add_string(T, %s, #%s, %s) then no_memory() end')
                 :format(a, a, a, b))
-            g:line(op, ('elseif type(%s) == "number" and %s == %s then if not C.tide_combine_add_number(T, %s, %s) then no_memory() end')
-                :format(a, a, a, a, b))
+            g:line(op, ('elseif type(%s) == "number" and %s == %s then'):format(a, a, a))
+            g:line(op, ("if not C.tide_combine_add_number(T, %s, %s) then no_memory() end"):format(a, b))
             g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil) end"):format(a, b))
             g:line(op, ("if T.fresh == 1 and T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
             g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil) end"):format(a, b))
@@ -256,7 +248,8 @@ local Combine = class {
         g:line(op, ("if entry == 0xffffffff then no_memory() end else entry = entry_of(T, %s) end"):format(a))
         g:line(op, ("if T.fresh == 1 then if T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
         g:line(op, ("local c = %s"):format(op.create_f and "create(" .. b .. ")" or b))
-        g:line(op, 'if type(c) == "number" then T.numbers[entry] = c elseif c == nil then reduced_nil() else keep_other(S, entry, c) end')
+        g:line(op, 'if type(c) == "number" then T.numbers[entry] = c')
+        g:line(op, "elseif c == nil then reduced_nil() else keep_other(S, entry, c) end")
         g:line(op, "else local old if S.general then old = others[entry] if old == nil then old = T.numbers[entry] end")
         g:line(op, "else old = T.numbers[entry] end")
         g:line(op, ("local r = merge(old, %s)"):format(b))
