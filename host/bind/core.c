@@ -16,6 +16,7 @@
 #include "clock/clock.h"
 #include "store/block.h"
 #include "tide.h"
+#include "vm/walk.h"
 #include "wire/unpack.h"
 
 #define KNOWN "moontide.core.known"
@@ -340,6 +341,12 @@ int luaopen_moontide_core(lua_State *L) {
         {NULL, NULL},
     };
 
+    /* In the program the state's constructor has done this. */
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    lua_pushcfunction(L, tide_vm_open_walk);
+    lua_setfield(L, -2, "moontide.walk");
+    lua_pop(L, 2);
     lua_newtable(L);
     lua_newtable(L);
     lua_pushliteral(L, "v");

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "vm/modules.h"
+#include "vm/walk.h"
 
 /* package.preload entry of an embedded module: upvalue 1 is the module's record. */
 static int load_embedded(lua_State *L) {
@@ -72,6 +73,8 @@ static int setup(lua_State *L) {
         lua_pushcclosure(L, load_embedded, 1);
         lua_setfield(L, -2, m->name);
     }
+    lua_pushcfunction(L, tide_vm_open_walk);
+    lua_setfield(L, -2, "moontide.walk");
     if (options->open_core != NULL) {
         lua_pushcfunction(L, options->open_core);
         lua_setfield(L, -2, "moontide.core");

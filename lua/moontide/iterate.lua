@@ -1,19 +1,29 @@
---- pairs and next without a fault of LuaJIT. The 2.1 snapshots of 2022 compile `for … in pairs(t)` to a special loop that, when it
---- is entered from a trace stitched after a C function (table.sort, string.gsub …), can end before the first element: no
---- error, the rest of the table is just not seen. It shows only under some trace layouts (spec/iterate_spec.lua has one). The special
---- loop is used only when the iterator is the library's own `next`; with the functions here LuaJIT compiles an ordinary loop,
---- which is right.
+--- pairs and next without a fault of LuaJIT. The 2.1 snapshots of 2022 compile `next`, and `for … in pairs(t)`, to code that
+--- can pass over elements: no error, part of the table is just not seen ({1, 2} seen as {1}). It depends on how traces
+--- happen to fall, so it comes and goes; spec/iterate_spec.lua finds it in the library's functions within seconds. The functions
+--- here go through C (host/vm/walk.c), which LuaJIT calls and never compiles.
 ---
---- Worker states have them as globals, so functions of the script are safe there; modules of ours that walk tables of
---- the script's in the driver take them from here.
+--- Worker states have them as globals, so functions of the script are safe there, and so has the program's own
+--- state; modules of ours that walk tables of the script take them from here.
+if not package.preload["moontide.walk"] then require "moontide.core" end
+local walk = require "moontide.walk"
+
 local iterate = {}
 
-local library_next, library_pairs, type = next, pairs, type
+local type, library_pairs = type, pairs
 
 --- Like the library's.
-function iterate.next(t, k) return library_next(t, k) end
+iterate.next = walk.next
 
-local step = iterate.next
+--- Length of a table whose keys are all positive whole numbers, few of them missing; 0 for an empty table, nil for any other.
+---@type fun(t: table): integer?
+iterate.array_length = walk.array_length
+
+--- The keys of a table, and how many there are.
+---@type fun(t: table): any[], integer
+iterate.keys = walk.keys
+
+local step = walk.next
 
 --- Like the library's.
 function iterate.pairs(t)

@@ -288,9 +288,12 @@ function loop.wait(state, job)
     if task and coroutine.isyieldable() then
         coroutine.yield(WAIT, job)
     else
+        -- A compiled loop keeps the upvalues it was compiled with alive, so the job, whose result may be large, is let go.
+        local awaited = { job = job }
         loop.run_until(function()
-            return job:ended() or state.closed
+            return awaited.job:ended() or state.closed
         end)
+        awaited.job = nil
     end
     if state.closed then
         error(errors.new("ECLOSED", "the context was stopped while a result was waited for"), 0)

@@ -1,6 +1,7 @@
 --- Lua values ↔ MessagePack bytes, through FFI. Used in workers (hot path) and in the driver (parallelize,
 --- collect). The rules of the form are in host/wire/pack.h.
 local fast = require "moontide.worker.ffi"
+local iterate = require "moontide.iterate"
 local values = require "moontide.values"
 local bit = require "bit"
 
@@ -10,8 +11,8 @@ local band, lshift, rshift, bswap, tobit = bit.band, bit.lshift, bit.rshift, bit
 local rshift_signed = bit.arshift
 local ffi_string, ffi_copy, ffi_cast, istype = ffi.string, ffi.copy, ffi.cast, ffi.istype
 local type, setmetatable, getmetatable, error, tostring = type, setmetatable, getmetatable, error, tostring
-local next = require("moontide.iterate").next
-local floor, sort = math.floor, table.sort
+local table_length, table_keys = iterate.array_length, iterate.keys
+local sort = table.sort
 
 local codec = {}
 
@@ -269,17 +270,11 @@ local function too_deep()
         :format(MAX_DEPTH), 0)
 end
 
--- Number of elements when every key is a positive integer and few are missing (nils inside arrays), else nil.
+-- Number of elements when the table is an array (nils inside allowed), else nil.
 local function array_length(t)
-    local count, largest = 0, 0
-    for k in next, t do
-        if type(k) ~= "number" or k < 1 or k ~= floor(k) then return nil end
-        count = count + 1
-        if k > largest then largest = k end
-    end
-    if count == 0 then return getmetatable(t) == array_mt and 0 or nil end
-    if largest > 2 * count + 8 then return nil end
-    return largest
+    local n = table_length(t)
+    if n == 0 and getmetatable(t) ~= array_mt then return nil end
+    return n
 end
 
 -- Keys in the order of their packed bytes: equal tables give equal bytes. Strings first by length class, then bytes, is
@@ -293,11 +288,7 @@ local function key_before(a, b)
 end
 
 local function put_map(w, t, depth)
-    local keys, n = {}, 0
-    for k in next, t do
-        n = n + 1
-        keys[n] = k
-    end
+    local keys, n = table_keys(t)
     if n > 1 then sort(keys, key_before) end
     put_head(w, 0x80, 16, 0xde, n)
     for at = 1, n do

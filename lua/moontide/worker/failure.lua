@@ -222,33 +222,74 @@ end
 
 local function name_of(op) return (op.name or op.kind) .. (op.site and " (" .. op.site .. ")" or "") end
 
---- Makes a message handler for xpcall around a task's work.
+local function place_of(context)
+    local where = ("partition %d"):format(context.partition)
+    return context.batch_time >= 0 and ("batch %d ms, "):format(context.batch_time) .. where or where
+end
+
+-- After a stack overflow there is no stack left for a handler: it keeps the traceback of the library, and the message is made of
+-- that when the frames are gone.
+local overflow = { traceback = "" }
+
+local function overflow_text(context)
+    local lines, op = {}, nil
+    for text in overflow.traceback:gmatch "[^\n]+" do
+        local source, at = text:match "^%s*(stage#%d+):(%d+):"
+        if source then op = op or chunks["=" .. source] and chunks["=" .. source][tonumber(at)] end
+        if text:find "^%s*%.%.%.$" then
+            lines[#lines + 1] = "…"
+        elseif not op and not source and text:find "^%s+[^%[]" and not text:find "^%s*moontide/" then
+            lines[#lines + 1] = text:match "^%s*(.*)"
+        end
+    end
+    if op and lines[1] then lines[#lines] = lines[#lines]:gsub("in function 'f%d+'$", "in the function given to " .. (op.name or op.kind)) end
+    local first = lines[1] and lines[1]:match "^.-:%d+: "
+    return ("%sstack overflow: a function calls itself without end\n  in %s%s\n  traceback:\n    %s"):format(first or "",
+        op and name_of(op) .. ", " or "", place_of(context), table.concat(lines, "\n    "))
+end
+
+local function message(err, context)
+    local broken = getmetatable(err) == Broken
+    local op, preview = locate(3)
+    local parts
+    if broken then
+        op = err.op or op
+        parts = { (op and (op.site and op.site .. ": " or "") .. (op.name or op.kind) .. ": " or "") .. err.text }
+    else
+        -- A function that was left by a tail call is not known any more: the line would be one of ours.
+        local text = text_of(err)
+        local theirs = text:gsub("^stage#%d+:%d+: ", ""):gsub("^moontide/worker/%w+%.lua:%d+: ", "")
+        parts = { (theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs }
+    end
+    parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. place_of(context)
+    if preview then parts[#parts + 1] = "  record: " .. preview end
+    if not broken then
+        local lines = script_traceback(3, op)
+        if #lines > 1 then parts[#parts + 1] = "  traceback:\n    " .. table.concat(lines, "\n    ") end
+    end
+    return setmetatable({ text = table.concat(parts, "\n"), code = broken and err.code or nil }, Complete)
+end
+
+--- Makes a message handler for xpcall around a task's work, and what is to be called with the error when xpcall has returned: it
+--- returns { text, code }.
 ---@param context { batch_time: integer, partition: integer }
 function failure.handler(context)
-    return function(err)
-        local mt = getmetatable(err)
-        if mt == Complete then return err end
-        local op, preview = locate(2)
-        local parts
-        if mt == Broken then
-            op = err.op or op
-            parts = { (op and (op.site and op.site .. ": " or "") .. (op.name or op.kind) .. ": " or "") .. err.text }
-        else
-            -- A function that was left by a tail call is not known any more: the line would be one of ours.
-            local text = text_of(err)
-            local theirs = text:gsub("^stage#%d+:%d+: ", ""):gsub("^moontide/worker/%w+%.lua:%d+: ", "")
-            parts = { (theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs }
+    local traceback, find = debug.traceback, string.find
+    local function handle(err)
+        if type(err) == "string" and find(err, "stack overflow$") then
+            overflow.traceback = traceback("", 1)
+            return overflow
         end
-        local where = ("partition %d"):format(context.partition)
-        if context.batch_time >= 0 then where = ("batch %d ms, "):format(context.batch_time) .. where end
-        parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. where
-        if preview then parts[#parts + 1] = "  record: " .. preview end
-        if mt ~= Broken then
-            local lines = script_traceback(2, op)
-            if #lines > 1 then parts[#parts + 1] = "  traceback:\n    " .. table.concat(lines, "\n    ") end
-        end
-        return setmetatable({ text = table.concat(parts, "\n"), code = mt == Broken and err.code or nil }, Complete)
+        if getmetatable(err) == Complete or err == overflow then return err end
+        local made = message(err, context)
+        return made
     end
+    local function settle(err)
+        if getmetatable(err) == Complete then return err end
+        local text = err == overflow and overflow_text(context) or text_of(err) .. "\n  in " .. place_of(context)
+        return setmetatable({ text = text }, Complete)
+    end
+    return handle, settle
 end
 
 return failure

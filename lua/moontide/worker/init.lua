@@ -14,8 +14,8 @@ local worker = {}
 
 local self_pointer
 local context = { batch_time = -1, partition = 0 }
-local handler = failure.handler(context)
-pipe.handler = handler
+local handler, settle = failure.handler(context)
+pipe.handler, pipe.settle = handler, settle
 
 --- Registers the machine code of each trace, so that a loop that does not end can be found from outside.
 local function on_trace(what, trace, fn, pc)
@@ -146,7 +146,7 @@ function worker.run(pointer)
     local ok, err = xpcall(work, handler, task, cleanup)
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
     if ok then return end
-    if type(err) ~= "table" then error(tostring(err), 0) end
+    err = settle(err)
     if err.code then C.tide_worker_code(self_pointer, err.code) end
     error(err.text, 0)
 end

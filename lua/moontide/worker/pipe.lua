@@ -333,7 +333,7 @@ function Pipe:pull_to(feed, outer, S)
     local failed
     local producer = coroutine.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
-        if not ok then failed = err end
+        if not ok then failed = pipe.settle(err) end
     end)
     local at, n, is_pair, ended = 0, 0, false, false
     local function refill()

@@ -1,0 +1,60 @@
+/*
+ * Walking Lua tables from C (see walk.h). Called from Lua on whichever thread owns the state; holds nothing.
+ */
+#include "vm/walk.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <math.h>
+
+/* next(table, key) → key, value | nil */
+static int walk_next(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 2);
+    if (lua_next(L, 1)) return 2;
+    lua_pushnil(L);
+    return 1;
+}
+
+/* array_length(table) → its length when every key is a positive whole number and few are missing (nils inside of an array), nil for
+ * any other table; 0 when it is empty. */
+static int walk_array_length(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    double count = 0, largest = 0;
+    lua_settop(L, 1);
+    lua_pushnil(L);
+    while (lua_next(L, 1)) {
+        lua_pop(L, 1);
+        double key = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : 0;
+        if (key < 1 || key != floor(key)) return 0;
+        count++;
+        if (key > largest) largest = key;
+    }
+    if (largest > 2 * count + 8) return 0;
+    lua_pushnumber(L, largest);
+    return 1;
+}
+
+/* keys(table) → array of its keys, their number */
+static int walk_keys(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    int count = 0;
+    lua_settop(L, 1);
+    lua_newtable(L);
+    lua_pushnil(L);
+    while (lua_next(L, 1)) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        lua_rawseti(L, 2, ++count);
+    }
+    lua_pushinteger(L, count);
+    return 2;
+}
+
+int tide_vm_open_walk(lua_State *L) {
+    static const luaL_Reg functions[] = {
+        {"next", walk_next}, {"array_length", walk_array_length}, {"keys", walk_keys}, {NULL, NULL}};
+    lua_newtable(L);
+    luaL_register(L, NULL, functions);
+    return 1;
+}

@@ -1,0 +1,13 @@
+/*
+ * Walking Lua tables from C, for Lua. The LuaJIT snapshots of 2022 compile `next` (and pairs) to code that can skip elements;
+ * a C function is never compiled, only called. lua/moontide/iterate.lua tells more.
+ */
+#ifndef TIDE_VM_WALK_H
+#define TIDE_VM_WALK_H
+
+struct lua_State;
+
+/* Opener of "moontide.walk": { next = like the library's, array_length = …, keys = … }. */
+int tide_vm_open_walk(struct lua_State *L);
+
+#endif
