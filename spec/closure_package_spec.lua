@@ -92,7 +92,7 @@ describe("the bytes of a package", function()
         ]]
         local dir = tempdir.new()
         cleanup(function() dir:remove() end)
-        local command = shell.command({ "luajit", dir:write("pack.lua", text) })
+        local command = shell.command({ shell.program, "run", dir:write("pack.lua", text) })
         local first = shell.run(command, { env = { LUA_PATH = package.path } })
         assert.equal(0, first.code, first.err)
         for _ = 1, 5 do

@@ -211,7 +211,14 @@ describe("a failing batch", function()
     end)
 end)
 
+-- ThreadSanitizer holds a signal back until its thread makes a system call, which a compiled loop never does.
+local can_interrupt = os.getenv("MOONTIDE_SANITIZE") ~= "thread"
+
 describe("a function that does not return", function()
+    if not can_interrupt then
+        pending("is broken off: signals do not reach compiled loops under ThreadSanitizer")
+        return
+    end
     engine.watch(after_each)
 
     local function endless(conf)
@@ -248,6 +255,7 @@ describe("a function that does not return", function()
         assert.is_nil(stopped)
         assert.matches("functions that did not return were broken off by the stop", err.message, 1, true)
         assert.matches("errors_spec.lua:%d+", err.message)
+        assert.equal(err, raised(ssc.awaitTermination, ssc))
         assert.same({ 2 }, ssc.sc:parallelize({ 1 }):map(function(x) return x + 1 end):collect())
     end)
 
@@ -255,5 +263,6 @@ describe("a function that does not return", function()
         local ssc = endless({ stopTimeout = 50 })
         assert.is_true(ssc.sc:stop())
         assert.equal("STOPPED", ssc:getState())
+        assert.matches("broken off", raised(ssc.awaitTermination, ssc).message, 1, true)
     end)
 end)

@@ -7,6 +7,7 @@ local tempdir = require "spec.support.tempdir"
 
 -- Packs small tables again and again and walks them in loops; prints how often something was missing.
 local WORK = [[
+require("jit.opt").start("hotloop=" .. arg[1], "hotexit=" .. arg[2])
 local codec = require "moontide.worker.codec"
 local iterate = require "moontide.iterate"
 local pairs, next = iterate.pairs, iterate.next
@@ -67,7 +68,7 @@ describe("moontide.iterate", function()
         finally(function() dir:remove() end)
         local script = dir:write("work.lua", WORK)
         for hot = 1, 60, 3 do
-            local result = shell.run(("luajit -Ohotloop=%d -Ohotexit=%d %s"):format(hot, hot % 11 + 1, shell.quote(script)))
+            local result = shell.moontide({ "run", script, tostring(hot), tostring(hot % 11 + 1) })
             assert.equal("0\n", result.out, result.err)
         end
     end)

@@ -56,7 +56,8 @@ static const char helpers[] =
     "function plan(ops, sink) return codec.pack { { 'chain', { 'leaf' }, ops }, sink or { kind = 'collect' } } end\n"
     "function counts(merge) return codec.pack { { 'chain', { 'leaf' }, { map(function(x) return x % 7, x end) } },\n"
     "  { 'shuffle', op('combine', { merge = merge }), 0, true } } end\n"
-    "function merged(merge) return codec.pack { { 'leaf', op('merge', { merge = merge }) }, { kind = 'collect' } } end\n"
+    "function merged(merge) return codec.pack { { 'leaf', op('merge', { merge = merge }) }, { kind = 'collect' } } "
+    "end\n"
     "function say(address, value) require('ffi').cast('int *', address)[0] = value end\n"
     "function wait_for(address, value)\n" /* the call keeps LuaJIT from reading only once */
     "  local ffi = require 'ffi'\n"
@@ -172,7 +173,8 @@ static void still_works(void) {
 static void runs_tasks(void **state) {
     start_pool(1);
     assert_int_equal(tide_pool_workers(pool), 1);
-    submit("return plan { map(function(x) return x + 1, 'v' .. x end), filter(function(k, v) return k ~= 3 end) }", 1, 4);
+    submit("return plan { map(function(x) return x + 1, 'v' .. x end), filter(function(k, v) return k ~= 3 end) }", 1,
+           4);
     submit("local seen = 10\n return plan { map(function(x) seen = seen + x return seen end) }", 1, 3);
     wait_for(2);
     expect(0, "2=v1 4=v3 5=v4");

@@ -17,6 +17,9 @@ local generate = {}
 -- locals and upvalues.
 local INLINE = 16
 
+-- So many empty arrays of a task are looked at, whether they are maps that somebody took for arrays: LuaJIT does not compile that.
+local LOOK_INSIDE = 64
+
 local Text = {}
 Text.__index = Text
 
@@ -84,7 +87,7 @@ local function loop_over(g, k, op, call, each, element)
     local shape = g.learned[k] and g.learned[k].shape
     local v, w = "v" .. k, "w" .. k
     local function array_loop(body)
-        g:line(op, ("local n%d = #%s if n%d == 0 and next(%s) ~= nil then not_array(%d, %s) end"):format(k, it, k, it, k, it))
+        g:line(op, ("local n%d = #%s if n%d == 0 and S.empties < %d then look_inside(S, %d, %s) end"):format(k, it, k, LOOK_INSIDE, k, it))
         g:line(op, ("for j%d = 1, n%d do local %s = %s[j%d]"):format(k, k, v, it, k))
         body()
         g:line(op, "end")
@@ -288,7 +291,10 @@ local function rules_of(feed)
         end,
         hole = function(k) generate.hole(ops[k]) end,
         not_iterable = function(k, it) generate.not_iterable(ops[k], it) end,
-        not_array = function(k, it) generate.not_array(ops[k], it) end,
+        look_inside = function(S, k, it)
+            S.empties = S.empties + 1
+            if next(it) ~= nil then generate.not_array(ops[k], it) end
+        end,
         needs_pairs = function(k, a)
             broken(ops[k], "needs a stream of (key, value) pairs, but the record is the single value " .. preview(a)
                 .. "; make pairs with map(function(x) return key, value end)")
@@ -307,7 +313,7 @@ local function load_text(g, head, tail)
     local names = { "type", "S" }
     for n in pairs(g.used) do names[#names + 1] = n end
     table.sort(names)
-    local rules = { "returned_nil", "mixed", "hole", "not_iterable", "not_array", "next", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
+    local rules = { "returned_nil", "mixed", "hole", "not_iterable", "look_inside", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
         "ffi_string", "decode", "shape_of", "Scanner", "scan_run", "sub", "getmetatable", "C" }
     local locals = {}
     for _, n in ipairs(rules) do locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
@@ -363,7 +369,7 @@ end
 function generate.constants(feed)
     local K = rules_of(feed)
     for k, op in ipairs(feed.ops) do K["f" .. k] = op.f end
-    K.type, K.next, K.ffi_string, K.decode = type, next, fast.ffi.string, codec.decode
+    K.type, K.ffi_string, K.decode = type, fast.ffi.string, codec.decode
     K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C
     feed.terminal:constants(K)
     return K

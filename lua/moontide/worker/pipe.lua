@@ -293,7 +293,7 @@ Pipe.__index = Pipe
 local function new_state(run)
     return {
         run = run, task = run.task, partition = run.partition, cleanup = run.cleanup, cancelled = run.cancelled,
-        outputs = run.outputs,
+        outputs = run.outputs, empties = 0,
     }
 end
 
