@@ -142,10 +142,14 @@ describe("a failure in a worker", function()
             local depth = down(x)
             return depth
         end))
-        assert.matches("^" .. HERE .. ":1%d%d: stack overflow: a function calls itself without end\n", text)
-        assert.matches("\n  in map %(" .. HERE .. ":" .. at + 2 .. "%), partition 0\n", text)
-        assert.matches("\n    …\n", text)
-        assert.matches("\n    " .. HERE .. ":" .. at + 3 .. ": in the function given to map$", text)
+        assert.matches("stack overflow: a function calls itself without end\n  in ", text)
+        assert.matches("map %(" .. HERE .. ":" .. at + 2 .. "%),", text)
+        -- If there was no room left to look at the stack, the operators are all that is known.
+        if not text:find("\n  operators: ", 1, true) then
+            assert.matches("^" .. HERE .. ":1%d%d: stack overflow", text)
+            assert.matches("\n    …\n", text)
+            assert.matches("\n    " .. HERE .. ":" .. at + 3 .. ": in the function given to map$", text)
+        end
         assert.is_nil(text:find("stage#", 1, true))
         assert.is_nil(text:find("moontide/", 1, true))
         assert.is_true(select(2, text:gsub("\n", "")) < 30)

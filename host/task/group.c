@@ -49,6 +49,7 @@ static uint8_t *array_head(uint8_t *at, uint32_t count) {
 
 static bool write_groups(const struct tide_combine *keys, const struct chain *chains, const struct value_ref *values,
                          struct tide_blocks *out) {
+    if (chains == NULL) return true; /* no keys */
     struct tide_block *block = NULL;
     for (uint32_t i = 0; i < keys->count; i++) {
         uint32_t key_size;

@@ -144,7 +144,12 @@ static void wait_for(uint32_t count) {
 }
 
 static void wait_for_flag(int value) {
-    while (__atomic_load_n(&flag, __ATOMIC_RELAXED) != value) sched_yield();
+    uint32_t before = nended;
+    while (__atomic_load_n(&flag, __ATOMIC_RELAXED) != value) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        if (nended > before) fail_msg("the task has ended: %s", ended[before]->error.code ? ended[before]->error.text : "well");
+        sched_yield();
+    }
 }
 
 static void expect(uint32_t index, const char *text) {

@@ -272,7 +272,7 @@ end
 
 --- Makes a message handler for xpcall around a task's work, and what is to be called with the error when xpcall has returned: it
 --- returns { text, code }.
----@param context { batch_time: integer, partition: integer }
+---@param context { batch_time: integer, partition: integer, operators: string }
 function failure.handler(context)
     local traceback, find = debug.traceback, string.find
     local function handle(err)
@@ -286,7 +286,14 @@ function failure.handler(context)
     end
     local function settle(err)
         if getmetatable(err) == Complete then return err end
-        local text = err == overflow and overflow_text(context) or text_of(err) .. "\n  in " .. place_of(context)
+        local text
+        if err == overflow then
+            text = overflow_text(context)
+        else
+            text = text_of(err)
+            if find(text, "stack overflow$") then text = text .. ": a function calls itself without end" end
+            text = text .. "\n  in " .. place_of(context) .. "\n  operators: " .. context.operators
+        end
         return setmetatable({ text = text }, Complete)
     end
     return handle, settle

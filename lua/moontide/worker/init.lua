@@ -13,7 +13,7 @@ local ffi, C = fast.ffi, fast.C
 local worker = {}
 
 local self_pointer
-local context = { batch_time = -1, partition = 0 }
+local context = { batch_time = -1, partition = 0, operators = "" }
 local handler, settle = failure.handler(context)
 pipe.handler, pipe.settle = handler, settle
 
@@ -127,6 +127,7 @@ end
 local function work(task, cleanup)
     local stage = stage_of(task.plan)
     C.tide_worker_note(self_pointer, stage.note, task.batch_time)
+    context.operators = stage.note
     local run = {
         task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = tonumber(task.partition),
         cleanup = cleanup, cancelled = task.cancelled,
@@ -141,7 +142,7 @@ end
 --- Runs one task; raises one complete text when it fails. The outputs of a failed task are released by the driver.
 function worker.run(pointer)
     local task = ffi.cast("struct tide_task *", pointer)
-    context.batch_time, context.partition = tonumber(task.batch_time), tonumber(task.partition)
+    context.batch_time, context.partition, context.operators = tonumber(task.batch_time), tonumber(task.partition), "?"
     local cleanup = {}
     local ok, err = xpcall(work, handler, task, cleanup)
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
