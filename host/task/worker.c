@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "clock/clock.h"
 #include "vm/call.h"
+#include "vm/modules.h"
 #include "vm/vm.h"
 
 enum { INTERRUPT_SIGNAL = SIGURG, FIRST_TRACES = 64 };
@@ -69,14 +70,22 @@ struct abandoned_state {
 static struct abandoned_state *abandoned;
 static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
 
+/* Generated code or one of our modules. A script may well lie in a folder called moontide. */
+static bool is_ours(const char *source) {
+    if (strncmp(source, "=stage#", 7) == 0) return true;
+    if (strncmp(source, "@moontide/", 10) != 0) return false;
+    for (const struct tide_embedded_module *module = tide_embedded_modules; module->name != NULL; module++) {
+        if (strcmp(module->chunk, source) == 0) return true;
+    }
+    return false;
+}
+
 /* Called before each instruction once the task was asked to break off. The hook stays until the task has ended: a script that
  * swallows the error with pcall gets it again at its next instruction. Only code of the script is broken off, so that our own
  * frames below it can still clean up. */
 static void break_off(lua_State *L, lua_Debug *ar) {
     for (int level = 0; lua_getstack(L, level, ar); level++) {
-        if (!lua_getinfo(L, "Sl", ar) || ar->currentline <= 0 || strncmp(ar->source, "@moontide/", 10) == 0 ||
-            strncmp(ar->source, "=stage", 6) == 0)
-            continue;
+        if (!lua_getinfo(L, "Sl", ar) || ar->currentline <= 0 || is_ours(ar->source)) continue;
         lua_pushfstring(L, "interrupted at %s:%d", ar->short_src, ar->currentline);
         lua_error(L);
     }

@@ -113,16 +113,18 @@ static void deliver(struct tide_message *message, void *owner) {
     }
 }
 
-/* The plan that a chunk named job.lua returns. */
-static struct tide_plan *plan_of(const char *source) {
+/* The plan that a chunk of this name returns. */
+static struct tide_plan *plan_named(const char *name, const char *source) {
     size_t size;
-    if (luaL_loadbuffer(L, source, strlen(source), "@job.lua") != 0 || lua_pcall(L, 0, 1, 0) != 0)
+    if (luaL_loadbuffer(L, source, strlen(source), name) != 0 || lua_pcall(L, 0, 1, 0) != 0)
         fail_msg("%s", lua_tostring(L, -1));
     const char *data = lua_tolstring(L, -1, &size);
     struct tide_plan *plan = tide_plan_new(data, size);
     lua_pop(L, 1);
     return plan;
 }
+
+static struct tide_plan *plan_of(const char *source) { return plan_named("@job.lua", source); }
 
 /* A task of the plan with one input, numbers first … first + count - 1. */
 static struct tide_task *task_of(struct tide_plan *plan, int first, int count, uint32_t outputs) {
@@ -147,7 +149,8 @@ static void wait_for_flag(int value) {
     uint32_t before = nended;
     while (__atomic_load_n(&flag, __ATOMIC_RELAXED) != value) {
         uv_run(&loop, UV_RUN_NOWAIT);
-        if (nended > before) fail_msg("the task has ended: %s", ended[before]->error.code ? ended[before]->error.text : "well");
+        if (nended > before)
+            fail_msg("the task has ended: %s", ended[before]->error.code ? ended[before]->error.text : "well");
         sched_yield();
     }
 }
@@ -480,6 +483,32 @@ static void interrupts_a_script_that_swallows_errors(void **state) {
               "job.lua:");
 }
 
+/* It is told from our own modules, whose names begin like that. */
+static void a_script_may_lie_in_a_folder_called_moontide(void **state) {
+    static const char *const sources[] = {
+        "local function bad() error('x') end return plan { map(function(x) bad() return x end) }",
+        "return plan { map(function(x) jit.off(true, true) say(flag, 1)\n while true do end end) }",
+        "return plan { map(function(x) say(flag, 1)\n while true do end end) }",
+    };
+    start_pool(1);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct tide_plan *plan = plan_named("@moontide/job.lua", sources[i]);
+        flag = 0;
+        tide_pool_submit(pool, task_of(plan, 0, 1, 1));
+        tide_plan_release(plan);
+        if (i > 0) {
+            wait_for_flag(1);
+            tide_pool_interrupt(pool);
+        }
+        wait_for(i + 1);
+    }
+    expect_error(0, TIDE_ECLOSURE,
+                 "\n    moontide/job.lua:1: in function 'bad'\n    moontide/job.lua:1: in the function given to map");
+    expect_error(1, TIDE_ECANCELLED, "interrupted at moontide/job.lua:2");
+    expect_error(2, TIDE_ECANCELLED, "moontide/job.lua:2");
+    still_works();
+}
+
 static void interrupts_all_workers(void **state) {
     start_pool(3);
     for (int i = 0; i < 3; i++) submit("return plan { map(function(x) while true do end end) }", 0, 1);
@@ -592,6 +621,7 @@ int main(void) {
         TEST(interrupts_a_compiled_loop),
         TEST(interrupts_an_endless_iterator),
         TEST(interrupts_a_script_that_swallows_errors),
+        TEST(a_script_may_lie_in_a_folder_called_moontide),
         TEST(interrupts_all_workers),
         TEST(late_interrupts_hit_nobody),
         TEST(the_end_waits_for_running_tasks),

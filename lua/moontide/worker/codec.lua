@@ -161,6 +161,13 @@ local writer_type = ffi.metatype("struct moontide_block_writer", {
 --- A writer with nothing in it. Its bytes live in a block, so a full writer becomes a block without a copy (codec.seal).
 function codec.writer() return writer_type() end
 
+--- Frees a writer's bytes now rather than when it is collected.
+function codec.free(w)
+    C.tide_block_release(w.block)
+    w.block, w.data = nil, nil
+    w.pos, w.cap, w.count = 0, 0, 0
+end
+
 local put
 
 local function put_double(w, v)

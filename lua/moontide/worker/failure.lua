@@ -32,6 +32,17 @@ function failure.no_memory() error(setmetatable({ text = "out of memory", code =
 
 local chunks = {} -- chunk name → { line → op }
 
+-- Sources of our own modules. A script may well lie in a folder called moontide.
+local modules = {}
+for name in pairs(package.preload) do
+    local path = "@" .. name:gsub("%.", "/")
+    modules[path .. ".lua"], modules[path .. "/init.lua"] = true, true
+end
+
+--- Is this the source of one of our modules, or of generated code?
+function failure.is_ours(source) return modules[source] or chunks[source] ~= nil end
+jit.off(failure.is_ours) -- see on_trace in lua/moontide/worker/init.lua
+
 --- Tells which operator each line of a generated chunk belongs to.
 function failure.register(name, lines) chunks[name] = lines end
 function failure.forget(name) chunks[name] = nil end
@@ -179,6 +190,7 @@ function failure.place(source, line)
     local op = chunks[source] and chunks[source][line]
     return op and ("%s (%s)"):format(op.site or "?", op.name or op.kind)
 end
+jit.off(failure.place)
 
 -- Frames of the script only: the machinery around them is ours.
 local function script_traceback(level, op)
@@ -187,7 +199,7 @@ local function script_traceback(level, op)
         if at ~= before + 1 then skipped = #lines end
         before = at
         local info = debug.getinfo(at, "Sln")
-        local ours = chunks[info.source] or info.source:sub(1, 10) == "@moontide/"
+        local ours = failure.is_ours(info.source)
         if ours and lines[1] then
             if op and not lines[#lines]:find("in main chunk", 1, true) then
                 lines[#lines] = lines[#lines]:match("^[^ ]*") .. " in the function given to " .. (op.name or op.kind)
@@ -238,7 +250,7 @@ local function overflow_text(context)
         if source then op = op or chunks["=" .. source] and chunks["=" .. source][tonumber(at)] end
         if text:find "^%s*%.%.%.$" then
             lines[#lines + 1] = "…"
-        elseif not op and not source and text:find "^%s+[^%[]" and not text:find "^%s*moontide/" then
+        elseif not op and not source and text:find "^%s+[^%[]" and not modules["@" .. (text:match "^%s*(.-):" or "")] then
             lines[#lines + 1] = text:match "^%s*(.*)"
         end
     end

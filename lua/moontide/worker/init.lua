@@ -17,19 +17,24 @@ local context = { batch_time = -1, partition = 0, operators = "" }
 local handler, settle = failure.handler(context)
 pipe.handler, pipe.settle = handler, settle
 
---- Registers the machine code of each trace, so that a loop that does not end can be found from outside.
+--- Registers the machine code of each trace, so that a loop that does not end can be found from outside. LuaJIT calls it while
+--- it compiles, and leaving a trace then changes what it compiles: so neither this function nor any that it calls may be
+--- compiled themselves.
 local function on_trace(what, trace, fn, pc)
     if what == "flush" then
         C.tide_worker_forget_traces(self_pointer)
     elseif what == "start" then
         local at = jit_util.funcinfo(fn, pc)
         worker.trace_start = failure.place(at.source, at.currentline)
-            or (at.source:find("^@moontide/") or at.source:find("^=stage#")) and "" or at.loc
+            or failure.is_ours(at.source) and ""
+            or ("%s:%d"):format(at.source:sub(2):gsub("^.*(" .. ("."):rep(80) .. ")$", "…%1"), at.currentline)
     elseif what == "stop" then
         local code, address = jit_util.tracemc(trace)
         if code then C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "") end
     end
 end
+
+jit.off(on_trace)
 
 --- Called once, with the worker's C struct.
 function worker.start(pointer)

@@ -113,6 +113,7 @@ local Route = class {
         g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(arity))
     end,
     finish = function(_, S)
+        codec.free(S.W)
         if S.R then C.tide_router_delete(S.R) end
         S.R = nil
     end,
@@ -200,6 +201,7 @@ local function write_entries(S, router, op)
         end
         if not ok then no_memory() end
     end
+    codec.free(w)
 end
 
 --- Writes all entries to the task's outputs and frees the table.
@@ -212,6 +214,7 @@ local function write_table(S, op)
     end
     C.tide_combine_delete(S.T)
     S.T = nil
+    codec.free(key_writer)
 end
 
 sinks.new_table, sinks.write_table, sinks.keep_other, sinks.set_arity = new_table, write_table, keep_other, set_arity
