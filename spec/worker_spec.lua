@@ -1,7 +1,7 @@
 -- What workers do with records, through the public API: every kind of operator, and the shapes that functions of a script
 -- may return. Everything runs with one worker and with two.
 
-local core = require "moontide.core"
+local live_blocks = require("spec.support.engine").live_blocks
 local moontide = require "moontide"
 local tempdir = require "spec.support.tempdir"
 
@@ -33,10 +33,7 @@ for _, master in ipairs { "local[1]", "local[2]" } do
 
         teardown(function()
             sc:stop()
-            sc = nil
-            collectgarbage()
-            collectgarbage()
-            assert.equal(0, (core.live_blocks()))
+            assert.equal(0, live_blocks())
         end)
 
         describe("operators", function()

@@ -283,6 +283,7 @@ end
 --- @param argv string[] words of the command line; argv[0] is the program, argv[1] the command
 --- @return integer code exit code
 function cli.main(argv)
+    require "moontide.jit_fixes"
     require("moontide.iterate").install()
     local command = argv[1]
     if not command then

@@ -1,10 +1,6 @@
 -- Context: the batch engine under a StreamingContext (Spark's SparkContext). It owns one engine of the core, and with it
 -- the worker threads.
 
--- The LuaJIT snapshots of 2022 crash in their collector, now and then, in a state that runs coroutines when traces are
--- "stitched" around library functions that are not compiled. The driver gains nothing from it, so it does without.
-require("jit.opt").start("minstitch=1000000")
-
 local check = require "moontide.check"
 local conf = require "moontide.conf"
 local errors = require "moontide.errors"

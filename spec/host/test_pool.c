@@ -567,7 +567,7 @@ static void the_end_interrupts_what_does_not_end(void **state) {
 
 static void a_worker_that_is_stuck_is_left_behind(void **state) {
     start_pool(3);
-    submit("return plan { map(function(x) say(flag, 1) os.execute('sleep 3') return x end) }", 0, 1);
+    submit("return plan { map(function(x) say(flag, 1) os.execute('sleep 6') return x end) }", 0, 1);
     wait_for_flag(1);
     capture_start();
     bool all = tide_pool_delete(pool, 0);

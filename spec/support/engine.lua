@@ -43,10 +43,12 @@ function engine.advance(ssc)
 end
 
 --- Blocks alive in the process, after the collector has run. Each cycle finalizes one link of a chain of handles (a
---- result, its dataset, that one's parents …), so there are as many cycles as bring something.
+--- result, its dataset, that one's parents …), so there are as many cycles as bring something. Machine code refers to the
+--- functions that were compiled, and through them to datasets: it goes first.
 --- @return integer
 function engine.live_blocks()
     local core = require "moontide.core"
+    jit.flush()
     for _ = 1, 10 do
         collectgarbage()
         if core.live_blocks() == 0 then break end

@@ -1,4 +1,5 @@
 --- What a worker state runs: C calls `start` once and `run` for each task (host/task/worker.c).
+require "moontide.jit_fixes"
 require("moontide.iterate").install() -- first: the modules below keep pairs and next in locals
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"

@@ -39,10 +39,19 @@ function Feed:bind(form)
     for name, value in pairs(detours) do self.constants[name] = value end
 end
 
+-- Long chains go on in detours for good: these too are to be made of what is known by now.
+function Feed:forget_detours(form)
+    local detours = self.detours[form]
+    if detours == nil then return end
+    for k in pairs(detours.D1) do detours.D1[k] = nil end
+    for k in pairs(detours.D2) do detours.D2[k] = nil end
+end
+
 function Feed:loop(form)
     local loop = self.loops[form]
     if loop == nil then
         self.learned[form] = self.learned[form] or {}
+        self:forget_detours(form)
         loop, self.incomplete[form] = generate.loop(self, form)
         self.loops[form] = loop
         self.dirty = false
