@@ -239,7 +239,9 @@ static void full_port_create(struct full_port *full) {
     full->port = ntohs(address.sin_port);
     for (int i = 0; i < 8; i++) {
         full->clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(full->clients[i], (struct sockaddr *)&address, size);
+        /* The first fill the queue, the others stay on their way: either is fine. */
+        int code = connect(full->clients[i], (struct sockaddr *)&address, size);
+        assert_true(code == 0 || errno == EINPROGRESS);
     }
 }
 
