@@ -39,6 +39,18 @@ uint8_t *tide_buffer_reserve(struct tide_buffer *buffer, size_t extra) {
     return buffer->data + buffer->size;
 }
 
+bool tide_buffer_reserve_try(struct tide_buffer *buffer, size_t extra) {
+    if (buffer->data && buffer->capacity - buffer->size >= extra) return true;
+    if (extra > SIZE_MAX / 2 - buffer->size || buffer->capacity > SIZE_MAX / 2) return false;
+    size_t capacity = buffer->capacity < SMALLEST ? SMALLEST : buffer->capacity * 2;
+    if (capacity < buffer->size + extra) capacity = buffer->size + extra;
+    uint8_t *data = tide_realloc_try(buffer->data, capacity);
+    if (!data) return false;
+    buffer->data = data;
+    buffer->capacity = capacity;
+    return true;
+}
+
 void tide_buffer_append(struct tide_buffer *buffer, const void *data, size_t size) {
     if (size == 0) return;
     memcpy(tide_buffer_reserve(buffer, size), data, size);

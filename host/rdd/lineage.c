@@ -74,6 +74,9 @@ static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
         break;
     case TIDE_RDD_NARROW: tide_op_label(rdd->as.op, "operator", out); break;
     case TIDE_RDD_UNION: tide_buffer_format(out, "union"); break;
+    case TIDE_RDD_ZIP_UNION: tide_buffer_format(out, "union, partition by partition"); break;
+    case TIDE_RDD_GATHER: tide_op_label(rdd->as.many.op, "gather", out); break;
+    case TIDE_RDD_CARTESIAN: tide_op_label(rdd->as.many.op, "cartesian", out); break;
     case TIDE_RDD_COALESCE: tide_buffer_format(out, "coalesce"); break;
     case TIDE_RDD_SHUFFLED: {
         const struct tide_exchange *exchange = rdd->as.shuffle.exchange;
@@ -95,7 +98,13 @@ static void write_line(const struct step *step, bool again, struct tide_buffer *
         return;
     }
     tide_buffer_format(out, "(%u) #%llu ", rdd->partitions, (unsigned long long)rdd->id);
+    if (rdd->name != NULL) tide_buffer_format(out, "%s, ", rdd->name);
     write_kind(rdd, out);
+    if (tide_rdd_persistent(rdd)) {
+        tide_buffer_format(out, ", persistent");
+        if (tide_rdd_at_hand(rdd, NULL))
+            tide_buffer_format(out, ", computed: %lld records", (long long)rdd->known_records);
+    }
     tide_buffer_append(out, "\n", 1);
 }
 
@@ -111,7 +120,7 @@ void tide_rdd_lineage(struct tide_rdd *rdd, struct tide_buffer *out) {
         write_line(&step, again, out);
         if (again) continue;
         step.rdd->mark = mark;
-        if (step.rdd->kind == TIDE_RDD_UNION) {
+        if (tide_rdd_has_many(step.rdd)) {
             for (uint32_t i = step.rdd->as.many.count; i > 0; i--)
                 push(&steps, step.rdd->as.many.parents[i - 1], step.depth + 1, true);
         } else if (step.rdd->parent != NULL) {

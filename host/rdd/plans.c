@@ -47,8 +47,16 @@ static void each_op(const uint64_t *words, uint32_t count, void (*visit)(struct 
         case TIDE_WORD_RUN:
         case TIDE_WORD_CONCAT: at++; break;
         case TIDE_WORD_OPS:
-            for (uint64_t n = words[at++]; n > 0; n--) visit(word_op(words[at++]));
+            for (uint64_t n = words[at++]; n > 0; n--) {
+                if (words[at] == TIDE_WORD_INDEXED) at += 2;
+                visit(word_op(words[at++]));
+            }
             break;
+        case TIDE_WORD_GATHER:
+            visit(word_op(words[at]));
+            at += 2;
+            break;
+        case TIDE_WORD_INDEXED: break; /* stands inside of OPS only */
         case TIDE_WORD_SHUFFLE:
             if (words[at] != 0) visit(word_op(words[at]));
             at += 3;
@@ -91,8 +99,23 @@ static void write_bytes(struct tide_buffer *out, const uint64_t *words, uint32_t
             break;
         case TIDE_WORD_OPS:
             tide_pack_array(out, (uint32_t)words[at]);
-            for (uint64_t n = words[at++]; n > 0; n--) write_op(out, words[at++]);
+            for (uint64_t n = words[at++]; n > 0; n--) {
+                if (words[at] == TIDE_WORD_INDEXED) {
+                    tide_pack_array(out, 2);
+                    tide_pack_int64(out, (int64_t)words[at + 1]);
+                    at += 2;
+                }
+                write_op(out, words[at++]);
+            }
             break;
+        case TIDE_WORD_GATHER:
+            tide_pack_array(out, 3);
+            tide_pack_text(out, "gather");
+            write_op(out, words[at]);
+            tide_pack_array(out, (uint32_t)words[at + 1]);
+            at += 2;
+            break;
+        case TIDE_WORD_INDEXED: break;
         case TIDE_WORD_CONCAT:
             tide_pack_array(out, 2);
             tide_pack_text(out, "concat");

@@ -25,6 +25,7 @@ struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
     assert(size <= UINT32_MAX);
     op->refs = 1;
     op->keeps_keys = keeps_keys;
+    op->indexed = false;
     op->size = (uint32_t)size;
     memcpy(op->bytes, bytes, size);
     return op;
@@ -48,9 +49,17 @@ struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitio
     exchange->route = route;
     exchange->partitions = partitions;
     exchange->ascending = ascending;
+    exchange->stays = false;
+    exchange->here = NULL;
     exchange->write = write != NULL ? tide_op_retain(write) : NULL;
     exchange->read = read != NULL ? tide_op_retain(read) : NULL;
     return exchange;
+}
+
+void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here) {
+    assert(exchange->route == TIDE_ROUTE_HASH && !exchange->stays);
+    exchange->stays = true;
+    exchange->here = here != NULL ? tide_op_retain(here) : NULL;
 }
 
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange) {
@@ -62,6 +71,7 @@ void tide_exchange_release(struct tide_exchange *exchange) {
     if (exchange == NULL || --exchange->refs > 0) return;
     tide_op_release(exchange->write);
     tide_op_release(exchange->read);
+    tide_op_release(exchange->here);
     tide_free(exchange);
 }
 
@@ -78,17 +88,22 @@ static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
     return rdd;
 }
 
+static int64_t records_of(const struct tide_blocks *lists, uint32_t count) {
+    uint64_t records = 0;
+
+    for (uint32_t i = 0; i < count; i++) records += tide_blocks_records(&lists[i]);
+    return (int64_t)records;
+}
+
 struct tide_rdd *tide_rdd_blocks_new(struct tide_blocks *partitions, uint32_t count) {
     struct tide_rdd *rdd = node_new(TIDE_RDD_BLOCKS, count);
-    uint64_t records = 0;
 
     rdd->as.lists = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.lists);
     for (uint32_t i = 0; i < count; i++) {
         tide_blocks_create(&rdd->as.lists[i]);
         tide_blocks_move(&rdd->as.lists[i], &partitions[i]);
-        records += tide_blocks_records(&rdd->as.lists[i]);
     }
-    rdd->known_records = (int64_t)records;
+    rdd->known_records = records_of(rdd->as.lists, count);
     return rdd;
 }
 
@@ -112,27 +127,41 @@ struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op
     return rdd;
 }
 
+static struct tide_rdd *many_new(enum tide_rdd_kind kind, uint32_t partitions, struct tide_rdd **parents,
+                                 uint32_t count, struct tide_op *op) {
+    struct tide_rdd *rdd = node_new(kind, partitions);
+
+    rdd->as.many.parents = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.many.parents);
+    rdd->as.many.count = count;
+    rdd->as.many.op = op != NULL ? tide_op_retain(op) : NULL;
+    for (uint32_t i = 0; i < count; i++) rdd->as.many.parents[i] = tide_rdd_retain(parents[i]);
+    return rdd;
+}
+
+/* Records of all parents together, -1 when one of them does not know. */
+static int64_t known_together(struct tide_rdd **parents, uint32_t count) {
+    int64_t records = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (parents[i]->known_records < 0) return -1;
+        records += parents[i]->known_records;
+    }
+    return records;
+}
+
 struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count) {
     uint64_t partitions = 0;
-    int64_t records = 0;
 
     for (uint32_t i = 0; i < count; i++) {
         partitions += parents[i]->partitions;
         if (partitions > TIDE_RDD_MAX_PARTITIONS) return NULL;
-        if (records >= 0 && parents[i]->known_records >= 0) records += parents[i]->known_records;
-        else records = -1;
     }
 
-    struct tide_rdd *rdd = node_new(TIDE_RDD_UNION, (uint32_t)partitions);
+    struct tide_rdd *rdd = many_new(TIDE_RDD_UNION, (uint32_t)partitions, parents, count, NULL);
 
-    rdd->as.many.parents = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.many.parents);
     rdd->as.many.first = tide_xcalloc((size_t)count + 1, sizeof *rdd->as.many.first);
-    rdd->as.many.count = count;
-    for (uint32_t i = 0; i < count; i++) {
-        rdd->as.many.parents[i] = tide_rdd_retain(parents[i]);
-        rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
-    }
-    rdd->known_records = records;
+    for (uint32_t i = 0; i < count; i++) rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
+    rdd->known_records = known_together(parents, count);
     rdd->hash_partitions = count == 1 ? parents[0]->hash_partitions : 0;
     return rdd;
 }
@@ -159,6 +188,72 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
     return rdd;
 }
 
+struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
+    if (!exchange->stays || parent->hash_partitions != exchange->partitions)
+        return tide_rdd_shuffled_new(parent, exchange);
+    if (exchange->here == NULL) return tide_rdd_retain(parent);
+
+    struct tide_rdd *rdd = tide_rdd_gather_new(&parent, 1, exchange->here);
+
+    rdd->hash_partitions = parent->hash_partitions;
+    return rdd;
+}
+
+static bool alike(struct tide_rdd **parents, uint32_t count) {
+    for (uint32_t i = 1; i < count; i++)
+        if (parents[i]->partitions != parents[0]->partitions) return false;
+    return count > 0;
+}
+
+static bool hashed_alike(struct tide_rdd **parents, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (parents[i]->hash_partitions == 0 || parents[i]->hash_partitions != parents[0]->hash_partitions)
+            return false;
+    return count > 0;
+}
+
+struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t count) {
+    if (!alike(parents, count)) return NULL;
+
+    struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP_UNION, parents[0]->partitions, parents, count, NULL);
+
+    rdd->known_records = known_together(parents, count);
+    rdd->hash_partitions = hashed_alike(parents, count) ? parents[0]->hash_partitions : 0;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count) {
+    return count > 1 && hashed_alike(parents, count) ? tide_rdd_zip_union_new(parents, count)
+                                                     : tide_rdd_union_new(parents, count);
+}
+
+struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
+    if (!alike(parents, count)) return NULL;
+
+    struct tide_rdd *rdd = many_new(TIDE_RDD_GATHER, parents[0]->partitions, parents, count, op);
+
+    rdd->hash_partitions = op->keeps_keys ? parents[0]->hash_partitions : 0;
+    return rdd;
+}
+
+struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op) {
+    struct tide_rdd *parents[2] = {a, b};
+    uint64_t partitions = (uint64_t)a->partitions * b->partitions;
+
+    if (partitions > TIDE_RDD_MAX_PARTITIONS) return NULL;
+    return many_new(TIDE_RDD_CARTESIAN, (uint32_t)partitions, parents, 2, op);
+}
+
+struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions) {
+    struct tide_rdd *rdd = node_new(TIDE_RDD_BLOCKS, partitions);
+
+    rdd->as.lists = tide_xcalloc(partitions > 0 ? partitions : 1, sizeof *rdd->as.lists);
+    for (uint32_t i = 0; i < partitions; i++) tide_blocks_create(&rdd->as.lists[i]);
+    rdd->hash_partitions = partitions;
+    rdd->known_records = 0;
+    return rdd;
+}
+
 /* ---- Counting ------------------------------------------------------------------------------------------------- */
 
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd) {
@@ -179,8 +274,10 @@ static void lists_free(struct tide_blocks *lists, uint32_t count) {
     tide_free(lists);
 }
 
-static void node_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
+/* Frees what the kind of node holds. */
+static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     drop(rdd->parent, dead);
+    rdd->parent = NULL;
     switch (rdd->kind) {
     case TIDE_RDD_BLOCKS: lists_free(rdd->as.lists, rdd->partitions); break;
     case TIDE_RDD_FILES:
@@ -189,9 +286,13 @@ static void node_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
         break;
     case TIDE_RDD_NARROW: tide_op_release(rdd->as.op); break;
     case TIDE_RDD_UNION:
+    case TIDE_RDD_ZIP_UNION:
+    case TIDE_RDD_GATHER:
+    case TIDE_RDD_CARTESIAN:
         for (uint32_t i = 0; i < rdd->as.many.count; i++) drop(rdd->as.many.parents[i], dead);
         tide_free(rdd->as.many.parents);
         tide_free(rdd->as.many.first);
+        tide_op_release(rdd->as.many.op);
         break;
     case TIDE_RDD_COALESCE: break;
     case TIDE_RDD_SHUFFLED:
@@ -200,19 +301,92 @@ static void node_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
         tide_exchange_release(rdd->as.shuffle.exchange);
         break;
     }
-    tide_free(rdd);
+    memset(&rdd->as, 0, sizeof rdd->as);
+}
+
+static void bury(struct tide_rdd *dead) {
+    while (dead != NULL) {
+        struct tide_rdd *node = dead;
+
+        dead = node->next_dead;
+        assert(node->pins == 0 && node->keeping == NULL);
+        content_free(node, &dead);
+        lists_free(node->kept, node->partitions);
+        tide_free(node->name);
+        tide_free(node);
+    }
 }
 
 void tide_rdd_release(struct tide_rdd *rdd) {
     struct tide_rdd *dead = NULL;
 
     drop(rdd, &dead);
-    while (dead != NULL) {
-        struct tide_rdd *node = dead;
+    bury(dead);
+}
 
-        dead = node->next_dead;
-        node_free(node, &dead);
+/* ---- Persistence ---------------------------------------------------------------------------------------------- */
+
+/* From a computed node of any kind to BLOCKS: parents, operators, map outputs go. */
+static void become_blocks(struct tide_rdd *rdd) {
+    struct tide_rdd *dead = NULL;
+
+    content_free(rdd, &dead);
+    rdd->kind = TIDE_RDD_BLOCKS;
+    rdd->as.lists = rdd->kept;
+    rdd->kept = NULL;
+    bury(dead);
+}
+
+/* Does what had to wait for stages that read from the node. */
+static void settle_level(struct tide_rdd *rdd) {
+    if (rdd->kept == NULL || rdd->pins > 0) return;
+    if (rdd->level == 0) {
+        lists_free(rdd->kept, rdd->partitions);
+        rdd->kept = NULL;
+        rdd->known_records = -1;
+    } else if (rdd->truncate) {
+        become_blocks(rdd);
     }
+}
+
+void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate) {
+    assert(level != 0);
+    rdd->level = level;
+    rdd->truncate = truncate;
+    if (rdd->kept != NULL) rdd->known_records = records_of(rdd->kept, rdd->partitions);
+    settle_level(rdd);
+}
+
+void tide_rdd_unpersist(struct tide_rdd *rdd) {
+    if (rdd->level == 0) return;
+    rdd->level = 0;
+    settle_level(rdd);
+}
+
+uint8_t tide_rdd_level(const struct tide_rdd *rdd) { return rdd->level; }
+
+bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes) {
+    const struct tide_blocks *lists = rdd->kind == TIDE_RDD_BLOCKS ? rdd->as.lists : rdd->kept;
+
+    if (bytes != NULL) *bytes = 0;
+    if (lists == NULL || (rdd->kind != TIDE_RDD_BLOCKS && rdd->level == 0)) return false;
+    for (uint32_t i = 0; bytes != NULL && i < rdd->partitions; i++) *bytes += tide_blocks_bytes(&lists[i]);
+    return true;
+}
+
+void tide_rdd_keep(struct tide_rdd *rdd, struct tide_blocks *take_lists) {
+    assert(rdd->kept == NULL && rdd->kind != TIDE_RDD_BLOCKS);
+    rdd->kept = take_lists;
+    rdd->known_records = records_of(take_lists, rdd->partitions);
+    settle_level(rdd);
+}
+
+void tide_rdd_pin(struct tide_rdd *rdd) { rdd->pins++; }
+
+void tide_rdd_unpin(struct tide_rdd *rdd) {
+    assert(rdd->pins > 0);
+    rdd->pins--;
+    settle_level(rdd);
 }
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
@@ -226,6 +400,15 @@ uint32_t tide_rdd_partitions(const struct tide_rdd *rdd) { return rdd->partition
 uint32_t tide_rdd_hash_partitions(const struct tide_rdd *rdd) { return rdd->hash_partitions; }
 
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd) { return rdd->known_records; }
+
+void tide_rdd_set_name(struct tide_rdd *rdd, const char *name) {
+    char *copy = name != NULL ? tide_xstrdup(name) : NULL;
+
+    tide_free(rdd->name);
+    rdd->name = copy;
+}
+
+const char *tide_rdd_name(const struct tide_rdd *rdd) { return rdd->name; }
 
 void tide_rdd_settle(struct tide_rdd *rdd, struct tide_blocks *take_outputs) {
     struct tide_rdd *parent = rdd->parent;
@@ -241,6 +424,32 @@ void tide_rdd_coalesce_range(const struct tide_rdd *rdd, uint32_t index, uint32_
 
     *from = (uint32_t)(index * length / rdd->partitions);
     *to = (uint32_t)((index + 1) * length / rdd->partitions);
+}
+
+uint32_t tide_rdd_children(const struct tide_rdd *rdd, uint32_t index) {
+    uint32_t from, to;
+
+    if (rdd->kind != TIDE_RDD_COALESCE) return rdd->as.many.count;
+    tide_rdd_coalesce_range(rdd, index, &from, &to);
+    return to - from;
+}
+
+struct tide_rdd *tide_rdd_child(const struct tide_rdd *rdd, uint32_t index, uint32_t k, uint32_t *local) {
+    uint32_t to;
+
+    switch (rdd->kind) {
+    case TIDE_RDD_COALESCE:
+        tide_rdd_coalesce_range(rdd, index, local, &to);
+        *local += k;
+        return rdd->parent;
+    case TIDE_RDD_CARTESIAN: {
+        uint32_t width = rdd->as.many.parents[1]->partitions;
+
+        *local = k == 0 ? index / width : index % width;
+        return rdd->as.many.parents[k];
+    }
+    default: *local = index; return rdd->as.many.parents[k];
+    }
 }
 
 struct tide_rdd *tide_rdd_union_parent(const struct tide_rdd *rdd, uint32_t index, uint32_t *local) {

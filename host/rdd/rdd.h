@@ -16,6 +16,7 @@
 struct tide_op {
     uint32_t refs;
     bool keeps_keys; /* keys are not changed: the partitioning of the parent still holds (filter, mapValues …) */
+    bool indexed;    /* it wants to know the number of the partition it works on; set after _new */
     uint32_t size;
     uint8_t bytes[];
 };
@@ -39,22 +40,30 @@ struct tide_exchange {
     enum tide_route route;
     uint32_t partitions;
     bool ascending; /* RANGE */
+    bool stays;     /* HASH: no shuffle where the parent is partitioned so already (tide_exchange_stays) */
     struct tide_op *write;
     struct tide_op *read;
+    struct tide_op *here; /* what stands for write and read then: a GATHER operator over one child; NULL: nothing */
 };
 
 struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
                                         struct tide_op *write, struct tide_op *read); /* retains the ops */
+/* On a dataset whose records are partitioned by key hash in as many partitions, nothing is shuffled: `here` (retained) does
+ * the work within each partition; NULL: the dataset stays as it is. See tide_rdd_exchanged_new. */
+void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here);
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange);
 void tide_exchange_release(struct tide_exchange *exchange);
 
 enum tide_rdd_kind {
-    TIDE_RDD_BLOCKS,   /* partitions of blocks at hand */
-    TIDE_RDD_FILES,    /* byte ranges of text files */
-    TIDE_RDD_NARROW,   /* parent, operator */
-    TIDE_RDD_UNION,    /* partitions of all parents, in order */
-    TIDE_RDD_COALESCE, /* runs of neighbouring parent partitions, without a shuffle */
-    TIDE_RDD_SHUFFLED  /* parent, exchange; keeps its map outputs once computed, as long as the node lives */
+    TIDE_RDD_BLOCKS,    /* partitions of blocks at hand */
+    TIDE_RDD_FILES,     /* byte ranges of text files */
+    TIDE_RDD_NARROW,    /* parent, operator */
+    TIDE_RDD_UNION,     /* partitions of all parents, in order */
+    TIDE_RDD_COALESCE,  /* runs of neighbouring parent partitions, without a shuffle */
+    TIDE_RDD_SHUFFLED,  /* parent, exchange; keeps its map outputs once computed, as long as the node lives */
+    TIDE_RDD_ZIP_UNION, /* parents of as many partitions each: partition i is theirs one after the other */
+    TIDE_RDD_GATHER,    /* parents of as many partitions each: an operator makes partition i of all theirs */
+    TIDE_RDD_CARTESIAN  /* two parents a, b: an operator makes partition i * |b| + j of a's i and b's j */
 };
 
 /* Most partitions a dataset may have. */
@@ -77,6 +86,20 @@ struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op
 struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count);
 struct tide_rdd *tide_rdd_coalesce_new(struct tide_rdd *parent, uint32_t partitions);
 struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exchange *exchange);
+/* As shuffled, except where the exchange stays: a GATHER over the parent, or the parent itself (retained). */
+struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange);
+/* At least one parent. NULL when they differ in their number of partitions. */
+struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t count);
+/* The union of datasets as programs mean it: a ZIP_UNION when all are partitioned by key hash in as many partitions,
+ * which that union then is too; else a UNION. NULL when it would have too many partitions. */
+struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count);
+/* At least one parent. NULL when they differ in their number of partitions. An op that keeps keys promises that each record
+ * is in the partition that the first parent's partitioning gives its key. */
+struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op);
+/* NULL when it would have more than TIDE_RDD_MAX_PARTITIONS. */
+struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op);
+/* No records, and so partitioned by key hash. */
+struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions);
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd);
 /* Long lineages are released without recursion. */
 void tide_rdd_release(struct tide_rdd *rdd);
@@ -86,7 +109,34 @@ enum tide_rdd_kind tide_rdd_kind(const struct tide_rdd *rdd);
 uint32_t tide_rdd_partitions(const struct tide_rdd *rdd);
 /* Number of partitions if records are partitioned by key hash, else 0. */
 uint32_t tide_rdd_hash_partitions(const struct tide_rdd *rdd);
-/* Records at hand without computing (BLOCKS and unions of it), or -1. */
+/* Records at hand without computing (BLOCKS, persistent ones that were computed, unions of these), or -1. */
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd);
+/* A name for people, shown in lineage; NULL: none (also what is returned then). Copied. */
+void tide_rdd_set_name(struct tide_rdd *rdd, const char *name);
+const char *tide_rdd_name(const struct tide_rdd *rdd);
+
+/* ---- Persistence ----------------------------------------------------------------------------------------------
+ *
+ * The first job that needs a persistent dataset computes all its partitions in a stage of its own, shared with the jobs
+ * that want it meanwhile. Their blocks are kept with the node, which is a source like BLOCKS from then on.
+ */
+
+/* Bits of a storage level; 0 is none. */
+enum {
+    TIDE_LEVEL_MEMORY = 1,
+    TIDE_LEVEL_DISK = 2,
+    TIDE_LEVEL_OBJECTS = 4, /* not serialized: accepted, kept as blocks all the same */
+    TIDE_LEVEL_TWICE = 8    /* two replicas: accepted, one is kept */
+};
+
+/* level: not 0. truncate: the parents are let go of once it is computed, so that lineage does not grow from batch to batch;
+ * for good, also if it is unpersisted later. Calling it again changes both. */
+void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate);
+/* What is kept is freed when no stage waits to read it; the dataset is computed from its parents again. Nothing happens to a
+ * dataset that is not persistent. */
+void tide_rdd_unpersist(struct tide_rdd *rdd);
+uint8_t tide_rdd_level(const struct tide_rdd *rdd);
+/* Whether its records are at hand: it is persistent and was computed, or it is BLOCKS. *bytes (may be NULL) = their size. */
+bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes);
 
 #endif

@@ -21,32 +21,45 @@ struct words {
     uint32_t capacity;
 };
 
-/* A COALESCE node whose parent partitions are being written, one run after the other. */
+/* The operators between a node and what reads it: the words of cutter.ops from `from` to `to`. */
+struct above {
+    uint32_t from, to;
+    uint64_t first_input; /* of the node, for operators that want to know their partition */
+};
+
+/* A node of several children that are being written one after the other: a COALESCE or ZIP_UNION as a concatenation of
+ * runs, a GATHER or CARTESIAN child by child. */
 struct frame {
-    struct tide_rdd *parent;
-    uint32_t next, to;   /* parent partitions still to do */
+    struct tide_rdd *rdd;
+    uint32_t partition;
+    uint32_t next, to; /* children still to do */
+    bool runs;
     uint32_t concat;     /* where in the shape the number of runs stands */
     uint32_t run;        /* where the run being written begins */
     uint32_t run_before; /* where the run before it begins; 0: there is none */
-    uint32_t ops;        /* the operators above this node: from here to the end of cutter.ops */
-    uint32_t ops_end;
+    struct above above;
 };
 
 struct cutter {
     struct tide_stage *stage;
     struct words shape;
-    struct words ops; /* operators met on the way down, the last one to run first */
+    struct words ops; /* operators met on the way down, the last one to run first: op, partition, op, partition … */
     struct frame *frames;
     uint32_t nframes, frame_slots;
     uint64_t input_slots;
     uint32_t need_slots;
     uint64_t mark;
+    struct tide_rdd *through; /* persistent, but to be computed here; or NULL */
 };
 
 /* ---- Sinks ---------------------------------------------------------------------------------------------------- */
 
 struct tide_sink tide_sink_final(struct tide_op *op) {
     return (struct tide_sink){.kind = TIDE_SINK_FINAL, .op = op, .outputs = 1};
+}
+
+struct tide_sink tide_sink_keep(struct tide_op *op) {
+    return (struct tide_sink){.kind = TIDE_SINK_KEEP, .op = op, .outputs = 1};
 }
 
 struct tide_sink tide_sink_map(const struct tide_exchange *exchange) {
@@ -86,6 +99,7 @@ static void put_op(struct words *words, const struct tide_op *op) { put(words, (
 static void put_sink(struct words *words, const struct tide_sink *sink) {
     switch (sink->kind) {
     case TIDE_SINK_FINAL:
+    case TIDE_SINK_KEEP:
         put(words, TIDE_WORD_FINAL);
         put_op(words, sink->op);
         break;
@@ -102,36 +116,52 @@ static void put_sink(struct words *words, const struct tide_sink *sink) {
     }
 }
 
-/* Writes the operators ops[from, to) in the order in which they run, if there are any, and forgets them. */
-static void put_chain_end(struct cutter *cutter, uint32_t from, uint32_t to) {
-    if (to > from) {
-        assert(cutter->ops.items != NULL);
+/* Writes the operators above a node that is written, in the order in which they run, if there are any, and forgets them.
+ * An operator that wants its partition's number gets the difference to that of the node's first input: it is the same for
+ * most partitions, so that they still share a plan. */
+static void put_above(struct cutter *cutter, const struct above *above) {
+    if (above->to > above->from) {
         put(&cutter->shape, TIDE_WORD_OPS);
-        put(&cutter->shape, to - from);
-        for (uint32_t i = to; i > from; i--) put(&cutter->shape, cutter->ops.items[i - 1]);
+        put(&cutter->shape, (above->to - above->from) / 2);
+        for (uint32_t i = above->to; i > above->from; i -= 2) {
+            uint64_t op = cutter->ops.items[i - 2];
+
+            if (((struct tide_op *)(uintptr_t)op)->indexed) {
+                put(&cutter->shape, TIDE_WORD_INDEXED);
+                put(&cutter->shape, cutter->ops.items[i - 1] - cutter->stage->inputs[above->first_input].partition);
+            }
+            put(&cutter->shape, op);
+        }
     }
-    cutter->ops.count = from;
+    cutter->ops.count = above->from;
 }
 
-static void add_need(struct cutter *cutter, struct tide_rdd *rdd) {
+static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool kept) {
     struct tide_stage *stage = cutter->stage;
 
     if (rdd->mark == cutter->mark) return;
     rdd->mark = cutter->mark;
     if (stage->nneeds == cutter->need_slots) {
         cutter->need_slots = cutter->need_slots > 0 ? cutter->need_slots * 2 : 4;
-        stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof(struct tide_rdd *));
+        stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof *stage->needs);
     }
-    stage->needs[stage->nneeds++] = rdd;
+    stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .kept = kept};
+}
+
+static bool is_kept(const struct cutter *cutter, const struct tide_rdd *rdd) {
+    return tide_rdd_persistent(rdd) && rdd != cutter->through;
 }
 
 static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition) {
     struct tide_stage *stage = cutter->stage;
     const struct tide_op *read = NULL;
+    bool kept = is_kept(cutter, rdd);
 
-    if (rdd->kind == TIDE_RDD_SHUFFLED) {
+    if (kept) {
+        if (rdd->kept == NULL) add_need(cutter, rdd, true);
+    } else if (rdd->kind == TIDE_RDD_SHUFFLED) {
         read = rdd->as.shuffle.exchange->read;
-        if (!tide_rdd_computed(rdd)) add_need(cutter, rdd);
+        if (!tide_rdd_computed(rdd)) add_need(cutter, rdd, false);
     }
     put(&cutter->shape, TIDE_WORD_LEAF);
     put_op(&cutter->shape, read);
@@ -140,7 +170,9 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
         cutter->input_slots = cutter->input_slots > 0 ? cutter->input_slots * 2 : 16;
         stage->inputs = tide_xrealloc(stage->inputs, cutter->input_slots * sizeof *stage->inputs);
     }
-    stage->inputs[stage->ninputs++] = (struct tide_stage_leaf){.rdd = rdd, .partition = partition};
+    tide_rdd_pin(rdd);
+    stage->inputs[stage->ninputs++] =
+        (struct tide_stage_leaf){.rdd = tide_rdd_retain(rdd), .partition = partition, .kept = kept};
 }
 
 /* ---- The walk ------------------------------------------------------------------------------------------------- */
@@ -166,79 +198,83 @@ static void end_run(struct cutter *cutter, struct frame *frame) {
     frame->run_before = frame->run;
 }
 
-static struct frame *push_frame(struct cutter *cutter) {
+static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition, struct above above) {
     if (cutter->nframes == cutter->frame_slots) {
         cutter->frame_slots = cutter->frame_slots > 0 ? cutter->frame_slots * 2 : 8;
         cutter->frames = tide_xrealloc(cutter->frames, cutter->frame_slots * sizeof *cutter->frames);
     }
-    return &cutter->frames[cutter->nframes++];
+
+    struct frame *frame = &cutter->frames[cutter->nframes++];
+
+    *frame =
+        (struct frame){.rdd = rdd, .partition = partition, .to = tide_rdd_children(rdd, partition), .above = above};
+    frame->runs = rdd->kind == TIDE_RDD_COALESCE || rdd->kind == TIDE_RDD_ZIP_UNION;
+    if (frame->runs) {
+        put(&cutter->shape, TIDE_WORD_CONCAT);
+        frame->concat = cutter->shape.count;
+        put(&cutter->shape, 0);
+    } else {
+        put(&cutter->shape, TIDE_WORD_GATHER);
+        put_op(&cutter->shape, rdd->as.many.op);
+        put(&cutter->shape, frame->to);
+    }
 }
 
 /* Goes down from partition *partition of *rdd to the first node that data comes from or that joins several partitions,
  * collecting operators on the way. */
 static void descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
-    uint32_t to;
-
-    for (;;) {
+    while (!is_kept(cutter, *rdd)) {
         switch ((*rdd)->kind) {
         case TIDE_RDD_NARROW:
             put_op(&cutter->ops, (*rdd)->as.op);
+            put(&cutter->ops, *partition);
             *rdd = (*rdd)->parent;
             break;
         case TIDE_RDD_UNION: *rdd = tide_rdd_union_parent(*rdd, *partition, partition); break;
-        case TIDE_RDD_COALESCE: {
-            uint32_t from;
-
-            tide_rdd_coalesce_range(*rdd, *partition, &from, &to);
-            if (to - from > 1) return;
-            *partition = from;
-            *rdd = (*rdd)->parent;
+        case TIDE_RDD_COALESCE:
+        case TIDE_RDD_ZIP_UNION:
+            if (tide_rdd_children(*rdd, *partition) > 1) return;
+            *rdd = tide_rdd_child(*rdd, *partition, 0, partition);
             break;
-        }
         default: return;
         }
     }
 }
 
+static bool has_children(const struct tide_rdd *rdd) {
+    return rdd->kind == TIDE_RDD_COALESCE || rdd->kind >= TIDE_RDD_ZIP_UNION;
+}
+
 /* Writes the shape of one partition and appends its inputs. */
 static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition) {
     for (;;) {
-        uint32_t ops = cutter->ops.count;
+        struct above above = {.from = cutter->ops.count, .first_input = cutter->stage->ninputs};
 
         descend(cutter, &rdd, &partition);
-        if (cutter->ops.count > ops) put(&cutter->shape, TIDE_WORD_CHAIN);
+        above.to = cutter->ops.count;
+        if (above.to > above.from) put(&cutter->shape, TIDE_WORD_CHAIN);
 
-        if (rdd->kind == TIDE_RDD_COALESCE) {
-            struct frame *frame = push_frame(cutter);
-
-            put(&cutter->shape, TIDE_WORD_CONCAT);
-            *frame = (struct frame){
-                .parent = rdd->parent, .concat = cutter->shape.count, .ops = ops, .ops_end = cutter->ops.count};
-            put(&cutter->shape, 0);
-            tide_rdd_coalesce_range(rdd, partition, &frame->next, &frame->to);
-            begin_run(cutter, frame);
+        if (has_children(rdd) && !is_kept(cutter, rdd)) {
+            push_frame(cutter, rdd, partition, above);
         } else {
             put_leaf(cutter, rdd, partition);
-            put_chain_end(cutter, ops, cutter->ops.count);
+            put_above(cutter, &above);
 
             /* A node is complete; so may be those around it. */
             for (; cutter->nframes > 0; cutter->nframes--) {
                 struct frame *frame = &cutter->frames[cutter->nframes - 1];
 
-                end_run(cutter, frame);
-                if (frame->next < frame->to) {
-                    begin_run(cutter, frame);
-                    break;
-                }
-                put_chain_end(cutter, frame->ops, frame->ops_end);
+                if (frame->runs) end_run(cutter, frame);
+                if (frame->next < frame->to) break;
+                put_above(cutter, &frame->above);
             }
             if (cutter->nframes == 0) return;
         }
 
         struct frame *frame = &cutter->frames[cutter->nframes - 1];
 
-        rdd = frame->parent;
-        partition = frame->next++;
+        if (frame->runs) begin_run(cutter, frame);
+        rdd = tide_rdd_child(frame->rdd, frame->partition, frame->next++, &partition);
     }
 }
 
@@ -254,6 +290,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *roo
     stage->parts = tide_xcalloc(count > 0 ? count : 1, sizeof *stage->parts);
     stage->count = count;
     stage->outputs = sink->outputs;
+    if (sink->kind == TIDE_SINK_KEEP) cutter.through = root;
 
     for (uint32_t i = 0; i < count; i++) {
         struct tide_stage_part *part = &stage->parts[i];
@@ -291,6 +328,10 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *roo
 void tide_stage_delete(struct tide_stage *stage) {
     if (stage == NULL) return;
     for (uint32_t i = 0; i < stage->count; i++) tide_plan_release(stage->parts[i].plan);
+    for (uint64_t i = 0; i < stage->ninputs; i++) {
+        tide_rdd_unpin(stage->inputs[i].rdd);
+        tide_rdd_release(stage->inputs[i].rdd);
+    }
     tide_free(stage->parts);
     tide_free(stage->inputs);
     tide_free(stage->needs);
@@ -310,21 +351,20 @@ struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index
         struct tide_input *input = &task->inputs[i];
 
         input->reserved = leaf->partition;
-        switch (leaf->rdd->kind) {
-        case TIDE_RDD_BLOCKS: tide_blocks_append(&input->blocks, &leaf->rdd->as.lists[leaf->partition]); break;
-        case TIDE_RDD_FILES: {
+        if (leaf->kept) {
+            tide_blocks_append(&input->blocks, &tide_rdd_kept(leaf->rdd)[leaf->partition]);
+        } else if (leaf->rdd->kind == TIDE_RDD_BLOCKS) {
+            tide_blocks_append(&input->blocks, &leaf->rdd->as.lists[leaf->partition]);
+        } else if (leaf->rdd->kind == TIDE_RDD_FILES) {
             const struct tide_file_split *split = &leaf->rdd->as.splits[leaf->partition];
 
             input->kind = TIDE_INPUT_FILE;
             input->path = tide_xstrdup(split->path);
             input->offset = split->offset;
             input->length = split->length;
-            break;
-        }
-        default:
+        } else {
             assert(tide_rdd_computed(leaf->rdd));
             tide_blocks_append(&input->blocks, &leaf->rdd->as.shuffle.outputs[leaf->partition]);
-            break;
         }
     }
     return task;

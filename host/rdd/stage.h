@@ -18,6 +18,7 @@
 /* What becomes of a stage's records. */
 enum tide_sink_kind {
     TIDE_SINK_FINAL,   /* op is the sink's descriptor; one output list */
+    TIDE_SINK_KEEP,    /* the same, and the root is computed although it is persistent: it is to be kept */
     TIDE_SINK_SHUFFLE, /* map side of a shuffle: one output list per partition of the exchange */
     TIDE_SINK_SAMPLE   /* first phase of a range shuffle: output 0 the records, output 1 sampled keys */
 };
@@ -31,15 +32,23 @@ struct tide_sink {
 };
 
 struct tide_sink tide_sink_final(struct tide_op *op);
+struct tide_sink tide_sink_keep(struct tide_op *op);
 /* The map side of an exchange: SAMPLE when keys have to be looked at first (a range over several partitions), else SHUFFLE. */
 struct tide_sink tide_sink_map(const struct tide_exchange *exchange);
 /* The second phase of a range shuffle. */
 struct tide_sink tide_sink_route(const struct tide_exchange *exchange);
 
-/* Where an input comes from. Borrowed: the stage's root keeps it alive. */
+/* Where an input comes from. */
 struct tide_stage_leaf {
-    struct tide_rdd *rdd; /* BLOCKS, FILES or SHUFFLED */
+    struct tide_rdd *rdd; /* retained and pinned: BLOCKS, FILES, SHUFFLED, or persistent */
     uint32_t partition;
+    bool kept; /* what is kept of a persistent dataset */
+};
+
+/* What has to be computed before the tasks of a stage can be made. */
+struct tide_stage_need {
+    struct tide_rdd *rdd; /* borrowed: it is a leaf */
+    bool kept;            /* the dataset as a whole, because it is persistent; else the map side of a SHUFFLED */
 };
 
 struct tide_stage_part {
@@ -53,8 +62,7 @@ struct tide_stage {
     struct tide_rdd *root; /* retained */
     struct tide_stage_part *parts;
     struct tide_stage_leaf *inputs;
-    struct tide_rdd *
-        *needs; /* the SHUFFLED leaves whose map side was not computed when the stage was cut, each once */
+    struct tide_stage_need *needs; /* of the leaves that were not computed when the stage was cut, each once */
     uint64_t ninputs;
     uint32_t count; /* parts */
     uint32_t nneeds;

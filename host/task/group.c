@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "task/combine.h"
+#include "task/emit.h"
 #include "wire/unpack.h"
 
 struct value_ref {
@@ -21,31 +22,6 @@ struct chain {
     uint32_t count;
     uint64_t bytes;
 };
-
-static bool grow(void **array, uint32_t *capacity, uint32_t needed, size_t item) {
-    if (needed <= *capacity) return true;
-    uint32_t larger = *capacity ? *capacity * 2 : 256;
-    while (larger < needed) larger *= 2;
-    void *grown = tide_realloc_try(*array, larger * item);
-    if (grown == NULL) return false;
-    *array = grown;
-    *capacity = larger;
-    return true;
-}
-
-static uint8_t *array_head(uint8_t *at, uint32_t count) {
-    if (count < 16) {
-        *at++ = (uint8_t)(0x90 | count);
-    } else if (count < 65536) {
-        *at++ = 0xdc;
-        *at++ = (uint8_t)(count >> 8);
-        *at++ = (uint8_t)count;
-    } else {
-        *at++ = 0xdd;
-        for (int shift = 24; shift >= 0; shift -= 8) *at++ = (uint8_t)(count >> shift);
-    }
-    return at;
-}
 
 static bool write_groups(const struct tide_combine *keys, const struct chain *chains, const struct value_ref *values,
                          struct tide_blocks *out) {
@@ -68,7 +44,7 @@ static bool write_groups(const struct tide_combine *keys, const struct chain *ch
         }
         uint8_t *at = block->data + block->size;
         memcpy(at, key, key_size);
-        at = array_head(at + key_size, chains[i].count);
+        at = tide_emit_array(at + key_size, chains[i].count);
         for (uint32_t v = chains[i].head; v != 0; v = values[v - 1].next) {
             memcpy(at, values[v - 1].data, values[v - 1].size);
             at += values[v - 1].size;
@@ -95,8 +71,8 @@ bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
             const uint8_t *next = tide_unpack_skip(value, end);
             uint32_t key = tide_combine_packed(keys, at, (size_t)(value - at));
             if (key == TIDE_COMBINE_NOMEM) goto done;
-            if (!grow((void **)&chains, &chain_capacity, key + 1, sizeof(*chains))) goto done;
-            if (!grow((void **)&values, &value_capacity, nvalues + 1, sizeof(*values))) goto done;
+            if (!tide_emit_grow((void **)&chains, &chain_capacity, key + 1, sizeof(*chains))) goto done;
+            if (!tide_emit_grow((void **)&values, &value_capacity, nvalues + 1, sizeof(*values))) goto done;
             values[nvalues] = (struct value_ref){value, (uint32_t)(next - value), 0};
             nvalues++;
             struct chain *chain = &chains[key];

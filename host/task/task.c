@@ -44,8 +44,24 @@ struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32
     return task;
 }
 
+struct tide_task *tide_task_again(struct tide_task *failed) {
+    struct tide_task *task = tide_task_new(failed->plan, 0, failed->noutputs);
+
+    tide_free(task->inputs);
+    task->inputs = failed->inputs;
+    task->ninputs = failed->ninputs;
+    failed->inputs = NULL;
+    failed->ninputs = 0;
+    task->batch_time = failed->batch_time;
+    task->limit = failed->limit;
+    task->partition = failed->partition;
+    task->attempt = failed->attempt + 1;
+    return task;
+}
+
 void tide_task_delete(struct tide_task *task) {
     if (task == NULL) return;
+    tide_block_release(task->updates);
     for (uint32_t i = 0; i < task->ninputs; i++) {
         tide_blocks_destroy(&task->inputs[i].blocks);
         tide_free(task->inputs[i].path);

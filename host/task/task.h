@@ -7,6 +7,10 @@
  *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange
  *        | ["chain", node, [op, …]]  operators applied in order
  *        | ["concat", [[n, node], …]] each node run n times, one after the other (each run takes its own inputs)
+ *        | ["gather", op, [node, …]]  every node is computed, in this order, to a list of packed blocks; the operator
+ *                                     makes records of these lists
+ *   An op of a chain that asks for the number of its partition stands as [difference, op]: added to `reserved` of the first
+ *   input that its part of the plan takes, the difference gives that number.
  *   sink, op, read = operator descriptors (maps) made in Lua, spliced in unread.
  */
 #ifndef TIDE_TASK_TASK_H
@@ -38,7 +42,7 @@ struct tide_input {
     uint64_t offset;
     uint64_t length;
     uint32_t kind;
-    uint32_t reserved;
+    uint32_t reserved; /* the number of the partition it is of its dataset */
 };
 
 struct tide_task {
@@ -54,19 +58,24 @@ struct tide_task {
     uint32_t noutputs;
     uint32_t partition;
     uint32_t out_arity; /* 0 unknown, 1, 2: arity of the records this stage made */
+    struct tide_block
+        *updates; /* pairs (accumulator number, what this task adds to it), made by the worker; NULL: nothing */
     /* C only */
     const uint32_t *cancelled;   /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
     struct tide_message message; /* deliver: set by the driver, runs there when the task has ended */
     struct tide_error error;     /* set by the worker when it failed; text is complete, for people */
     uint64_t started_ns, ended_ns;
-    uint32_t worker; /* which worker ran it */
-    void *owner;     /* for the driver's use */
-    uint32_t index;  /* for the driver's use */
+    uint32_t worker;  /* which worker ran it */
+    void *owner;      /* for the driver's use */
+    uint32_t index;   /* for the driver's use */
+    uint32_t attempt; /* for the driver's use: how often this partition was tried before */
     struct tide_task *next;
 };
 
 /* noutputs empty lists, ninputs empty inputs of kind BLOCKS; retains the plan. */
 struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32_t noutputs);
+/* A task that does the same again: takes the inputs of one that failed. */
+struct tide_task *tide_task_again(struct tide_task *failed);
 /* Frees the task with everything it holds. */
 void tide_task_delete(struct tide_task *task);
 

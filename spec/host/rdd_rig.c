@@ -55,8 +55,11 @@ struct tide_rdd *rig_blocks(uint32_t partitions, uint32_t each, int first) {
     return rdd;
 }
 
-static struct tide_rdd *narrow(struct tide_rdd *take, const char *name, bool keeps_keys) {
+static struct tide_rdd *narrow(struct tide_rdd *take, const char *name, bool keeps_keys, bool indexed) {
     struct tide_op *op = rig_op(name, keeps_keys);
+
+    op->indexed = indexed;
+
     struct tide_rdd *rdd = tide_rdd_narrow_new(take, op);
 
     tide_op_release(op);
@@ -65,11 +68,15 @@ static struct tide_rdd *narrow(struct tide_rdd *take, const char *name, bool kee
 }
 
 struct tide_rdd *rig_narrow(struct tide_rdd *take, const char *name) {
-    return narrow(take, name, false);
+    return narrow(take, name, false, false);
 }
 
 struct tide_rdd *rig_keep(struct tide_rdd *take, const char *name) {
-    return narrow(take, name, true);
+    return narrow(take, name, true, false);
+}
+
+struct tide_rdd *rig_indexed(struct tide_rdd *take, const char *name) {
+    return narrow(take, name, false, true);
 }
 
 struct tide_rdd *rig_coalesce(struct tide_rdd *take, uint32_t partitions) {
@@ -83,6 +90,36 @@ struct tide_rdd *rig_union(struct tide_rdd *take_a, struct tide_rdd *take_b) {
     struct tide_rdd *parents[2] = {take_a, take_b};
     struct tide_rdd *rdd = tide_rdd_union_new(parents, 2);
 
+    tide_rdd_release(take_a);
+    tide_rdd_release(take_b);
+    return rdd;
+}
+
+struct tide_rdd *rig_zip_union(struct tide_rdd *take_a, struct tide_rdd *take_b) {
+    struct tide_rdd *parents[2] = {take_a, take_b};
+    struct tide_rdd *rdd = tide_rdd_zip_union_new(parents, 2);
+
+    tide_rdd_release(take_a);
+    tide_rdd_release(take_b);
+    return rdd;
+}
+
+struct tide_rdd *rig_gather(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name) {
+    struct tide_rdd *parents[2] = {take_a, take_b};
+    struct tide_op *op = rig_op(name, true);
+    struct tide_rdd *rdd = tide_rdd_gather_new(parents, 2, op);
+
+    tide_op_release(op);
+    tide_rdd_release(take_a);
+    tide_rdd_release(take_b);
+    return rdd;
+}
+
+struct tide_rdd *rig_cartesian(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name) {
+    struct tide_op *op = rig_op(name, false);
+    struct tide_rdd *rdd = tide_rdd_cartesian_new(take_a, take_b, op);
+
+    tide_op_release(op);
     tide_rdd_release(take_a);
     tide_rdd_release(take_b);
     return rdd;

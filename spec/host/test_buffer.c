@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/fault.h"
 
 static void appends_across_growth(void **state) {
     struct tide_buffer buffer;
@@ -55,6 +56,26 @@ static void reserve_gives_room_and_keeps_the_size(void **state) {
     tide_buffer_destroy(&buffer);
 }
 
+static void reserve_try_reports_that_memory_is_gone(void **state) {
+    struct tide_buffer buffer;
+    tide_buffer_create(&buffer);
+    tide_fault_arm("alloc", 0, 1);
+    assert_false(tide_buffer_reserve_try(&buffer, 0));
+    assert_null(buffer.data);
+    assert_true(tide_buffer_reserve_try(&buffer, 3));
+    tide_buffer_append(&buffer, "abc", 3);
+    tide_fault_arm("alloc", 0, 1);
+    assert_false(tide_buffer_reserve_try(&buffer, 100000));
+    assert_false(tide_buffer_reserve_try(&buffer, SIZE_MAX - 10));
+    assert_int_equal(buffer.size, 3);
+    assert_memory_equal(buffer.data, "abc", 3);
+    tide_fault_clear();
+    assert_true(tide_buffer_reserve_try(&buffer, 100000));
+    assert_true(buffer.capacity >= 100003);
+    assert_memory_equal(buffer.data, "abc", 3);
+    tide_buffer_destroy(&buffer);
+}
+
 static void formats(void **state) {
     struct tide_buffer buffer;
     tide_buffer_create(&buffer);
@@ -90,6 +111,7 @@ int main(void) {
         cmocka_unit_test(appends_across_growth),
         cmocka_unit_test(appending_nothing_needs_no_data),
         cmocka_unit_test(reserve_gives_room_and_keeps_the_size),
+        cmocka_unit_test(reserve_try_reports_that_memory_is_gone),
         cmocka_unit_test(formats),
         cmocka_unit_test(hands_its_bytes_over),
     };

@@ -338,6 +338,7 @@ static void the_flag_cancels(void **state) {
     /* While it runs: between two blocks. The script waits for us in the first one. */
     struct tide_plan *wait = plan_of("return plan { map(function(x)\n"
                                      "  if x == 0 then say(flag, 1) wait_for(flag, 2) end\n"
+                                     "  if x >= 100 then say(flag, 3) end\n"
                                      "  return x end) }");
     cancelled = 0;
     task = task_of(wait, 0, 3, 1);
@@ -352,7 +353,7 @@ static void the_flag_cancels(void **state) {
     __atomic_store_n(&flag, 2, __ATOMIC_RELAXED);
     wait_for(2);
     expect_error(1, TIDE_ECANCELLED, "cancelled");
-    assert_int_equal(ended[1]->records_in, 4); /* the second block was counted, and not read */
+    assert_int_equal(flag, 2); /* nothing of the second block was read */
     tide_plan_release(plan);
     tide_plan_release(wait);
     still_works();

@@ -242,7 +242,7 @@ static void a_shuffle_is_a_leaf_and_a_need(void **state) {
     struct tide_stage *stage = cut(rdd);
 
     assert_int_equal(stage->nneeds, 1);
-    assert_ptr_equal(stage->needs[0], shuffled);
+    assert_ptr_equal(stage->needs[0].rdd, shuffled);
     assert_plan(stage->parts[0].plan, "[[chain, [leaf, r], [g]], collect]");
     assert_plan(stage->parts[2].plan, "[[chain, [leaf, nil], [g]], collect]");
     settle(shuffled, 100);
@@ -267,7 +267,7 @@ static void needs_are_those_of_the_chosen_partitions(void **state) {
     struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink);
 
     assert_int_equal(stage->nneeds, 1);
-    assert_ptr_equal(stage->needs[0], b);
+    assert_ptr_equal(stage->needs[0].rdd, b);
     tide_stage_delete(stage);
     tide_rdd_release(rdd);
     tide_rdd_release(a);
@@ -468,6 +468,138 @@ static void very_deep_nests(void **state) {
     tide_rdd_release(rdd);
 }
 
+/* ---- Several inputs ------------------------------------------------------------------------------------------- */
+
+static void zip_unions_concatenate_partition_by_partition(void **state) {
+    struct tide_rdd *a = rig_narrow(rig_blocks(2, 1, 0), "f"), *b = rig_blocks(2, 2, 10);
+    struct tide_rdd *rdd = rig_narrow(rig_zip_union(a, b), "g");
+    struct tide_stage *stage = cut(rdd);
+
+    assert_int_equal(stage->count, 2);
+    assert_plan(stage->parts[1].plan,
+                "[[chain, [concat, [[1, [chain, [leaf, nil], [f]]], [1, [leaf, nil]]]], [g]], collect]");
+    assert_ptr_equal(stage->parts[0].plan, stage->parts[1].plan);
+    assert_inputs(stage, 0, "0 | 10 11");
+    assert_inputs(stage, 1, "1 | 12 13");
+    tide_stage_delete(stage);
+    tide_rdd_release(rdd);
+}
+
+static void equal_parents_of_a_zip_union_are_one_run(void **state) {
+    struct tide_rdd *rdd =
+        rig_zip_union(rig_blocks(1, 1, 0), rig_zip_union(rig_blocks(1, 1, 1), rig_blocks(1, 1, 2)));
+    struct tide_stage *stage = cut(rdd);
+
+    assert_plan(stage->parts[0].plan, "[[concat, [[1, [leaf, nil]], [1, [concat, [[2, [leaf, nil]]]]]]], collect]");
+    assert_inputs(stage, 0, "0 | 1 | 2");
+    tide_stage_delete(stage);
+    tide_rdd_release(rdd);
+}
+
+static void gathers_have_a_node_for_each_parent(void **state) {
+    struct tide_rdd *shuffled = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 2, true);
+    struct tide_rdd *rdd =
+        rig_narrow(rig_gather(rig_narrow(rig_blocks(2, 1, 5), "f"), tide_rdd_retain(shuffled), "join"), "g");
+    struct tide_stage *stage = cut(rdd);
+
+    assert_plan(stage->parts[0].plan,
+                "[[chain, [gather, join, [[chain, [leaf, nil], [f]], [leaf, r]]], [g]], collect]");
+    assert_ptr_equal(stage->parts[0].plan, stage->parts[1].plan);
+    assert_int_equal(stage->nneeds, 1);
+    assert_ptr_equal(stage->needs[0].rdd, shuffled);
+    assert_false(stage->needs[0].kept);
+    settle(shuffled, 20);
+    assert_inputs(stage, 0, "5 | 20");
+    assert_inputs(stage, 1, "6 | 21");
+    tide_stage_delete(stage);
+    tide_rdd_release(rdd);
+    tide_rdd_release(shuffled);
+}
+
+static void products_pair_partitions(void **state) {
+    struct tide_rdd *rdd = rig_cartesian(rig_blocks(2, 1, 0), rig_blocks(3, 1, 10), "x");
+    struct tide_stage *stage = cut(rdd);
+
+    assert_int_equal(stage->count, 6);
+    assert_plan(stage->parts[0].plan, "[[gather, x, [[leaf, nil], [leaf, nil]]], collect]");
+    assert_inputs(stage, 0, "0 | 10");
+    assert_inputs(stage, 2, "0 | 12");
+    assert_inputs(stage, 4, "1 | 11");
+    tide_stage_delete(stage);
+    tide_rdd_release(rdd);
+}
+
+static void operators_may_ask_for_their_partition(void **state) {
+    struct tide_rdd *a = rig_indexed(rig_blocks(2, 1, 0), "i"), *b = rig_indexed(rig_blocks(2, 1, 2), "k");
+    struct tide_rdd *rdd = rig_indexed(rig_union(a, b), "j");
+    struct tide_stage *stage = cut(rdd);
+
+    assert_plan(stage->parts[0].plan, "[[chain, [leaf, nil], [[0, i], [0, j]]], collect]");
+    assert_ptr_equal(stage->parts[0].plan, stage->parts[1].plan);
+    assert_plan(stage->parts[2].plan, "[[chain, [leaf, nil], [[0, k], [2, j]]], collect]");
+    assert_ptr_equal(stage->parts[2].plan, stage->parts[3].plan);
+    tide_stage_delete(stage);
+    tide_rdd_release(rdd);
+}
+
+/* ---- Persistence ---------------------------------------------------------------------------------------------- */
+
+static void persistent_datasets_are_leaves(void **state) {
+    struct tide_rdd *kept = rig_narrow(rig_blocks(2, 1, 0), "f");
+    struct tide_rdd *rdd = rig_narrow(tide_rdd_retain(kept), "g");
+    struct tide_stage *before = cut(rdd);
+
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, false);
+
+    struct tide_stage *stage = cut(rdd);
+    struct tide_sink sink = tide_sink_keep(collect);
+    struct tide_stage *own = tide_stage_new(plans, kept, NULL, 0, &sink);
+
+    assert_plan(before->parts[0].plan, "[[chain, [leaf, nil], [f, g]], collect]");
+    assert_plan(stage->parts[0].plan, "[[chain, [leaf, nil], [g]], collect]");
+    assert_int_equal(stage->nneeds, 1);
+    assert_ptr_equal(stage->needs[0].rdd, kept);
+    assert_true(stage->needs[0].kept);
+    assert_plan(own->parts[0].plan, "[[chain, [leaf, nil], [f]], collect]");
+    assert_int_equal(own->nneeds, 0);
+
+    struct tide_blocks *lists = tide_xcalloc(2, sizeof *lists);
+    int number = 7;
+
+    for (uint32_t i = 0; i < 2; i++) tide_blocks_create(&lists[i]);
+    tide_blocks_push(&lists[1], rig_block(&number, 1));
+    tide_rdd_keep(kept, lists);
+    assert_inputs(stage, 0, "");
+    assert_inputs(stage, 1, "7");
+    assert_inputs(before, 1, "1");
+    tide_stage_delete(stage);
+    stage = cut(rdd);
+    assert_int_equal(stage->nneeds, 0);
+    tide_stage_delete(stage);
+    tide_stage_delete(before);
+    tide_stage_delete(own);
+    tide_rdd_release(rdd);
+    tide_rdd_release(kept);
+}
+
+static void persistent_shuffles_need_their_map_side_first(void **state) {
+    struct tide_rdd *shuffled = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+    struct tide_sink sink = tide_sink_keep(collect);
+
+    tide_rdd_persist(shuffled, TIDE_LEVEL_MEMORY, false);
+
+    struct tide_stage *outer = cut(shuffled), *own = tide_stage_new(plans, shuffled, NULL, 0, &sink);
+
+    assert_plan(outer->parts[0].plan, "[[leaf, nil], collect]");
+    assert_true(outer->needs[0].kept);
+    assert_plan(own->parts[0].plan, "[[leaf, r], collect]");
+    assert_int_equal(own->nneeds, 1);
+    assert_false(own->needs[0].kept);
+    tide_stage_delete(outer);
+    tide_stage_delete(own);
+    tide_rdd_release(shuffled);
+}
+
 /* ---- Against a plain reading ---------------------------------------------------------------------------------- */
 
 /* What partition `partition` computes, as text: a leaf is its first record, an operator follows what it is applied to, joined
@@ -478,6 +610,7 @@ static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct 
         read_lineage(rdd->parent, partition, out);
         tide_buffer_format(out, ".");
         rig_show(rdd->as.op->bytes, rdd->as.op->size, out);
+        if (rdd->as.op->indexed) tide_buffer_format(out, "@%u", partition);
         break;
     case TIDE_RDD_UNION: {
         uint32_t local;
@@ -496,6 +629,26 @@ static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct 
             read_lineage(rdd->parent, i, out);
         }
         if (to - from > 1) tide_buffer_format(out, ")");
+        break;
+    }
+    case TIDE_RDD_ZIP_UNION:
+        tide_buffer_format(out, "(");
+        read_lineage(rdd->as.many.parents[0], partition, out);
+        tide_buffer_format(out, " ");
+        read_lineage(rdd->as.many.parents[1], partition, out);
+        tide_buffer_format(out, ")");
+        break;
+    case TIDE_RDD_GATHER:
+    case TIDE_RDD_CARTESIAN: {
+        const struct tide_rdd *left = rdd->as.many.parents[0], *right = rdd->as.many.parents[1];
+        bool product = rdd->kind == TIDE_RDD_CARTESIAN;
+
+        rig_show(rdd->as.many.op->bytes, rdd->as.many.op->size, out);
+        tide_buffer_format(out, "<");
+        read_lineage(left, product ? partition / right->partitions : partition, out);
+        tide_buffer_format(out, ", ");
+        read_lineage(right, product ? partition % right->partitions : partition, out);
+        tide_buffer_format(out, ">");
         break;
     }
     default: {
@@ -520,6 +673,7 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
         tide_buffer_format(out, "%s", numbers);
         tide_free(numbers);
     } else if (memcmp(kind.data, "chain", 5) == 0) {
+        uint32_t first = *input;
         const uint8_t *op = read_plan(kind.next, end, task, input, out);
         struct tide_value ops = tide_unpack_value(op, end);
 
@@ -527,11 +681,29 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
         assert_true(ops.size > 0);
         for (uint32_t i = 0; i < ops.size; i++) {
             const uint8_t *next = tide_unpack_skip(op, end);
+            struct tide_value indexed = tide_unpack_value(op, end), difference = {0};
 
+            if (indexed.type == TIDE_VALUE_ARRAY) {
+                difference = tide_unpack_value(indexed.next, end);
+                op = difference.next;
+            }
             tide_buffer_format(out, ".");
             rig_show(op, (size_t)(next - op), out);
+            if (indexed.type == TIDE_VALUE_ARRAY)
+                tide_buffer_format(out, "@%d", (int)task->inputs[first].reserved + (int)difference.number);
             op = next;
         }
+    } else if (memcmp(kind.data, "gather", 6) == 0) {
+        const uint8_t *op = kind.next, *list = tide_unpack_skip(op, end);
+        struct tide_value nodes = tide_unpack_value(list, end);
+        const uint8_t *node = nodes.next;
+
+        rig_show(op, (size_t)(list - op), out);
+        for (uint32_t i = 0; i < nodes.size; i++) {
+            tide_buffer_format(out, i == 0 ? "<" : ", ");
+            node = read_plan(node, end, task, input, out);
+        }
+        tide_buffer_format(out, ">");
     } else {
         struct tide_value runs = tide_unpack_value(kind.next, end);
         const uint8_t *run = runs.next;
@@ -557,7 +729,7 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
 static struct tide_rdd *random_lineage(int depth, int *serial) {
     char name[16];
 
-    switch (depth > 0 ? rand() % 8 : 0) {
+    switch (depth > 0 ? rand() % 12 : 0) {
     case 0: *serial += 10; return rig_blocks((uint32_t)(rand() % 5), 1, *serial);
     case 1:
     case 2:
@@ -571,6 +743,18 @@ static struct tide_rdd *random_lineage(int depth, int *serial) {
 
         return rig_union(tide_rdd_retain(rdd), rdd);
     }
+    case 7: return rig_indexed(random_lineage(depth - 1, serial), "i");
+    case 8:
+    case 9: {
+        struct tide_rdd *rdd = random_lineage(depth - 1, serial);
+        struct tide_rdd *other = rand() % 2 == 0 ? rig_indexed(tide_rdd_retain(rdd), "j") : tide_rdd_retain(rdd);
+
+        return rand() % 2 == 0 ? rig_zip_union(rdd, other) : rig_gather(other, rdd, "g");
+    }
+    case 10:
+        *serial += 10;
+        return rig_cartesian(random_lineage(depth - 1, serial), rig_blocks(1 + (uint32_t)(rand() % 3), 1, *serial),
+                             "p");
     default: {
         struct tide_rdd *a = random_lineage(depth - 1, serial), *b = random_lineage(depth - 1, serial);
 
@@ -637,6 +821,13 @@ int main(void) {
         CHECKED(large_plans_are_let_go),
         CHECKED(very_long_chains),
         CHECKED(very_deep_nests),
+        CHECKED(zip_unions_concatenate_partition_by_partition),
+        CHECKED(equal_parents_of_a_zip_union_are_one_run),
+        CHECKED(gathers_have_a_node_for_each_parent),
+        CHECKED(products_pair_partitions),
+        CHECKED(operators_may_ask_for_their_partition),
+        CHECKED(persistent_datasets_are_leaves),
+        CHECKED(persistent_shuffles_need_their_map_side_first),
         CHECKED(random_lineages),
     };
 

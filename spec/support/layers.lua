@@ -30,7 +30,7 @@ end
 
 local LUA_HEADERS = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luajit.h"] = true }
 local FILE_HEADERS = { ["fcntl.h"] = true, ["sys/stat.h"] = true, ["dirent.h"] = true }
-local LIBRARY_HEADERS = { "^uv%.h$", "^uv/", "^msgpack", "^xxhash", "^xxh3", "^lz4" }
+local LIBRARY_HEADERS = { "^uv%.h$", "^uv/", "^msgpack", "^xxhash", "^xxh3", "^lz4", "^zlib" }
 
 -- Each: names that belong to one place, the files that may have them, what to tell the others.
 local RESERVED = {

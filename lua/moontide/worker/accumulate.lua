@@ -4,6 +4,7 @@
 --- A terminal has: `prologue` and `record` (text), `constants(K)`, `begin(S)`, `finish(S, emit)` with emit(a) or
 --- emit(a, b), and optionally `whole(S, block)`, which handles a block without looking at its records.
 local failure = require "moontide.worker.failure"
+local hadoop = require "moontide.worker.hadoop"
 local sinks = require "moontide.worker.sinks"
 local values = require "moontide.values"
 local text_form = require "moontide.text_form"
@@ -39,12 +40,45 @@ local Count = class {
     finish = function(_, S, emit) emit(S.n) end,
 }
 
+-- The text that makes sure of a single number.
+local function expect_number(op, g, arity, a, b)
+    g:uses "not_number"
+    if arity == 2 then
+        g:line(op, ("not_number(%s, %s)"):format(a, b))
+        return false
+    end
+    g:line(op, ('if type(%s) ~= "number" then not_number(%s) end'):format(a, a))
+    return true
+end
+
+local function number_constants(self, K)
+    K.not_number = function(a, b)
+        failure.broken(self.op, "needs single numbers, but the record is " .. (b ~= nil and "the pair " or "")
+            .. failure.preview(a, b))
+    end
+end
+
 local Sum = class {
+    constants = number_constants,
     begin = function(_, S) S.sum = 0 end,
-    record = function(self, g, arity, a)
-        g:line(self.op, arity == 1 and "S.sum = S.sum + " .. a or "error('sum needs single numbers, not pairs', 0)")
+    record = function(self, g, arity, a, b)
+        if expect_number(self.op, g, arity, a, b) then g:line(self.op, "S.sum = S.sum + " .. a) end
     end,
     finish = function(_, S, emit) emit(S.sum) end,
+}
+
+-- count, mean, sum of squared distances from it (Welford's method), min, max, sum: moontide.statistics merges them.
+local Stats = class {
+    constants = number_constants,
+    begin = function(_, S) S.n, S.mean, S.m2, S.min, S.max, S.sum = 0, 0, 0, math.huge, -math.huge, 0 end,
+    record = function(self, g, arity, a, b)
+        if not expect_number(self.op, g, arity, a, b) then return end
+        g:line(self.op, "do local n, d = S.n + 1, " .. a .. " - S.mean")
+        g:line(nil, "local mean = S.mean + d / n")
+        g:line(nil, ("S.n, S.mean, S.m2, S.sum = n, mean, S.m2 + d * (%s - mean), S.sum + %s"):format(a, a))
+        g:line(nil, ("if %s < S.min then S.min = %s end if %s > S.max then S.max = %s end end"):format(a, a, a, a))
+    end,
+    finish = function(_, S, emit) emit({ S.n, S.mean, S.m2, S.min, S.max, S.sum }) end,
 }
 
 -- reduce: on pairs the function gets and returns {key, value} tables.
@@ -105,24 +139,31 @@ local SaveText = class {
     constants = function(_, K) K.show = text_form.record end,
     begin = function(self, S)
         local part = require("moontide.worker.save").open_part(self.op.dir, S.partition)
-        S.part = part
+        S.part, S.n = part, 0
         S.cleanup[#S.cleanup + 1] = function() part:abandon() end
     end,
     record = function(self, g, arity, a, b)
         g:uses "show"
-        g:line(self.op, ("S.part:line(show(%s))"):format(arity == 2 and a .. ", " .. b or a))
+        g:line(self.op, ("S.part:line(show(%s)) S.n = S.n + 1"):format(arity == 2 and a .. ", " .. b or a))
     end,
-    finish = function(_, S) S.part:close() end,
+    finish = function(_, S, emit)
+        S.part:close()
+        emit(S.n)
+    end,
 }
 
 accumulate.kinds = {
     count = new(Count),
     sum = new(Sum),
+    stats = new(Stats),
     reducePartition = new(Reduce),
     foldPartition = new(Fold),
     aggregatePartition = new(Fold),
     glom = new(Glom),
     saveText = new(SaveText),
+    saveObjects = hadoop.objects,
+    saveSequence = hadoop.sequence,
+    saveLines = hadoop.lines,
 }
 
 return accumulate

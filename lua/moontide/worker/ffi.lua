@@ -27,7 +27,7 @@ struct tide_input {
 struct tide_task {
     struct tide_plan *plan; struct tide_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
     uint64_t records_in; uint64_t records_out; uint32_t ninputs; uint32_t noutputs; uint32_t partition; uint32_t out_arity;
-    const uint32_t *cancelled;
+    struct tide_block *updates; const uint32_t *cancelled;
 };
 
 struct tide_combine { double *numbers; uint32_t count; uint32_t fresh; };
@@ -58,6 +58,15 @@ bool tide_router_entry(struct tide_router *router, const struct tide_combine *co
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
 
 bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out);
+struct tide_cogroup;
+struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode);
+void tide_cogroup_delete(struct tide_cogroup *cogroup);
+int tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
+bool tide_zip_blocks(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out);
+struct tide_cartesian;
+struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const struct tide_blocks *b);
+void tide_cartesian_delete(struct tide_cartesian *cartesian);
+int tide_cartesian_next(struct tide_cartesian *cartesian, struct tide_block **out);
 bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_blocks *out);
 bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
@@ -68,11 +77,20 @@ struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset,
 int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **block, struct tide_error *err);
 void tide_file_reader_delete(struct tide_file_reader *reader);
 
+uint64_t tide_hash_packed(const uint8_t *data, size_t size);
+
 void tide_worker_note(void *worker, const char *operators, int64_t batch_time);
 void tide_worker_code(void *worker, int code);
 void tide_worker_trace(void *worker, uintptr_t start, size_t size, const char *where);
 void tide_worker_forget_traces(void *worker);
 size_t tide_layout_size(int which);
+
+struct tide_block *tide_shared_get(uint32_t number);
+uint32_t tide_shared_add(struct tide_block *take);
+bool tide_shared_refresh(uint32_t number);
+bool tide_shared_remove(uint32_t number);
+uint32_t tide_shared_epoch(void);
+uint32_t tide_shared_refreshed(uint32_t number);
 
 /* Lua only: the bits of a number. */
 union moontide_number { double d; uint32_t u[2]; int64_t i; uint64_t q; };

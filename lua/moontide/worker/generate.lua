@@ -228,6 +228,13 @@ generate.operators = {
         g:result(k, op, "v" .. k, "w" .. k)
     end,
 
+    -- sortBy's records: (key, {x}) or (key, {k, v}).
+    unwrap = function(g, k, op, arity, a, b)
+        if not needs_pairs(g, k, op, arity, a) then return end
+        g:line(op, ("local v%d, w%d = %s[1], %s[2]"):format(k, k, b, b))
+        g:result(k, op, "v" .. k, "w" .. k)
+    end,
+
     foreach = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
         g:line(op, ("f%d(%s)"):format(k, args_of(arity, a, b)))
@@ -352,6 +359,26 @@ for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, a
     array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
     array2 = { 2, "function(S, list, from, to) for i = from, to - 1 do local a0, b0 = list[i], S.seconds[i]", "end end" },
 }
+
+-- Pairs that the first operator turns back into what they were, single values or pairs.
+forms.packed2_to_1, forms.packed2_to_2 = forms.packed2, forms.packed2
+
+local restored = {
+    unpair = function(value) return value == 2 and 2 or 1 end,
+    unwrap = function(value) return value[2] ~= nil and 2 or 1 end,
+}
+
+--- The form of a block's records. A stage is kept for as long as its plan is used, and the same operator at the same line of a
+--- script may be used on single values and on pairs: where only the records themselves tell, it is looked up here, so that
+--- each kind has a loop of its own.
+function generate.form_of(feed, block)
+    if block.kind == fast.TEXT then return "text" end
+    if block.arity ~= 2 then return "packed1" end
+    local restore = feed.ops[1] and restored[feed.ops[1].kind]
+    if restore == nil or block.count == 0 then return "packed2" end
+    local _, at = codec.decode(block.data, 0)
+    return restore((codec.decode(block.data, at))) == 2 and "packed2_to_2" or "packed2_to_1"
+end
 
 --- Generates the loop of a feed for one form of input.
 ---@return function loop

@@ -3,9 +3,13 @@ require "moontide.jit_fixes"
 require("moontide.iterate").install() -- first: the modules below keep pairs and next in locals
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local current = require "moontide.worker.current"
 local unpack_closures = require "moontide.worker.unpack"
 local failure = require "moontide.worker.failure"
 local pipe = require "moontide.worker.pipe"
+require "moontide.worker.inverse"
+require "moontide.worker.state"
+local shared = require "moontide.worker.shared"
 local sinks = require "moontide.worker.sinks"
 local jit_util = require "jit.util"
 
@@ -64,6 +68,9 @@ local function summary(node, sink, names)
         for _, op in ipairs(node[3]) do names[#names + 1] = ("%s (%s)"):format(op.name or op.kind, op.site or "?") end
     elseif node[1] == "concat" then
         for _, child in ipairs(node[2]) do summary(child[2], nil, names) end
+    elseif node[1] == "gather" then
+        for _, child in ipairs(node[3]) do summary(child, nil, names) end
+        names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
     elseif node[2] then
         names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
     end
@@ -74,11 +81,17 @@ end
 
 -- Stripped bytecode of adding: whatever its parameters are called, it is the same bytes. Such a function is carried out in C.
 local ADD = string.dump(function(a, b) return a + b end, true)
+local SUBTRACT = string.dump(function(a, b) return a - b end, true)
 
-local function is_add(fn)
+local function is(fn, known)
     local ok, bytes = pcall(string.dump, fn, true)
-    return ok and bytes == ADD
+    return ok and bytes == known
 end
+
+local function is_add(fn) return is(fn, ADD) end
+
+-- The inverse of adding, of a window.
+local function is_subtract(fn) return is(fn, SUBTRACT) end
 
 local function load_function(session, op, bytes)
     local fn, why = session:load(bytes)
@@ -92,19 +105,44 @@ local function load_op(session, op)
         op.merge_f = load_function(session, op, op.merge)
         op.adds = is_add(op.merge_f)
     end
+    if op.inverse then
+        op.inverse_f = load_function(session, op, op.inverse)
+        op.subtracts = is_subtract(op.inverse_f)
+    end
+    if op.filter then op.filter_f = load_function(session, op, op.filter) end
     if op.create then op.create_f = load_function(session, op, op.create) end
     if op.zero then
         local zero = op.zero
-        op.make_zero = function() return unpack_closures.load(zero) end
+        local plain = unpack_closures.load(zero)
+        if type(plain) ~= "table" then
+            op.make_zero = function() return plain end
+        else
+            op.make_zero = function() return unpack_closures.load(zero) end
+        end
+        -- foldByKey, aggregateByKey: a key's first value meets a zero value of its own.
+        if op.merge and not op.create then
+            local make_zero, merge = op.make_zero, op.merge_f
+            op.create_f = function(value) return merge(make_zero(), value) end
+        end
     end
 end
 
 local function load_node(session, node)
     if node[1] == "chain" then
         load_node(session, node[2])
-        for _, op in ipairs(node[3]) do load_op(session, op) end
+        for at, op in ipairs(node[3]) do
+            if op[1] then -- [difference, op]: one that asks for the number of its partition
+                op[2].shift = op[1]
+                op = op[2]
+                node[3][at] = op
+            end
+            load_op(session, op)
+        end
     elseif node[1] == "concat" then
         for _, child in ipairs(node[2]) do load_node(session, child[2]) end
+    elseif node[1] == "gather" then
+        load_op(session, node[2])
+        for _, child in ipairs(node[3]) do load_node(session, child) end
     elseif node[2] then
         load_op(session, node[2])
     end
@@ -143,6 +181,7 @@ local function work(task, cleanup)
     local made = 0
     for at = 0, task.noutputs - 1 do made = made + tonumber(C.tide_blocks_records(task.outputs + at)) end
     task.records_out = made
+    task.updates = shared.updates()
 end
 
 --- Runs one task; raises one complete text when it fails. The outputs of a failed task are released by the driver.
@@ -150,6 +189,8 @@ function worker.run(pointer)
     local task = ffi.cast("struct tide_task *", pointer)
     context.batch_time, context.partition, context.operators = tonumber(task.batch_time), tonumber(task.partition), "?"
     local cleanup = {}
+    current.cleanup, current.cancelled = cleanup, task.cancelled
+    shared.begin()
     local ok, err = xpcall(work, handler, task, cleanup)
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
     if ok then return end

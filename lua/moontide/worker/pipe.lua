@@ -7,6 +7,7 @@ local generate = require "moontide.worker.generate"
 local accumulate = require "moontide.worker.accumulate"
 local sinks = require "moontide.worker.sinks"
 local failure = require "moontide.worker.failure"
+local gather = require "moontide.worker.gather"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -80,12 +81,10 @@ function Feed:run(form, S, what, from, count)
 end
 
 function Feed:run_block(S, block)
-    S.task.records_in = S.task.records_in + block.count
     if S.cancelled ~= nil and S.cancelled[0] ~= 0 then failure.complete("cancelled while it ran", failure.ECANCELLED) end
     if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block) then return false end
     S.at = 0
-    local form = block.kind == fast.TEXT and "text" or block.arity == 2 and "packed2" or "packed1"
-    return self:run(form, S, block, 0, block.count)
+    return self:run(generate.form_of(self, block), S, block, 0, block.count)
 end
 
 --- One record from outside any block.
@@ -203,7 +202,7 @@ local function combine_blocks(op, input, run)
         op.combine_feed = feed
     end
     local S = {
-        task = { records_in = 0, outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup, cancelled = run.cancelled,
+        task = { outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup, cancelled = run.cancelled,
     }
     feed.terminal:begin(S)
     for at = 0, input.blocks.count - 1 do feed:run_block(S, input.blocks.items[at]) end
@@ -249,6 +248,7 @@ local function run_file(feed, S, input)
         local more = C.tide_file_reader_next(reader, slot, err)
         if more < 0 then fail() end
         if more == 0 then break end
+        S.task.records_in = S.task.records_in + slot[0].count
         stop = feed:run_block(S, slot[0])
         C.tide_block_release(slot[0])
         slot[0] = nil
@@ -266,11 +266,53 @@ local function run_leaf(feed, S)
     local reader = read and readers[read.kind]
     local list = reader and reader(read, input, S.run) or input.blocks
     local stop = false
+    S.task.records_in = S.task.records_in + C.tide_blocks_records(list)
     for at = 0, list.count - 1 do
         stop = feed:run_block(S, list.items[at])
         if stop then break end
     end
     if reader then C.tide_blocks_destroy(list) end
+    return stop
+end
+
+-- Several inputs -----------------------------------------------------------------------------------------------
+
+-- What works on one exchange's input works on any single list.
+for kind, reader in pairs(readers) do
+    gather.readers[kind] = function(op, lists, _, run) return reader(op, { blocks = lists[1] }, run) end
+end
+
+-- The records of one input, as packed blocks. Blocks that nothing changes are not copied.
+local function collect(child, S)
+    S.outputs = gather.blocks()
+    child.terminal:begin(S)
+    child:consume(S)
+    child.terminal:finish(S)
+    return S.outputs
+end
+
+-- Computes the inputs one after the other, as they stand in the plan, and feeds on what the operator makes of them.
+local function run_gather(feed, S, state_of)
+    local op, lists = feed.source.op, {}
+    for at, child in ipairs(feed.source.children) do lists[at] = collect(child, state_of(S.run)) end
+    local drain = gather.drains[op.kind]
+    if drain then return feed:drain(S, op, drain(op, lists, S.run.task)) end
+    local made = gather.readers[op.kind](op, lists, S.run.task, S.run)
+    local stop = false
+    if type(made) == "function" then
+        for taken in made do
+            local block = ffi.gc(taken, C.tide_block_release)
+            stop = feed:run_block(S, block)
+            C.tide_block_release(ffi.gc(block, nil))
+            if stop then break end
+        end
+    else
+        for at = 0, made.count - 1 do
+            stop = feed:run_block(S, made.items[at])
+            if stop then break end
+        end
+    end
+    lists[1] = nil -- a use after the loop: until here nothing of them may be collected
     return stop
 end
 
@@ -314,6 +356,8 @@ function Pipe:consume(S)
             local stop
             if feed.source.leaf then
                 stop = run_leaf(feed, S)
+            elseif feed.source.children then
+                stop = run_gather(feed, S, new_state)
             else
                 stop = feed.source.pipe:yield_to(feed, S)
             end
@@ -336,7 +380,10 @@ end
 
 function Pipe:pull_to(feed, outer, S)
     local op = self.terminal.op
-    local after = S.run.cursor + self.inputs
+    -- The partition's number where the operator stands; under a union it is not the task's (host/rdd/stage.c).
+    local cursor = S.run.cursor
+    local index = S.run.inputs[cursor].reserved + (op.shift or 0)
+    local after = cursor + self.inputs
     local firsts, seconds = {}, {}
     S.firsts, S.seconds2, S.n = firsts, seconds, 0
     local failed
@@ -364,7 +411,7 @@ function Pipe:pull_to(feed, outer, S)
     if op.kind == "foreachPartition" then
         op.f(iterate)
     elseif op.kind == "mapPartitionsWithIndex" then
-        stop = feed:drain(outer, op, op.f(outer.run.partition, iterate))
+        stop = feed:drain(outer, op, op.f(index, iterate))
     else
         stop = feed:drain(outer, op, op.f(iterate))
     end
@@ -395,6 +442,15 @@ local function add_parts(parts, times, node, ops, terminal)
         end
         return
     end
+    if kind == "gather" then
+        local op, children = node[2], {}
+        if not gather.readers[op.kind] and not gather.drains[op.kind] then
+            error("moontide: unknown operator " .. tostring(op.kind), 0)
+        end
+        for at, child in ipairs(node[3]) do children[at] = build(child, setmetatable({ op = op }, sinks.Collect)) end
+        parts[#parts + 1] = { times = times, feed = new_feed({ op = op, children = children }, ops, terminal) }
+        return
+    end
     -- A chain: per-record operators join those that follow; a partition-wise one ends a pipe of its own.
     local chain = node[3]
     local first = #chain
@@ -418,15 +474,21 @@ local function add_parts(parts, times, node, ops, terminal)
     parts[#parts + 1] = { times = times, feed = new_feed({ pipe = build(source, inner) }, joined, terminal) }
 end
 
+-- How many inputs of the task a source takes.
+local function inputs_of(source)
+    if source.leaf then return 1 end
+    if source.pipe then return source.pipe.inputs end
+    local inputs = 0
+    for _, child in ipairs(source.children) do inputs = inputs + child.inputs end
+    return inputs
+end
+
 function build(node, terminal)
     local parts = {}
     terminal.prologue = terminal.prologue or ""
     add_parts(parts, 1, node, {}, terminal)
     local inputs = 0
-    for _, part in ipairs(parts) do
-        local source = part.feed.source
-        inputs = inputs + part.times * (source.leaf and 1 or source.pipe.inputs)
-    end
+    for _, part in ipairs(parts) do inputs = inputs + part.times * inputs_of(part.feed.source) end
     return setmetatable({ parts = parts, terminal = terminal, inputs = inputs }, Pipe)
 end
 
@@ -451,6 +513,7 @@ function pipe.forget(stage)
             for _, name in ipairs(source.read.combine_feed.chunks) do failure.forget(name) end
         end
         if source.pipe then pipe.forget(source.pipe) end
+        for _, child in ipairs(source.children or {}) do pipe.forget(child) end
     end
 end
 

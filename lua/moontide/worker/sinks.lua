@@ -55,8 +55,9 @@ local Collect = class {
     end,
     -- Records that nothing changes: the block itself goes on.
     whole = function(self, S, block)
-        if self.can_stop or block.kind ~= fast.PACKED or block.count == 0 then return false end
-        if S.arity ~= block.arity then set_arity(S, block.arity) end
+        if self.can_stop or block.count == 0 or (block.kind ~= fast.PACKED and not self.keeps_text) then return false end
+        local arity = block.kind == fast.PACKED and block.arity or 1
+        if S.arity ~= arity then set_arity(S, arity) end
         seal(S)
         C.tide_blocks_push(S.outputs, C.tide_block_retain(block))
         return true
@@ -297,7 +298,7 @@ local Discard = class {
     finish = function() end,
 }
 
-sinks.Combine = Combine
+sinks.Combine, sinks.Collect = Combine, Collect
 
 --- The terminal for a plan's sink: a descriptor map, or {"shuffle", write, route, ascending}, or {"sample", write}.
 function sinks.new(sink)
@@ -310,6 +311,7 @@ function sinks.new(sink)
     if sink.kind == "take" then return setmetatable({ op = sink, can_stop = true }, Collect) end
     if sink.kind == "discard" then return setmetatable({ op = sink }, Discard) end
     if sink.kind == "collect" then return setmetatable({ op = sink }, Collect) end
+    if sink.kind == "keep" then return setmetatable({ op = sink, keeps_text = true }, Collect) end
     error("moontide: unknown sink " .. tostring(sink.kind or sink[1]), 0)
 end
 

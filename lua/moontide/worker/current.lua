@@ -1,0 +1,7 @@
+--- The task that this worker runs, for library functions that are packaged like functions of the script and so get
+--- nothing but their arguments. lua/moontide/worker/init.lua fills it in for each task.
+---@class moontide.worker.current
+---@field cleanup function[] called, last first, when the task has ended or failed
+---@field cancelled ffi.cdata* pointer to a word that is not 0 when the task is to be given up, or nil
+
+return { cleanup = {}, cancelled = nil }

@@ -1,0 +1,146 @@
+--- What windows do with the packed results of their batches (lua/moontide/windows.lua): readers of gather.lua.
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local failure = require "moontide.worker.failure"
+local gather = require "moontide.worker.gather"
+local loops = require "moontide.worker.loops"
+local patches = require "moontide.worker.patches"
+
+local C = fast.C
+
+fast.ffi.cdef [[
+bool tide_lists_concat(const struct tide_blocks *in, struct tide_blocks *out);
+]]
+
+local function no_memory() error("out of memory", 0) end
+
+--- (key, array) records: one array for each key.
+function gather.readers.concatLists(_, lists)
+    local out = gather.blocks()
+    if not C.tide_lists_concat(lists[1], out) then no_memory() end
+    return out
+end
+
+-- Inverse windows -----------------------------------------------------------------------------------------------
+--
+-- State records are (key, [number of partial results in the window, value]).
+
+-- Folds the values of each key: `values` and `counts` by entry. `at` is the first record's place in patch.order.
+local FOLD = [[
+return function(patch, list, at, values, counts)
+    local order = patch.order
+    for b = 0, list.count - 1 do
+        local block = list.items[b]
+        local data, pos = block.data, 0
+        for i = 0, block.count - 1 do
+            pos = skip(data, pos)
+            local value
+            value, pos = decode(data, pos)
+            local entry = order[at]
+            at = at + 1
+            local count = counts[entry]
+            if count == nil then
+                values[entry], counts[entry] = value, 1
+            else
+                local r = merge(values[entry], value)
+                if r == nil then returned_nil("f") end
+                values[entry], counts[entry] = r, count + 1
+            end
+        end
+    end
+    return at
+end]]
+
+-- What becomes of the keys that changed.
+local APPLY = [[
+return function(patch, left, nleft, came, ncame)
+    for entry = 0, patch.keys.count - 1 do
+        local old, leaving, entering = patch.old[entry], nleft[entry], ncame[entry]
+        local value, count
+        if old.value ~= nil then
+            value, count = decode(old.value, 0), old.n
+            if leaving then
+                value, count = inverse(value, left[entry]), count - leaving
+                if value == nil then returned_nil("the inverse") end
+            end
+            if entering then
+                value, count = merge(value, came[entry]), count + entering
+                if value == nil then returned_nil("f") end
+            end
+        elseif entering then
+            value, count = came[entry], entering
+        end
+        if count and (count > 0 or keeps(patch, entry, value)) then put(patch, entry, count, value) end
+    end
+end]]
+
+-- The loops' surroundings. A key without anything left in the window stays as long as the filter wants to see it.
+local function constants_of(op)
+    local filter = op.filter_f
+    return {
+        decode = codec.decode, skip = patches.skip, put = patches.put, merge = op.merge_f, inverse = op.inverse_f,
+        keeps = function(patch, entry, value)
+            return not filter or filter(patches.key(patch, entry), value)
+        end,
+        returned_nil = function(which)
+            failure.broken(op, which .. " returned nil; it must return the combined value")
+        end,
+    }
+end
+
+-- Any functions, any values.
+local function general(op, patch, lists, out)
+    local constants = constants_of(op)
+    local fold, apply = loops.of(op, "fold", FOLD, constants), loops.of(op, "apply", APPLY, constants)
+    patches.add(patch, lists[2])
+    patches.add(patch, lists[3])
+    patches.scan(patch, lists[1], -1, out)
+    local left, nleft, came, ncame = {}, {}, {}, {}
+    local at = fold(patch, lists[2], 0, left, nleft)
+    fold(patch, lists[3], at, came, ncame)
+    apply(patch, left, nleft, came, ncame)
+end
+
+-- Adding and subtracting numbers: only the keys that have nothing left in the window come here.
+local DECIDE = [[
+return function(patch)
+    for at = 0, patch.opens - 1 do
+        local entry = patch.open[at]
+        local sum = patch.keys.numbers[entry]
+        if keeps(patch, entry, sum) then put(patch, entry, 0, sum) end
+    end
+end]]
+
+function gather.readers.inverse(op, lists)
+    gather.need_pairs(op, lists)
+    local out = gather.blocks()
+    if op.adds and op.subtracts then
+        local patch = patches.new()
+        local done = C.tide_window_sum(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
+        if done < 0 then no_memory() end
+        if done == 1 then
+            loops.of(op, "decide", DECIDE, constants_of(op))(patch)
+            patches.finish(patch)
+            return out
+        end
+        patches.free(patch)
+    end
+    local patch = patches.new()
+    general(op, patch, lists, out)
+    patches.finish(patch)
+    return out
+end
+
+function gather.readers.pickState(_, lists)
+    local out = gather.blocks()
+    if not C.tide_pick_state(lists[1], out) then no_memory() end
+    return out
+end
+
+function gather.readers.pickMapped(_, lists)
+    local out = gather.blocks()
+    if not C.tide_pick_mapped(lists[1], out) then no_memory() end
+    return out
+end
+
+return gather

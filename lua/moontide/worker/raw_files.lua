@@ -1,0 +1,58 @@
+--- Files as workers read them for sc:wholeTextFiles and sc:binaryRecords.
+
+local raw_files = {}
+
+local CHUNK_RECORDS = 1024
+
+local function fail(what, path, why)
+    error(("%s: %s can't be read: %s"):format(what, path, (tostring(why):gsub("^" .. path:gsub("%p", "%%%0") .. ": ", ""))), 0)
+end
+
+local function open(what, path)
+    local file, why = io.open(path, "rb")
+    if file == nil then fail(what, path, why) end
+    return file
+end
+
+--- A whole file as the pair (path, content).
+function raw_files.whole(path)
+    local file = open("wholeTextFiles", path)
+    local content, why = file:read("*a")
+    file:close()
+    if content == nil then fail("wholeTextFiles", path, why) end
+    return path, content
+end
+
+--- An iterator over `count` records of `length` bytes from `offset` on.
+--- @param split { [1]: string, [2]: integer, [3]: integer, [4]: integer } path, offset, count, length
+--- @return fun(): string?
+function raw_files.records(split)
+    local path, offset, left, length = split[1], split[2], split[3], split[4]
+    local file = open("binaryRecords", path)
+    local placed, why = file:seek("set", offset)
+    if placed == nil then
+        file:close()
+        fail("binaryRecords", path, why)
+    end
+    local chunk, at = "", 1
+    return function()
+        if at > #chunk then
+            if left == 0 then
+                file:close()
+                return nil
+            end
+            local wanted = math.min(left, CHUNK_RECORDS) * length
+            local read, reason = file:read(wanted)
+            if read == nil or #read < wanted then
+                file:close()
+                fail("binaryRecords", path, reason or "it has become shorter")
+            end
+            chunk, at = read, 1
+            left = left - wanted / length
+        end
+        at = at + length
+        return chunk:sub(at - length, at - 1)
+    end
+end
+
+return raw_files

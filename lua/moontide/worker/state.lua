@@ -1,0 +1,269 @@
+--- Keyed state (lua/moontide/state.lua): readers of gather.lua. Their inputs are the records of the batch, the state before
+--- it, and its time; the first batch of mapWithState has the initial state as a fourth.
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local failure = require "moontide.worker.failure"
+local gather = require "moontide.worker.gather"
+local loops = require "moontide.worker.loops"
+local patches = require "moontide.worker.patches"
+local skipping = require "moontide.worker.skipping"
+
+local ffi, C = fast.ffi, fast.C
+
+local state = {}
+
+local function no_memory() error("out of memory", 0) end
+
+local function time_of(list) return (codec.decode(list.items[0].data, 0)) end
+
+-- updateStateByKey ----------------------------------------------------------------------------------------------
+
+-- `block` holds (key, [[values], [states before]]). The packed key is copied.
+local UPDATE = [[
+return function(block, time, out)
+    local data, pos = block.data, 0
+    for i = 0, block.count - 1 do
+        local from = pos
+        local key, sides
+        if wants_key then key, pos = decode(data, pos) else pos = skip(data, pos) end
+        local size = pos - from
+        sides, pos = decode(data, pos)
+        local new = update(sides[1], sides[2][1], time, key)
+        if new ~= nil then append(out, data + from, size, new) end
+    end
+end]]
+
+-- The same with onError = "skip".
+local UPDATE_SKIPPING = [[
+return function(block, time, out, report)
+    local data, pos = block.data, 0
+    for i = 0, block.count - 1 do
+        local from = pos
+        local key
+        key, pos = decode(data, pos)
+        local size, at = pos - from, pos
+        local sides
+        sides, pos = decode(data, at)
+        local ok, new = pcall(update, sides[1], sides[2][1], time, key)
+        local why = new
+        if ok and new ~= nil then ok, why = pcall(append, out, data + from, size, new) end
+        if not ok then
+            report(why, key)
+            local old = decode(data, at)[2][1] -- the function may have changed the other one
+            if old ~= nil then append(out, data + from, size, old) end
+        end
+    end
+end]]
+
+local function takes_key(fn)
+    local info = debug.getinfo(fn, "u")
+    return info.nparams == nil or info.nparams > 3 or info.isvararg
+end
+
+function gather.readers.updateState(op, lists)
+    local both = { lists[1], lists[2] }
+    gather.need_pairs(op, both)
+    local update = loops.of(op, "update", op.skip and UPDATE_SKIPPING or UPDATE, {
+        decode = codec.decode, skip = patches.skip, append = patches.append, update = op.f, wants_key = takes_key(op.f),
+        pcall = pcall,
+    })
+    local sides = ffi.new("const struct tide_blocks *[2]", both)
+    local kernel = C.tide_cogroup_new(sides, 2, 0)
+    if kernel == nil then no_memory() end
+    ffi.gc(kernel, C.tide_cogroup_delete)
+    local time, out, slot = time_of(lists[3]), gather.blocks(), ffi.new "struct tide_block *[1]"
+    local report = op.skip and skipping.reporter(op, time)
+    while true do
+        local more = C.tide_cogroup_next(kernel, slot)
+        if more < 0 then no_memory() end
+        if more == 0 then return out end
+        local block = ffi.gc(slot[0], C.tide_block_release)
+        update(block, time, out, report)
+        C.tide_block_release(ffi.gc(block, nil))
+    end
+end
+
+-- mapWithState --------------------------------------------------------------------------------------------------
+
+-- Raises at the line of the script that called the method. A tail call leaves no such line: the message then has none.
+local function misuse(text)
+    local caller = debug.getinfo(3, "S")
+    error(text, caller and caller.source:sub(1, 7) ~= "=stage#" and 3 or 0)
+end
+
+--- What the script's function gets as its third argument: the state of its key. Good for that call only.
+---@class moontide.State
+local State = {}
+State.__index = State
+state.State = State
+
+--- Whether the key has a state.
+---@return boolean
+function State:exists() return self.has end
+
+--- The state; an error when the key has none.
+---@return any
+function State:get()
+    if not self.has then
+        misuse("state:get(): the key has no state; ask state:exists() before, or use state:getOption()")
+    end
+    return self.value
+end
+
+--- The state, or nil when the key has none.
+---@return any
+function State:getOption()
+    if self.has then return self.value end
+    return nil
+end
+
+--- Whether the function is called because the key has been idle for longer than the timeout; the state goes after the call.
+---@return boolean
+function State:isTimingOut() return self.timing_out end
+
+--- Sets the state. Not after remove(), and not while it times out.
+---@param value any not nil
+function State:update(value)
+    if self.timing_out then misuse("state:update(): the state is timing out and cannot be changed") end
+    if self.removed then misuse("state:update(): the state has been removed in this call") end
+    if value == nil then misuse("state:update(): the value is nil; state:remove() takes the state away") end
+    self.value, self.has, self.updated = value, true, true
+end
+
+--- Takes the state away. Not twice, and not while it times out.
+function State:remove()
+    if self.timing_out then misuse("state:remove(): the state is timing out and goes by itself") end
+    if self.removed then misuse("state:remove(): the state has been removed already") end
+    self.value, self.has, self.updated, self.removed = nil, false, false, true
+end
+
+--- A state as the function gets it.
+function state.new(has, value, timing_out)
+    return setmetatable({ has = has, value = value, updated = false, removed = false, timing_out = timing_out or false }, State)
+end
+
+-- The records in order of arrival. has: by entry, nil = not looked at yet. fresh: 1 = seen now, 2 = has a new value.
+local RECORDS = [[
+return function(patch, list, state, has_of, values, fresh, emit, protected)
+    local at, map = 0, map or protected
+    for b = 0, list.count - 1 do
+        local block = list.items[b]
+        local data, pos = block.data, 0
+        for i = 0, block.count - 1 do
+            local key, value
+            key, pos = decode(data, pos)
+            value, pos = decode(data, pos)
+            local entry = patch.order[at]
+            at = at + 1
+            local has = has_of[entry]
+            if has == nil then
+                local old = patch.old[entry].value
+                has = old ~= nil
+                if has then values[entry] = (decode(old, 0)) end
+                has_of[entry] = has
+            end
+            state.has, state.value, state.updated, state.removed = has, values[entry], false, false
+            local a, c = map(key, value, state)
+            if state.removed then
+                has_of[entry], values[entry], fresh[entry] = false, nil, nil
+            elseif state.updated then
+                has_of[entry], values[entry], fresh[entry] = true, state.value, 2
+            elseif has and timeout and not fresh[entry] then
+                fresh[entry] = 1
+            end
+            if a ~= nil or c ~= nil then emit(a, c) end
+        end
+    end
+end]]
+
+-- Keys that have been idle for too long.
+local DUES = [[
+return function(patch, state, emit, protected)
+    local map = map or protected
+    for at = 0, patch.dues - 1 do
+        local due = patch.due[at]
+        local a0 = decode(due.key, 0)
+        local b0 = decode(due.value, 0)
+        state.has, state.value, state.updated, state.removed = true, b0, false, false
+        local a, c = map(a0, nil, state)
+        if a ~= nil or c ~= nil then emit(a, c) end
+    end
+end]]
+
+local function emitter(op, out)
+    local arity
+    return function(a, b)
+        if a == nil then
+            failure.broken(op, "the function returned nil as the key of a pair (nil, " .. failure.preview(b) .. ")")
+        end
+        local now = b == nil and 1 or 2
+        if arity and arity ~= now then
+            failure.broken(op, "the function returned pairs for some records and single values for others; a stream is of one "
+                .. "kind: return pairs always or never (a pair's value can't be nil)")
+        end
+        arity = now
+        patches.append_mapped(out, a, b)
+    end
+end
+
+-- With onError = "skip": functions that report instead of raising. A state that a failing function has changed is as it was.
+local function protected(op, time, map, emit)
+    local report = skipping.reporter(op, time)
+    local last
+    return function(key, value, holder)
+        last = key
+        local has, had = holder.has, holder.value
+        local ok, a, b = pcall(map, key, value, holder)
+        if ok then return a, b end
+        holder.has, holder.value, holder.updated, holder.removed = has, had, false, false
+        report(a, key)
+    end, function(a, b)
+        local ok, why = pcall(emit, a, b)
+        if not ok then report(why, last) end
+    end
+end
+
+-- The initial state, last update now; the last one of a key counts.
+local function stamped(list, time)
+    local out, patch, last = gather.blocks(), patches.new(), {}
+    patches.add(patch, list)
+    patches.scan(patch, gather.blocks(), -1, out)
+    local at = 0
+    for _, value in gather.records(list) do
+        last[patch.order[at]] = value
+        at = at + 1
+    end
+    for entry = 0, patch.keys.count - 1 do patches.put(patch, entry, time, last[entry]) end
+    patches.finish(patch)
+    return out
+end
+
+function gather.readers.mapWithState(op, lists)
+    gather.need_pairs(op, { lists[1], lists[4] })
+    local time = time_of(lists[3])
+    local before = lists[4] and stamped(lists[4], time) or lists[2]
+    lists.before = before -- the patch points into it: it lives as long as the inputs
+    local patch, kept, out = patches.new(), gather.blocks(), gather.blocks()
+    patches.add(patch, lists[1])
+    patches.scan(patch, before, op.timeout and time - op.timeout or -1, kept)
+
+    local map, emit = op.f, emitter(op, out)
+    if op.skip then map, emit = protected(op, time, map, emit) end
+    local constants = { decode = codec.decode, map = not op.skip and map or nil, timeout = op.timeout ~= nil }
+    local has_of, values, fresh = {}, {}, {}
+    loops.of(op, "records", RECORDS, constants)(patch, lists[1], state.new(false), has_of, values, fresh, emit, map)
+    for entry = 0, patch.keys.count - 1 do
+        if has_of[entry] then
+            local seen = fresh[entry]
+            if seen == 2 then patches.put(patch, entry, time, values[entry])
+            elseif seen == 1 then patches.put_again(patch, entry, time)
+            else patches.put_again(patch, entry, patch.old[entry].n) end
+        end
+    end
+    loops.of(op, "dues", DUES, constants)(patch, state.new(true, nil, true), emit, map)
+    patches.finish(patch)
+    C.tide_blocks_move(out, kept)
+    return out
+end
+
+return state
