@@ -171,6 +171,13 @@ static void close_loop(uv_loop_t *loop) {
 
 static void submit_to_pool(void *self, struct tide_task *task) { tide_pool_submit(self, task); }
 
+static void on_updates(struct tide_block *take, void *arg) {
+    struct tide_event *event = tide_event_new(TIDE_EVENT_UPDATES);
+
+    event->block = take;
+    tide_events_push(arg, event);
+}
+
 struct tide_engine *tide_engine_new(const struct tide_engine_options *options, struct tide_error *err) {
     struct tide_engine *engine = tide_xcalloc(1, sizeof *engine);
     int status = uv_loop_init(&engine->loop);
@@ -210,6 +217,8 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     struct tide_executor executor = {.submit = submit_to_pool, .self = engine->pool};
 
     engine->scheduler = tide_scheduler_new(&executor, &engine->inbox);
+    tide_scheduler_on_updates(engine->scheduler, on_updates, &engine->events);
+    if (options->max_failures > 0) tide_scheduler_set_max_failures(engine->scheduler, options->max_failures);
     return engine;
 
 fail:

@@ -18,6 +18,7 @@ struct tide_engine_options {
     uint32_t workers;         /* worker threads, at least 1 */
     const char *package_path; /* Lua search paths for the workers, or NULL */
     const char *package_cpath;
+    uint32_t max_failures; /* how often a task may fail before its job does; 0: 1 */
 };
 
 /* Starts worker threads; the ingest thread starts with the first source. NULL and err on failure. */

@@ -28,6 +28,8 @@
 #define TIDE_BIND_ENGINE "moontide.core.engine"
 #define TIDE_BIND_RDD "moontide.core.rdd"
 #define TIDE_BIND_JOB "moontide.core.job"
+#define TIDE_BIND_GRAPH "moontide.core.graph"
+#define TIDE_BIND_STREAM "moontide.core.stream"
 
 struct tide_bind_handle {
     uint32_t refs;
@@ -44,6 +46,9 @@ struct tide_bind_object {
 /* Registers a metatable: `name` is its registry name, `title` what people and __moontide say ("RDD"). `methods` become __index.
  * Adds __tostring ("moontide RDD: …") and `gc`. Leaves nothing on the stack. */
 void tide_bind_class(lua_State *L, const char *name, const char *title, const luaL_Reg *methods, lua_CFunction gc);
+
+/* More methods for a class that is registered already. */
+void tide_bind_add_methods(lua_State *L, const char *name, const luaL_Reg *methods);
 
 /* Pushes a userdata of class `name` in the family of the object at `parent` (an engine, rdd, job, graph, stream …): the same
  * handle, the same environment. Its pointer is NULL until the caller fills it in. */
@@ -79,7 +84,7 @@ bool tide_bind_field_boolean(lua_State *L, int table, const char *name, bool abs
 
 /* Operator descriptor (MessagePack bytes as a string) at `index`: a new op; the last check of the caller. */
 struct tide_op *tide_bind_check_op(lua_State *L, int index, bool keeps_keys);
-/* A new exchange from the options table at `index` {route=, partitions=, ascending=, write=, read=}. */
+/* A new exchange from the options table at `index` {route=, partitions=, ascending=, write=, read=, here=}. */
 struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index);
 
 /* ---- Answers -------------------------------------------------------------------------------------------------- */
@@ -102,6 +107,19 @@ void tide_bind_engine_methods(lua_State *L, const luaL_Reg *methods);
 
 /* core.engine{…} */
 int tide_bind_engine_new(lua_State *L);
+
+/* bind_stream.c, for other files with methods of graphs and streams: the graph or stream at `index`, which raises when its
+ * graph has been closed; the runner of a graph; the result of a constructor, `stream` or why there is none, for the userdata
+ * on top; raising what C has against a call. */
+struct tide_graph *tide_bind_check_graph(lua_State *L, int index);
+struct tide_stream *tide_bind_check_stream(lua_State *L, int index);
+struct tide_batch_runner *tide_bind_check_runner(lua_State *L, int index);
+struct tide_batch_runner *tide_bind_test_runner(lua_State *L, int index); /* NULL when it is closed */
+int tide_bind_answer_stream(lua_State *L, struct tide_bind_object *object, struct tide_stream *stream,
+                            struct tide_error *err);
+int tide_bind_refuse(lua_State *L, struct tide_error *err);
+/* bind_window.c */
+void tide_bind_window(lua_State *L);
 
 /* bind_stream.c: pushes the userdata of a graph (the one remembered for it), nil when the script has let go of it. */
 void tide_bind_push_graph(lua_State *L, int parent, struct tide_graph *graph);

@@ -34,6 +34,7 @@ int tide_bind_engine_new(lua_State *L) {
         .workers = (uint32_t)tide_bind_field_whole(L, 1, "workers", 1, 1024, INT64_MIN),
         .package_path = field_text(L, 1, "packagePath"),
         .package_cpath = field_text(L, 1, "packageCpath"),
+        .max_failures = (uint32_t)tide_bind_field_whole(L, 1, "maxFailures", 1, INT32_MAX, 1),
     };
     struct tide_bind_object *object = lua_newuserdata(L, sizeof *object);
 
@@ -135,6 +136,7 @@ static const char *kind_name(enum tide_event_kind kind) {
     case TIDE_EVENT_LISTENER: return "listener";
     case TIDE_EVENT_RECEIVER: return "receiver";
     case TIDE_EVENT_DRAINED: return "drained";
+    case TIDE_EVENT_UPDATES: return "updates";
     case TIDE_EVENT_SIGNAL: return "signal";
     }
     return "unknown";
@@ -177,6 +179,28 @@ static void set_job(lua_State *L, struct tide_job *job) {
     lua_setfield(L, -2, "job");
 }
 
+/* inputs: stream id → records. */
+static void set_inputs(lua_State *L, const struct tide_event *event) {
+    if (event->inputs == NULL) return;
+    lua_createtable(L, 0, (int)event->ninputs);
+    for (uint32_t i = 0; i < event->ninputs; i++) {
+        lua_pushnumber(L, (double)event->inputs[i].records);
+        lua_rawseti(L, -2, (int)event->inputs[i].stream);
+    }
+    lua_setfield(L, -2, "inputs");
+}
+
+/* outputs: numbers of the output operations that run in the batch. */
+static void set_outputs(lua_State *L, const struct tide_event *event) {
+    if (event->outputs == NULL) return;
+    lua_createtable(L, (int)event->noutputs, 0);
+    for (uint32_t i = 0; i < event->noutputs; i++) {
+        lua_pushnumber(L, event->outputs[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    lua_setfield(L, -2, "outputs");
+}
+
 /* Names as Spark's BatchInfo and OutputOperationInfo have them. */
 static void set_info(lua_State *L, const struct tide_event *event) {
     const struct tide_batch_info *info = &event->info;
@@ -191,6 +215,8 @@ static void set_info(lua_State *L, const struct tide_event *event) {
     } else {
         set_reading(L, "time", event->time);
     }
+    set_inputs(L, event);
+    set_outputs(L, event);
     if (info->output_start >= 0) {
         set_number(L, "id", info->output);
         set_reading(L, "startTime", info->output_start);
@@ -213,6 +239,7 @@ static void push_event(lua_State *L, const struct tide_event *event) {
     case TIDE_EVENT_TRANSFORM:
         set_number(L, "node", event->node);
         set_number(L, "time", (double)event->time);
+        set_number(L, "batch", (double)event->info.batch_time);
         set_number(L, "token", (double)event->token);
         set_rdds(L, event);
         break;
@@ -236,6 +263,7 @@ static void push_event(lua_State *L, const struct tide_event *event) {
         set_text(L, "state", event->name);
         break;
     case TIDE_EVENT_DRAINED: break;
+    case TIDE_EVENT_UPDATES: set_number(L, "block", (double)(uintptr_t)event->block); break;
     case TIDE_EVENT_SIGNAL: set_number(L, "count", event->signals); break;
     }
 }
@@ -251,6 +279,7 @@ static int engine_poll(lua_State *L) {
     lua_settop(L, 1);
     push_event(L, event);
     if (event->kind == TIDE_EVENT_SIGNAL) tide_engine_signal_handled(engine);
+    event->block = NULL; /* the reference is the script's now */
     tide_event_delete(tide_events_pop(events));
     return 1;
 }

@@ -1,5 +1,5 @@
 /*
- * Datasets and jobs for Lua: engine:blocks/files/union, the methods of rdds, jobs.
+ * Datasets and jobs for Lua: engine:blocks/files/union/zipUnion, the methods of rdds, jobs.
  *
  * Called by Lua on the driver thread. An rdd's userdata holds one reference to its node, a job's one to the job. Jobs are values that
  * stay readable after their engine was closed (they have ended then); everything else asks for an open engine.
@@ -107,32 +107,55 @@ static int engine_files(lua_State *L) {
     return 1;
 }
 
-static int engine_union(lua_State *L) {
-    struct tide_bind_object *engine = tide_bind_check(L, 1, TIDE_BIND_ENGINE);
+/* The datasets in the array at `index`, as scratch left on the stack, after the dataset `first` if it is not NULL. All must
+ * be of the engine of the object at 1. */
+static struct tide_rdd **check_rdds(lua_State *L, int index, struct tide_rdd *first, uint32_t *count) {
+    const struct tide_bind_object *self = lua_touserdata(L, 1);
 
-    tide_bind_engine_of(L, engine);
-    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checktype(L, index, LUA_TTABLE);
 
-    size_t count = lua_objlen(L, 2);
-    struct tide_rdd **parents = lua_newuserdata(L, (count > 0 ? count : 1) * sizeof *parents);
+    size_t length = lua_objlen(L, index);
+    struct tide_rdd **rdds = lua_newuserdata(L, (length + 1) * sizeof *rdds);
 
-    for (size_t i = 0; i < count; i++) {
-        lua_rawgeti(L, 2, (int)i + 1);
+    *count = 0;
+    if (first != NULL) rdds[(*count)++] = first;
+    for (size_t i = 0; i < length; i++) {
+        lua_rawgeti(L, index, (int)i + 1);
 
-        struct tide_bind_object *parent = tide_bind_test(L, -1, TIDE_BIND_RDD);
+        const struct tide_bind_object *rdd = tide_bind_test(L, -1, TIDE_BIND_RDD);
 
-        if (parent == NULL || parent->handle != engine->handle)
-            return luaL_argerror(L, 2, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1));
-        parents[i] = parent->pointer;
+        if (rdd == NULL || rdd->handle != self->handle)
+            luaL_argerror(L, index, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1));
+        rdds[(*count)++] = rdd->pointer;
         lua_pop(L, 1);
     }
+    return rdds;
+}
 
+static int engine_union(lua_State *L) {
+    tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_ENGINE));
+
+    uint32_t count;
+    struct tide_rdd **parents = check_rdds(L, 2, NULL, &count);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
 
-    object->pointer = tide_rdd_union_new(parents, (uint32_t)count);
+    object->pointer = tide_rdd_union_new(parents, count);
     if (object->pointer == NULL)
         luaL_error(L, "the union would have more than %d partitions: coalesce its datasets first",
                    TIDE_RDD_MAX_PARTITIONS);
+    return 1;
+}
+
+static int engine_zip_union(lua_State *L) {
+    tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_ENGINE));
+
+    uint32_t count;
+    struct tide_rdd **parents = check_rdds(L, 2, NULL, &count);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+
+    object->pointer = tide_rdd_zip_union_new(parents, count);
+    if (object->pointer == NULL)
+        luaL_argerror(L, 2, "at least one dataset, all of the same number of partitions, expected");
     return 1;
 }
 
@@ -143,6 +166,7 @@ static int rdd_narrow(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
     struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
 
+    op->indexed = lua_toboolean(L, 4) != 0;
     object->pointer = tide_rdd_narrow_new(rdd, op);
     tide_op_release(op);
     return 1;
@@ -165,8 +189,86 @@ static int rdd_shuffle(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
     struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
 
-    object->pointer = tide_rdd_shuffled_new(rdd, exchange);
+    object->pointer = tide_rdd_exchanged_new(rdd, exchange);
     tide_exchange_release(exchange);
+    return 1;
+}
+
+static int rdd_gather(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+
+    lua_settop(L, 4);
+
+    uint32_t count;
+    struct tide_rdd **parents = check_rdds(L, 2, rdd, &count);
+
+    for (uint32_t i = 1; i < count; i++)
+        if (tide_rdd_partitions(parents[i]) != tide_rdd_partitions(rdd))
+            luaL_argerror(L, 2,
+                          lua_pushfstring(L, "entry %d has %d partitions, the dataset itself has %d", (int)i,
+                                          (int)tide_rdd_partitions(parents[i]), (int)tide_rdd_partitions(rdd)));
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+    struct tide_op *op = tide_bind_check_op(L, 3, lua_toboolean(L, 4) != 0);
+
+    object->pointer = tide_rdd_gather_new(parents, count, op);
+    tide_op_release(op);
+    return 1;
+}
+
+static int rdd_cartesian(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1), *other = tide_bind_check_rdd(L, 2);
+
+    if (((struct tide_bind_object *)lua_touserdata(L, 1))->handle !=
+        ((struct tide_bind_object *)lua_touserdata(L, 2))->handle)
+        luaL_argerror(L, 2, "dataset of the same engine expected");
+    if ((uint64_t)tide_rdd_partitions(rdd) * tide_rdd_partitions(other) > TIDE_RDD_MAX_PARTITIONS)
+        luaL_error(L, "the product would have more than %d partitions: coalesce its datasets first",
+                   TIDE_RDD_MAX_PARTITIONS);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
+    struct tide_op *op = tide_bind_check_op(L, 3, false);
+
+    object->pointer = tide_rdd_cartesian_new(rdd, other, op);
+    tide_op_release(op);
+    return 1;
+}
+
+static int rdd_persist(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    int64_t level = tide_bind_check_whole(L, 2, 1, 15, "storage level");
+
+    tide_rdd_persist(rdd, (uint8_t)level, lua_toboolean(L, 3) != 0);
+    return 0;
+}
+
+static int rdd_unpersist(lua_State *L) {
+    tide_rdd_unpersist(tide_bind_check_rdd(L, 1));
+    return 0;
+}
+
+static int rdd_storage(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    uint64_t bytes;
+
+    lua_pushnumber(L, tide_rdd_level(rdd));
+    lua_pushboolean(L, tide_rdd_at_hand(rdd, &bytes));
+    lua_pushnumber(L, (lua_Number)bytes);
+    return 3;
+}
+
+static int rdd_set_name(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+
+    tide_rdd_set_name(rdd, lua_isnoneornil(L, 2) ? NULL : luaL_checkstring(L, 2));
+    return 0;
+}
+
+static int rdd_name(lua_State *L) {
+    const char *name = tide_rdd_name(tide_bind_check_rdd(L, 1));
+
+    if (name == NULL) return 0;
+    lua_pushstring(L, name);
     return 1;
 }
 
@@ -336,12 +438,20 @@ void tide_bind_rdd(lua_State *L) {
         {"blocks", engine_blocks},
         {"files", engine_files},
         {"union", engine_union},
+        {"zipUnion", engine_zip_union},
         {NULL, NULL},
     };
     static const luaL_Reg rdd_methods[] = {
         {"narrow", rdd_narrow},
         {"coalesce", rdd_coalesce},
         {"shuffle", rdd_shuffle},
+        {"gather", rdd_gather},
+        {"cartesian", rdd_cartesian},
+        {"persist", rdd_persist},
+        {"unpersist", rdd_unpersist},
+        {"storage", rdd_storage},
+        {"setName", rdd_set_name},
+        {"name", rdd_name},
         {"partitions", rdd_partitions},
         {"hashPartitions", rdd_hash_partitions},
         {"id", rdd_id},

@@ -17,9 +17,6 @@
 #include "driver/batch.h"
 #include "dstream/graph.h"
 
-#define GRAPH "moontide.core.graph"
-#define STREAM "moontide.core.stream"
-
 /* Milliseconds and tokens cross as numbers, which are exact up to here. */
 #define MOST (INT64_C(1) << 53)
 
@@ -34,27 +31,29 @@ struct graph {
  * */
 
 /* Misuse that C has found: raises its text. */
-static int refuse(lua_State *L, struct tide_error *err) {
+int tide_bind_refuse(lua_State *L, struct tide_error *err) {
     tide_bind_failure(L, err);
     lua_pop(L, 1);
     return lua_error(L);
 }
 
 /* The graph's runner, NULL when it is closed. */
-static struct tide_batch_runner *runner_at(lua_State *L, int index) {
-    const struct graph *graph = tide_bind_check(L, index, GRAPH)->pointer;
+struct tide_batch_runner *tide_bind_test_runner(lua_State *L, int index) {
+    const struct graph *graph = tide_bind_check(L, index, TIDE_BIND_GRAPH)->pointer;
 
     return graph ? graph->runner : NULL;
 }
 
-static struct tide_batch_runner *check_runner(lua_State *L) {
-    struct tide_batch_runner *runner = runner_at(L, 1);
+struct tide_batch_runner *tide_bind_check_runner(lua_State *L, int index) {
+    struct tide_batch_runner *runner = tide_bind_test_runner(L, index);
 
     if (!runner) luaL_error(L, "the graph has been closed");
     return runner;
 }
 
-static struct tide_graph *check_graph(lua_State *L) { return tide_batch_runner_graph(check_runner(L)); }
+struct tide_graph *tide_bind_check_graph(lua_State *L, int index) {
+    return tide_batch_runner_graph(tide_bind_check_runner(L, index));
+}
 
 static void push_graph_of(lua_State *L, int stream) {
     lua_getfenv(L, stream);
@@ -62,11 +61,11 @@ static void push_graph_of(lua_State *L, int stream) {
     lua_remove(L, -2);
 }
 
-static struct tide_stream *check_stream(lua_State *L, int index) {
-    struct tide_stream *stream = tide_bind_check(L, index, STREAM)->pointer;
+struct tide_stream *tide_bind_check_stream(lua_State *L, int index) {
+    struct tide_stream *stream = tide_bind_check(L, index, TIDE_BIND_STREAM)->pointer;
 
     push_graph_of(L, index);
-    if (!stream || !runner_at(L, -1)) luaL_error(L, "the graph of this stream has been closed");
+    if (!stream || !tide_bind_test_runner(L, -1)) luaL_error(L, "the graph of this stream has been closed");
     lua_pop(L, 1);
     return stream;
 }
@@ -90,9 +89,9 @@ static struct tide_stream **check_streams(lua_State *L, int index, uint32_t *cou
 
     for (size_t i = 0; i < length; i++) {
         lua_rawgeti(L, index, (int)i + 1);
-        if (!tide_bind_test(L, -1, STREAM))
+        if (!tide_bind_test(L, -1, TIDE_BIND_STREAM))
             luaL_argerror(L, index, lua_pushfstring(L, "entry %d is not a stream", (int)i + 1));
-        streams[i] = check_stream(L, lua_gettop(L));
+        streams[i] = tide_bind_check_stream(L, lua_gettop(L));
         lua_pop(L, 1);
     }
     *count = (uint32_t)length;
@@ -100,10 +99,10 @@ static struct tide_stream **check_streams(lua_State *L, int index, uint32_t *cou
 }
 
 /* A new stream's userdata goes to the script, or what C had against it is raised. */
-static int answer_stream(lua_State *L, struct tide_bind_object *object, struct tide_stream *stream,
-                         struct tide_error *err) {
+int tide_bind_answer_stream(lua_State *L, struct tide_bind_object *object, struct tide_stream *stream,
+                            struct tide_error *err) {
     object->pointer = stream;
-    return stream ? 1 : refuse(L, err);
+    return stream ? 1 : tide_bind_refuse(L, err);
 }
 
 /* ---- Life of a graph ------------------------------------------------------------------------------------------
@@ -142,8 +141,9 @@ static int engine_graph(lua_State *L) {
         .remember = tide_bind_field_whole(L, 2, "remember", 0, MOST, 0),
         .manual_clock = is_manual(L, 2),
         .manual_start = tide_bind_field_whole(L, 2, "start", 0, MOST, 0),
+        .concurrent = (uint32_t)tide_bind_field_whole(L, 2, "concurrent", 1, INT32_MAX, 1),
     };
-    struct tide_bind_object *object = tide_bind_new(L, 1, GRAPH);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_GRAPH);
 
     lua_createtable(L, 2, 0);
     lua_pushvalue(L, 1);
@@ -169,7 +169,7 @@ void tide_bind_push_graph(lua_State *L, int parent, struct tide_graph *graph) {
 }
 
 static int graph_close(lua_State *L) {
-    struct graph *graph = tide_bind_check(L, 1, GRAPH)->pointer;
+    struct graph *graph = tide_bind_check(L, 1, TIDE_BIND_GRAPH)->pointer;
 
     if (graph) close_graph(graph);
     return 0;
@@ -194,7 +194,7 @@ static int stream_gc(lua_State *L) {
  * */
 
 static int graph_socket(lua_State *L) {
-    struct tide_graph *graph = check_graph(L);
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_error err = {0};
 
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -209,13 +209,13 @@ static int graph_socket(lua_State *L) {
         .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, MOST, 0),
         .memory_high = (uint64_t)tide_bind_field_whole(L, 2, "memory", 1, MOST, 0),
     };
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
 
-    return answer_stream(L, object, tide_stream_socket(graph, &options, &err), &err);
+    return tide_bind_answer_stream(L, object, tide_stream_socket(graph, &options, &err), &err);
 }
 
 static int graph_queue(lua_State *L) {
-    struct tide_graph *graph = check_graph(L);
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_rdd *otherwise = NULL;
     struct tide_error err = {0};
 
@@ -229,13 +229,13 @@ static int graph_queue(lua_State *L) {
     if (!lua_isnil(L, -1)) otherwise = check_own_rdd(L, -1, 2);
 
     bool one_at_a_time = tide_bind_field_boolean(L, 2, "oneAtATime", true);
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
 
-    return answer_stream(L, object, tide_stream_queue(graph, one_at_a_time, otherwise, &err), &err);
+    return tide_bind_answer_stream(L, object, tide_stream_queue(graph, one_at_a_time, otherwise, &err), &err);
 }
 
 static int graph_replay(lua_State *L) {
-    struct tide_graph *graph = check_graph(L);
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_error err = {0};
 
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -251,86 +251,128 @@ static int graph_replay(lua_State *L) {
         lua_pop(L, 1);
     }
 
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
 
-    return answer_stream(L, object, tide_stream_replay(graph, entries, (uint32_t)count, otherwise, &err), &err);
+    return tide_bind_answer_stream(L, object, tide_stream_replay(graph, entries, (uint32_t)count, otherwise, &err),
+                                   &err);
 }
 
 static int graph_union(lua_State *L) {
-    struct tide_graph *graph = check_graph(L);
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_error err = {0};
     uint32_t count;
     struct tide_stream **streams = check_streams(L, 2, &count);
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
 
-    return answer_stream(L, object, tide_stream_union(graph, streams, count, &err), &err);
+    return tide_bind_answer_stream(L, object, tide_stream_union(graph, streams, count, &err), &err);
 }
 
 static int graph_transform(lua_State *L) {
-    struct tide_graph *graph = check_graph(L);
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_error err = {0};
     uint32_t count;
     struct tide_stream **streams = check_streams(L, 2, &count);
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
 
-    return answer_stream(L, object, tide_stream_transform(graph, streams, count, &err), &err);
+    return tide_bind_answer_stream(L, object, tide_stream_transform(graph, streams, count, &err), &err);
+}
+
+static int graph_gather(lua_State *L) {
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
+    struct tide_error err = {0};
+    uint32_t count;
+
+    lua_settop(L, 5);
+
+    struct tide_stream **streams = check_streams(L, 2, &count);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
+    bool keeps_keys = lua_toboolean(L, 4) != 0;
+
+    /* Both may raise: the first is checked, and made only when the second one is there. */
+    tide_op_release(tide_bind_check_op(L, 3, keeps_keys));
+
+    struct tide_exchange *exchange = lua_isnil(L, 5) ? NULL : tide_bind_check_exchange(L, 5);
+    struct tide_op *op = tide_bind_check_op(L, 3, keeps_keys);
+    struct tide_stream *stream = tide_stream_gather(graph, streams, count, op, exchange, &err);
+
+    tide_op_release(op);
+    tide_exchange_release(exchange);
+    return tide_bind_answer_stream(L, object, stream, &err);
 }
 
 static int stream_narrow(lua_State *L) {
-    struct tide_stream *parent = check_stream(L, 1);
+    struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
     struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+
+    op->indexed = lua_toboolean(L, 4) != 0;
+
     struct tide_stream *stream = tide_stream_narrow(parent, op, &err);
 
     tide_op_release(op);
-    return answer_stream(L, object, stream, &err);
+    return tide_bind_answer_stream(L, object, stream, &err);
 }
 
 static int stream_shuffle(lua_State *L) {
-    struct tide_stream *parent = check_stream(L, 1);
+    struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
 
     lua_settop(L, 2);
 
-    struct tide_bind_object *object = tide_bind_new(L, 1, STREAM);
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
     struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
     struct tide_stream *stream = tide_stream_shuffled(parent, exchange, &err);
 
     tide_exchange_release(exchange);
-    return answer_stream(L, object, stream, &err);
+    return tide_bind_answer_stream(L, object, stream, &err);
+}
+
+static int stream_persist(lua_State *L) {
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+    int64_t level = tide_bind_check_whole(L, 2, 0, 15, "storage level");
+
+    if (tide_stream_persist(stream, (uint8_t)level, lua_toboolean(L, 3) != 0, &err) < 0)
+        return tide_bind_refuse(L, &err);
+    return 0;
+}
+
+static int stream_level(lua_State *L) {
+    lua_pushnumber(L, tide_stream_level(tide_bind_check_stream(L, 1)));
+    return 1;
 }
 
 static int stream_push(lua_State *L) {
-    struct tide_stream *stream = check_stream(L, 1);
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
 
-    if (tide_stream_push(stream, check_own_rdd(L, 2, 2), &err) < 0) return refuse(L, &err);
+    if (tide_stream_push(stream, check_own_rdd(L, 2, 2), &err) < 0) return tide_bind_refuse(L, &err);
     return 0;
 }
 
 static int stream_output(lua_State *L) {
-    struct tide_stream *stream = check_stream(L, 1);
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
     uint32_t output;
 
-    if (tide_stream_output(stream, &output, &err) < 0) return refuse(L, &err);
+    if (tide_stream_output(stream, &output, &err) < 0) return tide_bind_refuse(L, &err);
     lua_pushnumber(L, output);
     return 1;
 }
 
 static int stream_id(lua_State *L) {
-    lua_pushnumber(L, tide_stream_id(check_stream(L, 1)));
+    lua_pushnumber(L, tide_stream_id(tide_bind_check_stream(L, 1)));
     return 1;
 }
 
 static int stream_slide(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)tide_stream_slide(check_stream(L, 1)));
+    lua_pushnumber(L, (lua_Number)tide_stream_slide(tide_bind_check_stream(L, 1)));
     return 1;
 }
 
 static int stream_graph(lua_State *L) {
-    tide_bind_check(L, 1, STREAM);
+    tide_bind_check(L, 1, TIDE_BIND_STREAM);
     push_graph_of(L, 1);
     return 1;
 }
@@ -341,13 +383,13 @@ static int stream_graph(lua_State *L) {
 static int graph_start(lua_State *L) {
     struct tide_error err = {0};
 
-    if (tide_batch_runner_start(check_runner(L), &err) < 0) return tide_bind_failure(L, &err);
+    if (tide_batch_runner_start(tide_bind_check_runner(L, 1), &err) < 0) return tide_bind_failure(L, &err);
     lua_pushboolean(L, 1);
     return 1;
 }
 
 static int graph_transform_done(lua_State *L) {
-    struct tide_batch_runner *runner = runner_at(L, 1);
+    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
     uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, MOST, "token");
     struct tide_rdd *rdd = lua_isnoneornil(L, 3) ? NULL : check_own_rdd(L, 3, 3);
     const char *failure = luaL_optstring(L, 4, NULL);
@@ -357,7 +399,7 @@ static int graph_transform_done(lua_State *L) {
 }
 
 static int graph_output_done(lua_State *L) {
-    struct tide_batch_runner *runner = runner_at(L, 1);
+    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
     uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, MOST, "token");
     const char *failure = luaL_optstring(L, 3, NULL);
 
@@ -366,7 +408,7 @@ static int graph_output_done(lua_State *L) {
 }
 
 static int graph_stop(lua_State *L) {
-    struct tide_batch_runner *runner = runner_at(L, 1);
+    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
 
     if (runner) tide_batch_runner_stop(runner, lua_toboolean(L, 2) != 0);
     return 0;
@@ -379,14 +421,14 @@ static int graph_state(lua_State *L) {
         [TIDE_BATCH_STOPPING] = "stopping",
         [TIDE_BATCH_STOPPED] = "stopped",
     };
-    const struct tide_batch_runner *runner = runner_at(L, 1);
+    const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
 
     lua_pushstring(L, names[runner ? tide_batch_runner_state(runner) : TIDE_BATCH_STOPPED]);
     return 1;
 }
 
 static int graph_advance(lua_State *L) {
-    struct tide_batch_runner *runner = check_runner(L);
+    struct tide_batch_runner *runner = tide_bind_check_runner(L, 1);
 
     if (tide_batch_runner_advance(runner, tide_bind_check_whole(L, 2, 0, MOST, "advance")) < 0)
         return luaL_error(L, "advance: only a manual clock can be moved");
@@ -394,19 +436,19 @@ static int graph_advance(lua_State *L) {
 }
 
 static int graph_now(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)tide_batch_runner_now(check_runner(L)));
+    lua_pushnumber(L, (lua_Number)tide_batch_runner_now(tide_bind_check_runner(L, 1)));
     return 1;
 }
 
 static int graph_idle(lua_State *L) {
-    const struct tide_batch_runner *runner = runner_at(L, 1);
+    const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
 
     lua_pushboolean(L, !runner || tide_batch_runner_idle(runner));
     return 1;
 }
 
 static int graph_remember(lua_State *L) {
-    struct tide_graph *graph = check_graph(L);
+    struct tide_graph *graph = tide_bind_check_graph(L, 1);
 
     if (tide_graph_zero(graph) >= 0) return luaL_error(L, "remember: the graph has been started");
     tide_graph_set_remember(graph, tide_bind_check_whole(L, 2, 0, MOST, "remember"));
@@ -414,7 +456,7 @@ static int graph_remember(lua_State *L) {
 }
 
 static int graph_zero(lua_State *L) {
-    int64_t zero = tide_graph_zero(check_graph(L));
+    int64_t zero = tide_graph_zero(tide_bind_check_graph(L, 1));
 
     if (zero < 0) return 0;
     lua_pushnumber(L, (lua_Number)zero);
@@ -422,7 +464,7 @@ static int graph_zero(lua_State *L) {
 }
 
 static int graph_listen(lua_State *L) {
-    tide_batch_runner_listen(check_runner(L), lua_toboolean(L, 2) != 0);
+    tide_batch_runner_listen(tide_bind_check_runner(L, 1), lua_toboolean(L, 2) != 0);
     return 0;
 }
 
@@ -433,6 +475,7 @@ void tide_bind_stream(lua_State *L) {
         {"queue", graph_queue},
         {"replay", graph_replay},
         {"union", graph_union},
+        {"gather", graph_gather},
         {"transform", graph_transform},
         {"start", graph_start},
         {"transformDone", graph_transform_done},
@@ -449,11 +492,15 @@ void tide_bind_stream(lua_State *L) {
         {NULL, NULL},
     };
     static const luaL_Reg stream_methods[] = {
-        {"narrow", stream_narrow}, {"shuffle", stream_shuffle}, {"push", stream_push},   {"output", stream_output},
-        {"id", stream_id},         {"slide", stream_slide},     {"graph", stream_graph}, {NULL, NULL},
+        {"narrow", stream_narrow},   {"shuffle", stream_shuffle},
+        {"persist", stream_persist}, {"level", stream_level},
+        {"push", stream_push},       {"output", stream_output},
+        {"id", stream_id},           {"slide", stream_slide},
+        {"graph", stream_graph},     {NULL, NULL},
     };
 
     tide_bind_engine_methods(L, engine_methods);
-    tide_bind_class(L, GRAPH, "Graph", graph_methods, graph_gc);
-    tide_bind_class(L, STREAM, "Stream", stream_methods, stream_gc);
+    tide_bind_class(L, TIDE_BIND_GRAPH, "Graph", graph_methods, graph_gc);
+    tide_bind_class(L, TIDE_BIND_STREAM, "Stream", stream_methods, stream_gc);
+    tide_bind_window(L);
 }

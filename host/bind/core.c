@@ -43,6 +43,13 @@ void tide_bind_class(lua_State *L, const char *name, const char *title, const lu
     lua_pop(L, 1);
 }
 
+void tide_bind_add_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
+    luaL_getmetatable(L, name);
+    lua_getfield(L, -1, "__index");
+    luaL_register(L, NULL, methods);
+    lua_pop(L, 2);
+}
+
 struct tide_bind_object *tide_bind_new(lua_State *L, int parent, const char *name) {
     struct tide_bind_object *from = lua_touserdata(L, parent);
 
@@ -224,15 +231,32 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
     const char *write = field_descriptor(L, index, "write", &write_size);
     const char *read = field_descriptor(L, index, "read", &read_size);
 
+    lua_getfield(L, index, "here");
+
+    bool as_is = lua_isboolean(L, -1) && lua_toboolean(L, -1) && routes[route] == TIDE_ROUTE_HASH;
+    bool stays = as_is || (lua_isstring(L, -1) && routes[route] == TIDE_ROUTE_HASH);
+
+    if (!lua_isnil(L, -1) && !stays)
+        luaL_argerror(L, index, "field here goes with route \"hash\": true or a descriptor");
+
+    size_t here_size = 0;
+    const char *here = stays && !as_is ? check_descriptor(L, lua_gettop(L), index, &here_size) : NULL;
+
     /* Nothing raises from here on. */
     struct tide_op *write_op = write != NULL ? tide_op_new(write, write_size, false) : NULL;
     struct tide_op *read_op = read != NULL ? tide_op_new(read, read_size, false) : NULL;
     struct tide_exchange *exchange =
         tide_exchange_new(routes[route], (uint32_t)partitions, ascending, write_op, read_op);
 
+    if (stays) {
+        struct tide_op *here_op = here != NULL ? tide_op_new(here, here_size, true) : NULL;
+
+        tide_exchange_stays(exchange, here_op);
+        tide_op_release(here_op);
+    }
     tide_op_release(write_op);
     tide_op_release(read_op);
-    lua_pop(L, 2);
+    lua_pop(L, 3);
     return exchange;
 }
 

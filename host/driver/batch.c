@@ -42,6 +42,8 @@ struct batch {
     struct tide_batch_info info;
     uint32_t count, next, ended; /* outputs; the next one to start; how many have ended */
     bool failed;
+    struct tide_input_info *inputs;
+    uint32_t ninputs;
     struct output_run outputs[];
 };
 
@@ -60,6 +62,9 @@ struct tide_batch_runner {
     enum tide_batch_state state;
     struct tide_graph *graph;
     struct tide_generation *generation;
+    struct tide_generation *slice; /* what the script has asked for by itself; NULL: nothing */
+    uint32_t *wants;               /* of the slice, one for each time */
+    uint32_t nwants, wants_capacity;
     struct tide_clock *clock;
     struct port *port;          /* with receiver inputs, from start to STOPPED */
     struct tide_ingest *ingest; /* likewise */
@@ -73,7 +78,6 @@ struct tide_batch_runner {
     int64_t time;         /* of the generation in progress, afterwards of the last one */
     struct tide_cut *cut; /* CUTTING: on its way; identifies the answer */
     uint64_t asked;       /* ASKING: token */
-    int64_t records;      /* received for `time` */
 
     bool last_cut;     /* STOPPING: the cut on its way is one after the last tick */
     bool nothing_left; /* STOPPING: such a cut brought nothing */
@@ -126,7 +130,13 @@ static void tell(struct tide_batch_runner *runner, const char *name, const struc
     struct tide_event *event = event_new(runner, TIDE_EVENT_LISTENER, batch->time);
     event->name = name;
     event->info = batch->info;
-    if (run) {
+    if (!run) {
+        event->inputs = tide_xmemdup(batch->inputs, batch->ninputs * sizeof *batch->inputs);
+        event->ninputs = batch->ninputs;
+        event->outputs = tide_xcalloc(batch->count, sizeof *event->outputs);
+        event->noutputs = batch->count;
+        for (uint32_t i = 0; i < batch->count; i++) event->outputs[i] = batch->outputs[i].output;
+    } else {
         event->node = run->output;
         event->info.output = (uint32_t)(run - batch->outputs);
         event->info.output_start = run->start;
@@ -145,7 +155,21 @@ static void tell(struct tide_batch_runner *runner, const char *name, const struc
 static void batch_delete(struct batch *batch) {
     for (uint32_t i = 0; i < batch->count; i++) tide_rdd_release(batch->outputs[i].rdd);
     tide_list_remove(&batch->link);
+    tide_free(batch->inputs);
     tide_free(batch);
+}
+
+/* Notes what the inputs bring; the sum of their records. */
+static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph) {
+    int64_t records = 0;
+
+    batch->ninputs = tide_graph_inputs(graph);
+    batch->inputs = tide_xcalloc(batch->ninputs ? batch->ninputs : 1, sizeof *batch->inputs);
+    for (uint32_t i = 0; i < batch->ninputs; i++) {
+        batch->inputs[i].records = tide_graph_input(graph, i, batch->time, &batch->inputs[i].stream);
+        records += batch->inputs[i].records;
+    }
+    return records;
 }
 
 static void submit_batch(struct tide_batch_runner *runner) {
@@ -159,7 +183,7 @@ static void submit_batch(struct tide_batch_runner *runner) {
         .submission_time = tide_clock_wall_ms(),
         .processing_start = -1,
         .processing_end = -1,
-        .records = runner->records,
+        .records = count_inputs(batch, runner->graph),
         .output_start = -1,
         .output_end = -1,
     };
@@ -181,7 +205,7 @@ static void start_output(struct tide_batch_runner *runner, struct batch *batch) 
     }
     struct output_run *run = &batch->outputs[batch->next++];
     run->token = ++runner->tokens;
-    run->start = now;
+    run->start = tide_clock_now(runner->clock);
     tide_list_push(&runner->running, &run->link);
     runner->nrunning++;
     tell(runner, "onOutputOperationStarted", batch, run, -1, NULL);
@@ -190,7 +214,7 @@ static void start_output(struct tide_batch_runner *runner, struct batch *batch) 
     event->token = run->token;
     event->info = batch->info;
     event->info.output = (uint32_t)(run - batch->outputs);
-    event->info.output_start = now;
+    event->info.output_start = run->start;
     set_rdds(event, &run->rdd, 1);
     tide_events_push(runner->options.events, event);
 }
@@ -219,7 +243,7 @@ void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t to
     run->rdd = NULL;
     batch->failed |= failure != NULL;
     batch->ended++;
-    tell(runner, "onOutputOperationCompleted", batch, run, now, failure);
+    tell(runner, "onOutputOperationCompleted", batch, run, tide_clock_now(runner->clock), failure);
     if (batch->ended == batch->count) {
         batch->info.processing_end = now;
         tell(runner, "onBatchCompleted", batch, NULL, -1, NULL);
@@ -272,9 +296,12 @@ static void go_on(struct tide_batch_runner *runner) {
         struct tide_rdd *const *parents;
         uint32_t count;
         struct tide_stream *stream = tide_generation_asks(runner->generation, &parents, &count);
-        struct tide_event *event = event_new(runner, TIDE_EVENT_TRANSFORM, runner->time);
+        struct tide_event *event =
+            event_new(runner, TIDE_EVENT_TRANSFORM, tide_generation_asked_time(runner->generation));
+        event->info.batch_time = runner->time;
         runner->phase = ASKING;
         runner->asked = ++runner->tokens;
+        event->time = tide_generation_asks_time(runner->generation);
         event->node = tide_stream_id(stream);
         event->token = runner->asked;
         set_rdds(event, parents, count);
@@ -288,8 +315,8 @@ static void go_on(struct tide_batch_runner *runner) {
 }
 
 static void generate(struct tide_batch_runner *runner, struct tide_cut *cut) {
-    runner->records = tide_graph_allocate(runner->graph, runner->time, cut ? cut->entries : NULL,
-                                          cut ? cut->count : 0, runner->options.workers * PARTITIONS_PER_WORKER);
+    tide_graph_allocate(runner->graph, runner->time, cut ? cut->entries : NULL, cut ? cut->count : 0,
+                        runner->options.workers * PARTITIONS_PER_WORKER);
     tide_generation_begin(runner->generation, runner->time);
     go_on(runner);
 }
@@ -314,6 +341,50 @@ void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t
         generation_failed(runner, &err);
     }
     pump(runner);
+}
+
+/* ---- Slices -------------------------------------------------------------------------------------------------
+ * */
+
+int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
+                            struct tide_error *err) {
+    int64_t slide = tide_stream_slide(stream), zero = tide_graph_zero(runner->graph);
+
+    if (runner->state == TIDE_BATCH_INITIALIZED || zero < 0)
+        return tide_error_set(err, TIDE_ESTATE, "the context has not been started, so there are no batches yet");
+    if (runner->state == TIDE_BATCH_STOPPED)
+        return tide_error_set(err, TIDE_ESTATE, "the context was stopped, and its datasets are gone");
+    if (runner->phase == ASKING || runner->slice)
+        return tide_error_set(err, TIDE_ESTATE,
+                              "a transform function is running; call it from foreachRDD or from the main script");
+    runner->slice = tide_generation_new(runner->graph);
+    runner->nwants = 0;
+    from = from > zero ? tide_boundary_floor(from, slide, zero) : zero;
+    for (int64_t t = from > zero ? from : zero + slide; t <= to; t += slide) {
+        if (runner->nwants == runner->wants_capacity) {
+            runner->wants_capacity = runner->wants_capacity ? runner->wants_capacity * 2 : 16;
+            runner->wants = tide_xrealloc(runner->wants, runner->wants_capacity * sizeof *runner->wants);
+        }
+        runner->wants[runner->nwants++] = tide_generation_want(runner->slice, stream, t);
+    }
+    return TIDE_OK;
+}
+
+struct tide_generation *tide_batch_runner_slicing(struct tide_batch_runner *runner) {
+    return runner->slice;
+}
+
+uint32_t tide_batch_runner_sliced(const struct tide_batch_runner *runner) { return runner->nwants; }
+
+struct tide_rdd *tide_batch_runner_slice_at(const struct tide_batch_runner *runner, uint32_t index) {
+    return tide_generation_answer_of(runner->slice, runner->wants[index]);
+}
+
+void tide_batch_runner_slice_end(struct tide_batch_runner *runner) {
+    if (!runner->slice) return;
+    tide_generation_delete(runner->slice);
+    runner->slice = NULL;
+    if (runner->state != TIDE_BATCH_STOPPED) pump(runner);
 }
 
 /* ---- Cuts ---------------------------------------------------------------------------------------------------
@@ -376,7 +447,7 @@ static void on_source(struct tide_message *message, void *owner) {
  * */
 
 static bool start_generation(struct tide_batch_runner *runner) {
-    if (runner->phase != IDLE) return false;
+    if (runner->phase != IDLE || runner->slice) return false;
     if (runner->nticks > 0) {
         runner->time = runner->ticks[runner->first_tick++];
         runner->nticks--;
@@ -439,6 +510,8 @@ static void end(struct tide_batch_runner *runner) {
     runner->phase = IDLE;
     runner->cut = NULL;
     tide_generation_end(runner->generation);
+    tide_generation_delete(runner->slice);
+    runner->slice = NULL;
     if (runner->ingest) {
         tide_ingest_delete(runner->ingest);
         runner->ingest = NULL;
@@ -494,6 +567,7 @@ void tide_batch_runner_delete(struct tide_batch_runner *runner) {
     if (runner->state != TIDE_BATCH_STOPPED) end(runner);
     tide_events_forget(runner->options.events, runner->graph);
     tide_clock_close(runner->clock);
+    tide_free(runner->wants);
     tide_generation_delete(runner->generation);
     tide_graph_delete(runner->graph);
     tide_free(runner->ticks);

@@ -77,6 +77,18 @@ void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t
 /* The output operation has ended; `failure` is NULL or what went wrong. */
 void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t token, const char *failure);
 
+/* The datasets of a stream at all its times from `from` to `to`, both included and rounded down to its grid, computed if they
+ * are not in memory (also for batches that have not come yet). No batch is generated meanwhile. TIDE_ESTATE when the context
+ * does not run or a transform function is at work. Then: tide_generation_run of what tide_batch_runner_slicing gives, until it
+ * is done, with answers where it asks; the results, borrowed (NULL: none at that time); and in any case slice_end. */
+int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
+                            struct tide_error *err);
+/* NULL: nothing has been asked for, or the context was stopped in the meantime. */
+struct tide_generation *tide_batch_runner_slicing(struct tide_batch_runner *runner);
+uint32_t tide_batch_runner_sliced(const struct tide_batch_runner *runner);
+struct tide_rdd *tide_batch_runner_slice_at(const struct tide_batch_runner *runner, uint32_t index);
+void tide_batch_runner_slice_end(struct tide_batch_runner *runner);
+
 enum tide_batch_state tide_batch_runner_state(const struct tide_batch_runner *runner);
 /* The clock's reading, ms since the epoch. */
 int64_t tide_batch_runner_now(struct tide_batch_runner *runner);

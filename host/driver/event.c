@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "driver/job.h"
+#include "store/block.h"
 
 void tide_events_create(struct tide_events *events) { tide_list_create(&events->queue); }
 
@@ -39,6 +40,9 @@ void tide_event_delete(struct tide_event *event) {
     for (uint32_t i = 0; i < event->nrdds; i++)
         if (event->rdds[i] != NULL) tide_rdd_release(event->rdds[i]);
     tide_free(event->rdds);
+    tide_free(event->inputs);
+    tide_free(event->outputs);
+    tide_block_release(event->block);
     tide_error_clear(&event->error);
     tide_free(event);
 }

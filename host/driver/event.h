@@ -15,14 +15,15 @@ struct tide_job;
 struct tide_graph;
 
 enum tide_event_kind {
-    TIDE_EVENT_JOB, /* job ended                                       → {kind="job", job=…} */
-    TIDE_EVENT_TRANSFORM, /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, rdds={…}, token=} */
+    TIDE_EVENT_JOB,       /* job ended                                       → {kind="job", job=…} */
+    TIDE_EVENT_TRANSFORM, /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, batch=, rdds={…}, token=} */
     TIDE_EVENT_OUTPUT, /* run output operation `node` on rdds[0]          → {kind="output", graph=, node=, time=, rdd=, token=, id=} */
     TIDE_EVENT_GENERATION, /* batch `time` could not be generated             → {kind="generation", graph=, time=, code=, error=} */
     TIDE_EVENT_LISTENER, /* name + fields                                   → {kind="listener", graph=, name=, info={…}} */
     TIDE_EVENT_RECEIVER, /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
     TIDE_EVENT_DRAINED, /* a stop that was asked for has finished          → {kind="drained", graph=} */
-    TIDE_EVENT_SIGNAL   /* SIGINT/SIGTERM reached the loop                 → {kind="signal", count=} */
+    TIDE_EVENT_UPDATES, /* a task added to accumulators                    → {kind="updates", block=address, its reference goes to Lua} */
+    TIDE_EVENT_SIGNAL /* SIGINT/SIGTERM reached the loop                 → {kind="signal", count=} */
 };
 
 /* Timing of one batch; -1 = not yet. Wall clock ms. */
@@ -32,6 +33,12 @@ struct tide_batch_info {
     uint32_t output; /* index of the output operation, for output events */
     int64_t output_start, output_end;
     const char *reason; /* static text or owned by error */
+};
+
+/* What one input brings to a batch. */
+struct tide_input_info {
+    uint32_t stream; /* its id */
+    int64_t records; /* 0 when that is not known before they are read */
 };
 
 struct tide_event {
@@ -46,6 +53,11 @@ struct tide_event {
     uint32_t nrdds;
     const char *name; /* static: listener callback name, receiver state */
     struct tide_batch_info info;
+    struct tide_input_info *inputs; /* LISTENER, of a batch: heap array */
+    uint32_t ninputs;
+    uint32_t *outputs; /* LISTENER, of a batch: numbers of its output operations, heap array */
+    uint32_t noutputs;
+    struct tide_block *block; /* UPDATES: a reference */
     struct tide_error error;
     int signals;
 };

@@ -1,8 +1,8 @@
 /*
- * What job.c and scheduler.c share: the bodies of jobs and runs. A run computes one stage, either the last one of a job or the
- * map side of a shuffle.
+ * What job.c and scheduler.c share: the bodies of jobs and runs. A run computes one stage: the last one of a job, the map side
+ * of a shuffle, or a persistent dataset.
  *
- * Life of a run: WAITING (for the shuffles it needs) → ACTIVE (its tasks are with the executor; a range shuffle has two
+ * Life of a run: WAITING (for the shuffles and persistent datasets it needs) → ACTIVE (its tasks are with the executor; a range shuffle has two
  * such phases) → ENDED (succeeded, failed or cancelled). It is freed when it has ended and its last task has come back.
  *
  * Thread: driver only; `cancelled` alone is read by workers.
@@ -52,12 +52,13 @@ struct tide_run {
     int64_t batch_time;
     uint64_t limit;
     struct tide_job *job;        /* of the last stage, else NULL; one of the two */
-    struct tide_rdd *shuffled;   /* whose map side this is; retained */
+    struct tide_rdd *target;     /* retained: whose map side this is, or … */
+    bool keeps;                  /* … which is computed as a whole to be kept */
     struct tide_stage *stage;    /* until its tasks are made */
     uint32_t *numbers;           /* partition number of each task, for the second phase */
     struct tide_blocks *outputs; /* tasks × lists */
     struct tide_error error;     /* why it fails, while that is being passed on */
-    struct tide_list needs;      /* edges to the shuffles it waits for */
+    struct tide_list needs;      /* edges to the runs it waits for */
     struct tide_list needed_by;  /* edges to the runs that wait for it */
     struct tide_list link;       /* the scheduler's list of runs */
     struct tide_list queued;     /* in one of the scheduler's work lists */

@@ -1,8 +1,8 @@
 /*
  * From jobs to tasks and back.
  *
- * A job's last stage is a run; every shuffle it needs and nobody has computed yet is a run too, with an edge from the one that
- * waits to the one it waits for. A run that waits for nothing sends its tasks to the executor, all at once; the executor's
+ * A job's last stage is a run; every shuffle and persistent dataset it needs and nobody has computed yet is a run too, with an
+ * edge from the one that waits to the one it waits for. A run that waits for nothing sends its tasks to the executor, all at once; the executor's
  * queue makes it first come first served among all jobs. Tasks come back one by one through the inbox (on_task).
  *
  * Everything that could go deep (chains of shuffles, failures passed on from run to run) goes through work lists. The
@@ -16,21 +16,27 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "driver/run.h"
 #include "rdd/node.h"
 #include "rdd/plans.h"
 #include "rdd/range.h"
 #include "rdd/stage.h"
+#include "wire/pack.h"
 
 struct tide_scheduler {
     struct tide_executor executor;
     struct tide_inbox *inbox;
     struct tide_plans *plans;
+    struct tide_op *keep;   /* sink of the runs that compute persistent datasets */
     struct tide_list runs;  /* not freed yet */
     struct tide_list ready; /* runs that wait for nothing, to be sent to the executor */
     struct tide_list jobs;  /* running */
     struct tide_list ended; /* jobs whose `done` is to be called */
     uint32_t job_count;     /* running or not reported yet */
+    uint32_t max_failures;  /* of one task */
+    void (*updated)(struct tide_block *take, void *arg);
+    void *updated_arg;
     bool closed;
     bool reporting; /* report_ended is at work further up the stack */
     bool woken;     /* `wake` is in the inbox */
@@ -113,11 +119,12 @@ static void run_end(struct tide_run *run) {
     tide_free(run->numbers);
     run->numbers = NULL;
     tide_error_clear(&run->error);
-    if (run->shuffled != NULL) {
-        struct tide_rdd *rdd = run->shuffled;
+    if (run->target != NULL) {
+        struct tide_rdd *rdd = run->target;
 
-        run->shuffled = NULL;
-        rdd->as.shuffle.running = NULL;
+        run->target = NULL;
+        if (run->keeps) rdd->keeping = NULL;
+        else rdd->as.shuffle.running = NULL;
         tide_rdd_release(rdd);
     }
     if (run->outstanding > 0) return;
@@ -125,25 +132,37 @@ static void run_end(struct tide_run *run) {
     tide_free(run);
 }
 
-/* The run that computes this shuffle now; a new one joins `fresh`, its stage still to be cut. */
-static struct tide_run *shuffle_run(struct tide_scheduler *scheduler, struct tide_rdd *shuffled, int64_t batch_time,
-                                    struct tide_list *fresh) {
-    struct tide_run *run = shuffled->as.shuffle.running;
+/* The run that computes this now; a new one joins `fresh`, its stage still to be cut. */
+static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struct tide_stage_need *need,
+                                   int64_t batch_time, struct tide_list *fresh) {
+    void **running = need->kept ? &need->rdd->keeping : &need->rdd->as.shuffle.running;
+    struct tide_run *run = *running;
 
     if (run != NULL) return run;
     run = run_new(scheduler, batch_time);
-    run->shuffled = tide_rdd_retain(shuffled);
-    shuffled->as.shuffle.running = run;
+    run->target = tide_rdd_retain(need->rdd);
+    run->keeps = need->kept;
+    *running = run;
     tide_list_push(fresh, &run->queued);
     return run;
 }
 
-/* The stage of `run` has been cut: ties it to the shuffles it needs, or makes it ready. */
+/* Cuts the stage of a run that computes what others need. */
+static void target_cut(struct tide_run *run) {
+    struct tide_rdd *rdd = run->target;
+    struct tide_sink sink =
+        run->keeps ? tide_sink_keep(run->scheduler->keep) : tide_sink_map(rdd->as.shuffle.exchange);
+
+    run->sampling = sink.kind == TIDE_SINK_SAMPLE;
+    run->stage = tide_stage_new(run->scheduler->plans, run->keeps ? rdd : rdd->parent, NULL, 0, &sink);
+}
+
+/* The stage of `run` has been cut: ties it to the runs it needs, or makes it ready. */
 static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     struct tide_scheduler *scheduler = run->scheduler;
 
     for (uint32_t i = 0; i < run->stage->nneeds; i++)
-        edge_new(run, shuffle_run(scheduler, run->stage->needs[i], run->batch_time, fresh));
+        edge_new(run, needed_run(scheduler, &run->stage->needs[i], run->batch_time, fresh));
     if (tide_list_empty(&run->needs)) tide_list_push(&scheduler->ready, &run->queued);
 }
 
@@ -180,7 +199,7 @@ static void run_start(struct tide_run *run) {
 
 /* Second phase of a range shuffle: the records of each map task, now with the bounds known. */
 static int run_route(struct tide_run *run, struct tide_error *err) {
-    const struct tide_exchange *exchange = run->shuffled->as.shuffle.exchange;
+    const struct tide_exchange *exchange = run->target->as.shuffle.exchange;
     struct tide_blocks *sampled = run->outputs;
     struct tide_range_sample *samples = tide_xcalloc(run->tasks, sizeof *samples);
 
@@ -248,9 +267,12 @@ static void run_succeed(struct tide_run *run) {
 
         for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_move(&run->job->results[i], &run->outputs[i]);
         job_end(run->job, &none);
+    } else if (run->keeps) {
+        tide_rdd_keep(run->target, run->outputs); /* one list per task, one task per partition */
+        run->outputs = NULL;
     } else {
-        run->lists = run->shuffled->partitions; /* a range shuffle without map tasks has had no second phase */
-        tide_rdd_settle(run->shuffled, transpose(run));
+        run->lists = run->target->partitions; /* a range shuffle without map tasks has had no second phase */
+        tide_rdd_settle(run->target, transpose(run));
     }
     while ((edge = first_waiter(run)) != NULL) {
         struct tide_run *waiter = edge->waiter;
@@ -268,8 +290,8 @@ static void fail_later(struct tide_run *run, const struct tide_error *err, struc
     tide_list_push(failing, &run->queued);
 }
 
-/* Ends a run with an error, and every run that needs it with the same one. Shuffles that were computed for these runs only
- * are given up. Tasks that are out are told to stop; they are thrown away when they come back. */
+/* Ends a run with an error, and every run that needs it with the same one. What was computed for these runs only is given
+ * up. Tasks that are out are told to stop; they are thrown away when they come back. */
 static void run_fail(struct tide_run *run, struct tide_error *take_err) {
     struct tide_list failing;
     struct tide_list *link;
@@ -321,13 +343,41 @@ static int check_arity(struct tide_run *run, const struct tide_task *task, struc
         pairs, singles);
 }
 
-/* The one place where it is decided what a failed task means: the run fails with the task's error. */
-static void task_failed(struct tide_run *run, struct tide_task *task) { run_fail(run, &task->error); }
+/* The one place where it is decided what a failed task means: it is tried again from its inputs, or the run fails with the
+ * task's error. What was broken off is not tried again. */
+static void task_failed(struct tide_run *run, struct tide_task *task) {
+    uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
+
+    if (attempt < most && task->error.code != TIDE_ECANCELLED) {
+        tide_log(TIDE_LOG_WARN, "task", "%s\n  attempt %u of %u; it is tried again", task->error.text, attempt, most);
+        submit(run, tide_task_again(task), task->index);
+        return;
+    }
+    if (most > 1 && task->error.code != TIDE_ECANCELLED) {
+        struct tide_error err = {0};
+
+        tide_error_set(&err, task->error.code, "%s\n  attempt %u of %u", task->error.text, attempt, most);
+        tide_error_clear(&task->error);
+        tide_error_move(&task->error, &err);
+    }
+    run_fail(run, &task->error);
+}
+
+/* What a task that succeeded has added to accumulators goes to the script. */
+static void tell_updates(struct tide_scheduler *scheduler, struct tide_task *task) {
+    struct tide_block *updates = task->updates;
+
+    task->updates = NULL;
+    if (updates == NULL) return;
+    if (scheduler->updated != NULL) scheduler->updated(updates, scheduler->updated_arg);
+    else tide_block_release(updates);
+}
 
 static void task_succeeded(struct tide_run *run, struct tide_task *task) {
     struct tide_error err = {0};
 
     if (check_arity(run, task, &err) == TIDE_OK) {
+        tell_updates(run->scheduler, task);
         assert(task->noutputs == run->lists);
         for (uint32_t p = 0; p < run->lists; p++)
             tide_blocks_move(&run->outputs[(size_t)task->index * run->lists + p], &task->outputs[p]);
@@ -434,9 +484,7 @@ void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job
     while ((link = tide_list_pop(&fresh)) != NULL) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
-        sink = tide_sink_map(next->shuffled->as.shuffle.exchange);
-        next->sampling = sink.kind == TIDE_SINK_SAMPLE;
-        next->stage = tide_stage_new(scheduler->plans, next->shuffled->parent, NULL, 0, &sink);
+        target_cut(next);
         run_tie(next, &fresh);
     }
     start_ready(scheduler);
@@ -452,17 +500,46 @@ void tide_scheduler_withdraw(struct tide_job *job, struct tide_error *take_err) 
 
 /* ---- Life ----------------------------------------------------------------------------------------------------- */
 
+static struct tide_op *keep_new(void) {
+    struct tide_buffer bytes;
+
+    tide_buffer_create(&bytes);
+    tide_pack_map(&bytes, 2);
+    tide_pack_text(&bytes, "kind");
+    tide_pack_text(&bytes, "keep");
+    tide_pack_text(&bytes, "name");
+    tide_pack_text(&bytes, "persist");
+
+    struct tide_op *op = tide_op_new(bytes.data, bytes.size, false);
+
+    tide_buffer_destroy(&bytes);
+    return op;
+}
+
 struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox) {
     struct tide_scheduler *scheduler = tide_xcalloc(1, sizeof *scheduler);
 
     scheduler->executor = *executor;
     scheduler->inbox = inbox;
+    scheduler->max_failures = 1;
     scheduler->plans = tide_plans_new();
+    scheduler->keep = keep_new();
     tide_list_create(&scheduler->runs);
     tide_list_create(&scheduler->ready);
     tide_list_create(&scheduler->jobs);
     tide_list_create(&scheduler->ended);
     return scheduler;
+}
+
+void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t max_failures) {
+    assert(max_failures >= 1);
+    scheduler->max_failures = max_failures;
+}
+
+void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)(struct tide_block *take, void *arg),
+                               void *arg) {
+    scheduler->updated = updated;
+    scheduler->updated_arg = arg;
 }
 
 void tide_scheduler_close(struct tide_scheduler *scheduler) {
@@ -487,6 +564,7 @@ uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler) {
     while ((link = tide_list_pop(&scheduler->runs)) != NULL)
         lost += TIDE_CONTAINER_OF(link, struct tide_run, link)->outstanding;
     tide_plans_delete(scheduler->plans);
+    tide_op_release(scheduler->keep);
     tide_free(scheduler);
     return lost;
 }

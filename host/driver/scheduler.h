@@ -2,7 +2,8 @@
  * Runs jobs (driver/job.h): cuts them in stages, runs the shuffles they need first, hands the tasks of every ready stage
  * to the executor, first come first served, and takes the results back. One per engine. The loop is never blocked.
  *
- * A shuffle is computed once and kept by its node; jobs that need the same shuffle while it runs share it.
+ * A shuffle is computed once and kept by its node, and so is a persistent dataset; jobs that need the same one while it runs
+ * share it.
  *
  * Thread: driver only. Tasks come back through the inbox whose owner must not be NULL while the scheduler lives.
  */
@@ -17,6 +18,14 @@
 
 /* Copies the interface, borrows what is behind it and the inbox. */
 struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox);
+
+/* How often a task may fail before its job does, at least 1 (the default: no second try). A task is tried again from its inputs. */
+void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t max_failures);
+
+/* `updated` is told what each task has added to accumulators, once for each partition of a stage whatever became of its other
+ * attempts, before the job that waits for it ends. It takes the block. NULL: such blocks are dropped. */
+void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)(struct tide_block *take, void *arg),
+                               void *arg);
 
 /* Cancels every job and calls their `done` before it returns; jobs that `done` starts end the same way. Further
  * tide_job_start calls give jobs that are cancelled at once. Tasks that still run are told to stop. */

@@ -205,6 +205,15 @@ void tide_generation_begin(struct tide_generation *generation, int64_t time) {
     }
 }
 
+uint32_t tide_generation_want(struct tide_generation *generation, struct tide_stream *stream, int64_t time) {
+    uint32_t want = generation->needs.count;
+
+    assert(generation->graph->zero >= 0 && generation->next == 0);
+    tide_needs_add(&generation->needs, stream, time);
+    demand(generation, want);
+    return want;
+}
+
 /* ---- Run ----------------------------------------------------------------------------------------------------
  * */
 
@@ -255,6 +264,16 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
     return generation->steps[generation->order[generation->next]].stream;
 }
 
+int64_t tide_generation_asked_time(const struct tide_generation *generation) {
+    assert(generation->asks);
+    return generation->steps[generation->order[generation->next]].time;
+}
+
+int64_t tide_generation_asks_time(const struct tide_generation *generation) {
+    assert(generation->asks);
+    return generation->steps[generation->order[generation->next]].time;
+}
+
 void tide_generation_answer(struct tide_generation *generation, struct tide_rdd *rdd) {
     assert(generation->asks && rdd);
     generation->asks = false;
@@ -264,6 +283,10 @@ void tide_generation_answer(struct tide_generation *generation, struct tide_rdd 
 struct tide_rdd *tide_generation_output(const struct tide_generation *generation, uint32_t output) {
     uint32_t need = generation->outputs[output];
     return need == NO_STEP ? NULL : answer_of(generation, need);
+}
+
+struct tide_rdd *tide_generation_answer_of(const struct tide_generation *generation, uint32_t want) {
+    return answer_of(generation, want);
 }
 
 uint32_t tide_generation_steps(const struct tide_generation *generation) { return generation->norder; }

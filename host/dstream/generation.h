@@ -24,17 +24,26 @@ void tide_generation_delete(struct tide_generation *generation);
 
 /* Finds the demand of batch `time`; the graph has begun and receiver inputs have been allocated their blocks. */
 void tide_generation_begin(struct tide_generation *generation, int64_t time);
+/* Instead of a batch: finds the demand of one dataset, at any time, also several before the run. Returns the number that
+ * tide_generation_answer_of takes. */
+uint32_t tide_generation_want(struct tide_generation *generation, struct tide_stream *stream, int64_t time);
 /* Computes until all steps are done (DONE), a function of the script has to be run (ASKS), or a step failed (a
  * TIDE_E* code: the generation is over, tide_generation_end is what is left to do). */
 int tide_generation_run(struct tide_generation *generation, struct tide_error *err);
 /* After ASKS: the stream whose function is wanted, and its parents' datasets (borrowed, all there). */
 struct tide_stream *tide_generation_asks(const struct tide_generation *generation, struct tide_rdd *const **parents,
                                          uint32_t *count);
+/* The time its dataset is for: that of the batch, or an earlier one. */
+int64_t tide_generation_asks_time(const struct tide_generation *generation);
+/* After ASKS: the time that is wanted, which may be before the batch's: a window with a longer slide asks for several at once. */
+int64_t tide_generation_asked_time(const struct tide_generation *generation);
 /* After ASKS: the function's result (retained); go on with tide_generation_run. */
 void tide_generation_answer(struct tide_generation *generation, struct tide_rdd *rdd);
 /* After DONE: the dataset of an output, borrowed until tide_generation_end, or NULL when it has none for this
  * batch. */
 struct tide_rdd *tide_generation_output(const struct tide_generation *generation, uint32_t output);
+/* The same for what was wanted. */
+struct tide_rdd *tide_generation_answer_of(const struct tide_generation *generation, uint32_t want);
 /* Number of steps computed, and the i-th of them: for tests and logs. */
 uint32_t tide_generation_steps(const struct tide_generation *generation);
 struct tide_stream *tide_generation_step(const struct tide_generation *generation, uint32_t index, int64_t *time);

@@ -9,6 +9,7 @@
 #include "dstream/graph.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include "base/alloc.h"
 #include "dstream/stream.h"
@@ -25,6 +26,10 @@ struct tide_graph *tide_graph_new(int64_t batch, int64_t remember) {
 void tide_graph_set_remember(struct tide_graph *graph, int64_t remember) {
     assert(remember >= 0 && graph->zero < 0);
     graph->remember = remember;
+}
+
+void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing) {
+    graph->checkpointing = checkpointing;
 }
 
 void tide_graph_delete(struct tide_graph *graph) {
@@ -76,13 +81,15 @@ bool tide_graph_has_receivers(const struct tide_graph *graph) { return graph->nr
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* Every stream remembers its last dataset, what the context asks for, and what its children need. */
+/* Every stream remembers its last dataset, or two checkpoints, what the context asks for, and what its children need. */
 static void decide_remember(struct tide_graph *graph) {
     for (uint32_t i = 0; i < graph->noutputs; i++) graph->outputs[i]->reached = true;
     for (uint32_t i = graph->nstreams; i > 0; i--) {
         struct tide_stream *stream = graph->streams[i - 1];
         stream->remember = larger(stream->remember, stream->slide);
         if (!stream->reached) continue;
+        if (stream->checkpoint == 0) stream->checkpoint = stream->must_checkpoint;
+        if (stream->checkpoint >= stream->slide) stream->remember = larger(stream->remember, 2 * stream->checkpoint);
         stream->remember = larger(stream->remember, graph->remember);
         int64_t wanted = stream->ops->parent_remember ? stream->ops->parent_remember(stream) : stream->remember;
         for (uint32_t p = 0; p < stream->nparents; p++) {
@@ -90,6 +97,58 @@ static void decide_remember(struct tide_graph *graph) {
             stream->parents[p]->remember = larger(stream->parents[p]->remember, wanted);
         }
     }
+}
+
+static int check_checkpoint(const struct tide_graph *graph, const struct tide_stream *stream,
+                            struct tide_error *err) {
+    const char *kind = stream->ops->name;
+    int64_t interval = stream->checkpoint;
+
+    if (interval == 0) return TIDE_OK;
+    if (!graph->checkpointing) {
+        return tide_error_set(err, TIDE_EINVAL,
+                              "The checkpoint directory has not been set. Stream %" PRIu32 " (%s) needs one: call "
+                              "ssc:checkpoint(directory) before start()",
+                              stream->id, kind);
+    }
+    if (interval < stream->slide) {
+        return tide_error_set(err, TIDE_EINVAL,
+                              "the checkpoint interval of stream %" PRIu32 " (%s), %" PRId64 " ms, is lower than its "
+                              "slide time of %" PRId64 " ms; set it to at least that",
+                              stream->id, kind, interval, stream->slide);
+    }
+    if (interval % stream->slide != 0) {
+        return tide_error_set(err, TIDE_EINVAL,
+                              "the checkpoint interval of stream %" PRIu32 " (%s), %" PRId64
+                              " ms, is not a multiple of "
+                              "its slide time of %" PRId64 " ms",
+                              stream->id, kind, interval, stream->slide);
+    }
+    if (stream->level == 0) {
+        return tide_error_set(err, TIDE_EINVAL,
+                              "stream %" PRIu32
+                              " (%s) has been marked for checkpointing but the storage level has not "
+                              "been set: checkpoint a stream made from it, or persist() it",
+                              stream->id, kind);
+    }
+    if (stream->remember <= interval) {
+        return tide_error_set(err, TIDE_EINVAL,
+                              "stream %" PRIu32 " (%s) keeps its datasets for %" PRId64
+                              " ms only, not longer than its "
+                              "checkpoint interval of %" PRId64 " ms; raise ssc:remember",
+                              stream->id, kind, stream->remember, interval);
+    }
+    return TIDE_OK;
+}
+
+/* The first thing that is wrong, children before parents. */
+static int validate(const struct tide_graph *graph, struct tide_error *err) {
+    int status = TIDE_OK;
+
+    for (uint32_t i = graph->nstreams; i > 0 && status == TIDE_OK; i--) {
+        if (graph->streams[i - 1]->reached) status = check_checkpoint(graph, graph->streams[i - 1], err);
+    }
+    return status;
 }
 
 int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err) {
@@ -103,8 +162,11 @@ int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *
             "saveAs...Files() on a stream before start()");
     }
     decide_remember(graph);
-    graph->zero = zero;
-    return TIDE_OK;
+
+    int status = validate(graph, err);
+
+    if (status == TIDE_OK) graph->zero = zero;
+    return status;
 }
 
 void tide_graph_seal(struct tide_graph *graph) { graph->sealed = true; }
@@ -160,13 +222,17 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph) {
 
 void tide_graph_forget(struct tide_graph *graph, int64_t time) {
     for (uint32_t i = 0; i < graph->nstreams; i++) {
-        tide_stream_forget(graph->streams[i], time - graph->streams[i]->remember);
+        struct tide_stream *stream = graph->streams[i];
+
+        tide_stream_forget(stream, time - stream->remember);
+        if (stream->ops->forget) stream->ops->forget(stream, time);
     }
 }
 
 void tide_graph_forget_all(struct tide_graph *graph) {
     for (uint32_t i = 0; i < graph->nstreams; i++) {
         tide_stream_forget(graph->streams[i], INT64_MAX);
+        if (graph->streams[i]->ops->forget) graph->streams[i]->ops->forget(graph->streams[i], INT64_MAX);
         if (tide_input_is_receiver(graph->streams[i])) tide_input_forget_all(graph->streams[i]);
     }
 }

@@ -31,6 +31,8 @@ struct tide_stream;
 struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
 /* The same `remember` as above, until the graph has begun. */
 void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
+/* Whether there is a directory for checkpoints: streams that must be checkpointed cannot be used without. */
+void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing);
 /* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
 void tide_graph_delete(struct tide_graph *graph);
 
@@ -59,17 +61,56 @@ struct tide_stream *tide_stream_shuffled(struct tide_stream *parent, struct tide
  * without a dataset is an error of the batch. */
 struct tide_stream *tide_stream_union(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
                                       struct tide_error *err);
+/* An operator (rdd/rdd.h: GATHER) reads the parents' datasets side by side. With an exchange, which must stay where a
+ * dataset is partitioned so already (tide_exchange_stays), each is brought to its partitions first. Retains both. Same
+ * rules as union. */
+struct tide_stream *tide_stream_gather(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
+                                       struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err);
+/* The datasets of the last `length` ms, those there are, oldest first; one every `slide` ms (0: that of the parent). Both
+ * multiples of the parent's slide. `single`: in one partition. The parent becomes persistent in memory. */
+struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t length, int64_t slide, bool single,
+                                       struct tide_error *err);
+/* The same for datasets that are all partitioned by key in `partitions`, made one by a GATHER operator over one child that
+ * keeps keys. `merges`: the operator may be applied to its own results, and so is, to share the work of windows that overlap
+ * (merge_window.c). The parent becomes persistent in memory. Retains op. */
+struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,
+                                             uint32_t partitions, struct tide_op *op, bool merges,
+                                             struct tide_error *err);
+/* The same, each window made from the one before (inverse_window.c) by an operator with three inputs: the last own dataset,
+ * what leaves, what comes. slide <= length. Must be checkpointed. The parent becomes persistent in memory. Retains op. */
+struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,
+                                               uint32_t partitions, struct tide_op *op, struct tide_error *err);
+/* What the script sees of a stream that keeps more: a GATHER operator with one input. Retains op. No dataset in, no dataset
+ * out. */
+struct tide_stream *tide_stream_front(struct tide_stream *behind, struct tide_op *op, struct tide_error *err);
+/* Keyed state (state.c: updateStateByKey; map_with_state.c): an operator with the inputs values, last own dataset, time, and
+ * for mapWithState in its first batch the initial state. Parent and initial (may be NULL) are partitioned by key in
+ * `partitions`. Must be checkpointed. Retains op and initial. */
+struct tide_stream *tide_stream_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,
+                                      struct tide_rdd *initial, struct tide_error *err);
+struct tide_stream *tide_stream_map_with_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,
+                                               struct tide_rdd *initial, struct tide_error *err);
 /* A function of the script maps the parents' datasets to one (generation.h: TIDE_GENERATION_ASKS). Same rules as
  * union. */
 struct tide_stream *tide_stream_transform(struct tide_graph *graph, struct tide_stream *const *parents,
                                           uint32_t count, struct tide_error *err);
+/* Every dataset of the stream becomes persistent when it is made (tide_rdd_persist), and no longer is when the stream
+ * forgets it. level 0: not; the last call counts. TIDE_ESTATE when the graph is sealed. */
+int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate, struct tide_error *err);
+uint8_t tide_stream_level(const struct tide_stream *stream);
+/* Every interval ms the stream's dataset goes into the checkpoint, which needs a directory (tide_graph_checkpointing) and
+ * sets the storage level to memory, as Spark does. TIDE_ESTATE when the graph is sealed; whether the interval fits is looked
+ * at by tide_graph_begin. */
+int tide_stream_checkpoint(struct tide_stream *stream, int64_t interval, struct tide_error *err);
+/* 0: none (set by the script, or by tide_graph_begin where it must have one). */
+int64_t tide_stream_checkpoint_interval(const struct tide_stream *stream);
 /* Registers an output operation on the stream; *output is its number (0, 1, 2 … in order of registration). */
 int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide_error *err);
 
 uint32_t tide_stream_id(const struct tide_stream *stream);
 int64_t tide_stream_slide(const struct tide_stream *stream);
 struct tide_graph *tide_stream_graph(const struct tide_stream *stream);
-/* "socket", "queue", "replay", "narrow", "shuffled", "union", "transform" …; static text. */
+/* "receiver", "queue", "replay", "narrow", "shuffled", "union", "gather", "transform", "window" …; static text. */
 const char *tide_stream_kind(const struct tide_stream *stream);
 /* How long datasets are kept; known once the graph has begun. */
 int64_t tide_stream_remember(const struct tide_stream *stream);
@@ -104,6 +145,10 @@ int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_
  * computed from them is forgotten (the inputs have an empty dataset at that time, so that a window sees no record
  * twice). */
 void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated);
+/* The inputs that an output depends on: their number, and the i-th one's id and how many records its dataset of that time has (0
+ * when there is none, or when that is known only after reading it). */
+uint32_t tide_graph_inputs(const struct tide_graph *graph);
+int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t time, uint32_t *id);
 /* Received records that a batch which could not be generated has left for the next one. */
 int64_t tide_graph_leftovers(const struct tide_graph *graph);
 

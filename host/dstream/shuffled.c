@@ -1,5 +1,6 @@
 /*
- * The parent's dataset with its records moved to new partitions: reduceByKey, groupByKey, repartition … Called
+ * The parent's dataset with its records moved to new partitions: reduceByKey, groupByKey, repartition … (not where they
+ * are in their partitions already and the exchange stays). Called
  * through its table of operations by generation.c, on the driver thread.
  */
 #include "dstream/stream.h"
@@ -12,7 +13,7 @@ struct shuffled {
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct shuffled *shuffled = (struct shuffled *)stream;
-    if (parents[0]) *out = tide_rdd_shuffled_new(parents[0], shuffled->exchange);
+    if (parents[0]) *out = tide_rdd_exchanged_new(parents[0], shuffled->exchange);
     return TIDE_OK;
 }
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "wire/pack.h"
 
 static bool parents_fit(const struct tide_graph *graph, const struct tide_stream_ops *ops,
                         struct tide_stream *const *parents, uint32_t nparents, struct tide_error *err) {
@@ -99,6 +100,7 @@ struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t t
 void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd) {
     uint32_t at = find(stream, time);
     assert(at == stream->ndatasets || stream->datasets[at].time != time);
+    if (stream->level) tide_rdd_persist(rdd, stream->level, stream->truncate);
     if (stream->ndatasets == stream->capacity) {
         stream->capacity = stream->capacity ? stream->capacity * 2 : 4;
         stream->datasets = tide_xrealloc(stream->datasets, stream->capacity * sizeof *stream->datasets);
@@ -109,7 +111,10 @@ void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *
 }
 
 static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) tide_rdd_release(stream->datasets[from + i].rdd);
+    for (uint32_t i = 0; i < count; i++) {
+        if (stream->level) tide_rdd_unpersist(stream->datasets[from + i].rdd);
+        tide_rdd_release(stream->datasets[from + i].rdd);
+    }
     stream->ndatasets -= count;
     if (stream->ndatasets == from) return;
     memmove(stream->datasets + from, stream->datasets + from + count,
@@ -137,6 +142,77 @@ struct tide_rdd *tide_stream_empty(uint32_t partitions) {
     tide_free(lists);
     return rdd;
 }
+
+struct tide_rdd *tide_stream_moment(int64_t time, uint32_t partitions) {
+    struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, TIDE_PACKED_NUMBER_MAX, NULL);
+
+    if (!block) return NULL;
+    block->size = tide_pack_number_at(block->data, (double)time);
+    block->count = 1;
+
+    struct tide_blocks *lists = tide_xcalloc(partitions, sizeof *lists);
+
+    for (uint32_t i = 0; i < partitions; i++) {
+        tide_blocks_create(&lists[i]);
+        tide_blocks_push(&lists[i], tide_block_retain(block));
+    }
+    tide_block_release(block);
+
+    struct tide_rdd *rdd = tide_rdd_blocks_new(lists, partitions);
+
+    tide_free(lists);
+    return rdd;
+}
+
+bool tide_stream_initial_fits(const char *what, const struct tide_rdd *initial, uint32_t partitions,
+                              struct tide_error *err) {
+    if (!initial || tide_rdd_hash_partitions(initial) == partitions) return true;
+    tide_error_set(err, TIDE_EINVAL, "%s: the initial state must be partitioned by key in %" PRIu32 " partitions",
+                   what, partitions);
+    return false;
+}
+
+int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate, struct tide_error *err) {
+    if (stream->graph->sealed) {
+        return tide_error_set(
+            err, TIDE_ESTATE,
+            "the storage level of a stream can't be changed after start() or stop(); set it before");
+    }
+    if (stream->persists) stream = stream->persists;
+    stream->level = level;
+    stream->truncate = truncate || stream->must_checkpoint > 0;
+    return TIDE_OK;
+}
+
+int tide_stream_checkpoint(struct tide_stream *stream, int64_t interval, struct tide_error *err) {
+    if (stream->graph->sealed) {
+        return tide_error_set(err, TIDE_ESTATE,
+                              "the checkpoint interval of a stream can't be changed after start() or stop(); set it "
+                              "before");
+    }
+    if (tide_stream_persist(stream, TIDE_LEVEL_MEMORY, true, err) < 0) return err->code;
+    stream->checkpoint = interval;
+    return TIDE_OK;
+}
+
+int64_t tide_stream_checkpoint_interval(const struct tide_stream *stream) { return stream->checkpoint; }
+
+bool tide_stream_fits(const struct tide_stream *parent, const char *what, int64_t length, struct tide_error *err) {
+    if (length >= 0 && length % parent->slide == 0) return true;
+    tide_error_set(err, TIDE_EINVAL,
+                   "%s (%" PRId64
+                   " ms) must be a multiple of the slide duration of the stream it is applied to (%" PRId64 " ms)",
+                   what, length, parent->slide);
+    return false;
+}
+
+int64_t tide_stream_usual_checkpoint(int64_t slide) {
+    const int64_t least = 10000;
+
+    return (least + slide - 1) / slide * slide;
+}
+
+uint8_t tide_stream_level(const struct tide_stream *stream) { return stream->level; }
 
 uint32_t tide_stream_id(const struct tide_stream *stream) { return stream->id; }
 

@@ -24,8 +24,12 @@ struct tide_stream_ops {
                    struct tide_rdd **out, struct tide_error *err);
     /* How long parents must remember so that this stream can compute. NULL: as long as the stream itself. */
     int64_t (*parent_remember)(const struct tide_stream *stream);
-    /* Receiver inputs only: the batch was generated, or its blocks must be taken back. */
+    /* The batch was generated, or not: then what was made from the blocks of that time must be forgotten (and an
+     * input takes them back). Told of success only where there are receivers. */
     void (*settle)(struct tide_stream *stream, int64_t time, bool generated);
+    /* Batch `time` is done (INT64_MAX: all are): lets go of what the kind itself keeps and does not need for later
+     * ones. */
+    void (*forget)(struct tide_stream *stream, int64_t time);
     /* Releases what the kind itself holds; the memory is freed by the caller. NULL: nothing. */
     void (*destroy)(struct tide_stream *stream);
 };
@@ -41,8 +45,13 @@ struct tide_stream {
     struct tide_stream **parents;
     uint32_t nparents;
     uint32_t id;
+    uint8_t level; /* storage level of its datasets; 0: none */
+    bool truncate;
     int64_t slide;
     int64_t remember;              /* ms; 0 until the graph has begun */
+    int64_t checkpoint;            /* ms between two of its datasets that go into a checkpoint; 0: none do */
+    int64_t must_checkpoint;       /* the same where the script does not say; 0: it need not be */
+    struct tide_stream *persists;  /* whose storage level is meant when the script sets this one's; NULL: its own */
     bool reached;                  /* some output depends on it; known once the graph has begun */
     struct tide_dataset *datasets; /* in ascending order of time */
     uint32_t ndatasets, capacity;
@@ -53,6 +62,7 @@ struct tide_graph {
     int64_t remember;
     int64_t zero;
     bool sealed;
+    bool checkpointing; /* there is a directory for checkpoints */
     struct tide_stream **streams;
     uint32_t nstreams, streams_capacity;
     struct tide_stream **outputs; /* borrowed from streams */
@@ -79,6 +89,18 @@ void tide_stream_forget(struct tide_stream *stream, int64_t limit);
 void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time);
 /* needs of streams that want all their parents at the same time. */
 void tide_stream_needs_parents(struct tide_stream *stream, int64_t time, struct tide_needs *needs);
+
+/* Whether `length` ms are a whole number of the parent's slides; `what` is the stream and its duration in the message:
+ * "window: the window length". */
+bool tide_stream_fits(const struct tide_stream *parent, const char *what, int64_t length, struct tide_error *err);
+/* The default interval of what must be checkpointed: the smallest multiple of the slide that is 10 s or more. */
+int64_t tide_stream_usual_checkpoint(int64_t slide);
+
+/* One number in each partition, the time; a new reference. NULL: no memory. */
+struct tide_rdd *tide_stream_moment(int64_t time, uint32_t partitions);
+/* Whether a state can begin with it: NULL, or partitioned by key in as many partitions. */
+bool tide_stream_initial_fits(const char *what, const struct tide_rdd *initial, uint32_t partitions,
+                              struct tide_error *err);
 
 /* A dataset of `partitions` empty partitions; a new reference. */
 struct tide_rdd *tide_stream_empty(uint32_t partitions);

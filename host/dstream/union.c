@@ -14,7 +14,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
                               "union: stream %" PRIu32 " generated no dataset for batch %" PRId64 " ms",
                               stream->parents[i]->id, time);
     }
-    *out = tide_rdd_union_new((struct tide_rdd **)parents, count);
+    *out = tide_rdd_together_new((struct tide_rdd **)parents, count);
     if (*out) return TIDE_OK;
     return tide_error_set(err, TIDE_ELIMIT,
                           "union: the datasets for batch %" PRId64 " ms have too many partitions together; "

@@ -454,6 +454,120 @@ static void later_failures_are_not_told(void **state) {
     tide_rdd_release(rdd);
 }
 
+static void a_failed_task_is_tried_again_from_its_inputs(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(2, 2, 0), TIDE_ROUTE_HASH, 1, true);
+    struct watched job;
+
+    tide_scheduler_set_max_failures(scheduler, 3);
+    start(&job, rdd);
+
+    char *plan = rig_plan(tasks[1]->plan), *numbers = rig_numbers(&tasks[1]->inputs[0].blocks);
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        fail_task(1, "a passing mood");
+        assert_int_equal(job.done, 0);
+        assert_int_equal(held, 2);
+        assert_task(1, plan, 1);
+        assert_input(1, 0, numbers);
+        assert_int_equal(tasks[1]->partition, 1);
+        assert_int_equal(tasks[1]->attempt, attempt + 1);
+        assert_false(is_cancelled(1));
+    }
+    tide_free(plan);
+    tide_free(numbers);
+    succeed_all();
+    assert_succeeded(&job);
+    assert_int_equal(seen, 2 + 2 + 1);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void a_task_that_fails_too_often_fails_its_job(void **state) {
+    struct tide_rdd *rdd = rig_blocks(2, 1, 0);
+    struct watched job;
+
+    tide_scheduler_set_max_failures(scheduler, 2);
+    start(&job, rdd);
+    fail_task(0, "bad luck");
+    fail_task(1, "bad luck"); /* the second attempt of partition 0 */
+    assert_failed(&job, TIDE_ECLOSURE, "bad luck\n  attempt 2 of 2");
+    succeed_all();
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void what_was_broken_off_is_not_tried_again(void **state) {
+    struct tide_rdd *rdd = rig_blocks(1, 1, 0);
+    struct watched job;
+
+    tide_scheduler_set_max_failures(scheduler, 5);
+    start(&job, rdd);
+
+    struct tide_task *task = take(0);
+
+    tide_error_set(&task->error, TIDE_ECANCELLED, "interrupted at job.lua:1");
+    give_back(task);
+    assert_failed(&job, TIDE_ECANCELLED, "interrupted at job.lua:1");
+    tide_job_release(job.job);
+
+    /* Nor is what comes back to a job that has ended. */
+    start(&job, rdd);
+    tide_job_cancel(job.job);
+    fail_task(0, "too late");
+    assert_failed(&job, TIDE_ECANCELLED, "cancelled");
+    assert_int_equal(held, 0);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+/* Updates as they are told: one digit each. */
+static char told[16];
+
+static void on_updated(struct tide_block *block, void *arg) {
+    assert_ptr_equal(arg, told);
+    told[strlen(told)] = (char)('0' + block->data[0]);
+    tide_block_release(block);
+}
+
+static void add_update(int index, int number) { tasks[index]->updates = rig_block(&number, 1); }
+
+static void updates_are_told_once_for_each_partition(void **state) {
+    struct tide_rdd *rdd = rig_blocks(3, 1, 0);
+    struct watched job;
+
+    memset(told, 0, sizeof told);
+    tide_scheduler_on_updates(scheduler, on_updated, told);
+    tide_scheduler_set_max_failures(scheduler, 2);
+    start(&job, rdd);
+    add_update(0, 1);
+    add_update(1, 2);
+    fail_task(0, "mood"); /* what it has added does not count */
+    assert_string_equal(told, "");
+    succeed(0);
+    assert_string_equal(told, "2");
+    succeed(0);
+    add_update(0, 1);
+    succeed(0);
+    assert_string_equal(told, "21");
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+
+    /* Of a job that has ended nothing counts, and without a listener nothing leaks. */
+    start(&job, rdd);
+    add_update(0, 5);
+    tide_job_cancel(job.job);
+    succeed_all();
+    assert_string_equal(told, "21");
+    tide_job_release(job.job);
+    tide_scheduler_on_updates(scheduler, NULL, NULL);
+    start(&job, rdd);
+    add_update(0, 6);
+    succeed_all();
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
 static void a_failed_shuffle_fails_all_who_need_it(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);
     struct tide_rdd *next = rig_shuffle(tide_rdd_retain(shuffled), TIDE_ROUTE_HASH, 1, true);
@@ -720,6 +834,10 @@ int main(void) {
         CHECKED(broken_samples_fail_the_job),
         CHECKED(a_failed_task_fails_its_job),
         CHECKED(later_failures_are_not_told),
+        CHECKED(a_failed_task_is_tried_again_from_its_inputs),
+        CHECKED(a_task_that_fails_too_often_fails_its_job),
+        CHECKED(what_was_broken_off_is_not_tried_again),
+        CHECKED(updates_are_told_once_for_each_partition),
         CHECKED(a_failed_shuffle_fails_all_who_need_it),
         CHECKED(failing_gives_up_other_shuffles),
         CHECKED(datasets_are_of_one_arity),

@@ -1,0 +1,83 @@
+/*
+ * The datasets of several streams, read side by side by one operator: join, cogroup … With an exchange, every
+ * dataset that is not yet partitioned by key as the exchange says is shuffled first, so that equal keys meet in one
+ * partition. Called through its table of operations by generation.c, on the driver thread. Spark 1.6+: a parent
+ * without a dataset fails the batch.
+ */
+#include <inttypes.h>
+
+#include "base/alloc.h"
+#include "base/buffer.h"
+#include "dstream/stream.h"
+#include "rdd/lineage.h"
+
+struct gather {
+    struct tide_stream stream;
+    struct tide_op *op;
+    struct tide_exchange *exchange; /* or NULL: the datasets have as many partitions each */
+};
+
+/* What the script called it, for messages: "join (job.lua:12)". */
+static int missing(const struct gather *gather, uint32_t parent, int64_t time, struct tide_error *err) {
+    struct tide_buffer label;
+
+    tide_buffer_create(&label);
+    tide_op_label(gather->op, "gather", &label);
+    tide_error_set(err, TIDE_EGENERATION,
+                   "%.*s: stream %" PRIu32 " generated no dataset for batch %" PRId64 " ms, so there is nothing to "
+                   "combine the other with",
+                   (int)label.size, (const char *)label.data, gather->stream.parents[parent]->id, time);
+    tide_buffer_destroy(&label);
+    return TIDE_EGENERATION;
+}
+
+static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
+                   struct tide_rdd **out, struct tide_error *err) {
+    struct gather *gather = (struct gather *)stream;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (!parents[i]) return missing(gather, i, time, err);
+
+    struct tide_rdd **sides = tide_xcalloc(count, sizeof(struct tide_rdd *));
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t same = 0; /* a stream joined with itself is shuffled once */
+
+        while (parents[same] != parents[i]) same++;
+        if (same < i) sides[i] = tide_rdd_retain(sides[same]);
+        else if (gather->exchange) sides[i] = tide_rdd_exchanged_new(parents[i], gather->exchange);
+        else sides[i] = tide_rdd_retain(parents[i]);
+    }
+    *out = tide_rdd_gather_new(sides, count, gather->op);
+    for (uint32_t i = 0; i < count; i++) tide_rdd_release(sides[i]);
+    tide_free(sides);
+    if (*out) return TIDE_OK;
+    return tide_error_set(err, TIDE_EGENERATION,
+                          "the datasets to combine for batch %" PRId64 " ms have different numbers of partitions",
+                          time);
+}
+
+static void destroy(struct tide_stream *stream) {
+    struct gather *gather = (struct gather *)stream;
+
+    tide_op_release(gather->op);
+    tide_exchange_release(gather->exchange);
+}
+
+static const struct tide_stream_ops GATHER_OPS = {
+    .name = "gather",
+    .needs = tide_stream_needs_parents,
+    .compute = compute,
+    .destroy = destroy,
+};
+
+struct tide_stream *tide_stream_gather(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
+                                       struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err) {
+    struct gather *gather =
+        (struct gather *)tide_stream_new(graph, &GATHER_OPS, sizeof *gather, parents, count, 0, err);
+
+    if (!gather) return NULL;
+    gather->op = tide_op_retain(op);
+    gather->exchange = exchange ? tide_exchange_retain(exchange) : NULL;
+    return &gather->stream;
+}

@@ -1,0 +1,116 @@
+/*
+ * Windows made from the window before: what has left is taken away, what has come is added. Called through its table of
+ * operations by generation.c, on the driver thread.
+ *
+ * The dataset of T holds, for each key, its value and how many of the parent's datasets in the window have it. It is made of
+ * the own dataset of T - slide and of the parent's datasets that left and that came, by a GATHER operator with these three
+ * inputs. Own datasets let go of what they were made from once they are computed, so lineage does not grow.
+ *
+ *     T - slide - length        T - slide       T
+ *           |---- before ------------|
+ *                    |---- now ---------------|      slide <= length
+ *            leaving                  entering
+ */
+#include "base/alloc.h"
+#include "dstream/stream.h"
+
+struct inverse_window {
+    struct tide_stream stream;
+    struct tide_op *op;
+    int64_t length;
+    uint32_t partitions;
+};
+
+static int64_t not_before_zero(const struct tide_stream *stream, int64_t time) {
+    return time > stream->graph->zero ? time : stream->graph->zero;
+}
+
+/* The parent's datasets in (from, to] that can be there; how many are asked for. */
+static uint32_t add_needs(struct tide_stream *stream, int64_t from, int64_t to, struct tide_needs *list) {
+    struct tide_stream *parent = stream->parents[0];
+    uint32_t count = 0;
+
+    for (int64_t t = not_before_zero(stream, from) + parent->slide; t <= to; t += parent->slide, count++)
+        if (list) tide_needs_add(list, parent, t);
+    return count;
+}
+
+static uint32_t add_leaving(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
+    int64_t length = ((struct inverse_window *)stream)->length;
+
+    return add_needs(stream, time - stream->slide - length, time - length, list);
+}
+
+static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
+    tide_needs_add(list, stream, time - stream->slide); /* before the first batch: there is none */
+    add_leaving(stream, time, list);
+    add_needs(stream, time - stream->slide, time, list);
+}
+
+static struct tide_rdd *together(const struct inverse_window *window, struct tide_rdd *const *datasets,
+                                 uint32_t count) {
+    struct tide_rdd **there = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
+    uint32_t found = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (datasets[i]) there[found++] = datasets[i];
+
+    struct tide_rdd *result =
+        found > 0 ? tide_rdd_zip_union_new(there, found) : tide_rdd_nothing_new(window->partitions);
+
+    tide_free(there);
+    return result;
+}
+
+static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
+                   struct tide_rdd **out, struct tide_error *err) {
+    struct inverse_window *window = (struct inverse_window *)stream;
+    uint32_t leaving = add_leaving(stream, time, NULL);
+    struct tide_rdd *inputs[3] = {
+        parents[0] ? tide_rdd_retain(parents[0]) : tide_rdd_nothing_new(window->partitions),
+        together(window, parents + 1, leaving),
+        together(window, parents + 1 + leaving, count - 1 - leaving),
+    };
+
+    *out = tide_rdd_gather_new(inputs, 3, window->op);
+    for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
+    return TIDE_OK;
+}
+
+static int64_t parent_remember(const struct tide_stream *stream) {
+    return stream->remember + ((const struct inverse_window *)stream)->length;
+}
+
+static void destroy(struct tide_stream *stream) { tide_op_release(((struct inverse_window *)stream)->op); }
+
+static const struct tide_stream_ops INVERSE_WINDOW_OPS = {
+    .name = "inverse_window",
+    .needs = needs,
+    .compute = compute,
+    .parent_remember = parent_remember,
+    .destroy = destroy,
+};
+
+struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,
+                                               uint32_t partitions, struct tide_op *op, struct tide_error *err) {
+    if (slide == 0) slide = parent->slide;
+    if (!tide_stream_fits(parent, "window: the window duration", length, err)) return NULL;
+    if (!tide_stream_fits(parent, "window: the slide duration", slide, err)) return NULL;
+    if (slide > length) {
+        tide_error_set(err, TIDE_EINVAL,
+                       "window: an inverse is of no use when the window slides by more than its length");
+        return NULL;
+    }
+
+    struct inverse_window *window = (struct inverse_window *)tide_stream_new(parent->graph, &INVERSE_WINDOW_OPS,
+                                                                             sizeof *window, &parent, 1, slide, err);
+
+    if (!window) return NULL;
+    window->op = tide_op_retain(op);
+    window->length = length;
+    window->partitions = partitions;
+    window->stream.must_checkpoint = tide_stream_usual_checkpoint(slide);
+    tide_stream_persist(&window->stream, TIDE_LEVEL_MEMORY, true, NULL);
+    tide_stream_persist(parent, TIDE_LEVEL_MEMORY, true, NULL);
+    return &window->stream;
+}

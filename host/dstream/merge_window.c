@@ -1,0 +1,297 @@
+/*
+ * Windows over datasets of one record per key: reduceByKeyAndWindow without an inverse, groupByKeyAndWindow. Called
+ * through its table of operations by generation.c, on the driver thread.
+ *
+ * Only the partial results of the parent's datasets are merged, never the records they were made from. Windows that
+ * overlap share merges: time is cut in units of gcd(length, slide), and a node of level j stands for 2^j neighbouring
+ * units, the first of them a multiple of 2^j. A window is a run of about 2·log2(length / unit) such nodes:
+ *
+ *     units    0 1 2 3 4 5 6 7 8 9        the window [3, 10)
+ *     level 0        3             =      3, [4, 8), [8, 10)
+ *     level 1                  8-9
+ *     level 2          4-----7
+ *
+ * A node is made from its two halves when a window first wants it, is persistent, and goes when no window can want it any
+ * more. A half without any dataset is left out; a node with one half is that half.
+ */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "dstream/stream.h"
+
+enum { LEVELS = 48 };
+
+struct node {
+    int64_t index; /* of units: [index << level, (index + 1) << level) */
+    struct tide_rdd *rdd;
+    bool own; /* made here, not a dataset of the parent or another node */
+};
+
+/* Nodes of one level in ascending order. */
+struct level {
+    struct node *nodes;
+    uint32_t count, capacity;
+};
+
+struct merge_window {
+    struct tide_stream stream;
+    struct tide_op *op;
+    int64_t length;
+    int64_t unit; /* ms; 0: nothing is shared */
+    uint32_t partitions;
+    struct level levels[LEVELS];
+};
+
+/* What one computation works with. */
+struct making {
+    struct merge_window *window;
+    struct tide_rdd *const *datasets; /* of the parent, from first + its slide on; entries may be NULL */
+    int64_t first;
+};
+
+static int64_t greatest_divisor(int64_t a, int64_t b) {
+    while (b != 0) {
+        int64_t rest = a % b;
+
+        a = b;
+        b = rest;
+    }
+    return a;
+}
+
+/* ---- Nodes ----------------------------------------------------------------------------------------------------- */
+
+static uint32_t find(const struct level *level, int64_t index) {
+    uint32_t low = 0, high = level->count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (level->nodes[middle].index < index) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static void let_go(struct node *node) {
+    if (node->own) tide_rdd_unpersist(node->rdd);
+    tide_rdd_release(node->rdd);
+}
+
+static void remove_nodes(struct level *level, uint32_t from, uint32_t count) {
+    if (count == 0) return;
+    for (uint32_t i = 0; i < count; i++) let_go(&level->nodes[from + i]);
+    level->count -= count;
+    memmove(level->nodes + from, level->nodes + from + count, (level->count - from) * sizeof *level->nodes);
+}
+
+/* Takes the reference. */
+static void keep_node(struct level *level, int64_t index, struct tide_rdd *take, bool own) {
+    uint32_t at = find(level, index);
+
+    if (level->count == level->capacity) {
+        level->capacity = level->capacity ? level->capacity * 2 : 8;
+        level->nodes = tide_xrealloc(level->nodes, level->capacity * sizeof *level->nodes);
+    }
+    memmove(level->nodes + at + 1, level->nodes + at, (level->count - at) * sizeof *level->nodes);
+    level->nodes[at] = (struct node){.index = index, .rdd = take, .own = own};
+    level->count++;
+    if (own) tide_rdd_persist(take, TIDE_LEVEL_MEMORY, true);
+}
+
+/* One dataset of the parts: a new one when there are several (*merged), the part itself when there is one, NULL when there is
+ * none. A new reference. */
+static struct tide_rdd *merge(const struct merge_window *window, struct tide_rdd **parts, uint32_t count,
+                              bool *merged) {
+    *merged = count > 1;
+    if (count == 0) return NULL;
+    if (count == 1) return tide_rdd_retain(parts[0]);
+
+    struct tide_rdd *together = tide_rdd_zip_union_new(parts, count);
+    struct tide_rdd *result = tide_rdd_gather_new(&together, 1, window->op);
+
+    tide_rdd_release(together);
+    return result;
+}
+
+/* The datasets of the parent in (from, to], in `parts`; how many there are. */
+static uint32_t datasets_in(const struct making *making, int64_t from, int64_t to, struct tide_rdd **parts) {
+    int64_t slide = making->window->stream.parents[0]->slide;
+    uint32_t found = 0;
+
+    for (int64_t t = from + slide; t <= to; t += slide) {
+        struct tide_rdd *dataset = making->datasets[(t - making->first) / slide - 1];
+
+        if (dataset) parts[found++] = dataset;
+    }
+    return found;
+}
+
+/* The node, made with its halves if need be; NULL when there is nothing in it. Borrowed. No deeper than LEVELS. */
+static struct tide_rdd *node_of(const struct making *making, uint32_t number, int64_t index) {
+    struct merge_window *window = making->window;
+    struct level *level = &window->levels[number];
+    uint32_t at = find(level, index);
+    struct tide_rdd *made;
+    bool merged;
+
+    if (at < level->count && level->nodes[at].index == index) return level->nodes[at].rdd;
+    if (number == 0) {
+        int64_t from = window->stream.graph->zero + index * window->unit;
+        size_t most = (size_t)(window->unit / window->stream.parents[0]->slide);
+        struct tide_rdd **parts = tide_xcalloc(most, sizeof(struct tide_rdd *));
+
+        made = merge(window, parts, datasets_in(making, from, from + window->unit, parts), &merged);
+        tide_free(parts);
+    } else {
+        struct tide_rdd *halves[2];
+        uint32_t count = 0;
+
+        for (int half = 0; half < 2; half++) {
+            halves[count] = node_of(making, number - 1, 2 * index + half);
+            count += halves[count] != NULL;
+        }
+        made = merge(window, halves, count, &merged);
+    }
+    if (made) keep_node(level, index, made, merged);
+    return made;
+}
+
+/* ---- The stream ------------------------------------------------------------------------------------------------ */
+
+static int64_t begins(const struct tide_stream *stream, int64_t time) {
+    int64_t from = time - ((const struct merge_window *)stream)->length;
+
+    return from > stream->graph->zero ? from : stream->graph->zero;
+}
+
+static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
+    struct tide_stream *parent = stream->parents[0];
+
+    for (int64_t t = begins(stream, time) + parent->slide; t <= time; t += parent->slide)
+        tide_needs_add(list, parent, t);
+}
+
+/* The largest node that begins at unit `from` and does not go beyond `to`. */
+static uint32_t largest(int64_t from, int64_t to) {
+    uint32_t number = 0;
+
+    while (number + 1 < LEVELS && (from & ((INT64_C(2) << number) - 1)) == 0 && (INT64_C(2) << number) <= to - from)
+        number++;
+    return number;
+}
+
+static uint32_t nodes_in(const struct making *making, int64_t from, int64_t to, struct tide_rdd **parts) {
+    uint32_t found = 0;
+
+    while (from < to) {
+        uint32_t number = largest(from, to);
+        struct tide_rdd *node = node_of(making, number, from >> number);
+
+        if (node) parts[found++] = node;
+        from += INT64_C(1) << number;
+    }
+    return found;
+}
+
+static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
+                   struct tide_rdd **out, struct tide_error *err) {
+    struct merge_window *window = (struct merge_window *)stream;
+    struct making making = {.window = window, .datasets = parents, .first = begins(stream, time)};
+    struct tide_rdd **parts = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
+    int64_t zero = stream->graph->zero;
+    uint32_t found = window->unit == 0 ? datasets_in(&making, making.first, time, parts)
+                                       : nodes_in(&making, (making.first - zero) / window->unit,
+                                                  (time - zero) / window->unit, parts);
+    bool merged;
+
+    /* A dataset of its own in any case: its storage level is not that of the part. */
+    if (found == 1) *out = tide_rdd_zip_union_new(parts, 1);
+    else *out = merge(window, parts, found, &merged);
+    if (!*out) *out = tide_rdd_nothing_new(window->partitions);
+    tide_free(parts);
+    return TIDE_OK;
+}
+
+static int64_t parent_remember(const struct tide_stream *stream) {
+    return stream->remember + ((const struct merge_window *)stream)->length;
+}
+
+/* What the batch was made from is not what the next one will see: every node over that time has to be made again. */
+static void settle(struct tide_stream *stream, int64_t time, bool generated) {
+    struct merge_window *window = (struct merge_window *)stream;
+
+    if (generated || window->unit == 0 || time <= stream->graph->zero) return;
+
+    int64_t index = (time - stream->graph->zero - 1) / window->unit;
+
+    for (uint32_t i = 0; i < LEVELS; i++) {
+        struct level *level = &window->levels[i];
+        uint32_t at = find(level, index >> i);
+
+        if (at < level->count && level->nodes[at].index == index >> i) remove_nodes(level, at, 1);
+    }
+}
+
+/* Nodes that begin before the next window does. */
+static void forget(struct tide_stream *stream, int64_t time) {
+    struct merge_window *window = (struct merge_window *)stream;
+
+    if (window->unit == 0) return;
+
+    int64_t bound = INT64_MAX; /* first unit of the next window */
+
+    if (time < INT64_MAX) {
+        int64_t past = time - stream->graph->zero;
+
+        bound = past - past % stream->slide + stream->slide - window->length;
+        if (bound <= 0) return;
+        bound /= window->unit;
+    }
+    for (uint32_t i = 0; i < LEVELS; i++) {
+        struct level *level = &window->levels[i];
+        uint32_t count = 0;
+
+        while (count < level->count && level->nodes[count].index << i < bound) count++;
+        remove_nodes(level, 0, count);
+    }
+}
+
+static void destroy(struct tide_stream *stream) {
+    struct merge_window *window = (struct merge_window *)stream;
+
+    for (uint32_t i = 0; i < LEVELS; i++) {
+        remove_nodes(&window->levels[i], 0, window->levels[i].count);
+        tide_free(window->levels[i].nodes);
+    }
+    tide_op_release(window->op);
+}
+
+static const struct tide_stream_ops MERGE_WINDOW_OPS = {
+    .name = "merge_window",
+    .needs = needs,
+    .compute = compute,
+    .parent_remember = parent_remember,
+    .settle = settle,
+    .forget = forget,
+    .destroy = destroy,
+};
+
+struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,
+                                             uint32_t partitions, struct tide_op *op, bool merges,
+                                             struct tide_error *err) {
+    if (slide == 0) slide = parent->slide;
+    if (!tide_stream_fits(parent, "window: the window duration", length, err)) return NULL;
+    if (!tide_stream_fits(parent, "window: the slide duration", slide, err)) return NULL;
+
+    struct merge_window *window = (struct merge_window *)tide_stream_new(parent->graph, &MERGE_WINDOW_OPS,
+                                                                         sizeof *window, &parent, 1, slide, err);
+
+    if (!window) return NULL;
+    window->op = tide_op_retain(op);
+    window->length = length;
+    window->unit = merges && length > slide ? greatest_divisor(length, slide) : 0;
+    window->partitions = partitions;
+    tide_stream_persist(parent, TIDE_LEVEL_MEMORY, true, NULL);
+    return &window->stream;
+}

@@ -1,0 +1,87 @@
+/*
+ * Keyed state: updateStateByKey. Called through its table of operations by generation.c, on the driver thread.
+ *
+ * The dataset of T is made by a GATHER operator of the parent's dataset of T, of the own one of T - slide, and of the time T
+ * (one record in each partition: a task does not know it, because it may run for a later batch). A state that is there goes on
+ * in batches without a dataset, as if they were empty; without both there is none. The first state is made from the initial
+ * dataset, in the first batch that has a dataset.
+ *
+ * Own datasets let go of what they were made from once they are computed, so lineage does not grow.
+ */
+#include <inttypes.h>
+
+#include "dstream/stream.h"
+
+struct state {
+    struct tide_stream stream;
+    struct tide_op *op;
+    struct tide_rdd *initial; /* partitioned as the state, or NULL */
+    int64_t none;             /* up to here there is no state: later batches need not look for one */
+    uint32_t partitions;
+};
+
+static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
+    tide_needs_add(list, stream->parents[0], time);
+    if (time - stream->slide > ((struct state *)stream)->none) tide_needs_add(list, stream, time - stream->slide);
+}
+
+static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
+                   struct tide_rdd **out, struct tide_error *err) {
+    struct state *state = (struct state *)stream;
+    struct tide_rdd *values = parents[0], *before = count > 1 ? parents[1] : NULL;
+
+    if (!values && !before) {
+        if (time > state->none) state->none = time;
+        return TIDE_OK;
+    }
+    if (!before) before = state->initial;
+
+    struct tide_rdd *inputs[3] = {
+        values ? tide_rdd_retain(values) : tide_rdd_nothing_new(state->partitions),
+        before ? tide_rdd_retain(before) : tide_rdd_nothing_new(state->partitions),
+        tide_stream_moment(time, state->partitions),
+    };
+
+    if (inputs[2]) *out = tide_rdd_gather_new(inputs, 3, state->op);
+    for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
+    if (*out) return TIDE_OK;
+    return tide_error_set(err, TIDE_ENOMEM, "state: no memory for the datasets of batch %" PRId64 " ms", time);
+}
+
+/* A batch with a state is done: from now on it goes on from there. */
+static void forget(struct tide_stream *stream, int64_t time) {
+    struct state *state = (struct state *)stream;
+
+    if (time < INT64_MAX && stream->ndatasets == 0) return;
+    tide_rdd_release(state->initial);
+    state->initial = NULL;
+}
+
+static void destroy(struct tide_stream *stream) {
+    tide_op_release(((struct state *)stream)->op);
+    tide_rdd_release(((struct state *)stream)->initial);
+}
+
+static const struct tide_stream_ops STATE_OPS = {
+    .name = "state",
+    .needs = needs,
+    .compute = compute,
+    .forget = forget,
+    .destroy = destroy,
+};
+
+struct tide_stream *tide_stream_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,
+                                      struct tide_rdd *initial, struct tide_error *err) {
+    if (!tide_stream_initial_fits("updateStateByKey", initial, partitions, err)) return NULL;
+
+    struct state *state =
+        (struct state *)tide_stream_new(parent->graph, &STATE_OPS, sizeof *state, &parent, 1, 0, err);
+
+    if (!state) return NULL;
+    state->op = tide_op_retain(op);
+    state->initial = initial ? tide_rdd_retain(initial) : NULL;
+    state->partitions = partitions;
+    state->stream.must_checkpoint = tide_stream_usual_checkpoint(parent->slide);
+    tide_stream_persist(&state->stream, TIDE_LEVEL_MEMORY, true, NULL);
+    return &state->stream;
+}
