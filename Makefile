@@ -39,7 +39,7 @@ TEST_OBJECTS := $(TEST_SOURCES:%.c=$(BUILD)/obj/%.o)
 
 # ---- Flags ------------------------------------------------------------------------------------------------------
 
-LIBRARIES    := libuv msgpack libxxhash liblz4
+LIBRARIES    := libuv msgpack libxxhash liblz4 zlib
 WARNINGS     := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 
 # SANITIZE is set by `make asan` and `make tsan`. -fexceptions because LuaJIT unwinds through C frames when it raises
@@ -194,7 +194,7 @@ format:
 
 # The names in Debian and Ubuntu; of a|b, the first one that the release has.
 BUILD_PACKAGES := gcc libc6-dev make pkg-config luajit libluajit-5.1-dev libuv1-dev libmsgpack-dev|libmsgpack-c-dev \
-                  libxxhash-dev liblz4-dev
+                  libxxhash-dev liblz4-dev zlib1g-dev
 TEST_PACKAGES  := libcmocka-dev lua-busted
 LINT_PACKAGES  := clang-format clang-tidy cppcheck lua-check luarocks
 

@@ -14,7 +14,7 @@ description = {
         Moontide cuts live data into small batches, makes each batch an immutable distributed dataset, and runs the same
         functional operators on every batch: map, filter, reduceByKey, windows, keyed state. The operators take ordinary
         Lua closures, which run compiled by LuaJIT on all cores. Needs LuaJIT 2.1 and the C libraries libuv, msgpack-c,
-        xxHash and LZ4 with their headers (`make deps` installs them on Debian and Ubuntu).
+        xxHash, LZ4 and zlib with their headers (`make deps` installs them on Debian and Ubuntu).
     ]],
     license = "MIT",
     labels = { "streaming", "concurrency", "data" },

@@ -1,5 +1,5 @@
--- Writes one part file of saveAsTextFile. Runs in a worker; the driver has made the directory and renames the parts
--- when all of them are complete.
+-- Writes one part file of text: saveAsTextFile, and saveAsHadoopFile with format = "text". Runs in a worker; the driver
+-- has made the directory and renames the parts when all of them are complete.
 
 local save = {}
 
@@ -16,6 +16,14 @@ local function fail(path, reason)
     error(string.format("cannot write %s: %s", path, reason), 0)
 end
 
+--- The path of part-NNNNN.
+--- @param directory string
+--- @param partition integer from 0
+--- @return string
+function save.part_path(directory, partition)
+    return string.format("%s/part-%05d", directory, partition)
+end
+
 --- Opens part-NNNNN in `directory`, replacing what an earlier attempt left there.
 ---
 ---     local part = save.open_part(dir, 3)
@@ -27,7 +35,7 @@ end
 --- @param partition integer from 0
 --- @return table part
 function save.open_part(directory, partition)
-    local path = string.format("%s/part-%05d", directory, partition)
+    local path = save.part_path(directory, partition)
     local file, reason = io.open(path, "wb")
     if not file then
         fail(path, reason)

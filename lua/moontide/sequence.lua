@@ -1,0 +1,330 @@
+-- Object files and Hadoop files: the methods of contexts, datasets and streams that read and write them, and
+-- saveAsTextFiles, which has its options in common with them. Both are Hadoop SequenceFiles (host/store/sequence_file.h),
+-- which other programs of that world read and write too.
+--
+-- An object file holds any records, packed: keys are NullWritable, a value is a BytesWritable with a group of up to 10
+-- records, all MessagePack: first the arity (1: values, 2: pairs), then for each record that many values. So any MessagePack
+-- library reads them: in a value of pairs, 2 key value key value …
+--
+-- Reading: each partition is one record {path, offset, length} of a dataset at hand, and an operator like mapPartitions
+-- turns it into what the range of the file holds.
+
+local actions = require "moontide.actions"
+local check = require "moontide.check"
+local operators = require "moontide.operators"
+local save = require "moontide.save"
+
+local sequence = {}
+
+-- Options ----------------------------------------------------------------------------------------------------------
+
+---@class moontide.ObjectOptions
+---@field compress boolean? deflate blocks of records, default false
+---@field skipEmpty boolean? (streams) an empty batch writes nothing, not even a directory; default false
+
+---@class moontide.HadoopOptions
+---@field key string? writable of the keys, default "Text"
+---@field value string? writable of the values, default "Text"
+---@field format "sequence"|"text"|nil default "sequence"
+---@field compress boolean? (sequence) deflate blocks of records, default false
+---@field skipEmpty boolean? (streams) an empty batch writes nothing, not even a directory; default false
+
+local function names_of(streaming, ...)
+    local names = { ... }
+    if streaming then
+        names[#names + 1] = "skipEmpty"
+    end
+    return names
+end
+
+local function flag(name, options, option)
+    local value = options[option]
+    if value ~= nil and type(value) ~= "boolean" then
+        check.fail("%s: option '%s': boolean expected, got %s", name, option, check.type_name(value))
+    end
+    return value or false
+end
+
+local function options_table(index, name, options, valid)
+    if options == nil then
+        return {}
+    end
+    if type(options) ~= "table" or check.type_name(options) ~= "table" then
+        check.fail("bad argument #%d to '%s' (table of options expected, got %s)", index, name, check.type_name(options))
+    end
+    check.options(name, options, valid)
+    return options
+end
+
+--- The options of a stream's saveAs… that has no others.
+--- @param index integer argument number
+--- @param name string operator
+--- @param options any
+--- @return { skipEmpty: boolean }
+function sequence.stream_options(index, name, options)
+    options = options_table(index, name, options, { "skipEmpty" })
+    return { skipEmpty = flag(name, options, "skipEmpty") }
+end
+
+local function object_options(index, name, options, streaming)
+    options = options_table(index, name, options, names_of(streaming, "compress"))
+    return { compress = flag(name, options, "compress"), skipEmpty = flag(name, options, "skipEmpty") }
+end
+
+-- The number of the writable that an option names; nil when the option is not there.
+local function writable(name, options, option)
+    local value = options[option]
+    if value == nil then
+        return nil
+    end
+    local writables = require "moontide.worker.sequence"
+    local kind = type(value) == "string" and writables.kind(value)
+    if not kind then
+        local shown = type(value) == "string" and "'" .. value .. "'" or check.type_name(value)
+        check.fail("%s: option '%s': %s is not one of the writables%s (valid: %s)", name, option, shown,
+            type(value) == "string" and check.suggestion(value, writables.names) or "", table.concat(writables.names, ", "))
+    end
+    return kind
+end
+
+local function hadoop_options(index, name, options, streaming)
+    options = options_table(index, name, options, names_of(streaming, "key", "value", "format", "compress"))
+    local result = {
+        key = writable(name, options, "key"), value = writable(name, options, "value"),
+        compress = flag(name, options, "compress"), skipEmpty = flag(name, options, "skipEmpty"),
+        kind = "saveSequence",
+    }
+    local format = options.format
+    if format == "text" then
+        result.kind = "saveLines"
+        if result.compress then
+            check.fail("%s: option 'compress' goes with format = \"sequence\"; text is written plain", name)
+        end
+    elseif format ~= nil and format ~= "sequence" then
+        check.fail("%s: option 'format': %s is not a format%s (valid: sequence, text)", name,
+            type(format) == "string" and "'" .. format .. "'" or check.type_name(format),
+            type(format) == "string" and check.suggestion(format, { "sequence", "text" }) or "")
+    else
+        local writables = require "moontide.worker.sequence"
+        result.key = result.key or writables.kind("Text")
+        result.value = result.value or writables.kind("Text")
+    end
+    return result
+end
+
+-- Writing ----------------------------------------------------------------------------------------------------------
+
+-- What makes the node that writes to a directory.
+local function object_writer(rdd, name, site, options)
+    return function(directory)
+        return rdd.node:narrow(operators.descriptor("saveObjects", name, site,
+            { dir = directory, compress = options.compress }), false)
+    end
+end
+
+local function hadoop_writer(rdd, name, site, options)
+    return function(directory)
+        return rdd.node:narrow(operators.descriptor(options.kind, name, site,
+            { dir = directory, key = options.key, value = options.value, compress = options.compress }), false)
+    end
+end
+
+local function begin_save(self, class, name, directory)
+    check.self(self, class, name)
+    self.scope.ready(name)
+    check.text(1, name, directory, true)
+end
+
+local function refuse_existing(name, directory)
+    if require("moontide.files").exists(directory) then
+        check.fail("%s: %s already exists", name, directory)
+    end
+end
+
+--- Adds the actions of datasets.
+--- @param RDD table methods
+--- @param class table
+function sequence.install_rdd(RDD, class)
+    --- Writes the records to `directory`, packed, so that sc:objectFile reads the same records again: part-00000 …
+    --- and, last, _SUCCESS. A directory that exists already is refused.
+    ---
+    ---     counts:saveAsObjectFile("backup")
+    ---     sc:objectFile("backup"):count()
+    ---
+    --- The parts are Hadoop SequenceFiles: keys NullWritable, values BytesWritable with up to 10 records each, as MessagePack.
+    --- @param directory string made, with those above it
+    --- @param options? moontide.ObjectOptions
+    function RDD:saveAsObjectFile(directory, options)
+        begin_save(self, class, "saveAsObjectFile", directory)
+        options = object_options(2, "saveAsObjectFile", options)
+        refuse_existing("saveAsObjectFile", directory)
+        actions.save(self, directory, object_writer(self, "saveAsObjectFile", check.site(), options))
+    end
+
+    --- Writes pairs to `directory` as Hadoop's output formats do: part-00000 … and, last, _SUCCESS. A directory that exists
+    --- already is refused.
+    ---
+    ---     counts:saveAsHadoopFile("counts", { key = "Text", value = "IntWritable" })
+    ---     counts:saveAsHadoopFile("lines", { format = "text" })   -- word, tab, count
+    ---
+    --- The format "sequence" makes SequenceFiles of two writables: Text and BytesWritable hold strings, IntWritable and
+    --- LongWritable whole numbers, FloatWritable and DoubleWritable numbers, BooleanWritable true and false, NullWritable
+    --- moontide.null. "text" makes lines of key, tab and value, and leaves out what is moontide.null; without `key` and
+    --- `value` these may be anything. A record that does not fit is an error.
+    --- @param directory string made, with those above it
+    --- @param options? moontide.HadoopOptions
+    function RDD:saveAsHadoopFile(directory, options)
+        begin_save(self, class, "saveAsHadoopFile", directory)
+        options = hadoop_options(2, "saveAsHadoopFile", options)
+        refuse_existing("saveAsHadoopFile", directory)
+        actions.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", check.site(), options))
+    end
+end
+
+local function begin_output(self, name, prefix, suffix)
+    local scope = operators.begin(self, name)
+    if prefix ~= nil then
+        check.text(1, name, prefix)
+    end
+    if suffix ~= nil then
+        check.text(2, name, suffix)
+    end
+    return scope
+end
+
+-- Registers an output that writes each batch to a directory of its own.
+local function save_batches(stream, scope, name, prefix, suffix, options, writer)
+    local site = check.site()
+    scope.output(stream, name, site, function(rdd, time)
+        actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options), options.skipEmpty)
+    end)
+end
+
+local function text_writer(rdd, name, site)
+    return function(directory)
+        return operators.save_text(rdd, name, site, directory)
+    end
+end
+
+--- Adds the outputs of streams.
+--- @param DStream table methods
+function sequence.install_dstream(DStream)
+    --- Output: writes each batch to a directory `prefix-TIME.suffix` of text files, one for each partition, one line for
+    --- each record, and `_SUCCESS` last. A directory that is there already is replaced.
+    ---
+    ---     counts:saveAsTextFiles("out/counts", "txt")  -- out/counts-1357008430000.txt/part-00000 …
+    ---     errors:saveAsTextFiles("out/errors", nil, { skipEmpty = true })
+    ---
+    --- @param prefix string?
+    --- @param suffix? string default none
+    --- @param options? { skipEmpty: boolean? } an empty batch writes nothing, not even a directory; default false
+    function DStream:saveAsTextFiles(prefix, suffix, options)
+        local scope = begin_output(self, "saveAsTextFiles", prefix, suffix)
+        options = sequence.stream_options(3, "saveAsTextFiles", options)
+        save_batches(self, scope, "saveAsTextFiles", prefix, suffix, options, text_writer)
+    end
+
+    --- Output: writes each batch to a directory `prefix-TIME.suffix` of object files, which sc:objectFile reads; see
+    --- RDD:saveAsObjectFile. A directory that is there already is replaced.
+    ---
+    ---     counts:saveAsObjectFiles("out/counts")  -- out/counts-1357008430000/part-00000 …
+    ---
+    --- Guide: "Output Operations".
+    --- @param prefix string?
+    --- @param suffix? string default none
+    --- @param options? moontide.ObjectOptions
+    function DStream:saveAsObjectFiles(prefix, suffix, options)
+        local scope = begin_output(self, "saveAsObjectFiles", prefix, suffix)
+        options = object_options(3, "saveAsObjectFiles", options, true)
+        save_batches(self, scope, "saveAsObjectFiles", prefix, suffix, options, object_writer)
+    end
+
+    --- Output: writes each batch of pairs to a directory `prefix-TIME.suffix` in one of Hadoop's formats; see
+    --- RDD:saveAsHadoopFile. A directory that is there already is replaced.
+    ---
+    ---     counts:saveAsHadoopFiles("out/counts", "seq", { key = "Text", value = "IntWritable" })
+    ---
+    --- Guide: "Output Operations".
+    --- @param prefix string?
+    --- @param suffix? string default none
+    --- @param options? moontide.HadoopOptions
+    function DStream:saveAsHadoopFiles(prefix, suffix, options)
+        local scope = begin_output(self, "saveAsHadoopFiles", prefix, suffix)
+        options = hadoop_options(3, "saveAsHadoopFiles", options, true)
+        save_batches(self, scope, "saveAsHadoopFiles", prefix, suffix, options, hadoop_writer)
+    end
+end
+
+-- Reading ----------------------------------------------------------------------------------------------------------
+
+-- The function of the operator that reads; it runs in the workers.
+local function reader(name, site)
+    return function(it)
+        return require("moontide.worker.sequence").read(it, name, site)
+    end
+end
+
+-- The ranges that `path` is read in, each a record.
+local function ranges(name, path, n)
+    local files = require "moontide.files"
+    local inputs, reason = files.inputs(path)
+    if not inputs then
+        check.fail("%s: %s", name, reason)
+    end
+    local splits = files.splits(inputs, n)
+    -- A file without a byte is a damaged one, and to be read so that it is noticed.
+    for _, input in ipairs(inputs) do
+        if input.size == 0 then
+            splits[#splits + 1] = { input.path, 0, 0 }
+        end
+    end
+    return splits
+end
+
+local function read(sc, scope, name, path, n)
+    check.text(1, name, path, true)
+    n = check.partitions(2, name, n, math.min(sc.state.parallelism, 2))
+    local splits = ranges(name, path, n)
+    local site = check.site()
+    local node = scope.from_array(name, splits, #splits, 1).node
+    return scope.wrap(node:narrow(operators.descriptor("mapPartitions", name, site,
+        { fn = operators.package(1, name, reader(name, site)) }), false))
+end
+
+--- Adds the sources of contexts.
+--- @param Context table methods
+--- @param begin fun(self: any, method: string): table checks the receiver and returns its scope
+function sequence.install_context(Context, begin)
+    --- The records that saveAsObjectFile or saveAsObjectFiles wrote: a file, all files of a directory (names starting with
+    --- "." or "_" are left out), or those that a pattern matches.
+    ---
+    ---     sc:objectFile("backup"):count()
+    ---
+    --- The files are looked up here and read by each action. Damaged files are an error of the action, with the path and
+    --- the byte; a path that does not exist is one at the call.
+    --- @param path string
+    --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+    ---   sc:defaultParallelism()
+    --- @return moontide.RDD
+    function Context:objectFile(path, minPartitions)
+        return read(self, begin(self, "objectFile"), "objectFile", path, minPartitions)
+    end
+
+    --- The records of Hadoop SequenceFiles, as pairs: a file, all files of a directory, or those that a pattern matches. Text
+    --- and BytesWritable are read as strings, numbers as numbers (LongWritable beyond 2^53 as int64), BooleanWritable
+    --- as booleans, NullWritable as moontide.null.
+    ---
+    ---     sc:sequenceFile("counts/part-*"):filter(function(word, n) return n > 10 end):collect()
+    ---
+    --- Plain files, compressed records and compressed blocks are read (DefaultCodec, DeflateCodec, GzipCodec). Large files are
+    --- read in several partitions, cut at their sync markers. Errors are as with objectFile.
+    --- @param path string
+    --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+    ---   sc:defaultParallelism()
+    --- @return moontide.RDD
+    function Context:sequenceFile(path, minPartitions)
+        return read(self, begin(self, "sequenceFile"), "sequenceFile", path, minPartitions)
+    end
+end
+
+return sequence

@@ -1,0 +1,178 @@
+--- SequenceFiles through FFI (host/store/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
+--- in workers, and the names of the writables for whoever checks options.
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local current = require "moontide.worker.current"
+local failure = require "moontide.worker.failure"
+
+local ffi, C = fast.ffi, fast.C
+local decode = codec.decode
+
+ffi.cdef [[
+struct tide_buffer { uint8_t *data; size_t size; size_t capacity; };
+void tide_buffer_destroy(struct tide_buffer *buffer);
+const char *tide_writable_name(int kind);
+int tide_writable_find(const char *name, size_t size);
+int tide_writable_text(int kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out, struct tide_error *err);
+
+struct tide_sequence_writer;
+struct tide_sequence_writer *tide_sequence_writer_new(const char *path, int key, int value, bool compress,
+                                                      struct tide_error *err);
+int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t *record, size_t size, struct tide_error *err);
+int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_t *bytes, size_t size, struct tide_error *err);
+int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide_error *err);
+void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
+
+struct tide_sequence_reader;
+struct tide_sequence_reader *tide_sequence_reader_new(const char *path, uint64_t offset, uint64_t length, int form,
+                                                      struct tide_error *err);
+int tide_sequence_reader_next(struct tide_sequence_reader *reader, struct tide_block **block, struct tide_error *err);
+void tide_sequence_reader_delete(struct tide_sequence_reader *reader);
+]]
+
+local sequence = {}
+
+local FORMS = { sequenceFile = 1, objectFile = 2 } -- enum tide_sequence_form
+local UNFIT = -2 -- TIDE_EINVAL
+
+--- Records in one value of an object file.
+sequence.GROUP = 10
+
+--- Where failing functions of C leave their message.
+local err = ffi.new "struct tide_error"
+sequence.err = err
+
+local function message()
+    local text = err.text ~= nil and ffi.string(err.text) or "the file cannot be used"
+    C.tide_error_clear(err)
+    return text
+end
+
+--- Raises what a function of C has reported.
+---@param op table operator that failed
+local function fail(op) failure.broken(op, message()) end
+sequence.fail = fail
+
+-- Writables -----------------------------------------------------------------------------------------------------
+
+--- The writables by name, in the order of host/store/writable.h.
+---@type string[]
+sequence.names = {}
+for kind = 1, 8 do sequence.names[kind] = ffi.string(C.tide_writable_name(kind)) end
+
+--- The number of a writable, or nil when there is none of that name. The name may have its package in front.
+---@param name string
+---@return integer?
+function sequence.kind(name)
+    local kind = C.tide_writable_find(name, #name)
+    return kind > 0 and kind or nil
+end
+
+local scratch = codec.writer()
+local shown = ffi.gc(ffi.new "struct tide_buffer", C.tide_buffer_destroy)
+
+--- The text that Hadoop shows for a value as this writable; "" for NullWritable.
+---@param kind integer
+---@param value any
+---@return string? text nil when the value does not fit
+---@return string? reason
+function sequence.text(kind, value)
+    scratch.pos = 0
+    codec.put(scratch, value)
+    shown.size = 0
+    local code = C.tide_writable_text(kind, scratch.data, scratch.data + scratch.pos, shown, err)
+    if code ~= 0 then return nil, message() end
+    return ffi.string(shown.data, shown.size)
+end
+
+-- Writing --------------------------------------------------------------------------------------------------------
+
+--- Opens a part file; raises when that fails. The task's cleanup deletes the writer unless `finish` did.
+---@param S table state of a terminal; its `P` becomes the writer
+---@param op table its operator
+---@param path string
+---@param key integer writable
+---@param value integer writable
+function sequence.open(S, op, path, key, value)
+    local writer = C.tide_sequence_writer_new(path, key, value, op.compress, err)
+    if writer == nil then fail(op) end
+    S.P = writer
+    S.cleanup[#S.cleanup + 1] = function()
+        if S.P ~= nil then C.tide_sequence_writer_delete(S.P) end
+        S.P = nil
+    end
+end
+
+--- Completes the part file of a terminal.
+function sequence.finish(S, op)
+    if C.tide_sequence_writer_finish(S.P, err) ~= 0 then fail(op) end
+    C.tide_sequence_writer_delete(S.P)
+    S.P = nil
+end
+
+--- After tide_sequence_writer_add has failed with `code`: returns the reason when the record does not fit, else raises.
+---@param code integer
+---@param op table
+---@return string reason "the value is the number 1.5: IntWritable holds …"
+function sequence.unfit(code, op)
+    if code ~= UNFIT then fail(op) end
+    return message()
+end
+
+-- Reading --------------------------------------------------------------------------------------------------------
+
+-- `op` has the name and the site of the method that was called.
+local function open_range(split, op)
+    local reader = C.tide_sequence_reader_new(split[1], split[2], split[3], FORMS[op.name], err)
+    if reader == nil then fail(op) end
+    local closed = false
+    local function close()
+        if not closed then C.tide_sequence_reader_delete(reader) end
+        closed = true
+    end
+    current.cleanup[#current.cleanup + 1] = close
+    return reader, close
+end
+
+-- The records of a range, as an iterator of values or of pairs.
+local function records_of(split, op)
+    local reader, close = open_range(split, op)
+    local cancelled = current.cancelled
+    local slot = ffi.new "struct tide_block *[1]"
+    local block, p, at, left, arity = nil, nil, 0, 0, 0
+    local function refill()
+        if block ~= nil then C.tide_block_release(ffi.gc(block, nil)) end
+        block = nil
+        if cancelled ~= nil and cancelled[0] ~= 0 then error("cancelled", 0) end
+        local more = C.tide_sequence_reader_next(reader, slot, err)
+        if more < 0 then fail(op) end
+        if more == 0 then
+            close()
+            return false
+        end
+        block = ffi.gc(slot[0], C.tide_block_release)
+        p, at, left, arity = block.data, 0, block.count, block.arity
+        return true
+    end
+    return function()
+        if left == 0 and not refill() then return nil end
+        left = left - 1
+        local a, b
+        a, at = decode(p, at)
+        if arity == 2 then b, at = decode(p, at) end
+        return a, b
+    end
+end
+
+--- What is in the range of a file that a partition stands for: its one record is {path, offset, length}.
+---@param it fun(): table? the partition
+---@param name "sequenceFile"|"objectFile" which of them was called
+---@param site string where
+---@return function|table records
+function sequence.read(it, name, site)
+    local split = it()
+    if split == nil then return {} end
+    return records_of(split, { name = name, site = site })
+end
+
+return sequence
