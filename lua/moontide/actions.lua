@@ -68,6 +68,17 @@ local function collect(rdd, name, site)
     return records_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
 end
 
+--- The records of a node, of all its partitions or of those with the numbers (from 0) in a list.
+--- @param scope table
+--- @param node userdata
+--- @param partitions? integer[]
+--- @param name? string operator, for messages
+--- @param site? string
+--- @return any[]
+function actions.collect(scope, node, partitions, name, site)
+    return records_of(run(scope, node, sink("collect", name, site), partitions))
+end
+
 --- The records of each partition. Used by the test harness.
 --- @param rdd moontide.RDD
 --- @param name string
@@ -120,25 +131,41 @@ local function begin(self, class, name)
     return self.scope
 end
 
---- Writes a dataset as text files, see save.lua.
+-- Runs a node whose partitions write their records somewhere and yield how many they were.
+local function count_written(rdd, node)
+    local sum = 0
+    for _, n in ipairs(actions.collect(rdd.scope, node)) do
+        sum = sum + n
+    end
+    return sum
+end
+
+--- Writes a dataset as files, see save.lua.
 --- @param rdd moontide.RDD
---- @param name string operator, for messages
---- @param site string
 --- @param directory string
-function actions.save(rdd, name, site, directory)
+--- @param writer fun(temporary: string): userdata makes the node that writes parts to a directory
+--- @param skip_empty? boolean a dataset without records leaves no directory
+function actions.save(rdd, directory, writer, skip_empty)
     local save = require "moontide.save"
-    local temporary, reason = save.begin(directory)
-    if not temporary then
+    if skip_empty and rdd.node:knownRecords() == 0 then
+        return save.clear(directory)
+    end
+    local saving, reason = save.begin(directory)
+    if not saving then
         error(errors.new("EIO", reason), 0)
     end
-    local ok, err = pcall(run_effect, rdd, operators.save_text(rdd, name, site, temporary), name, site)
+    local ok, result = pcall(count_written, rdd, writer(saving.temporary))
+    if ok and skip_empty and result == 0 then
+        save.abort(saving)
+        return save.clear(directory)
+    end
     if ok then
-        ok, err = save.commit(directory)
-        err = err and errors.new("EIO", err)
+        ok, result = save.commit(saving)
+        result = result and errors.new("EIO", result)
     end
     if not ok then
-        save.abort(directory)
-        error(err, 0)
+        save.abort(saving)
+        error(result, 0)
     end
 end
 
@@ -188,6 +215,30 @@ local function install_reading(RDD, class)
             sum = sum + n
         end
         return sum
+    end
+
+    --- An iterator over all records that computes one partition after the other: for datasets that are too large for the
+    --- script's memory. Pairs come as {key, value}.
+    ---
+    ---     for line in rdd:toLocalIterator() do print(line) end
+    ---
+    --- @return fun(): any
+    function RDD:toLocalIterator()
+        local scope = begin(self, class, "toLocalIterator")
+        local partition, count = -1, self.node:partitions()
+        local list, at = {}, 0
+        return function()
+            while at == #list do
+                partition = partition + 1
+                if partition >= count then
+                    partition = count
+                    return nil
+                end
+                list, at = actions.collect(scope, self.node, { partition }), 0
+            end
+            at = at + 1
+            return list[at]
+        end
     end
 
     --- Whether there is no record.
@@ -302,7 +353,10 @@ local function install_effects(RDD, class)
         if require("moontide.files").exists(directory) then
             check.fail("saveAsTextFile: %s already exists", directory)
         end
-        actions.save(self, "saveAsTextFile", check.site(), directory)
+        local site = check.site()
+        actions.save(self, directory, function(temporary)
+            return operators.save_text(self, "saveAsTextFile", site, temporary)
+        end)
     end
 end
 

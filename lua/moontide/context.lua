@@ -3,6 +3,7 @@
 
 local check = require "moontide.check"
 local conf = require "moontide.conf"
+local environment = require "moontide.environment"
 local errors = require "moontide.errors"
 local loop = require "moontide.loop"
 
@@ -18,10 +19,7 @@ context.overrides = { conf = {}, watch_signals = false }
 local Context = {}
 
 local LATER = {
-    broadcast = "shared variables come later; closures carry copies of plain values",
-    accumulator = "shared variables come later; count with an action",
-    objectFile = "other file formats come later", wholeTextFiles = "other file formats come later",
-    binaryRecords = "other file formats come later", setCheckpointDir = "checkpoints come later",
+    setCheckpointDir = "checkpoints come later",
     runJob = "use the actions of an RDD",
 }
 
@@ -81,6 +79,7 @@ end
 
 local function close(state)
     state.closed = true
+    require("moontide.shared").close(state)
     loop.remove(state)
     local busy = state.engine:describe()
     local done, reason = state.engine:close(conf.get(state.settings, "stopTimeout"))
@@ -140,9 +139,18 @@ local function script_name()
     return name:match("([^/]+)%.lua$") or name:match("([^/]+)$") or name
 end
 
--- Command line before arguments before conf before defaults.
+-- Command line before arguments before conf before the environment before defaults.
 local function settings_of(what, master, app_name, given)
     local settings = conf.check(what, given)
+    local outside, reason = environment.settings()
+    if not outside then
+        check.fail("%s: %s", what, reason)
+    end
+    for key, value in pairs(outside) do
+        if settings[key] == nil then
+            settings[key] = value
+        end
+    end
     settings.master = master or settings.master or "local[*]"
     settings.appName = app_name or settings.appName or script_name()
     for key, value in pairs(context.overrides.conf) do
@@ -179,6 +187,7 @@ function context.create(what, master, app_name, given)
     end
     local engine, engine_reason, code = core.engine({
         workers = workers, packagePath = package.path, packageCpath = package.cpath,
+        maxFailures = conf.get(settings, "task.maxFailures"),
     })
     if not engine then
         error(errors.new(code or "EIO", string.format("%s: the engine cannot start: %s", what, engine_reason)), 0)
@@ -264,6 +273,9 @@ function Context:textFile(path, minPartitions)
     return scope.wrap(self.state.engine:files(files.splits(inputs, minPartitions)))
 end
 
+require("moontide.sequence").install_context(Context, begin)
+require("moontide.sources").install(Context, begin)
+
 --- The records of all the datasets of a list; their partitions follow one another.
 ---
 ---     sc:union{ a, b, c }
@@ -274,6 +286,37 @@ function Context:union(rdds)
     local scope = begin(self, "union")
     check.array(1, "union", rdds)
     return scope.union("union", rdds)
+end
+
+--- A value that functions in the workers read: each worker gets it once, however many functions and batches use it, where a
+--- plain variable travels with every function.
+---
+---     local names = sc:broadcast(load_names())
+---     ids:map(function(id) return names:value()[id] or "?" end)
+---
+--- @param value any what closures can carry; not nil
+--- @return moontide.Broadcast handle with :value(), :unpersist() and :destroy()
+function Context:broadcast(value)
+    begin(self, "broadcast")
+    return require("moontide.shared").broadcast(self.state, value)
+end
+
+--- A value that functions in the workers add to and the driver reads. What a task adds counts when the task has succeeded, once
+--- for each partition, also when it was tried again.
+---
+---     local bad = sc:accumulator(0)
+---     lines:foreach(function(line) if not tonumber(line) then bad:add(1) end end)
+---     print(bad:value())
+---
+---     local seen = sc:accumulator({}, function(a, b) for k in pairs(b) do a[k] = true end return a end, "seen")
+---
+--- @param zero any a number, or with `merge` any plain value; adding it changes nothing
+--- @param merge? fun(a: any, b: any): any associative and commutative; may change and return its first argument. Default: +
+--- @param name? string for messages
+--- @return moontide.Accumulator handle with :add(x) and :value()
+function Context:accumulator(zero, merge, name)
+    begin(self, "accumulator")
+    return require("moontide.shared").accumulator(zero, merge, name)
 end
 
 --- Partitions of shuffles and of parallelize when a call does not say: the number of workers, or the setting

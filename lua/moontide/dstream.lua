@@ -13,17 +13,9 @@ local dstream = {}
 ---@field ssc moontide.StreamingContext
 local DStream = {}
 
-local WINDOWS, STATE, JOINS = "windows come later", "keyed state comes later", "joins of streams come later"
-local FORMATS = "other file formats come later; use foreachRDD"
-
 -- Methods of Spark's DStream, so that whoever looks for one is told and not sent to a name that looks alike.
 local LATER = {
-    window = WINDOWS, reduceByWindow = WINDOWS, countByWindow = WINDOWS, countByValueAndWindow = WINDOWS,
-    reduceByKeyAndWindow = WINDOWS, groupByKeyAndWindow = WINDOWS, slice = WINDOWS,
-    updateStateByKey = STATE, mapWithState = STATE, checkpoint = "checkpoints come later",
-    join = JOINS, leftOuterJoin = JOINS, rightOuterJoin = JOINS, fullOuterJoin = JOINS, cogroup = JOINS,
-    persist = "caching comes later", cache = "caching comes later", partitionBy = "partitioners come later",
-    saveAsObjectFiles = FORMATS, saveAsHadoopFiles = FORMATS, saveAsNewAPIHadoopFiles = FORMATS,
+    saveAsNewAPIHadoopFiles = "use saveAsHadoopFiles, which writes the same files",
     foreach = "use foreachRDD", pprint = "use print",
 }
 
@@ -36,7 +28,8 @@ dstream.class = class
 --- @return table scope
 function dstream.scope(ssc, life)
     local rdd = require "moontide.rdd"
-    local scope = { life = life }
+    -- kept: by the number of a stream, the core's stream behind it that keeps the state it shows
+    local scope = { life = life, kept = {} }
 
     function scope.ready(name)
         if life.state == "ACTIVE" or life.state == "STOPPING" then
@@ -50,6 +43,9 @@ function dstream.scope(ssc, life)
     function scope.parallelism()
         return life.context.parallelism
     end
+
+    -- How the datasets of a batch are partitioned is known only then.
+    scope.partitions = scope.parallelism
 
     function scope.wrap(node)
         return setmetatable({ ssc = ssc, scope = scope, node = node, number = node:id(), slide = node:slide() }, class)
@@ -342,28 +338,6 @@ function DStream:print(n)
     end)
 end
 
---- Output: writes each batch to a directory `prefix-TIME.suffix` of text files, one for each partition, one line for
---- each record, and `_SUCCESS` last. A directory that is there already is replaced.
----
----     counts:saveAsTextFiles("out/counts", "txt")  -- out/counts-1357008430000.txt/part-00000 …
----
---- @param prefix string?
---- @param suffix? string default none
-function DStream:saveAsTextFiles(prefix, suffix)
-    local scope = operators.begin(self, "saveAsTextFiles")
-    if prefix ~= nil then
-        check.text(1, "saveAsTextFiles", prefix)
-    end
-    if suffix ~= nil then
-        check.text(2, "saveAsTextFiles", suffix)
-    end
-    local site = check.site()
-    local save = require "moontide.save"
-    scope.output(self, "saveAsTextFiles", site, function(rdd, time)
-        actions.save(rdd, "saveAsTextFiles", site, save.name(prefix, suffix, time))
-    end)
-end
-
 --- Adds a dataset to a stream made by ssc:queueStream; also while the stream runs.
 ---
 ---     queue:push({ 1, 2, 3 })
@@ -397,5 +371,13 @@ function DStream:context()
     check.self(self, class, "context")
     return self.ssc
 end
+
+for _, group in ipairs({ "keyed", "joins", "storage" }) do
+    require("moontide.operators." .. group).install_stream(DStream)
+end
+require("moontide.sequence").install_dstream(DStream)
+require("moontide.windows").install(DStream)
+require("moontide.state").install(DStream)
+require("moontide.keeping").install(DStream)
 
 return dstream

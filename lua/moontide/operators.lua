@@ -1,11 +1,13 @@
 -- The operators that streams and datasets share: each one builds its descriptors (see host/task/task.h and
--- lua/moontide/worker/plan.lua) and hands them to the node under the handle. So `stream:map(f)` and `rdd:map(f)` are the
--- same definition.
+-- lua/moontide/worker/pipe.lua) and hands them to the node under the handle. So `stream:map(f)` and `rdd:map(f)` are the
+-- same definition. The files in operators/ build on this one.
 --
 -- A handle has `node` (the core's stream or dataset, with the methods narrow and shuffle) and `scope`:
---     scope.ready(name)    raises at the caller's line when no operator may be added
---     scope.wrap(node)     the handle for a new node
---     scope.parallelism()  default number of partitions
+--     scope.ready(name)        raises at the caller's line when no operator may be added
+--     scope.wrap(node)         the handle for a new node
+--     scope.parallelism()      default number of partitions
+--     scope.partitions(nodes)  the same for an operator by key on these: what one of them is partitioned in already, so that
+--                              it need not be shuffled
 
 local check = require "moontide.check"
 local closure = require "moontide.closure"
@@ -42,10 +44,13 @@ end
 
 local package = operators.package
 
--- A function of this library that goes along with an operator.
+-- A function of this library that goes along with an operator. Functions of the script among its upvalues were checked with
+-- `package` before.
 local function own(name, fn)
     return (closure.pack(fn, name, "f"))
 end
+
+operators.own = own
 
 --- The bytes of an operator descriptor.
 --- @param kind string
@@ -63,10 +68,15 @@ end
 
 local descriptor = operators.descriptor
 
+-- Operators that are told the number of their partition.
+local INDEXED = { mapPartitionsWithIndex = true }
+
 -- One operator, applied to each partition.
 local function narrow(handle, kind, name, site, fields, keeps_keys)
-    return handle.node:narrow(descriptor(kind, name, site, fields), keeps_keys or false)
+    return handle.node:narrow(descriptor(kind, name, site, fields), keeps_keys or false, INDEXED[kind] or false)
 end
+
+operators.narrow = narrow
 
 local function with_function(handle, kind, fn, keeps_keys)
     local scope = begin(handle, kind)
@@ -79,16 +89,28 @@ local function without_function(handle, kind)
     return scope.wrap(narrow(handle, kind, kind, check.site()))
 end
 
---- A shuffle. `write` and `read` are tables of descriptor fields with their `kind`.
-local function shuffle(node, name, site, route, partitions, write, read, ascending)
-    local write_kind, read_kind = write.kind, read.kind
-    return node:shuffle({
+local function exchange(name, site, route, partitions, write, read, here, ascending)
+    return {
         route = route, partitions = partitions, ascending = ascending ~= false,
-        write = descriptor(write_kind, name, site, write), read = descriptor(read_kind, name, site, read),
-    })
+        write = descriptor(write.kind, name, site, write), read = descriptor(read.kind, name, site, read),
+        here = type(here) == "table" and descriptor(here.kind, name, site, here) or here,
+    }
 end
 
+--- A shuffle. `write`, `read` and `here` are tables of descriptor fields with their `kind`; `here` is what is done with
+--- records that are in their partitions already, true when nothing is (host/rdd/rdd.h: tide_exchange_stays).
+local function shuffle(node, name, site, route, partitions, write, read, here, ascending)
+    return node:shuffle(exchange(name, site, route, partitions, write, read, here, ascending))
+end
+
+operators.shuffle = shuffle
+
 local ROUTE, CONCAT = { kind = "route" }, { kind = "concat" }
+
+--- The exchange that brings records to the partition of their key, and does nothing where they are there already.
+function operators.by_key(name, site, partitions)
+    return exchange(name, site, "hash", partitions, ROUTE, CONCAT, true)
+end
 
 local function add(a, b)
     return a + b
@@ -160,22 +182,24 @@ end
 
 -- By key -------------------------------------------------------------------------------------------------------
 
-local function partitions(scope, index, name, n)
-    return check.partitions(index, name, n, scope.parallelism())
+local function partitions(handle, index, name, n)
+    return check.partitions(index, name, n, handle.scope.partitions({ handle.node }))
 end
 
 function operators.reduceByKey(handle, fn, n)
     local scope = begin(handle, "reduceByKey")
     local merge = package(1, "reduceByKey", fn)
-    n = partitions(scope, 2, "reduceByKey", n)
+    n = partitions(handle, 2, "reduceByKey", n)
+    local read = { kind = "merge", merge = merge }
     return scope.wrap(shuffle(handle.node, "reduceByKey", closure.site(fn), "hash", n,
-        { kind = "combine", merge = merge }, { kind = "merge", merge = merge }))
+        { kind = "combine", merge = merge }, read, read))
 end
 
 function operators.groupByKey(handle, n)
     local scope = begin(handle, "groupByKey")
-    n = partitions(scope, 1, "groupByKey", n)
-    return scope.wrap(shuffle(handle.node, "groupByKey", check.site(), "hash", n, ROUTE, { kind = "group" }))
+    n = partitions(handle, 1, "groupByKey", n)
+    local group = { kind = "group" }
+    return scope.wrap(shuffle(handle.node, "groupByKey", check.site(), "hash", n, ROUTE, group, group))
 end
 
 function operators.combineByKey(handle, create, merge_value, merge_combiners, n)
@@ -183,14 +207,15 @@ function operators.combineByKey(handle, create, merge_value, merge_combiners, n)
     local create_bytes = package(1, "combineByKey", create, "createCombiner")
     local merge = package(2, "combineByKey", merge_value, "mergeValue")
     local merge_both = package(3, "combineByKey", merge_combiners, "mergeCombiners")
-    n = partitions(scope, 4, "combineByKey", n)
-    return scope.wrap(shuffle(handle.node, "combineByKey", closure.site(create), "hash", n,
-        { kind = "combine", create = create_bytes, merge = merge }, { kind = "merge", merge = merge_both }))
+    n = partitions(handle, 4, "combineByKey", n)
+    local combine = { kind = "combine", create = create_bytes, merge = merge }
+    return scope.wrap(shuffle(handle.node, "combineByKey", closure.site(create), "hash", n, combine,
+        { kind = "merge", merge = merge_both }, combine))
 end
 
 function operators.countByValue(handle, n)
     local scope = begin(handle, "countByValue")
-    n = partitions(scope, 1, "countByValue", n)
+    n = check.partitions(1, "countByValue", n, scope.parallelism())
     local site, merge = check.site(), own("countByValue", add)
     local ones = narrow(handle, "one", "countByValue", site)
     return scope.wrap(shuffle(ones, "countByValue", site, "hash", n, { kind = "combine", merge = merge },
@@ -199,7 +224,7 @@ end
 
 function operators.distinct(handle, n)
     local scope = begin(handle, "distinct")
-    n = partitions(scope, 1, "distinct", n)
+    n = check.partitions(1, "distinct", n, scope.parallelism())
     local site, merge = check.site(), own("distinct", first)
     local pairs_node = narrow(handle, "pairUp", "distinct", site)
     local merged = shuffle(pairs_node, "distinct", site, "hash", n, { kind = "combine", merge = merge },
@@ -210,9 +235,9 @@ end
 function operators.sortByKey(handle, ascending, n)
     local scope = begin(handle, "sortByKey")
     ascending = check.boolean(1, "sortByKey", ascending, true)
-    n = partitions(scope, 2, "sortByKey", n)
+    n = check.partitions(2, "sortByKey", n, scope.parallelism())
     return scope.wrap(shuffle(handle.node, "sortByKey", check.site(), "range", n, ROUTE,
-        { kind = "sort", ascending = ascending }, ascending))
+        { kind = "sort", ascending = ascending }, nil, ascending))
 end
 
 -- How often each key occurs, for countByKey.
@@ -220,8 +245,9 @@ function operators.count_keys(handle)
     local scope = begin(handle, "countByKey")
     local site, merge = check.site(), own("countByKey", add)
     local ones = narrow(handle, "mapValues", "countByKey", site, { fn = own("countByKey", one) }, true)
-    return scope.wrap(shuffle(ones, "countByKey", site, "hash", scope.parallelism(), { kind = "combine", merge = merge },
-        { kind = "merge", merge = merge }))
+    local read = { kind = "merge", merge = merge }
+    return scope.wrap(shuffle(ones, "countByKey", site, "hash", scope.partitions({ handle.node }),
+        { kind = "combine", merge = merge }, read, read))
 end
 
 -- Moving records -----------------------------------------------------------------------------------------------
@@ -254,7 +280,8 @@ function operators.reduce(handle, fn)
     return single(handle, "reduce", closure.site(fn), "reducePartition", fields, "reducePartition", fields)
 end
 
-local function pack_zero(name, zero)
+--- Packages a zero value, argument 1 of `name`.
+function operators.zero(name, zero)
     if zero == nil then
         check.fail("bad argument #1 to '%s' (the zero value is nil)", name)
     end
@@ -273,13 +300,13 @@ end
 --- One record; the zero value is used once in each partition and once more for the partitions together.
 function operators.fold(handle, zero, fn)
     begin(handle, "fold")
-    local fields = { zero = pack_zero("fold", zero), fn = package(2, "fold", fn) }
+    local fields = { zero = operators.zero("fold", zero), fn = package(2, "fold", fn) }
     return single(handle, "fold", closure.site(fn), "foldPartition", fields, "foldPartition", fields)
 end
 
 function operators.aggregate(handle, zero, seq, comb)
     begin(handle, "aggregate")
-    local zero_bytes = pack_zero("aggregate", zero)
+    local zero_bytes = operators.zero("aggregate", zero)
     local fields = { zero = zero_bytes, fn = package(2, "aggregate", seq, "seqOp") }
     return single(handle, "aggregate", closure.site(seq), "aggregatePartition", fields, "foldPartition",
         { zero = zero_bytes, fn = package(3, "aggregate", comb, "combOp") })

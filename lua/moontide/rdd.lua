@@ -24,20 +24,9 @@ end
 -- Methods of Spark's RDD, so that whoever looks for one is told and not sent to a name that looks alike.
 local LATER = {}
 for _, group in ipairs({
-    later("joins come later", "join", "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "cogroup", "subtract",
-        "subtractByKey", "intersection", "cartesian", "zip", "zipPartitions"),
-    later("caching comes later; a shuffle keeps its result as long as the dataset is in use", "persist", "cache",
-        "unpersist"),
-    later("checkpoints come later", "checkpoint"),
-    later("sampling comes later", "sample", "takeSample", "randomSplit", "sampleByKey"),
-    later("partitioners come later", "partitionBy", "lookup", "partitioner"),
-    later("it comes later; combineByKey does the same", "foldByKey", "aggregateByKey", "reduceByKeyLocally"),
-    later("it comes later; keyBy and then groupByKey or sortByKey do the same", "groupBy", "sortBy"),
-    later("it comes later; keyBy, sortByKey and take do the same", "top", "takeOrdered"),
-    later("it comes later; reduce does the same", "max", "min", "sum"),
-    later("statistics come later", "mean", "variance", "stdev", "stats", "histogram"),
-    later("it comes later", "zipWithIndex", "zipWithUniqueId", "pipe", "toLocalIterator", "setName"),
-    later("other file formats come later", "saveAsObjectFile", "saveAsHadoopFile", "saveAsNewAPIHadoopFile"),
+    later("checkpoints come later", "checkpoint", "isCheckpointed", "getCheckpointFile"),
+    later("pairs are always partitioned by the hash of their key; see partitionBy", "partitioner"),
+    later("use saveAsHadoopFile, which writes the same files", "saveAsNewAPIHadoopFile"),
 }) do
     for name, reason in pairs(group) do
         LATER[name] = reason
@@ -112,6 +101,14 @@ function rdd.scope(sc, state)
         return state.parallelism
     end
 
+    function scope.partitions(nodes)
+        local most = 0
+        for _, node in ipairs(nodes) do
+            most = math.max(most, node:hashPartitions())
+        end
+        return most > 0 and most or state.parallelism
+    end
+
     function scope.wrap(node)
         return setmetatable({ sc = sc, scope = scope, node = node }, class)
     end
@@ -134,7 +131,12 @@ function rdd.scope(sc, state)
             end
             nodes[index] = other.node
         end
-        return scope.wrap(state.engine:union(nodes))
+        -- Datasets that are partitioned by key alike are united partition by partition, and stay so.
+        local alike = nodes[1]:hashPartitions() > 0
+        for _, node in ipairs(nodes) do
+            alike = alike and node:hashPartitions() == nodes[1]:hashPartitions()
+        end
+        return scope.wrap(alike and state.engine:zipUnion(nodes) or state.engine:union(nodes))
     end
 
     return scope
@@ -362,5 +364,9 @@ function RDD:toDebugString()
 end
 
 actions.install(RDD, class)
+for _, group in ipairs({ "keyed", "joins", "sets", "sampling", "numbers", "storage" }) do
+    require("moontide.operators." .. group).install(RDD, class)
+end
+require("moontide.sequence").install_rdd(RDD, class)
 
 return rdd

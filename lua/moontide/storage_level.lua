@@ -1,6 +1,6 @@
--- Spark's storage levels. Received data is always kept in memory as blocks outside the Lua heap, and a source that
--- outruns us is read more slowly; so a level is accepted wherever Spark takes one, and the ones that would ask for more
--- than that mean the same as MEMORY_ONLY_SER in this release.
+-- Spark's storage levels. Data is always kept in memory as packed blocks outside the Lua heap, and a source that outruns us
+-- is read more slowly; so a level is accepted wherever Spark takes one, and the ones that would ask for more than that mean
+-- the same as MEMORY_ONLY_SER in this release.
 
 local check = require "moontide.check"
 
@@ -9,14 +9,24 @@ local check = require "moontide.check"
 ---@field useMemory boolean
 ---@field useDisk boolean
 ---@field replication integer
+---@field code integer the bits of host/rdd/rdd.h
 local Level = check.class("StorageLevel", "a", {}, {})
 
 function Level.__tostring(level)
     return "StorageLevel." .. level.name
 end
 
+local by_code = {}
+
+-- The bits: 1 memory, 2 disk, 4 unserialized objects, 8 two replicas.
 local function level(name, memory, disk, replication)
-    return setmetatable({ name = name, useMemory = memory, useDisk = disk, replication = replication }, Level)
+    local code = (memory and 1 or 0) + (disk and 2 or 0) + (replication == 2 and 8 or 0)
+    if memory and not name:find("_SER", 1, true) then
+        code = code + 4
+    end
+    local made = setmetatable({ name = name, useMemory = memory, useDisk = disk, replication = replication, code = code }, Level)
+    by_code[code] = made
+    return made
 end
 
 ---@class moontide.StorageLevels
@@ -42,6 +52,10 @@ return setmetatable(levels, {
         -- The class of the levels, for argument checks.
         if name == "class" then
             return Level
+        end
+        -- of(code): the level of a dataset of the core.
+        if name == "of" then
+            return function(code) return by_code[code] end
         end
         check.fail("there is no storage level '%s'%s (levels: %s)", tostring(name),
             check.suggestion(tostring(name), names), table.concat(names, ", "))

@@ -1,0 +1,294 @@
+-- Actions of RDD that sum up: statistics of numbers, the first and last records by an order, reducing in a tree.
+
+local actions = require "moontide.actions"
+local check = require "moontide.check"
+local closure = require "moontide.closure"
+local operators = require "moontide.operators"
+local order = require "moontide.order"
+local statistics = require "moontide.statistics"
+
+local numbers = {}
+
+local function begin(rdd, class, name)
+    check.self(rdd, class, name)
+    operators.begin(rdd, name)
+end
+
+-- Statistics -----------------------------------------------------------------------------------------------------
+
+local function stats_of(rdd, class, name)
+    begin(rdd, class, name)
+    return statistics.merge(actions.collect(rdd.scope, operators.narrow(rdd, "stats", name, check.site())))
+end
+
+local function install_statistics(RDD, class)
+    --- Action: the numbers added up; 0 when there are none.
+    --- @return number
+    function RDD:sum()
+        begin(self, class, "sum")
+        local sum = 0
+        for _, part in ipairs(actions.collect(self.scope, operators.narrow(self, "sum", "sum", check.site()))) do
+            sum = sum + part
+        end
+        return sum
+    end
+
+    --- Action: the average of the numbers; NaN when there are none.
+    --- @return number
+    function RDD:mean()
+        return stats_of(self, class, "mean").mean
+    end
+
+    --- Action: the variance of the numbers, as the whole population; NaN when there are none.
+    --- @return number
+    function RDD:variance()
+        return stats_of(self, class, "variance").variance
+    end
+
+    --- Action: the standard deviation of the numbers, as the whole population.
+    --- @return number
+    function RDD:stdev()
+        return stats_of(self, class, "stdev").stdev
+    end
+
+    --- Action: the variance of the numbers as a sample (divided by count - 1); NaN for fewer than two.
+    --- @return number
+    function RDD:sampleVariance()
+        return stats_of(self, class, "sampleVariance").sampleVariance
+    end
+
+    --- Action: the standard deviation of the numbers as a sample.
+    --- @return number
+    function RDD:sampleStdev()
+        return stats_of(self, class, "sampleStdev").sampleStdev
+    end
+
+    --- Action: count, sum, mean, min, max, variance, stdev … of the numbers, in one pass.
+    ---
+    ---     local s = sc:parallelize({ 1, 2, 3 }):stats()
+    ---     print(s.mean, s.max, s)  --> 2  3  (count: 3, mean: 2, stdev: 0.81649658092773, max: 3, min: 1)
+    ---
+    --- @return moontide.Stats
+    function RDD:stats()
+        return stats_of(self, class, "stats")
+    end
+end
+
+local function check_buckets(buckets)
+    if type(buckets) == "number" then
+        return check.integer(1, "histogram", buckets, 1, 1000000)
+    end
+    check.array(1, "histogram", buckets)
+    if #buckets < 2 then
+        check.fail("bad argument #1 to 'histogram' (at least two boundaries are needed, got %d)", #buckets)
+    end
+    for index, boundary in ipairs(buckets) do
+        if type(boundary) ~= "number" or boundary ~= boundary then
+            check.fail("bad argument #1 to 'histogram' (boundary %d: number expected, got %s)", index,
+                boundary ~= boundary and "NaN" or check.type_name(boundary))
+        elseif index > 1 and boundary <= buckets[index - 1] then
+            check.fail("bad argument #1 to 'histogram' (the boundaries must ascend, but %.14g follows %.14g)", boundary,
+                buckets[index - 1])
+        end
+    end
+    return buckets
+end
+
+local function install_histogram(RDD, class)
+    --- Action: how many numbers fall in each bucket. A bucket has its lower boundary and not its upper one; the last one
+    --- has both. Numbers outside of all buckets, and NaN, are left out.
+    ---
+    ---     local boundaries, counts = ages:histogram(4)             -- four buckets of equal width from min to max
+    ---     local _, counts = ages:histogram({ 0, 18, 65, 120 })
+    ---
+    --- A number of buckets for a dataset that is empty, or has infinite numbers or NaN, is an error; if all numbers are equal
+    --- there is one bucket.
+    --- @param buckets integer|number[] how many, or their ascending boundaries
+    --- @return number[] boundaries
+    --- @return integer[] counts one fewer than the boundaries
+    function RDD:histogram(buckets)
+        begin(self, class, "histogram")
+        buckets = check_buckets(buckets)
+        if type(buckets) == "number" then
+            local s = stats_of(self, class, "histogram")
+            if s.count == 0 or s.sum - s.sum ~= 0 or s.max - s.min == math.huge then
+                check.fail("'histogram': the dataset is empty, or has infinite numbers or NaN; "
+                    .. "give the boundaries of the buckets")
+            end
+            buckets = statistics.even(s.min, s.max, buckets)
+        end
+        local count = operators.own("histogram", function(it)
+            local counts = {}
+            for index = 1, #buckets - 1 do
+                counts[index] = 0
+            end
+            for x in it do
+                if type(x) ~= "number" then
+                    error("histogram needs numbers, but a record is " .. tostring(x), 0)
+                end
+                local index = statistics.bucket(buckets, x)
+                if index then
+                    counts[index] = counts[index] + 1
+                end
+            end
+            return { counts }
+        end)
+        local node = operators.narrow(self, "mapPartitions", "histogram", check.site(), { fn = count })
+        local counts = {}
+        for index = 1, #buckets - 1 do
+            counts[index] = 0
+        end
+        for _, part in ipairs(actions.collect(self.scope, node)) do
+            for index, n in ipairs(part) do
+                counts[index] = counts[index] + n
+            end
+        end
+        return buckets, counts
+    end
+end
+
+-- By order -------------------------------------------------------------------------------------------------------
+
+-- The first (or last) n records by key, in order.
+local function first_records(rdd, class, name, index, n, key, descending)
+    begin(rdd, class, name)
+    if key ~= nil then
+        operators.package(index, name, key, "key")
+    end
+    if n == 0 then
+        return {}
+    end
+    local pick = operators.own(name, function(it) return order.first(it, n, key, descending) end)
+    local site = key and closure.site(key) or check.site()
+    -- Each record is an {key, record} array.
+    local entries = actions.collect(rdd.scope, operators.narrow(rdd, "mapPartitions", name, site, { fn = pick }))
+    order.sort(entries, descending)
+    local list = {}
+    for at = 1, math.min(n, #entries) do
+        list[at] = entries[at][2]
+    end
+    return list
+end
+
+local function only(list, name)
+    if #list == 0 then
+        check.fail("'%s': the dataset is empty", name)
+    end
+    return list[1]
+end
+
+local function install_order(RDD, class)
+    --- Action: the `n` greatest records, from the greatest on.
+    ---
+    ---     counts:top(10, function(word, n) return n end)
+    ---
+    --- Records are compared in the order that sortByKey uses, pairs by key and then value; with `key`, what it returns is
+    --- compared. Of equal records the earlier one comes first.
+    --- @param n integer 0 or more
+    --- @param key? fun(value: any, second: any): any
+    --- @return any[]
+    function RDD:top(n, key)
+        check.self(self, class, "top")
+        check.integer(1, "top", n, 0)
+        return first_records(self, class, "top", 2, n, key, true)
+    end
+
+    --- Action: the `n` smallest records, from the smallest on.
+    ---
+    ---     sc:parallelize({ 3, 1, 2 }):takeOrdered(2)  --> { 1, 2 }
+    ---
+    --- @param n integer 0 or more
+    --- @param key? fun(value: any, second: any): any what to compare instead of the record
+    --- @return any[]
+    function RDD:takeOrdered(n, key)
+        check.self(self, class, "takeOrdered")
+        check.integer(1, "takeOrdered", n, 0)
+        return first_records(self, class, "takeOrdered", 2, n, key, false)
+    end
+
+    --- Action: the greatest record. An empty dataset is an error.
+    ---
+    ---     counts:max(function(word, n) return n end)  --> { "the", 120 }
+    ---
+    --- @param key? fun(value: any, second: any): any what to compare instead of the record
+    --- @return any
+    function RDD:max(key)
+        return only(first_records(self, class, "max", 1, 1, key, true), "max")
+    end
+
+    --- Action: the smallest record. An empty dataset is an error.
+    --- @param key? fun(value: any, second: any): any what to compare instead of the record
+    --- @return any
+    function RDD:min(key)
+        return only(first_records(self, class, "min", 1, 1, key, false), "min")
+    end
+end
+
+-- In a tree ------------------------------------------------------------------------------------------------------
+
+-- Merges partial results, at most one in each partition, in rounds of shuffles until few are left.
+local function in_tree(node, name, site, merge, depth)
+    local count = node:partitions()
+    local scale = math.max(math.ceil(count ^ (1 / depth)), 2)
+    local op = operators.descriptor("reducePartition", name, site, { fn = merge })
+    while count > scale + math.ceil(count / scale) do
+        count = math.floor(count / scale)
+        node = operators.shuffle(node, name, site, "roundrobin", count, { kind = "route" }, { kind = "concat" })
+            :narrow(op, false)
+    end
+    return operators.shuffle(node, name, site, "single", 1, { kind = "route" }, { kind = "concat" }):narrow(op, false)
+end
+
+local function check_depth(index, name, depth)
+    return check.integer(index, name, depth, 1, 32, 2)
+end
+
+local function install_trees(RDD, class)
+    --- Action: as reduce, but the results of many partitions are merged by the workers, in rounds.
+    ---
+    ---     numbers:treeReduce(function(a, b) return a + b end)
+    ---
+    --- @param f fun(a: any, b: any): any associative and commutative
+    --- @param depth? integer rounds of merging, default 2
+    --- @return any
+    function RDD:treeReduce(f, depth)
+        begin(self, class, "treeReduce")
+        local fn = operators.package(1, "treeReduce", f)
+        depth = check_depth(2, "treeReduce", depth)
+        local site = closure.site(f)
+        local parts = operators.narrow(self, "reducePartition", "treeReduce", site, { fn = fn })
+        return only(actions.collect(self.scope, in_tree(parts, "treeReduce", site, fn, depth)), "treeReduce")
+    end
+
+    --- Action: as aggregate, but the results of many partitions are merged by the workers, in rounds.
+    ---
+    ---     words:treeAggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
+    ---
+    --- @param zero any plain data; used once in each partition
+    --- @param seq fun(acc: any, value: any): any
+    --- @param comb fun(a: any, b: any): any
+    --- @param depth? integer rounds of merging, default 2
+    --- @return any
+    function RDD:treeAggregate(zero, seq, comb, depth)
+        begin(self, class, "treeAggregate")
+        local fields = { zero = operators.zero("treeAggregate", zero), fn = operators.package(2, "treeAggregate", seq, "seqOp") }
+        local merge = operators.package(3, "treeAggregate", comb, "combOp")
+        depth = check_depth(4, "treeAggregate", depth)
+        if self.node:partitions() == 0 then
+            return zero
+        end
+        local site = closure.site(seq)
+        local parts = operators.narrow(self, "aggregatePartition", "treeAggregate", site, fields)
+        return actions.collect(self.scope, in_tree(parts, "treeAggregate", closure.site(comb), merge, depth))[1]
+    end
+end
+
+--- Adds these actions to the methods of RDD.
+function numbers.install(RDD, class)
+    install_statistics(RDD, class)
+    install_histogram(RDD, class)
+    install_order(RDD, class)
+    install_trees(RDD, class)
+end
+
+return numbers

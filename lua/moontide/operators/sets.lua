@@ -1,0 +1,245 @@
+-- Operators of RDD on whole datasets and on their records by position or by a computed key: cartesian, zip…, groupBy,
+-- sortBy, pipe.
+
+local actions = require "moontide.actions"
+local check = require "moontide.check"
+local closure = require "moontide.closure"
+local operators = require "moontide.operators"
+local process = require "moontide.worker.process"
+
+local sets = {}
+
+local function check_other(rdd, index, name, other)
+    check.handle(index, name, other, getmetatable(rdd))
+    if other.scope ~= rdd.scope then
+        check.fail("bad argument #%d to '%s' (it belongs to another Context)", index, name)
+    end
+    return other
+end
+
+-- Both sides partition by partition: as many partitions on both.
+local function check_alike(rdd, index, name, other)
+    check_other(rdd, index, name, other)
+    local here, there = rdd.node:partitions(), other.node:partitions()
+    if here ~= there then
+        check.fail("bad argument #%d to '%s' (the datasets have %d and %d partitions; repartition one of them)", index, name,
+            here, there)
+    end
+    return other
+end
+
+local function install_products(RDD)
+    --- Every record here with every record of `other`, as pairs. A record that is a pair itself becomes {k, v} in there.
+    --- There are as many partitions as the product of both numbers.
+    ---
+    ---     sc:parallelize({ 1, 2 }):cartesian(sc:parallelize({ "a", "b" })):count()  --> 4
+    ---
+    --- @param other moontide.RDD of the same context
+    --- @return moontide.RDD
+    function RDD:cartesian(other)
+        local scope = operators.begin(self, "cartesian")
+        check_other(self, 1, "cartesian", other)
+        local partitions = self.node:partitions() * other.node:partitions()
+        if partitions > check.MAX_PARTITIONS then
+            check.fail("'cartesian': the product would have %.0f partitions, more than %d; coalesce the datasets first",
+                partitions, check.MAX_PARTITIONS)
+        end
+        local op = operators.descriptor("cartesian", "cartesian", check.site())
+        return scope.wrap(self.node:cartesian(other.node, op))
+    end
+
+    --- Pairs of the first records of both datasets, the second ones, and so on. A record that is a pair itself becomes {k, v}
+    --- in there.
+    ---
+    ---     words:zip(lengths)
+    ---
+    --- Both need as many partitions (an error at the call) and as many records in each (an error of the job).
+    --- @param other moontide.RDD of the same context
+    --- @return moontide.RDD
+    function RDD:zip(other)
+        local scope = operators.begin(self, "zip")
+        check_alike(self, 1, "zip", other)
+        local op = operators.descriptor("zip", "zip", check.site())
+        return scope.wrap(self.node:gather({ other.node }, op, false))
+    end
+
+    --- Applies `f` to the iterators of the partitions of this dataset and of others; it returns an array or an iterator.
+    ---
+    ---     a:zipPartitions(b, function(xs, ys) local n = 0; for _ in xs do n = n + 1 end; for _ in ys do n = n + 1 end
+    ---         return { n } end)
+    ---
+    --- @param others moontide.RDD|moontide.RDD[] with as many partitions, of the same context
+    --- @param f fun(...: function): any gets one iterator for each dataset
+    --- @param preservesPartitioning? boolean true promises that keys stay in their partition, default false
+    --- @return moontide.RDD
+    function RDD:zipPartitions(others, f, preservesPartitioning)
+        local scope = operators.begin(self, "zipPartitions")
+        local list = getmetatable(others) == getmetatable(self) and { others } or check.array(1, "zipPartitions", others)
+        local nodes = {}
+        for index, other in ipairs(list) do
+            nodes[index] = check_alike(self, 1, "zipPartitions", other).node
+        end
+        local fn = operators.package(2, "zipPartitions", f)
+        local keeps = check.boolean(3, "zipPartitions", preservesPartitioning, false)
+        local op = operators.descriptor("zipPartitions", "zipPartitions", closure.site(f), { fn = fn })
+        return scope.wrap(self.node:gather(nodes, op, keeps))
+    end
+end
+
+-- Pairs (record, number): the i-th record of partition p gets starts[p] + i * step, from 0.
+local function numbered(handle, name, starts, step)
+    local scope = operators.begin(handle, name)
+    local number = operators.own(name, function(index, it)
+        local next_number = (starts and starts[index + 1] or starts == nil and index) - step
+        return function()
+            local a, b = it()
+            if a == nil then
+                return nil
+            end
+            next_number = next_number + step
+            if b ~= nil then
+                a = { a, b }
+            end
+            return a, next_number
+        end
+    end)
+    return scope.wrap(operators.narrow(handle, "mapPartitionsWithIndex", name, check.site(), { fn = number }))
+end
+
+local function install_numbering(RDD, class)
+    --- Pairs (record, index), counting from 0 in the order of partitions and of records in them. A record that is a pair
+    --- becomes {k, v} in there. With more than one partition, the records are counted by a job at the call.
+    ---
+    ---     sc:parallelize({ "a", "b", "c" }):zipWithIndex():collect()  --> { { "a", 0 }, { "b", 1 }, { "c", 2 } }
+    ---
+    --- @return moontide.RDD
+    function RDD:zipWithIndex()
+        check.self(self, class, "zipWithIndex")
+        local scope = operators.begin(self, "zipWithIndex")
+        local count = self.node:partitions()
+        local starts = { 0 }
+        if count > 1 then
+            local chosen = {}
+            for index = 0, count - 2 do
+                chosen[index + 1] = index
+            end
+            local sizes = actions.collect(scope, operators.partition_counts(self, check.site()), chosen)
+            for index, size in ipairs(sizes) do
+                starts[index + 1] = starts[index] + size
+            end
+        end
+        return numbered(self, "zipWithIndex", starts, 1)
+    end
+
+    --- Pairs (record, number) with numbers that are unique but not consecutive: the k-th of n partitions gets k, n + k,
+    --- 2n + k … No job is needed.
+    --- @return moontide.RDD
+    function RDD:zipWithUniqueId()
+        check.self(self, class, "zipWithUniqueId")
+        return numbered(self, "zipWithUniqueId", nil, self.node:partitions())
+    end
+end
+
+local function install_by_key(RDD)
+    --- Pairs of each value of `f` and the array of records that have it; pairs are {k, v} in there.
+    ---
+    ---     words:groupBy(function(word) return #word end)
+    ---
+    --- @param f fun(value: any, second: any): any
+    --- @param n? integer partitions, default the context's parallelism
+    --- @return moontide.RDD
+    function RDD:groupBy(f, n)
+        local scope = operators.begin(self, "groupBy")
+        local fields = { fn = operators.package(1, "groupBy", f) }
+        n = check.partitions(2, "groupBy", n, scope.parallelism())
+        local site = closure.site(f)
+        local by_key = operators.narrow(self, "keyBy", "groupBy", site, fields)
+        return scope.wrap(operators.shuffle(by_key, "groupBy", site, "hash", n, { kind = "route" }, { kind = "group" }))
+    end
+
+    --- The records in the order of `f(record)`, also across partitions. Records of equal keys keep their order.
+    ---
+    ---     counts:sortBy(function(word, n) return n end, false):take(10)
+    ---
+    --- The order is that of sortByKey: numbers before text before arrays.
+    --- @param f fun(value: any, second: any): any
+    --- @param ascending? boolean default true
+    --- @param n? integer partitions, default as many as here
+    --- @return moontide.RDD
+    function RDD:sortBy(f, ascending, n)
+        local scope = operators.begin(self, "sortBy")
+        operators.package(1, "sortBy", f)
+        ascending = check.boolean(2, "sortBy", ascending, true)
+        n = check.partitions(3, "sortBy", n, math.max(1, self.node:partitions()))
+        local site = closure.site(f)
+        -- The record travels as an array of one or two, which tells single values and pairs apart again (unwrap).
+        local wrap = operators.own("sortBy", function(a, b) return f(a, b), { a, b } end)
+        local keyed = operators.narrow(self, "map", "sortBy", site, { fn = wrap })
+        local sorted = operators.shuffle(keyed, "sortBy", site, "range", n, { kind = "route" },
+            { kind = "sort", ascending = ascending }, nil, ascending)
+        return scope.wrap(sorted:narrow(operators.descriptor("unwrap", "sortBy", site), false))
+    end
+end
+
+local function check_environment(env)
+    if env == nil then
+        return nil
+    end
+    if type(env) ~= "table" or check.type_name(env) ~= "table" then
+        check.bad_argument(2, "pipe", "table of environment variables", env)
+    end
+    for name, value in pairs(env) do
+        if type(name) ~= "string" or not name:find("^[%a_][%w_]*$") then
+            check.fail("bad argument #2 to 'pipe' (%s is not the name of an environment variable)", tostring(name))
+        elseif type(value) ~= "string" and type(value) ~= "number" then
+            check.fail("bad argument #2 to 'pipe' (%s: text expected, got %s)", name, check.type_name(value))
+        end
+    end
+    return env
+end
+
+local function check_command(command)
+    if type(command) == "string" then
+        return check.text(1, "pipe", command, true)
+    end
+    check.array(1, "pipe", command)
+    if #command == 0 then
+        check.fail("bad argument #1 to 'pipe' (the command is empty)")
+    end
+    for index, word in ipairs(command) do
+        if type(word) ~= "string" then
+            check.fail("bad argument #1 to 'pipe' (word %d: string expected, got %s)", index, check.type_name(word))
+        end
+    end
+    return process.quoted(command)
+end
+
+local function install_pipe(RDD)
+    --- Sends the records of each partition, as lines of text, through a command of the system; the lines that it writes are
+    --- the new records.
+    ---
+    ---     lines:pipe("grep -c ERROR")
+    ---     lines:pipe({ "tr", "a-z", "A-Z" }, { LC_ALL = "C" })
+    ---
+    --- A command that ends with a status other than 0 fails the job.
+    --- @param command string|string[] for /bin/sh; or the program and its arguments, taken as they are
+    --- @param env? table<string, string|number> environment variables to add
+    --- @return moontide.RDD
+    function RDD:pipe(command, env)
+        local scope = operators.begin(self, "pipe")
+        local line = check_command(command)
+        local variables = check_environment(env)
+        local run = operators.own("pipe", function(it) return process.pipe(line, variables, it) end)
+        return scope.wrap(operators.narrow(self, "mapPartitions", "pipe", check.site(), { fn = run }))
+    end
+end
+
+--- Adds these operators to the methods of RDD.
+function sets.install(RDD, class)
+    install_products(RDD)
+    install_numbering(RDD, class)
+    install_by_key(RDD)
+    install_pipe(RDD)
+end
+
+return sets

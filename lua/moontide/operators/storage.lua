@@ -1,0 +1,114 @@
+-- Keeping computed datasets: persist and what belongs to it, and names.
+
+local check = require "moontide.check"
+local operators = require "moontide.operators"
+local storage_level = require "moontide.storage_level"
+
+local storage = {}
+
+-- The level argument of persist; NONE is no level to keep something at.
+local function check_level(level, default)
+    if level == nil then
+        return default
+    end
+    check.handle(1, "persist", level, storage_level.class)
+    if level == storage_level.NONE then
+        check.fail("bad argument #1 to 'persist' (StorageLevel.NONE keeps nothing; to stop keeping a dataset, call unpersist)")
+    end
+    return level
+end
+
+local function persist(rdd, level)
+    local has = storage_level.of((rdd.node:storage()))
+    if has ~= storage_level.NONE and has ~= level then
+        check.fail("'persist': the dataset has the storage level %s already; unpersist it first", has.name)
+    end
+    rdd.node:persist(level.code)
+    return rdd
+end
+
+--- Adds these methods to RDD.
+function storage.install(RDD, class)
+    --- Keeps the records once they are computed, so that later jobs need not compute them again. The first job that needs
+    --- the dataset computes all of it.
+    ---
+    ---     local parsed = lines:map(parse):persist()
+    ---     parsed:count(); parsed:filter(bad):take(10)  -- parses once
+    ---
+    --- Records are kept packed, outside the Lua heap, until `unpersist` or until the dataset is not used any more.
+    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; another one than before is refused
+    --- @return moontide.RDD self
+    function RDD:persist(level)
+        operators.begin(self, "persist")
+        return persist(self, check_level(level, storage_level.MEMORY_ONLY_SER))
+    end
+
+    --- As persist().
+    --- @return moontide.RDD self
+    function RDD:cache()
+        operators.begin(self, "cache")
+        return persist(self, storage_level.MEMORY_ONLY_SER)
+    end
+
+    --- Gives up what persist keeps; the dataset is computed again when it is needed. Nothing happens if it is not kept.
+    --- @param blocking? boolean accepted as in Spark: memory is given back at once in any case
+    --- @return moontide.RDD self
+    function RDD:unpersist(blocking)
+        operators.begin(self, "unpersist")
+        check.boolean(1, "unpersist", blocking, false)
+        self.node:unpersist()
+        return self
+    end
+
+    --- The level that persist was given; StorageLevel.NONE if it was not called.
+    --- @return moontide.StorageLevel
+    function RDD:getStorageLevel()
+        check.self(self, class, "getStorageLevel")
+        return storage_level.of((self.node:storage()))
+    end
+
+    --- Names the dataset in toDebugString.
+    --- @param name string? nil takes the name away
+    --- @return moontide.RDD self
+    function RDD:setName(name)
+        operators.begin(self, "setName")
+        if name ~= nil then
+            check.text(1, "setName", name)
+        end
+        self.node:setName(name)
+        return self
+    end
+
+    --- The name that setName gave.
+    --- @return string?
+    function RDD:name()
+        check.self(self, class, "name")
+        return self.node:name()
+    end
+end
+
+--- Adds what streams have of these to the methods of DStream.
+function storage.install_stream(DStream)
+    --- Keeps the dataset of each batch once it is computed, as long as the stream remembers it: worth it where a batch is
+    --- used by several outputs or windows. May be called again before the start; the last level counts.
+    ---
+    ---     local parsed = lines:map(parse):persist()
+    ---
+    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER
+    --- @return moontide.DStream self
+    function DStream:persist(level)
+        operators.begin(self, "persist")
+        self.node:persist(check_level(level, storage_level.MEMORY_ONLY_SER).code)
+        return self
+    end
+
+    --- As persist().
+    --- @return moontide.DStream self
+    function DStream:cache()
+        operators.begin(self, "cache")
+        self.node:persist(storage_level.MEMORY_ONLY_SER.code)
+        return self
+    end
+end
+
+return storage

@@ -1,0 +1,311 @@
+-- Actions that sum datasets up: statistics, the first records by an order, reducing in a tree, reading piece by piece.
+
+local engine = require "spec.support.engine"
+local order = require "moontide.order"
+local random = require "moontide.random"
+local moontide = require "moontide"
+
+local message = engine.message
+
+local function add(a, b) return a + b end
+
+local function near(expected, got)
+    return math.abs(expected - got) <= 1e-9 * math.max(1, math.abs(expected))
+end
+
+describe("statistics", function()
+    engine.watch(after_each)
+    local sc
+
+    before_each(function() sc = engine.context() end)
+
+    it("of numbers", function()
+        local numbers = sc:parallelize({ 5, 3, 8, 1, 9, 2 }, 4)
+        assert.equal(28, numbers:sum())
+        assert.is_true(near(28 / 6, numbers:mean()))
+        assert.is_true(near(8.88888888888889, numbers:variance()))
+        assert.is_true(near(math.sqrt(8.88888888888889), numbers:stdev()))
+        assert.is_true(near(10.6666666666667, numbers:sampleVariance()))
+        assert.is_true(near(math.sqrt(10.6666666666667), numbers:sampleStdev()))
+        local s = numbers:stats()
+        assert.same({ 6, 28, 1, 9 }, { s.count, s.sum, s.min, s.max })
+        assert.equal("(count: 6, mean: 4.6666666666667, stdev: 2.9814239699997, max: 9, min: 1)", tostring(s))
+    end)
+
+    it("do not lose precision far from zero", function()
+        local numbers = sc:parallelize({ 1e9 + 4, 1e9 + 7, 1e9 + 13, 1e9 + 16 }, 3)
+        assert.is_true(near(22.5, numbers:variance()))
+        assert.is_true(near(30, numbers:sampleVariance()))
+    end)
+
+    it("of nothing and of one number", function()
+        for _, nothing in ipairs({ sc:emptyRDD(), sc:parallelize({}, 3) }) do
+            assert.equal(0, nothing:sum())
+            for _, name in ipairs({ "mean", "variance", "stdev", "sampleVariance", "sampleStdev" }) do
+                local value = nothing[name](nothing)
+                assert.is_true(value ~= value)
+            end
+            local s = nothing:stats()
+            assert.same({ 0, 0, math.huge, -math.huge }, { s.count, s.sum, s.min, s.max })
+        end
+        local one = sc:parallelize({ 7 })
+        assert.equal(7, one:mean())
+        assert.equal(0, one:variance())
+        assert.is_true(one:sampleVariance() ~= one:sampleVariance())
+    end)
+
+    it("refuse other records", function()
+        assert.matches('rdd_numbers_spec.lua:%d+: sum: needs single numbers, but the record is "1"',
+            message(function() sc:parallelize({ 1, "1" }, 1):sum() end))
+        assert.matches('mean: needs single numbers, but the record is the pair %("a", 1%)',
+            message(function() sc:parallelizePairs({ { "a", 1 } }):mean() end))
+    end)
+
+    it("agree with a plain computation on random numbers", function()
+        local draw = random.new(3, 0)
+        local list, sum = {}, 0
+        for index = 1, 5000 do
+            list[index] = draw() * 100 - 20
+            sum = sum + list[index]
+        end
+        local squares = 0
+        for _, x in ipairs(list) do
+            squares = squares + (x - sum / 5000) ^ 2
+        end
+        local s = sc:parallelize(list, 7):stats()
+        assert.is_true(near(sum, s.sum) and near(sum / 5000, s.mean) and near(squares / 5000, s.variance)
+            and near(squares / 4999, s.sampleVariance))
+    end)
+end)
+
+describe("histogram", function()
+    engine.watch(after_each)
+    local sc
+
+    before_each(function() sc = engine.context() end)
+
+    local function both(...)
+        return { ... }
+    end
+
+    it("counts in buckets of equal width", function()
+        assert.same({ { 1, 3, 5, 7, 9 }, { 2, 1, 1, 2 } }, both(sc:parallelize({ 5, 3, 8, 1, 9, 2 }, 3):histogram(4)))
+        assert.same({ { 0, 25, 50 }, { 25, 26 } }, both(sc:range(51):histogram(2)))
+        assert.same({ { 7, 7 }, { 3 } }, both(sc:parallelize({ 7, 7, 7 }):histogram(5)))
+    end)
+
+    it("counts in given buckets", function()
+        local numbers = sc:parallelize({ -1, 0, 4.9, 5, 10, 10.1, 0 / 0 }, 3)
+        assert.same({ { 0, 5, 10 }, { 2, 2 } }, both(numbers:histogram({ 0, 5, 10 })))
+        assert.same({ 0, 0 }, select(2, sc:emptyRDD():histogram({ 0, 1, 2 })))
+        assert.same({ 3, 4 }, select(2, sc:parallelize({ 1, 2, 2, 5, 6, 7, 8 }, 2):histogram({ -math.huge, 5, math.huge })))
+    end)
+
+    it("checks its arguments and numbers", function()
+        local numbers = sc:parallelize({ 1, 2 })
+        assert.matches("rdd_numbers_spec.lua:%d+: bad argument #1 to 'histogram' %(", message(function() numbers:histogram() end))
+        assert.matches("bad argument #1 to 'histogram' %(a number from 1 to", message(function() numbers:histogram(0) end))
+        assert.matches("at least two boundaries are needed, got 1", message(function() numbers:histogram({ 1 }) end))
+        assert.matches("the boundaries must ascend, but 1 follows 1", message(function() numbers:histogram({ 1, 1 }) end))
+        assert.matches("boundary 2: number expected, got string", message(function() numbers:histogram({ 1, "2" }) end))
+        assert.matches("'histogram': the dataset is empty", message(function() sc:emptyRDD():histogram(2) end))
+        assert.matches("'histogram': the dataset is empty", message(function() sc:parallelize({ 1, 0 / 0 }):histogram(2) end))
+        assert.matches("histogram needs numbers, but a record is x",
+            message(function() sc:parallelize({ "x" }):histogram({ 1, 2 }) end))
+    end)
+end)
+
+describe("records by order", function()
+    engine.watch(after_each)
+    local sc
+
+    before_each(function() sc = engine.context() end)
+
+    it("top and takeOrdered", function()
+        local numbers = sc:parallelize({ 5, 3, 8, 1, 9, 2, 8 }, 3)
+        assert.same({ 9, 8, 8 }, numbers:top(3))
+        assert.same({ 1, 2, 3 }, numbers:takeOrdered(3))
+        assert.same({ 1, 2, 3, 5, 8, 8, 9 }, numbers:takeOrdered(100))
+        assert.same({}, numbers:top(0))
+        assert.same({}, sc:emptyRDD():takeOrdered(2))
+        assert.same({ 1, 2 }, numbers:top(2, function(x) return -x end))
+        assert.same({ "ccc", "bb" }, sc:parallelize({ "a", "ccc", "bb" }, 2):top(2, function(w) return #w end))
+        -- Equal ones: the earlier comes first.
+        assert.same({ "a", "b", "c" }, sc:parallelize({ "a", "b", "c", "d" }, 3):top(3, function() return 1 end))
+    end)
+
+    it("of pairs go by key and value, or by a function", function()
+        local counts = sc:parallelizePairs({ { "b", 2 }, { "a", 9 }, { "b", 1 }, { "c", 5 } }, 3)
+        assert.same({ { "c", 5 }, { "b", 2 }, { "b", 1 } }, counts:top(3))
+        assert.same({ { "a", 9 }, { "c", 5 } }, counts:top(2, function(_, n) return n end))
+        assert.same({ "a", 9 }, counts:min())
+        assert.same({ "a", 9 }, counts:max(function(_, n) return n end))
+    end)
+
+    it("max and min", function()
+        local numbers = sc:parallelize({ 5, 3, 8 }, 4)
+        assert.equal(8, numbers:max())
+        assert.equal(3, numbers:min())
+        assert.equal(5, numbers:min(function(x) return math.abs(x - 6) end))
+        assert.equal("b", sc:parallelize({ "a", "b" }):max())
+        assert.matches("rdd_numbers_spec.lua:%d+: 'max': the dataset is empty", message(function() sc:emptyRDD():max() end))
+        assert.matches("'min': the dataset is empty", message(function() sc:parallelize({}, 2):min() end))
+    end)
+
+    it("agree with sorting on random records", function()
+        local draw = random.new(8, 0)
+        for _ = 1, 10 do
+            local list = {}
+            for index = 1, math.floor(draw() * 300) do
+                list[index] = math.floor(draw() * 100)
+            end
+            local n = math.floor(draw() * 40)
+            local rdd = sc:parallelize(list, 1 + math.floor(draw() * 5))
+            table.sort(list)
+            local first, last = {}, {}
+            for index = 1, math.min(n, #list) do
+                first[index], last[index] = list[index], list[#list + 1 - index]
+            end
+            assert.same(first, rdd:takeOrdered(n))
+            assert.same(last, rdd:top(n))
+        end
+    end)
+
+    it("check their arguments", function()
+        local numbers = sc:parallelize({ 1 })
+        assert.matches("rdd_numbers_spec.lua:%d+: bad argument #1 to 'top' %(", message(function() numbers:top() end))
+        assert.matches("bad argument #2 to 'takeOrdered' %(function expected, got number%)",
+            message(function() numbers:takeOrdered(1, 2) end))
+        assert.matches("bad argument #1 to 'max' %(function expected, got string%)", message(function() numbers:max("x") end))
+        assert.matches("the key function returned nil", message(function() numbers:top(1, function() end) end))
+    end)
+
+    it("order values of all kinds like sortByKey", function()
+        local values = { { "x" }, "b", 2, true, moontide.null, "a", -1, false, { 1, 5 }, { 1, 2 }, 1.5, 9007199254740993LL,
+            { z = 1 }, { a = 2 } }
+        local by_key = {}
+        for index, value in ipairs(values) do
+            by_key[index] = { value, index }
+        end
+        local rdd = sc:parallelizePairs(by_key, 3)
+        local expected = rdd:sortByKey(true, 1):values():collect()
+        local got = {}
+        for index, value in ipairs(rdd:keys():takeOrdered(#values)) do
+            for at, other in ipairs(values) do
+                if order.compare(value, other) == 0 then
+                    got[index] = at
+                end
+            end
+        end
+        assert.same(expected, got)
+    end)
+end)
+
+describe("reducing in a tree", function()
+    engine.watch(after_each)
+    local sc
+
+    before_each(function() sc = engine.context() end)
+
+    it("gives what reduce and aggregate give", function()
+        for _, n in ipairs({ 1, 2, 7, 40 }) do
+            local numbers = sc:range(0, 100, 1, n)
+            for depth = 1, 4 do
+                assert.equal(4950, numbers:treeReduce(add, depth))
+                assert.equal(4950, numbers:treeAggregate(0, add, add, depth))
+            end
+        end
+        assert.equal(6, sc:parallelize({ 1, 2, 3 }, 50):treeReduce(add))
+        local sets = sc:parallelize({ "a", "b", "a" }, 9):treeAggregate({}, function(set, x)
+            set[x] = true
+            return set
+        end, function(a, b)
+            for x in pairs(b) do
+                a[x] = true
+            end
+            return a
+        end)
+        assert.same({ a = true, b = true }, sets)
+    end)
+
+    it("of nothing", function()
+        assert.matches("rdd_numbers_spec.lua:%d+: 'treeReduce': the dataset is empty",
+            message(function() sc:emptyRDD():treeReduce(add) end))
+        assert.matches("'treeReduce': the dataset is empty", message(function() sc:parallelize({}, 3):treeReduce(add) end))
+        assert.equal(7, sc:emptyRDD():treeAggregate(7, add, add))
+        assert.equal(0, sc:parallelize({}, 3):treeAggregate(0, add, add))
+    end)
+
+    it("checks its arguments", function()
+        local numbers = sc:parallelize({ 1 })
+        assert.matches("rdd_numbers_spec.lua:%d+: bad argument #1 to 'treeReduce' %(function expected",
+            message(function() numbers:treeReduce() end))
+        assert.matches("bad argument #2 to 'treeReduce' %(a number from 1 to 32 expected, got 0%)",
+            message(function() numbers:treeReduce(add, 0) end))
+        assert.matches("bad argument #1 to 'treeAggregate' %(the zero value is nil%)",
+            message(function() numbers:treeAggregate(nil, add, add) end))
+    end)
+end)
+
+describe("toLocalIterator", function()
+    engine.watch(after_each)
+
+    it("computes one partition after the other", function()
+        local sc = engine.context()
+        local list = {}
+        for x in sc:parallelize({ 1, 2, false, 4, 5 }, 7):toLocalIterator() do
+            list[#list + 1] = x
+        end
+        assert.same({ 1, 2, false, 4, 5 }, list)
+        local next_record = sc:parallelize({ 1, 2, 3 }, 3):map(function(x)
+            if x == 3 then
+                error("too far")
+            end
+            return x, x
+        end):toLocalIterator()
+        assert.same({ 1, 1 }, next_record())
+        assert.same({ 2, 2 }, next_record())
+        assert.matches("too far", message(next_record))
+        assert.is_nil(sc:emptyRDD():toLocalIterator()())
+    end)
+end)
+
+describe("random numbers", function()
+    it("are spread evenly, and differ from seed to seed and stream to stream", function()
+        local seen = {}
+        for seed = 0, 3 do
+            for stream = -1, 3 do
+                local draw = random.new(seed, stream)
+                local first, sum = draw(), 0
+                assert.is_nil(seen[first])
+                seen[first] = true
+                local buckets = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+                for _ = 1, 20000 do
+                    local x = draw()
+                    assert(x >= 0 and x < 1)
+                    sum = sum + x
+                    local at = math.floor(x * 10) + 1
+                    buckets[at] = buckets[at] + 1
+                end
+                assert.is_true(math.abs(sum / 20000 - 0.5) < 0.012)
+                for _, n in ipairs(buckets) do
+                    assert.is_true(math.abs(n - 2000) < 220)
+                end
+            end
+        end
+    end)
+
+    it("are Poisson distributed where that is asked for", function()
+        local draw = random.new(1, 1)
+        for _, mean in ipairs({ 0, 0.3, 4, 1200 }) do
+            local n, sum, squares = 2000, 0, 0
+            for _ = 1, n do
+                local x = random.poisson(draw, mean)
+                sum, squares = sum + x, squares + x * x
+            end
+            assert.is_true(math.abs(sum / n - mean) <= 5 * math.sqrt(mean / n))
+            local variance = squares / n - (sum / n) ^ 2
+            assert.is_true(math.abs(variance - mean) <= 0.25 * mean)
+        end
+    end)
+end)
