@@ -111,7 +111,8 @@ describe("a handle", function()
 
     it("says what comes later or is called otherwise", function()
         local stream = engine.streaming():queueStream({})
-        assert.error_matches(function() stream:window(3000) end, "no method 'window' in this release: windows come later")
+        assert.error_matches(function() engine.streaming():rawSocketStream("localhost", 1) end,
+            "no method 'rawSocketStream' in this release: other sources come later")
         assert.error_matches(function() stream:pprint() end, "use print")
     end)
 

@@ -67,6 +67,108 @@ describe("settings", function()
     end)
 end)
 
+-- One value as text, as a Lua value, what it means, and one that is refused: for every setting there is.
+local EXAMPLES = {
+    master = { "local[3]", "local[3]", "local[3]", 3 },
+    appName = { "count", "count", "count", "" },
+    defaultParallelism = { "7", 7, 7, 0 },
+    onError = { "skip", "skip", "skip", "retry" },
+    ["task.maxFailures"] = { "4", 4, 4, 0 },
+    concurrentJobs = { "2", 2, 2, 0.5 },
+    gracefulStopTimeout = { "1min", "1min", 60000, -1 },
+    stopTimeout = { "0", 0, 0, "soon" },
+    stopContextByDefault = { "false", false, false, "no" },
+    logLevel = { "debug", "debug", "debug", "loud" },
+    ["socket.maxLine"] = { "64kb", 65536, 65536, 0 },
+    ["socket.reconnect"] = { "250ms", 250, 250, 0 },
+    ["socket.memory"] = { "1mb", 1048576, 1048576, 1 },
+}
+
+describe("each setting", function()
+    local function read_file(path)
+        local file = assert(io.open(path, "rb"))
+        local text = file:read("*a")
+        file:close()
+        return text
+    end
+
+    local sources = {}
+    for path in io.popen("find lua -name '*.lua'"):lines() do
+        if not path:find("moontide/conf.lua", 1, true) then
+            sources[#sources + 1] = read_file(path)
+        end
+    end
+    sources = table.concat(sources, "\n")
+
+    for _, option in ipairs(conf.options) do
+        it(option.key .. " is read, refused, documented and used", function()
+            local example = EXAMPLES[option.key]
+            assert(example, "spec/conf_spec.lua has no example of the setting " .. option.key)
+            assert.equal(example[3], conf.read(option.key, example[1], true))
+            assert.equal(example[3], conf.read(option.key, example[2]))
+            assert.matches("setting '" .. option.key .. "'", reason(option.key, example[4]), 1, true)
+            local settings = conf.from_environment({ [conf.variables[option.key]] = example[1] })
+            assert.same({ [option.key] = example[3] }, settings)
+            assert.matches("^%u[^\n]+%.$", option.reason)
+            assert(option.type ~= "integer" or option.unit, "what does its number count?")
+            assert(option.default ~= nil or option.shown, "what is its default?")
+            assert.matches(option.key, conf.describe(), 1, true)
+            assert.matches(conf.variables[option.key], conf.describe(), 1, true)
+            assert(sources:find('"' .. option.key .. '"', 1, true) or sources:find("settings." .. option.key, 1, true),
+                "nothing uses it")
+        end)
+    end
+end)
+
+describe("environment variables", function()
+    it("have names of their own", function()
+        assert.equal("MOONTIDE_TASK_MAX_FAILURES", conf.variables["task.maxFailures"])
+        assert.equal("MOONTIDE_ON_ERROR", conf.variables.onError)
+        local seen = {}
+        for _, name in pairs(conf.variables) do
+            assert.is_nil(seen[name])
+            seen[name] = true
+        end
+    end)
+
+    it("are settings; what is unknown is told with the nearest name", function()
+        local settings, unknown = conf.from_environment({
+            MOONTIDE_ON_ERROR = "skip", MOONTIDE_TASK_MAX_FAILURES = "3", MOONTIDE_SOCKET_MEMORY = "", HOME = "/",
+            MOONTIDE_ONERROR = "stop", MOONTIDE_BIN = "x",
+        })
+        assert.same({ onError = "skip", ["task.maxFailures"] = 3 }, settings)
+        assert.same({ "the environment variable MOONTIDE_ONERROR is no setting; did you mean 'MOONTIDE_ON_ERROR'?" }, unknown)
+    end)
+
+    it("are refused when their value is wrong", function()
+        local settings, message = conf.from_environment({ MOONTIDE_ON_ERROR = "never" })
+        assert.is_nil(settings)
+        assert.matches("environment variable MOONTIDE_ON_ERROR: setting 'onError': one of stop, skip", message, 1, true)
+    end)
+
+    it("stand behind the script, which stands behind the command line", function()
+        local shell, tempdir = require "spec.support.shell", require "spec.support.tempdir"
+        local dir = tempdir.new()
+        local script = dir:write("job.lua", [[
+            local sc = require("moontide").Context{ master = "local[1]", conf = ... and { defaultParallelism = 5 } or nil }
+            print(sc:defaultParallelism())
+        ]])
+        local function run(arguments, variables)
+            local name, value = variables:match("^(.-)=(.*)$")
+            local result = shell.moontide({ "run", unpack(arguments) }, { env = { [name] = value } })
+            return result.out .. result.err
+        end
+        assert.equal("3\n", run({ script }, "MOONTIDE_DEFAULT_PARALLELISM=3"))
+        assert.equal("5\n", run({ script, "x" }, "MOONTIDE_DEFAULT_PARALLELISM=3"))
+        assert.equal("7\n", run({ "--conf", "defaultParallelism=7", script, "x" }, "MOONTIDE_DEFAULT_PARALLELISM=3"))
+        assert.matches("1\n.*MOONTIDE_DEFAULT_PARALELISM is no setting; did you mean 'MOONTIDE_DEFAULT_PARALLELISM'",
+            run({ script }, "MOONTIDE_DEFAULT_PARALELISM=3"))
+        assert.matches("environment variable MOONTIDE_DEFAULT_PARALLELISM: .*whole number expected",
+            run({ script }, "MOONTIDE_DEFAULT_PARALLELISM=many"))
+        dir:remove()
+    end)
+end)
+
 describe("settings of a context", function()
     engine.watch(after_each)
 

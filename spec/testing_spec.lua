@@ -136,12 +136,12 @@ describe("testing.run", function()
             refused({ build = function() return 1 end }), 1, true)
     end)
 
-    it("says that checkpoints come later", function()
+    it("says that recovery comes later", function()
         local build = function(_, a) return a end
         assert.matches("option 'restartAfter': checkpoint recovery is not part of this release",
             message(testing.run, { restartAfter = 1, build = build }), 1, true)
-        assert.matches("option 'checkpoint': checkpoint recovery",
-            message(testing.run, { checkpoint = "/x", build = build }), 1, true)
+        assert.matches("option 'checkpoint': the path of a directory expected (false: none), got number",
+            message(testing.run, { checkpoint = 1, build = build }), 1, true)
         assert.is_nil(testing.run({ checkpoint = false, inputs = { {} }, batches = 1, build = build }).error)
     end)
 end)

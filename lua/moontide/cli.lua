@@ -29,7 +29,7 @@ Runs a Lua script that uses `require "moontide"`. What follows the script's name
 options, which override what the script says:
   --master MASTER     where to run: local, local[N] (N workers), local[*] (one for each core)
   --name NAME         name of the application
-  --conf KEY=VALUE    a setting, may be repeated; `moontide help conf` lists them
+  --conf KEY=VALUE    a setting, may be repeated; `moontide help conf` lists them (and their environment variables)
   --log-level LEVEL   debug, info, warn (default), error or off: what goes to stderr
 
 SIGINT and SIGTERM stop gracefully: what was received is still processed. A second one stops at once.
@@ -47,6 +47,12 @@ usage: moontide help [command | conf]
 Explains a command; `moontide help conf` lists the settings of an engine with their defaults.
 ]],
 }
+
+local CONF_HEAD = [[
+Settings, given with --conf KEY=VALUE, or in the table `conf` of a context, or as an environment variable. The first of these
+goes before the others. Unknown keys are refused.
+
+]]
 
 local COMMANDS = { "run", "version", "help" }
 local RUN_OPTIONS = { "--master", "--name", "--conf", "--log-level", "--help" }
@@ -270,8 +276,7 @@ function cli.help(argv)
     if not topic then
         return write(SUMMARY)
     elseif topic == "conf" then
-        return write("Settings, given with --conf KEY=VALUE or in the table `conf` of a context:\n\n" .. conf.describe()
-            .. "\n")
+        return write(CONF_HEAD .. conf.describe() .. "\n")
     elseif HELP[topic] then
         return write(HELP[topic])
     end

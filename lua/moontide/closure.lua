@@ -9,7 +9,8 @@
 --     functions that use it, also across the packages of one stage (`moontide.closure.identity`);
 --   * the script's globals that it names. Workers keep them in a table of their own that falls back to `_G`; a global
 --     that is undefined now stays undefined until a worker assigns it;
---   * modules, and what belongs to a module or library, by name (`moontide.closure.library`).
+--   * modules, and what belongs to a module or library, by name (`moontide.closure.library`);
+--   * shared variables, by their number (`moontide.shared`).
 --
 -- What has no meaning outside of this state is refused with the way to it (`moontide.closure.refusal`).
 --
@@ -95,6 +96,9 @@ local function handle_class(value)
     return type(class) == "string" and class or nil
 end
 
+--- Handles that workers have a use for: they travel as their number.
+local SHARED = { Broadcast = true, Accumulator = true }
+
 local function is_own_module(path)
     return path.module == "moontide" or path.module:find("^moontide%.") ~= nil
 end
@@ -122,7 +126,11 @@ local function node_of(graph, value, parent, how, what)
     local t = type(value)
     local path = path_of(graph, value)
     local class = (t == "table" or t == "userdata") and not (path and is_own_module(path)) and handle_class(value)
-    if class then
+    if class and SHARED[class] and require("moontide.shared").portable(value) then
+        node = add(graph, "shared", value, parent, how, what)
+        graph.index[value] = node
+        return node
+    elseif class then
         refuse(refusal.handle(graph, parent, how, what, class))
     end
     if not path and t == "function" and getinfo(value, "S").what == "C" then
@@ -381,6 +389,17 @@ local records = {
         for i = 1, #path do
             dir:string(path[i])
         end
+    end,
+    shared = function(graph, node)
+        local dir = graph.dir
+        local class, id, zero, merge = require("moontide.shared").portable(graph.object[node])
+        if class == "Accumulator" then
+            write(graph, zero, node)
+            write(graph, merge, node, "field", "merge")
+        end
+        dir:byte(format.SHARED)
+        dir:string(class)
+        dir:uint(id)
     end,
     bytecode = function(graph, node)
         local code = graph.object[node]

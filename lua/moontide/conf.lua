@@ -1,10 +1,12 @@
--- The settings of an engine: the one list, and reading them from a table or from the command line.
+-- The settings of an engine: the one list, and reading them from a table, from the command line or from the environment.
 --
 --     moontide.Context{ master = "local[2]", conf = { onError = "skip", ["socket.maxLine"] = "64kb" } }
 --     moontide run --conf onError=skip --conf socket.maxLine=64kb job.lua
+--     MOONTIDE_ON_ERROR=skip MOONTIDE_SOCKET_MAX_LINE=64kb moontide run job.lua
 --     moontide help conf
 --
--- A key that is not in the list is refused with the nearest valid one.
+-- The command line goes before the script, the script before the environment, and that before the default. A key that is not
+-- in the list is refused with the nearest valid one; in the environment it is only warned about.
 
 local check = require "moontide.check"
 local duration = require "moontide.duration"
@@ -19,6 +21,7 @@ local conf = {}
 ---@field values string[]? of a choice
 ---@field min number?
 ---@field max number?
+---@field unit string? what its number counts; durations and sizes know their own
 ---@field reason string what it is for, in one sentence
 
 ---@type moontide.ConfOption[]
@@ -28,9 +31,14 @@ conf.options = {
     { key = "appName", type = "text", shown = "the script's name",
       reason = "Name of the application, shown in logs." },
     { key = "defaultParallelism", type = "integer", min = 1, max = check.MAX_PARTITIONS, shown = "number of workers",
+      unit = "partitions",
       reason = "Partitions of shuffles and of parallelize when the call does not say." },
     { key = "onError", type = "choice", values = { "stop", "skip" }, default = "stop",
       reason = "When a batch fails: stop after it and let awaitTermination raise the error, or report it and go on." },
+    { key = "task.maxFailures", type = "integer", min = 1, max = 1000, default = 1, unit = "failures",
+      reason = "How often one task may fail before its job does; 2 means that it is tried once more, from its inputs." },
+    { key = "concurrentJobs", type = "integer", min = 1, max = 1000, default = 1, unit = "outputs",
+      reason = "How many output operations run at a time; with more than one, batches overlap and may end in any order." },
     { key = "gracefulStopTimeout", type = "duration", min = 1, shown = "10 batches, at least 10s",
       reason = "How long a graceful stop may take before what still runs is reported and broken off." },
     { key = "stopTimeout", type = "duration", min = 0, default = 2000,
@@ -207,6 +215,48 @@ function conf.get(settings, key)
     return value
 end
 
+-- "task.maxFailures" → "MOONTIDE_TASK_MAX_FAILURES"
+local function variable_of(key)
+    return "MOONTIDE_" .. key:gsub("%.", "_"):gsub("(%l)(%u)", "%1_%2"):upper()
+end
+
+--- The environment variable of each setting.
+---@type table<string, string>
+conf.variables = {}
+
+local key_of = {}
+for _, key in ipairs(keys) do
+    conf.variables[key] = variable_of(key)
+    key_of[conf.variables[key]] = key
+end
+
+-- Variables of this project that are no settings: faults for tests, and what `make test` tells the specs.
+local OTHERS = {
+    MOONTIDE_FAULT = true, MOONTIDE_BIN = true, MOONTIDE_BUILD = true, MOONTIDE_SANITIZE = true, MOONTIDE_TAP = true,
+}
+
+--- Reads settings from environment variables.
+--- @param variables table<string, string> all of the environment
+--- @return table<string, any>? settings nil when one is wrong
+--- @return string[]|string unknown names that look like settings and are none, with the nearest; or what is wrong
+function conf.from_environment(variables)
+    local settings, unknown = {}, {}
+    for _, name in ipairs(check.names(variables)) do
+        local key = key_of[name]
+        if key and variables[name] ~= "" then
+            local value, reason = conf.read(key, variables[name], true)
+            if value == nil then
+                return nil, string.format("environment variable %s: %s", name, reason)
+            end
+            settings[key] = value
+        elseif not key and name:sub(1, 9) == "MOONTIDE_" and not OTHERS[name] then
+            unknown[#unknown + 1] = string.format("the environment variable %s is no setting%s", name,
+                check.suggestion(name, check.names(key_of)))
+        end
+    end
+    return settings, unknown
+end
+
 local function shown_default(option)
     if option.shown then
         return option.shown
@@ -218,14 +268,17 @@ local function shown_default(option)
     return tostring(option.default)
 end
 
+local UNITS = { duration = "ms, or like 5s", bytes = "bytes, or like 64kb" }
+
 --- The list for people, as `moontide help conf` prints it.
 --- @return string
 function conf.describe()
     local lines = {}
     for _, option in ipairs(conf.options) do
         local kind = option.values and table.concat(option.values, "|") or option.type
-        lines[#lines + 1] = string.format("  %-22s %s (default %s)\n      %s", option.key, kind, shown_default(option),
-            option.reason)
+        local unit = option.unit or UNITS[option.type]
+        lines[#lines + 1] = string.format("  %-22s %s%s (default %s)\n      %s\n      %s", option.key, kind,
+            unit and ", " .. unit or "", shown_default(option), conf.variables[option.key], option.reason)
     end
     return table.concat(lines, "\n")
 end

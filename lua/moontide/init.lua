@@ -13,7 +13,6 @@
 -- loaded when it is used.
 
 require "moontide.jit_fixes"
-
 local check = require "moontide.check"
 local duration = require "moontide.duration"
 local values = require "moontide.values"
@@ -23,6 +22,7 @@ local values = require "moontide.values"
 ---@field StreamingContext moontide.StreamingContextConstructor
 ---@field StorageLevel moontide.StorageLevels
 ---@field testing moontide.testing
+---@field StatsReportListener fun(numBatches: integer?, write: fun(line: string)?): moontide.StreamingListener
 ---@field version string
 local moontide = {}
 
@@ -32,6 +32,8 @@ local moontide = {}
 
 ---@class moontide.StreamingContextConstructor
 ---@field getOrCreate fun(directory: string, create: fun(): moontide.StreamingContext): moontide.StreamingContext
+---@field getActive fun(): moontide.StreamingContext?
+---@field getActiveOrCreate fun(create: fun(): moontide.StreamingContext): moontide.StreamingContext
 ---@overload fun(master: string, appName: string, batch: number|string): moontide.StreamingContext
 ---@overload fun(sc: moontide.Context, batch: number|string): moontide.StreamingContext
 ---@overload fun(options: table): moontide.StreamingContext
@@ -59,8 +61,16 @@ function loaders.StreamingContext()
     return require("moontide.streaming").constructor
 end
 
+function loaders.StateSpec()
+    return require("moontide.state").specs
+end
+
 function loaders.StorageLevel()
     return require "moontide.storage_level"
+end
+
+function loaders.StatsReportListener()
+    return require("moontide.stats_report").new
 end
 
 function loaders.testing()
@@ -76,16 +86,11 @@ for name in pairs(moontide) do
     names[#names + 1] = name
 end
 
-local LATER = { StateSpec = "keyed state comes later" }
-
 return setmetatable(moontide, {
     __name = "moontide",
     __index = function(module, name)
         local load = loaders[name]
         if not load then
-            if LATER[name] then
-                check.fail("moontide has no '%s' in this release: %s", name, LATER[name])
-            end
             check.fail("moontide has no '%s'%s", tostring(name), check.suggestion(tostring(name), names))
         end
         local value = load()

@@ -37,7 +37,7 @@ end
 -- What was raised, in which function of which batch, and the traceback when a function of the script raised it.
 local function describe_failure(task, raised, traceback)
     local text = string.format("%s\n  in %s (%s), batch %.0f ms", errors.text(raised), task.name, task.site, task.time)
-    local fields = { cause = raised, time = task.time }
+    local fields = { cause = raised, time = task.batch or task.time }
     if not errors.is(raised) then
         fields.traceback = errors.trim_traceback(traceback or "")
         text = errors.join(text, fields.traceback)
@@ -56,7 +56,7 @@ local function wrong_result(life, task, result)
         return nil
     end
     return errors.new("ECLOSURE", string.format("%s\n  in %s (%s), batch %.0f ms", reason, task.name, task.site,
-        task.time), { time = task.time })
+        task.time), { time = task.batch })
 end
 
 local function set_error(life, err)
@@ -124,6 +124,9 @@ local function finish(life)
             table.remove(life.context.streams, index)
             break
         end
+    end
+    if life.on_stopped then
+        life.on_stopped()
     end
     if life.stop_context then
         context.request_close(life.context)
@@ -262,7 +265,7 @@ function events.transform(life, event)
     end
     local task = {
         kind = "transform", stream = life, name = transform.name, site = transform.site, time = event.time,
-        fn = transform.run,
+        batch = event.batch, fn = transform.run,
     }
     function task.done(ok, result, traceback)
         local err = ok and wrong_result(life, task, result) or not ok and describe_failure(task, result, traceback)
@@ -315,15 +318,22 @@ function events.generation(life, event)
     fail(life, err)
 end
 
+-- The next event that somebody wants to hear: not one of a listener that was removed meanwhile, nor after the end.
+local function next_told(life)
+    while life.listener_queue[1] do
+        local event = table.remove(life.listener_queue, 1)
+        local callback = event.listener[event.name]
+        if callback and life.listening[event.listener] and life.state ~= "STOPPED" then
+            return event, callback
+        end
+    end
+end
+
 -- Listeners are told one event after the other, also when a callback waits for an action.
 local function tell_next(life)
-    local event = table.remove(life.listener_queue, 1)
+    local event, callback = next_told(life)
     if not event then
         return
-    end
-    local callback = event.listener[event.name]
-    if not callback then
-        return tell_next(life)
     end
     life.telling = true
     local task = { kind = "listener", stream = life, name = event.name, fn = callback }
@@ -349,33 +359,22 @@ local function tell(life, name, info)
 end
 
 function events.listener(life, event)
-    if event.info.submissionTime then
-        listener.with_delays(event.info)
-    end
-    if event.info.id then
-        local output = life.outputs_in_order[event.info.id + 1]
-        event.info.name = output and output.name
-        event.info.description = output and output.site
-    end
-    tell(life, event.name, event.info)
-    if event.name == "onBatchCompleted" and life.failed_time and (event.info.batchTime >= life.failed_time
+    local info = listener.info(life, event)
+    tell(life, event.name, info)
+    if event.name == "onBatchCompleted" and life.failed_time and (info.batchTime >= life.failed_time
             or life.graph:idle()) then
         stop_after_failure(life)
     end
 end
 
-local RECEIVER_CALLBACK = { started = "onReceiverStarted", error = "onReceiverError", stopped = "onReceiverStopped" }
-
 function events.receiver(life, event)
-    local source = life.sources[event.source] or { name = "receiver" }
-    local info = { streamId = event.source, name = source.name, active = event.state ~= "stopped" }
+    local name, info = listener.receiver(life, event, core().wall())
     if event.state == "error" then
-        info.lastErrorMessage, info.lastError = event.error, event.code
-        log("warn", "%s: %s", source.name, event.error)
+        log("warn", "%s: %s", info.name, event.error)
     else
-        log("info", "%s: %s%s", source.name, event.state, event.error and " (" .. event.error .. ")" or "")
+        log("info", "%s: %s%s", info.name, event.state, event.error and " (" .. event.error .. ")" or "")
     end
-    tell(life, RECEIVER_CALLBACK[event.state] or "onReceiverError", info)
+    tell(life, name, info)
 end
 
 function events.drained(life)
@@ -447,9 +446,11 @@ function lifecycle.new(state, graph, batch)
         outputs = {},          -- node number → { name, site, run }
         outputs_in_order = {},
         transforms = {},       -- stream id → { name, site, run }
-        sources = {},          -- stream id → { name }
+        sources = {},          -- stream id → { id, name }, the id as listeners are told it
+        inputs = 0,            -- how many of them
         queues = {},           -- queue streams
-        listeners = {}, listener_queue = {}, telling = false,
+        listeners = {}, listening = {}, listener_queue = {}, telling = false,
+        told = {},             -- batch time → what listeners were told of its outputs
         tasks = 0,             -- functions of the script that have not returned
         failed_batches = 0, signals = 0,
         stop_context = false, drained = false,

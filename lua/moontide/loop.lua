@@ -163,6 +163,8 @@ local function dispatch(state, event)
             waiting[event.job], task.job = nil, nil
             resume(task)
         end
+    elseif event.kind == "updates" then
+        require("moontide.shared").merge_updates(event.block)
     elseif event.kind == "signal" then
         -- Every engine that watches signals reports the same one.
         for _, other in ipairs({ unpack(engines) }) do

@@ -2,6 +2,7 @@
 -- after start.
 
 local check = require "moontide.check"
+local checkpoint = require "moontide.checkpoint"
 local conf = require "moontide.conf"
 local context = require "moontide.context"
 local dstream = require "moontide.dstream"
@@ -22,10 +23,9 @@ local StreamingContext = {}
 local FILES, RECEIVERS = "file streams come later", "custom receivers come later"
 
 local LATER = {
-    checkpoint = "checkpoints come later", textFileStream = FILES, fileStream = FILES, binaryRecordsStream = FILES,
+    textFileStream = FILES, fileStream = FILES, binaryRecordsStream = FILES,
     rawSocketStream = "other sources come later", socketStream = "other sources come later",
     receiverStream = RECEIVERS, networkStream = RECEIVERS, actorStream = RECEIVERS,
-    getActive = "keep the context in a variable", removeStreamingListener = "listeners stay",
     sparkContext = "use the field sc",
 }
 
@@ -39,7 +39,10 @@ streaming.class = class
 --- @return moontide.StreamingContext
 function streaming.create(sc, batch, clock)
     clock = clock or { clock = "wall" }
-    local graph, reason, code = sc.state.engine:graph({ batch = batch, clock = clock.clock, start = clock.start })
+    local graph, reason, code = sc.state.engine:graph({
+        batch = batch, clock = clock.clock, start = clock.start,
+        concurrent = conf.get(sc.state.settings, "concurrentJobs"),
+    })
     if not graph then
         error(errors.new(code or "EIO", reason), 0)
     end
@@ -89,7 +92,7 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     if not node then
         check.fail("socketTextStream: %s", reason)
     end
-    self.life.sources[node:id()] = { name = string.format("socketTextStream(%s:%d)", host, port) }
+    listener.source(self.life, node:id(), string.format("socketTextStream(%s:%d)", host, port))
     return scope.wrap(node)
 end
 
@@ -154,6 +157,7 @@ function StreamingContext:queueStream(queue, oneAtATime, default)
     local default_node = default ~= nil and dataset_node(self, "queueStream", default)
         or self.sc.state.engine:blocks({ {} })
     local node = self.life.graph:queue({ oneAtATime = oneAtATime, default = default_node })
+    listener.source(self.life, node:id(), "queueStream")
     add_queue(self, node, queue)
     return scope.wrap(node)
 end
@@ -189,6 +193,21 @@ end
 
 -- Life ------------------------------------------------------------------------------------------------------------
 
+-- Contexts that run, the newest last: each may have an engine of its own.
+local running = {}
+
+local function set_running(ssc)
+    table.insert(running, ssc)
+    ssc.life.on_stopped = function()
+        for index, other in ipairs(running) do
+            if other == ssc then
+                table.remove(running, index)
+                return
+            end
+        end
+    end
+end
+
 --- Starts to receive and process. Returns at once; nothing runs until the script waits (awaitTermination). A context that
 --- is started already stays as it is.
 function StreamingContext:start()
@@ -213,6 +232,7 @@ function StreamingContext:start()
         check.fail("'start': %s", reason)
     end
     life.state = "ACTIVE"
+    set_running(self)
 end
 
 -- Waiting for the end inside a function that the end waits for would never return.
@@ -317,6 +337,27 @@ function StreamingContext:remember(time)
     self.life.remember = ms
 end
 
+--- Sets the directory for checkpoints, which windows with an inverse function and keyed state need. It is made if it is not
+--- there, and must be writable.
+---
+---     ssc:checkpoint("/var/lib/counts")
+---
+--- In this release nothing is written there yet: recovery from a checkpoint (getOrCreate) comes with a later one. Guide:
+--- "Checkpointing".
+--- @param directory string? nil takes it away again
+function StreamingContext:checkpoint(directory)
+    begin(self, "checkpoint")
+    if directory ~= nil then
+        check.text(1, "checkpoint", directory, true)
+        local ok, reason = checkpoint.prepare(directory)
+        if not ok then
+            check.fail("'checkpoint': the directory '%s' cannot be used: %s", directory, reason)
+        end
+    end
+    self.life.checkpoint = directory
+    self.life.graph:checkpointing(directory ~= nil)
+end
+
 --- Has a listener told of batches, outputs and receivers; before or after start.
 ---
 ---     ssc:addStreamingListener{ onBatchCompleted = function(info) print(info.batchTime, info.totalDelay) end }
@@ -329,9 +370,31 @@ function StreamingContext:addStreamingListener(target)
         check.fail("'addStreamingListener': the streaming context is stopped (stop was called)")
     end
     table.insert(self.life.listeners, target)
+    self.life.listening[target] = true
     if self.life.state ~= "INITIALIZED" then
         self.life.graph:listen(true)
     end
+end
+
+--- Takes a listener away again; it hears of nothing from now on. Before or after start.
+--- @param target moontide.StreamingListener
+--- @return boolean removed false when it was not there
+function StreamingContext:removeStreamingListener(target)
+    check.self(self, class, "removeStreamingListener")
+    local life = self.life
+    if not life.listening[target] then
+        return false
+    end
+    life.listening[target] = nil
+    for index = #life.listeners, 1, -1 do
+        if life.listeners[index] == target then
+            table.remove(life.listeners, index)
+        end
+    end
+    if life.state == "ACTIVE" and #life.listeners == 0 and not life.failed_time then
+        life.graph:listen(false)
+    end
+    return true
 end
 
 --- Where the context is in its life.
@@ -403,16 +466,49 @@ local function new(_, first, second, third)
     return streaming.create(context.create("StreamingContext", options.master, options.appName, options.conf), batch)
 end
 
-streaming.constructor = setmetatable({
-    --- Recovers a context from a checkpoint directory; comes with a later release.
-    getOrCreate = function()
-        check.no_recovery("StreamingContext.getOrCreate")
-    end,
-}, {
+local constructor = {}
+
+--- Recovers a context from a checkpoint directory; comes with a later release.
+function constructor.getOrCreate()
+    check.no_recovery("StreamingContext.getOrCreate")
+end
+
+--- The streaming context of this process that was started last and is not stopped.
+---
+---     local ssc = moontide.StreamingContext.getActive()
+---
+--- @return moontide.StreamingContext? nil when none runs
+function constructor.getActive()
+    return running[#running]
+end
+
+--- The running streaming context, or the one that `create` makes.
+---
+---     local ssc = moontide.StreamingContext.getActiveOrCreate(function() return build() end)
+---
+--- @param create fun(): moontide.StreamingContext called only when none runs
+--- @return moontide.StreamingContext
+function constructor.getActiveOrCreate(create, ...)
+    if type(create) == "string" or select("#", ...) > 0 then
+        check.no_recovery("StreamingContext.getActiveOrCreate(directory, create)")
+    end
+    check.func(1, "getActiveOrCreate", create)
+    local active = running[#running]
+    if active then
+        return active
+    end
+    local made = create()
+    if getmetatable(made) ~= class then
+        check.fail("getActiveOrCreate: the function must return a StreamingContext, got %s", check.type_name(made))
+    end
+    return made
+end
+
+streaming.constructor = setmetatable(constructor, {
     __call = new,
     __index = function(_, name)
         check.fail("StreamingContext has no function '%s'%s", tostring(name),
-            check.suggestion(tostring(name), { "getOrCreate" }))
+            check.suggestion(tostring(name), check.names(constructor)))
     end,
 })
 

@@ -13,11 +13,13 @@
 
 local actions = require "moontide.actions"
 local check = require "moontide.check"
+local checkpoint = require "moontide.checkpoint"
 local context = require "moontide.context"
 local dstream = require "moontide.dstream"
 local duration = require "moontide.duration"
 local errors = require "moontide.errors"
 local lifecycle = require "moontide.lifecycle"
+local listener = require "moontide.listener"
 local loop = require "moontide.loop"
 local rdd = require "moontide.rdd"
 local streaming = require "moontide.streaming"
@@ -45,6 +47,7 @@ local OPTIONS = { "batch", "inputs", "pairs", "partitions", "batches", "build", 
 ---@field batch number|string|nil batch interval, default 1000 ms
 ---@field pairs boolean[]? for each stream: records are {key, value} tables and enter as pairs
 ---@field partitions integer? of each input batch, default 2
+---@field checkpoint string|false|nil directory for checkpoints, default a temporary one that is removed afterwards; false: none
 ---@field batches integer? how many batches the clock advances, default the longest input
 ---@field master string? default "local[2]"
 ---@field conf table? settings of the context
@@ -112,7 +115,10 @@ local function read_options(options)
         check.no_recovery("testing.run: option 'restartAfter'")
     end
     if options.checkpoint then
-        check.no_recovery("testing.run: option 'checkpoint'")
+        if type(options.checkpoint) ~= "string" or options.checkpoint == "" then
+            check.fail("testing.run: option 'checkpoint': the path of a directory expected (false: none), got %s",
+                check.type_name(options.checkpoint))
+        end
     end
     local batch, reason = duration.parse(options.batch == nil and 1000 or options.batch)
     if not batch or batch == 0 then
@@ -132,6 +138,7 @@ local function read_options(options)
     return {
         batch = batch, inputs = inputs, pairs = options.pairs or {}, build = options.build,
         partitions = whole(options, "partitions", 1, 2), batches = whole(options, "batches", 0, longest),
+        checkpoint = options.checkpoint,
     }
 end
 
@@ -147,7 +154,9 @@ local function replay(ssc, run, index)
     for number, records in ipairs(run.inputs[index]) do
         datasets[number] = records ~= testing.NONE and dataset(records, number)
     end
-    return ssc.scope.wrap(ssc.life.graph:replay(datasets, dataset({}, 0)))
+    local node = ssc.life.graph:replay(datasets, dataset({}, 0))
+    listener.source(ssc.life, node:id(), string.format("inputs[%d]", index))
+    return ssc.scope.wrap(node)
 end
 
 local function observe(ssc, stream, position)
@@ -189,11 +198,14 @@ local function advance(ssc, run)
     end
 end
 
-local function run_on(sc, run)
+local function run_on(sc, run, directory)
     local ssc = streaming.create(sc, run.batch, { clock = "manual", start = 0 })
     local streams = {}
     for index = 1, #run.inputs do
         streams[index] = replay(ssc, run, index)
+    end
+    if directory then
+        ssc:checkpoint(directory)
     end
     local first, second = run.build(ssc, unpack(streams, 1, #run.inputs))
     local result = { batches = observe(ssc, first, 1) or {}, second = observe(ssc, second, 2) }
@@ -221,8 +233,19 @@ end
 function testing.run(options)
     local run = read_options(options)
     local sc = context.create("testing.run", options.master or "local[2]", "testing", options.conf)
-    local ok, result = pcall(run_on, sc, run)
+    local temporary, reason
+    if run.checkpoint == nil then
+        temporary, reason = checkpoint.temporary()
+        if not temporary then
+            sc:stop()
+            check.fail("testing.run: %s", reason)
+        end
+    end
+    local ok, result = pcall(run_on, sc, run, run.checkpoint or temporary)
     sc:stop()
+    if temporary then
+        checkpoint.remove(temporary)
+    end
     if not ok then
         error(result, 0)
     end

@@ -16,6 +16,7 @@
 --   global    node of the environment                        name, value
 --   path      module, number of fields, fields               -
 --   bytecode  -                                              a dump
+--   shared    class and number of a shared variable          nothing; of an accumulator zero value and merge function
 --
 -- Values start with a tag byte; everything that is not a plain value is a reference to a node. Lengths, counts and
 -- node numbers are ULEB128. The digests detect damaged bytes (LuaJIT must never be given damaged bytecode) and the
@@ -42,10 +43,10 @@ local NIL, FALSE, TRUE, INT, DOUBLE, STRING, REF, CELL, INT64, UINT64 = 0, 1, 2,
 ---@class moontide.closure.format
 local M = {}
 
-M.TABLE, M.FUNCTION, M.CELL, M.ENV, M.GLOBAL, M.PATH, M.BYTECODE = 1, 2, 3, 4, 5, 6, 7
+M.TABLE, M.FUNCTION, M.CELL, M.ENV, M.GLOBAL, M.PATH, M.BYTECODE, M.SHARED = 1, 2, 3, 4, 5, 6, 7, 8
 
 local MAGIC = "MTCP"
-local FORMAT = 1
+local FORMAT = 2
 
 --- Bytecode is only valid for the LuaJIT build that made it; the tag names that build.
 M.TAG = ("%s %s %s bytecode %d"):format(jit.version, jit.arch, ffi.abi("gc64") and "gc64" or "gc32", bytecode.version())

@@ -15,8 +15,8 @@
 local new_table = require "table.new"
 local format = require "moontide.closure.format"
 
-local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE =
-    format.TABLE, format.FUNCTION, format.CELL, format.ENV, format.GLOBAL, format.PATH, format.BYTECODE
+local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE, SHARED =
+    format.TABLE, format.FUNCTION, format.CELL, format.ENV, format.GLOBAL, format.PATH, format.BYTECODE, format.SHARED
 
 local setupvalue, upvaluejoin = debug.setupvalue, debug.upvaluejoin
 local rawset, load = rawset, load
@@ -109,6 +109,8 @@ local function open(bytes)
                 fields[i] = r:string()
             end
             b[node] = fields
+        elseif k == SHARED then
+            a[node], b[node] = r:string(), r:uint()
         elseif k == ENV then
             a[node] = r:byte()
         elseif k == GLOBAL then
@@ -187,6 +189,8 @@ local function depend(match, pair, node, theirs, other)
         if mine.a[node] ~= theirs.a[other] or table.concat(left, "\0") ~= table.concat(right, "\0") then
             pair.different = true
         end
+    elseif kind == SHARED then
+        pair.different = pair.different or mine.a[node] ~= theirs.a[other] or mine.b[node] ~= theirs.b[other]
     elseif kind == BYTECODE then
         pair.different = pair.different or record(mine, node) ~= record(theirs, other)
     elseif kind == FUNCTION then
@@ -354,6 +358,8 @@ local function make_objects(package, shared)
             objects[node] = { env = setmetatable({}, { __index = _G }), origin = {} }
         elseif k == PATH then
             objects[node] = resolve_path(package, node)
+        elseif k == SHARED then
+            objects[node] = require("moontide.worker.shared").handle(package.a[node], package.b[node])
         end
     end
     for i = 1, functions and #functions or 0 do
@@ -421,6 +427,9 @@ local function fill_objects(package, shared)
                 fill_table(r, objects[node], objects, package.a[node], package.b[node], package.c[node])
             elseif k == FUNCTION then
                 fill_function(r, objects[node], objects)
+            elseif k == SHARED and package.a[node] == "Accumulator" then
+                local zero = r:value(objects)
+                require("moontide.worker.shared").complete(objects[node], zero, (r:value(objects)))
             elseif k == CELL then
                 objects[node].value = r:value(objects)
                 cells = cells or {}

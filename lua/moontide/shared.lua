@@ -1,0 +1,264 @@
+-- Shared variables: broadcast variables, which workers read, and accumulators, which they add to. Both may be used in
+-- functions of the script like any other variable; what travels with the function is their number only.
+--
+--     local stop_words = sc:broadcast({ the = true, a = true })
+--     local dropped = sc:accumulator(0)
+--     local kept = words:filter(function(word)
+--         if stop_words:value()[word] then dropped:add(1) return false end
+--         return true
+--     end)
+--     print(kept:count(), dropped:value())
+--
+-- A broadcast value is packed once into a block outside of the Lua heap; each worker unpacks it when it uses it first
+-- (lua/moontide/worker/shared.lua). What tasks add to accumulators comes with their results and is merged here, once for
+-- each partition that was computed, however often its task had to be tried. A task that runs again later (a dataset that is
+-- not persisted and used by two actions) adds again, as in Spark.
+
+local check = require "moontide.check"
+local closure = require "moontide.closure"
+local codec = require "moontide.worker.codec"
+local errors = require "moontide.errors"
+local fast = require "moontide.worker.ffi"
+local values = require "moontide.values"
+
+local C = fast.C
+
+local shared = {}
+
+-- Broadcast variables ---------------------------------------------------------------------------------------------
+
+---@class moontide.Broadcast
+local Broadcast = {}
+
+local broadcast_class = check.class("Broadcast", "a", Broadcast, {})
+
+local function begin_broadcast(self, name)
+    check.self(self, broadcast_class, name)
+    if self.held.value == nil then
+        check.fail("'%s': the broadcast variable #%d was destroyed%s", name, self.id, self.held.why or "")
+    end
+end
+
+--- The value. In a worker it is a copy of its own, which the function must not change.
+--- @return any
+function Broadcast:value()
+    begin_broadcast(self, "value")
+    return self.held.value
+end
+
+--- Frees the workers' copies; they get new ones when they use the variable again.
+function Broadcast:unpersist()
+    begin_broadcast(self, "unpersist")
+    C.tide_shared_refresh(self.id)
+end
+
+--- Frees the value everywhere. Functions that still use it fail from now on. May be called again.
+function Broadcast:destroy()
+    check.self(self, broadcast_class, "destroy")
+    if self.held.value ~= nil then
+        self.held.value = nil
+        self.held.state.broadcasts[self.id] = nil
+        C.tide_shared_remove(self.id)
+    end
+end
+
+function broadcast_class.__tostring(self)
+    return string.format("Broadcast #%d", self.id)
+end
+
+local PLAIN, PACKAGE = 0, 1
+
+-- Whether a value comes out of a record as it went in: no metatables, no tables as keys. Never returns for a cycle: see below.
+local function is_plain(value)
+    if type(value) ~= "table" or value == values.null then
+        return type(value) ~= "function"
+    end
+    if getmetatable(value) ~= nil and not values.is_array(value) then
+        return false
+    end
+    for key, element in next, value do
+        if type(key) == "table" or not is_plain(element) then
+            return false
+        end
+    end
+    return true
+end
+
+-- Plain data is packed as records are. Anything else that closures can carry (functions, cyclic or very deep tables, tables with
+-- metatables) goes as a package.
+local function pack(value)
+    local ran, plain = pcall(is_plain, value) -- a cycle overflows the stack
+    if ran and plain then
+        local ok, address = pcall(codec.block_of, { { PLAIN, value } }, 1, 1, 2)
+        if ok then
+            return address
+        end
+    end
+    local bytes, message = closure.try_pack_value(value, "broadcast", "the value")
+    if not bytes then
+        check.fail("%s", message)
+    end
+    return codec.block_of({ { PACKAGE, bytes } }, 1, 1, 2)
+end
+
+--- Makes a broadcast variable, see Context:broadcast.
+--- @param state table engine state, see context.lua
+--- @param value any
+--- @return moontide.Broadcast
+function shared.broadcast(state, value)
+    if value == nil then
+        check.fail("bad argument #1 to 'broadcast' (the value is nil)")
+    end
+    local address = pack(value)
+    local id = tonumber(C.tide_shared_add(codec.block_at(address)))
+    local held = { value = value, state = state }
+    local handle = setmetatable({ id = id, held = held }, broadcast_class)
+    state.broadcasts = state.broadcasts or {}
+    state.broadcasts[id] = held
+    return handle
+end
+
+-- Accumulators ------------------------------------------------------------------------------------------------------
+
+---@class moontide.Accumulator
+local Accumulator = {}
+
+local accumulator_class = check.class("Accumulator", "an", Accumulator, {})
+
+-- Accumulators by number, as long as the script can still ask for their value.
+local accumulators = setmetatable({}, { __mode = "v" })
+local last = 0
+
+local function label(id, held)
+    return held.name and string.format("the accumulator '%s'", held.name) or string.format("the accumulator #%d", id)
+end
+
+local function merged(id, held, x)
+    local value
+    if held.merge then
+        value = held.merge(held.value, x)
+    else
+        if type(x) ~= "number" then
+            check.fail("%s adds numbers, got %s (give accumulator a merge function for other values)", label(id, held),
+                check.type_name(x))
+        end
+        value = held.value + x
+    end
+    if value == nil then
+        check.fail("the merge function of %s returned nil", label(id, held))
+    end
+    return value
+end
+
+--- Adds to the value; in workers and in the driver.
+--- @param x any a number, or what the merge function takes
+function Accumulator:add(x)
+    check.self(self, accumulator_class, "add")
+    if x == nil then
+        check.fail("bad argument #1 to 'add' (nothing to add: the value is nil)")
+    end
+    self.held.value = merged(self.id, self.held, x)
+end
+
+--- What was added up to now: by every task that has succeeded. In the driver only.
+--- @return any
+function Accumulator:value()
+    check.self(self, accumulator_class, "value")
+    return self.held.value
+end
+
+--- The name it was given, or nil.
+--- @return string?
+function Accumulator:name()
+    check.self(self, accumulator_class, "name")
+    return self.held.name
+end
+
+function accumulator_class.__tostring(self)
+    local text = type(self.held.value) == "number" and string.format("%.14g", self.held.value) or type(self.held.value)
+    return string.format("Accumulator %s (%s)", self.held.name and "'" .. self.held.name .. "'" or "#" .. self.id, text)
+end
+
+--- Makes an accumulator, see Context:accumulator.
+--- @param zero any
+--- @param merge function?
+--- @param name string?
+--- @return moontide.Accumulator
+function shared.accumulator(zero, merge, name)
+    if merge == nil and type(zero) ~= "number" then
+        check.fail("bad argument #1 to 'accumulator' (number expected, got %s; other values need a merge function as second "
+            .. "argument)", check.type_name(zero))
+    elseif zero == nil then
+        check.fail("bad argument #1 to 'accumulator' (the zero value is nil)")
+    end
+    local plain, bytes = pcall(codec.pack, zero)
+    if not plain then
+        check.fail("bad argument #1 to 'accumulator' (the zero value: %s)", check.without_position(bytes))
+    end
+    if merge ~= nil then
+        check.func(2, "accumulator", merge)
+        local packed, message = closure.try_pack(merge, "accumulator", "merge")
+        if not packed then
+            check.fail("%s", message)
+        end
+    end
+    if name ~= nil then
+        check.text(3, "accumulator", name, true)
+    end
+    last = last + 1
+    -- The script's own table stays as it is.
+    local held = { value = codec.unpack(bytes), zero = bytes, merge = merge, name = name }
+    local handle = setmetatable({ id = last, held = held }, accumulator_class)
+    accumulators[last] = handle
+    return handle
+end
+
+--- Merges what a task has reported. Called by the loop.
+--- @param address integer a block of pairs (number, value); its reference is taken
+function shared.merge_updates(address)
+    local updates = {}
+    codec.append_records(address, updates)
+    codec.release(address)
+    for _, update in ipairs(updates) do
+        local handle = accumulators[update[1]]
+        if handle then
+            local held = handle.held
+            local ok, value = pcall(merged, update[1], held, update[2])
+            if ok then
+                held.value = value
+            else
+                require("moontide.core").log("error", "context", string.format("an update of %s is lost: %s",
+                    label(update[1], held), errors.text(value)))
+            end
+        end
+    end
+end
+
+-- For closure packages --------------------------------------------------------------------------------------------
+
+--- What a package carries instead of the handle: its class, its number and, of an accumulator, what workers need to add.
+--- @param value any
+--- @return string? class nil when it is not a shared variable
+--- @return integer? id
+--- @return string? zero
+--- @return function? merge
+function shared.portable(value)
+    local metatable = getmetatable(value)
+    if metatable == broadcast_class then
+        return "Broadcast", value.id
+    elseif metatable == accumulator_class then
+        return "Accumulator", value.id, value.held.zero, value.held.merge
+    end
+end
+
+--- The context stops: its broadcast variables are gone.
+--- @param state table engine state
+function shared.close(state)
+    for id, held in pairs(state.broadcasts or {}) do
+        held.value, held.why = nil, " (its context was stopped)"
+        C.tide_shared_remove(id)
+    end
+    state.broadcasts = nil
+end
+
+return shared

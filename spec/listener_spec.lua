@@ -1,0 +1,263 @@
+-- Streaming listeners: what they are told, when, and what they may do.
+
+local engine = require "spec.support.engine"
+local core = require "moontide.core"
+local listener = require "moontide.listener"
+local moontide = require "moontide"
+local testing = require "moontide.testing"
+
+-- A listener that notes everything: { name, info }.
+local function noting()
+    local noted, target = {}, {}
+    for _, name in ipairs(listener.callbacks) do
+        target[name] = function(info)
+            noted[#noted + 1] = { name = name, info = info }
+        end
+    end
+    return target, noted
+end
+
+local function names(noted)
+    local list = {}
+    for index, event in ipairs(noted) do
+        list[index] = event.name:sub(3) .. (event.info.id and event.info.id or "")
+    end
+    return table.concat(list, " ")
+end
+
+describe("listeners", function()
+    engine.watch(after_each)
+
+    it("are told of batches and outputs in order", function()
+        local target, noted = noting()
+        local result = testing.run {
+            inputs = { { { 1, 2 }, { 3 } } },
+            build = function(ssc, numbers)
+                ssc:addStreamingListener(target)
+                numbers:foreachRDD(function() end)
+                return numbers
+            end,
+        }
+        assert.is_nil(result.error)
+        local batch = "BatchSubmitted BatchStarted OutputOperationStarted0 OutputOperationCompleted0 "
+            .. "OutputOperationStarted1 OutputOperationCompleted1 BatchCompleted"
+        assert.equal("StreamingStarted " .. batch .. " " .. batch, names(noted))
+        assert.equal(0, noted[1].info.time)
+    end)
+
+    it("get every field of a batch", function()
+        local target, noted = noting()
+        testing.run {
+            inputs = { { { 1, 2 } }, { { 3 } }, { { 9 } } },
+            build = function(ssc, a, b)
+                ssc:addStreamingListener(target)
+                a:foreachRDD(function() end)
+                return b
+            end,
+        }
+        local submitted, started, completed = noted[2].info, noted[3].info, noted[#noted].info
+        assert.equal(1000, submitted.batchTime)
+        assert(submitted.submissionTime > 1e12)
+        assert.is_nil(submitted.processingStartTime)
+        assert.is_nil(submitted.schedulingDelay)
+        assert.is_nil(submitted.totalDelay)
+        assert.is_nil(started.processingDelay)
+        assert.equal(started.processingStartTime - started.submissionTime, started.schedulingDelay)
+        assert.equal(completed.processingEndTime - completed.processingStartTime, completed.processingDelay)
+        assert.equal(completed.schedulingDelay + completed.processingDelay, completed.totalDelay)
+        -- The third input feeds no output, so nothing of it is used.
+        assert.equal(3, completed.numRecords)
+        assert.same({
+            [0] = { inputStreamId = 0, numRecords = 2, metadata = { Description = "inputs[1]" },
+                metadataDescription = "inputs[1]" },
+            { inputStreamId = 1, numRecords = 1, metadata = { Description = "inputs[2]" },
+                metadataDescription = "inputs[2]" },
+        }, completed.streamIdToInputInfo)
+        assert.equal("foreachRDD", submitted.outputOperationInfos[0].name)
+        assert.is_nil(submitted.outputOperationInfos[0].startTime)
+        local first = completed.outputOperationInfos[0]
+        assert.matches("listener_spec.lua:%d+$", first.description)
+        assert.equal(1000, first.startTime)
+        assert.equal(first.endTime - first.startTime, first.duration)
+        assert.equal("testing.run", completed.outputOperationInfos[1].name)
+        assert.is_nil(completed.outputOperationInfos[2])
+    end)
+
+    it("are told which output a batch has, also when others have nothing to do", function()
+        local target, noted = noting()
+        testing.run {
+            inputs = { { testing.NONE }, { { 3 } } },
+            build = function(ssc, a, b)
+                ssc:addStreamingListener(target)
+                a:foreachRDD(function() end)
+                return b
+            end,
+        }
+        assert.equal("testing.run", noted[#noted].info.outputOperationInfos[0].name)
+        assert.equal("testing.run", noted[4].info.name)
+        assert.equal(0, noted[4].info.id)
+    end)
+
+    it("are told why an output failed", function()
+        local target, noted = noting()
+        core.log_level("off")
+        testing.run {
+            inputs = { { { 1 }, { 2 } } }, conf = { onError = "skip" },
+            build = function(ssc, numbers)
+                ssc:addStreamingListener(target)
+                numbers:foreachRDD(function(_, time) if time == 1000 then error("no luck") end end)
+                return numbers
+            end,
+        }
+        core.log_level("warn")
+        local completed = {}
+        for _, event in ipairs(noted) do
+            completed[#completed + 1] = event.name == "onBatchCompleted" and event.info or nil
+        end
+        assert.equal(2, #completed)
+        assert.matches("no luck", completed[1].outputOperationInfos[0].failureReason, 1, true)
+        assert.is_nil(completed[1].outputOperationInfos[1].failureReason)
+        assert.is_nil(completed[2].outputOperationInfos[0].failureReason)
+    end)
+
+    it("do not disturb each other when one fails", function()
+        local told = 0
+        core.log_level("off")
+        local result = testing.run {
+            inputs = { { { 1 }, { 2 } } },
+            build = function(ssc, numbers)
+                ssc:addStreamingListener({ onBatchCompleted = function() error("mine") end })
+                ssc:addStreamingListener({ onBatchCompleted = function() told = told + 1 end })
+                return numbers
+            end,
+        }
+        core.log_level("warn")
+        assert.is_nil(result.error)
+        assert.equal(2, told)
+    end)
+
+    it("may run actions, and are told one event after the other", function()
+        local order = {}
+        testing.run {
+            inputs = { { { 1, 2 }, { 3 } } },
+            build = function(ssc, numbers)
+                ssc:addStreamingListener({ onBatchCompleted = function(info)
+                    order[#order + 1] = "begin " .. info.batchTime
+                    order[#order + 1] = ssc.sc:parallelize({ 1, 2, 3 }):count()
+                    order[#order + 1] = "end " .. info.batchTime
+                end })
+                return numbers
+            end,
+        }
+        assert.same({ "begin 1000", 3, "end 1000", "begin 2000", 3, "end 2000" }, order)
+    end)
+
+    it("may not stop the context", function()
+        local text
+        testing.run {
+            inputs = { { { 1 } } },
+            build = function(ssc, numbers)
+                ssc:addStreamingListener({ onBatchCompleted = function() text = engine.message(ssc.stop, ssc) end })
+                return numbers
+            end,
+        }
+        assert.matches("stop() cannot be called inside a listener callback (onBatchCompleted)", text, 1, true)
+    end)
+
+    it("can be removed and added while the context runs", function()
+        local ssc = engine.streaming()
+        local first, second = {}, {}
+        local a = { onBatchCompleted = function(info) first[#first + 1] = info.batchTime end }
+        local b = { onBatchCompleted = function(info) second[#second + 1] = info.batchTime end }
+        ssc:queueStream({}):foreachRDD(function() end)
+        ssc:addStreamingListener(a)
+        ssc:start()
+        engine.advance(ssc)
+        assert.is_true(ssc:removeStreamingListener(a))
+        assert.is_false(ssc:removeStreamingListener(a))
+        engine.advance(ssc)
+        ssc:addStreamingListener(b)
+        engine.advance(ssc)
+        assert.same({ 1000 }, first)
+        assert.same({ 3000 }, second)
+    end)
+
+    it("are checked", function()
+        local ssc = engine.streaming()
+        assert.error_matches(function() ssc:addStreamingListener({ onBatchComplete = print }) end,
+            "no callback 'onBatchComplete'; did you mean 'onBatchCompleted'")
+        assert.error_matches(function() ssc:addStreamingListener({}) end, "the listener has no callback")
+        assert.error_matches(function() ssc:addStreamingListener(print) end, "table of callbacks expected")
+    end)
+
+    it("are told of receivers", function()
+        local target, noted = noting()
+        local sc = engine.context()
+        local ssc = moontide.StreamingContext(sc, 50)
+        ssc:queueStream({}):foreachRDD(function() end)
+        local errors = 0
+        -- Nobody listens on port 1: the connection is refused.
+        ssc:socketTextStream("127.0.0.1", 1):foreachRDD(function() end)
+        target.onReceiverError = function(info)
+            errors = errors + 1
+            noted.error = info
+        end
+        ssc:addStreamingListener(target)
+        core.log_level("off")
+        ssc:start()
+        while errors == 0 do
+            ssc:awaitTerminationOrTimeout(10)
+        end
+        ssc:stop(false)
+        core.log_level("warn")
+        local started, stopped
+        for _, event in ipairs(noted) do
+            started = event.name == "onReceiverStarted" and event.info or started
+            stopped = event.name == "onReceiverStopped" and event.info or stopped
+        end
+        assert.equal(1, noted.error.streamId)
+        assert.equal("socketTextStream(127.0.0.1:1)", noted.error.name)
+        assert.is_true(noted.error.active)
+        assert.matches("refused", noted.error.lastErrorMessage, 1, true)
+        assert(noted.error.lastErrorTime > 1e12)
+        assert.equal("localhost", noted.error.location)
+        if started then
+            assert.equal(-1, started.lastErrorTime)
+        end
+        if stopped then
+            assert.is_false(stopped.active)
+        end
+    end)
+end)
+
+describe("StatsReportListener", function()
+    it("reports the delays of the last batches as Spark does", function()
+        local lines = {}
+        local report = moontide.StatsReportListener(3, function(line) lines[#lines + 1] = line end)
+        for index, delay in ipairs({ 999, 10, 20, 1500 }) do
+            report.onBatchCompleted({ totalDelay = delay, processingDelay = index })
+        end
+        assert.equal("Total delay: (count: 3, mean: 510.000000, stdev: 700.047617, max: 1500.000000, min: 10.000000)",
+            lines[#lines - 5])
+        assert.equal("\t0%\t5%\t10%\t25%\t50%\t75%\t90%\t95%\t100%", lines[#lines - 4])
+        assert.equal("\t10.0 ms\t10.0 ms\t10.0 ms\t10.0 ms\t20.0 ms\t1.5 s\t1.5 s\t1.5 s\t1.5 s", lines[#lines - 3])
+        assert.equal("Processing time: (count: 3, mean: 3.000000, stdev: 0.816497, max: 4.000000, min: 2.000000)",
+            lines[#lines - 2])
+        assert.equal(4 * 6, #lines)
+    end)
+
+    it("is a listener", function()
+        local lines = {}
+        testing.run {
+            inputs = { { { 1 }, { 2 } } },
+            build = function(ssc, numbers)
+                ssc:addStreamingListener(moontide.StatsReportListener(10, function(line) lines[#lines + 1] = line end))
+                ssc:addStreamingListener(moontide.StatsReportListener())
+                return numbers
+            end,
+        }
+        assert.equal(12, #lines)
+        assert.matches("^Total delay: %(count: 2, mean: ", lines[7])
+        assert.error_matches(function() moontide.StatsReportListener(0) end, "a number from 1 to 1000000 expected")
+    end)
+end)
