@@ -202,6 +202,139 @@ local function printed_lines(case)
     return "passed"
 end
 
+-- A context is stopped in its second batch: nothing is told of what would come after.
+local function after_stop()
+    local engine = require "spec.support.engine"
+    local ssc, told = engine.streaming(1000), 0
+    local function tell()
+        told = told + 1
+    end
+    ssc:addStreamingListener { onStreamingStarted = tell, onBatchSubmitted = tell, onBatchStarted = tell,
+        onBatchCompleted = tell, onOutputOperationStarted = tell, onOutputOperationCompleted = tell,
+        onReceiverStarted = tell, onReceiverError = tell, onReceiverStopped = tell }
+    ssc:queueStream({ { 1 }, { 2 } }):foreachRDD(function() end)
+    ssc:start()
+    engine.advance(ssc)
+    ssc:stop(false, false)
+    local at_stop = told
+    pcall(ssc.awaitTerminationOrTimeout, ssc, 50)
+    ssc.sc:parallelize({ 1 }):count() -- turns the loop
+    ssc.sc:stop()
+    if at_stop == 0 or told ~= at_stop then
+        return "failed", string.format("%d events before the stop, %d after it", at_stop, told - at_stop)
+    end
+    return "passed"
+end
+
+-- What a progress display makes of the events of one batch.
+local function progress(case)
+    local inputs, seen = {}, {}
+    for id, count in pairs(case.input_info) do
+        inputs[tonumber(id) + 1] = { {} }
+        for index = 1, count do
+            inputs[tonumber(id) + 1][1][index] = index
+        end
+    end
+    local now = { waiting = 0, running = 0, completed = 0, unprocessed = 0, totalCompleted = 0, totalReceivedRecords = 0,
+        totalProcessedRecords = 0 }
+    local function note(event, changes)
+        for field, change in pairs(changes) do
+            now[field] = now[field] + change
+        end
+        local copy = { event = event }
+        for field, value in pairs(now) do
+            copy[field] = value
+        end
+        seen[#seen + 1] = copy
+    end
+    local result = require("moontide.testing").run {
+        inputs = inputs,
+        build = function(ssc, a, b)
+            ssc:addStreamingListener {
+                onBatchSubmitted = function() note("submitted", { waiting = 1, unprocessed = 1 }) end,
+                onBatchStarted = function(info)
+                    note("started", { waiting = -1, running = 1, totalReceivedRecords = info.numRecords })
+                end,
+                onBatchCompleted = function(info)
+                    note("completed", { running = -1, completed = 1, unprocessed = -1, totalCompleted = 1,
+                        totalProcessedRecords = info.numRecords })
+                end,
+            }
+            return a:union(b)
+        end,
+    }
+    if result.error then
+        return "failed", tostring(result.error)
+    end
+    for index, wanted in ipairs(case.expected) do
+        for field, value in pairs(wanted) do
+            if (seen[index] or {})[field] ~= value then
+                return "failed", string.format("event %d: %s is %s, expected %s", index, field,
+                    tostring((seen[index] or {})[field]), tostring(value))
+            end
+        end
+    end
+    return "passed"
+end
+
+-- The function fails in one batch only. With onError = "skip", which is Spark's way, the others run on; with "stop", the
+-- default here, the error surfaces in awaitTermination.
+local function failing_batch(case)
+    local failing = case.expected.awaitTermination:match("batch%-(%d+)")
+    local bad = case.inputs[1][tonumber(failing)][1]
+    local function build(_, stream)
+        return stream:map(function(x)
+            if x == bad then
+                error("this batch fails")
+            end
+            return x
+        end)
+    end
+    local testing = require "moontide.testing"
+    local core = require "moontide.core"
+    core.log_level("off")
+    local result = testing.run { batch = case.batch_ms, inputs = case.inputs, build = build, conf = { onError = "skip" } }
+    core.log_level("warn")
+    local collected = {}
+    for _, batch in ipairs(result.batches) do
+        collected[#collected + 1] = #batch.records > 0 and batch.records or nil
+    end
+    local difference = compare.batches(case.expected.collected_nonempty_batches, collected, { ordered = true })
+    if difference then
+        return "failed", difference
+    end
+    result = testing.run { batch = case.batch_ms, inputs = case.inputs, build = build }
+    if not result.error or not tostring(result.error):find("this batch fails", 1, true)
+            or result.error.time ~= tonumber(failing) * case.batch_ms then
+        return "failed", "the error of batch " .. failing .. " did not surface: " .. tostring(result.error)
+    end
+    return "passed"
+end
+
+local function silent_batches(case)
+    local expected = case.expected
+    local with, without = {}, {}
+    for _, batch in ipairs(expected.batches_with_events) do with[batch] = true end
+    for _, batch in ipairs(expected.batches_without_any_event) do without[batch] = true end
+    local noted, result, missing = run_with_listener({ inputs = { {} }, batch_ms = case.batch_ms, num_batches = 6,
+        op = case.op:match("^(%S+)") })
+    if missing then
+        return "missing", missing .. " does not exist yet"
+    elseif result.error then
+        return "failed", tostring(result.error)
+    end
+    local told = {}
+    for _, event in ipairs(noted) do
+        told[event.info.batchTime / case.batch_ms] = true
+    end
+    for batch = 1, 6 do
+        if (with[batch] and not told[batch]) or (without[batch] and told[batch]) then
+            return "failed", string.format("batch %d has %s", batch, told[batch] and "events" or "no events")
+        end
+    end
+    return "passed"
+end
+
 --- Runs a case of kind `events`.
 --- @param case table
 --- @return "passed"|"failed"|"missing" status
@@ -218,6 +351,14 @@ function events.run(case)
         return failure_reasons(case)
     elseif expected.foreachRDD_calls then
         return output_calls(case)
+    elseif expected.collected_nonempty_batches then
+        return failing_batch(case)
+    elseif expected.batches_with_events then
+        return silent_batches(case)
+    elseif case.input_info then
+        return progress(case)
+    elseif expected[1] == "no callbacks after stop" then
+        return after_stop()
     end
     return "missing", "the runner does not read this form of the kind 'events' yet"
 end

@@ -6,6 +6,7 @@
 local cases = require "spec.conformance.cases"
 local compare = require "spec.conformance.compare"
 local events = require "spec.conformance.events"
+local kept = require "spec.conformance.kept"
 local pipeline = require "spec.conformance.pipeline"
 local situations = require "spec.conformance.situations"
 local sources = require "spec.conformance.sources"
@@ -231,6 +232,10 @@ end
 
 function kinds.source(case)
     return sources.run(case)
+end
+
+for name, kind in pairs(kept) do
+    kinds[name] = kind
 end
 
 return kinds

@@ -125,11 +125,7 @@ local update = {
     end,
     -- The batch time and the key follow the two usual arguments.
     running_sum_time = function(values, state, time)
-        local total = state or 0
-        for _, value in ipairs(values) do
-            total = total + value
-        end
-        return #values > 0 and total + time or total
+        return (state or 0) + (#values > 0 and time or 0)
     end,
     append_list = function(values, state)
         local list = {}
