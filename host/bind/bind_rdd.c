@@ -125,7 +125,9 @@ static struct tide_rdd **check_rdds(lua_State *L, int index, struct tide_rdd *fi
         const struct tide_bind_object *rdd = tide_bind_test(L, -1, TIDE_BIND_RDD);
 
         if (rdd == NULL || rdd->handle != self->handle)
-            luaL_argerror(L, index, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1));
+            return (
+                luaL_argerror(L, index, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1)),
+                NULL);
         rdds[(*count)++] = rdd->pointer;
         lua_pop(L, 1);
     }

@@ -53,6 +53,7 @@ static bool add(struct lists *lists, const uint8_t *key, const uint8_t *value, c
 static bool write(const struct lists *lists, struct tide_blocks *out) {
     struct tide_block *block = NULL;
 
+    if (lists->chains == NULL) return true; /* not one key */
     for (uint32_t i = 0; i < lists->keys->count; i++) {
         const struct chain *chain = &lists->chains[i];
         uint32_t key_size;
