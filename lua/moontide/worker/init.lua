@@ -1,5 +1,5 @@
 --- What a worker state runs: C calls `start` once and `run` for each task (host/task/worker.c).
-require "moontide.jit_fixes"
+local jit_fixes = require "moontide.jit_fixes"
 require("moontide.iterate").install() -- first: the modules below keep pairs and next in locals
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
@@ -45,7 +45,7 @@ jit.off(on_trace)
 function worker.start(pointer)
     self_pointer = ffi.cast("void *", pointer)
     require("moontide.worker.scan").install()
-    jit.attach(on_trace, "trace")
+    jit_fixes.watch(on_trace)
 end
 
 -- Stages, by plan id. Bounded: jobs made in every batch by transform and foreachRDD may differ each time.
