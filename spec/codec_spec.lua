@@ -359,3 +359,69 @@ describe("codec", function()
         end)
     end)
 end)
+
+-- Whole tables are packed in C (host/vm/pack_table.c); below a key that is a boolean everything is packed in Lua.
+describe("a table", function()
+    local random = math.random
+
+    local function scalar()
+        local pick = random(9)
+        if pick == 1 then return random(-40, 300) end
+        if pick == 2 then return random(-2147483648, 2147483647) end
+        if pick == 3 then return random() * 1e18 - 5e17 end
+        if pick == 4 then return ("x"):rep(({ 0, 1, 31, 32, 255, 256, 65535, 65536 })[random(8)]) end
+        if pick == 5 then return random(2) == 1 end
+        if pick == 6 then return values.null end
+        if pick == 7 then return ({ 0, -0.0, 1 / 0, -1 / 0, 0 / 0, 2 ^ 31, -2 ^ 31 - 1, 2 ^ 53 })[random(8)] end
+        return "\0" .. string.char(random(0, 255)) .. random(100)
+    end
+
+    local function any(depth)
+        if depth > 3 or random(3) > 1 then return scalar() end
+        local kind, t = random(4), {}
+        if kind == 1 then return values.array({}) end
+        for at = 1, random(0, random(10) == 1 and 70 or 6) do
+            if kind == 2 then
+                t[at] = any(depth + 1)
+            elseif kind == 3 then
+                t[random(3) == 1 and at * 0.5 or random(2) == 1 and "k" .. random(99) or ("k"):rep(random(40))] = any(depth + 1)
+            else
+                t[random(2 * at + 2)] = any(depth + 1) -- holes
+            end
+        end
+        return t
+    end
+
+    it("has the same bytes whichever way it is packed", function()
+        math.randomseed(7)
+        for _ = 1, 800 do
+            local t = { any(0), any(1), any(1) }
+            if random(2) == 1 then t = { t = t, [random(9)] = any(1), [0.5] = any(2) } end
+            assert.equal("\x81\xc3" .. codec.pack(t), codec.pack({ [true] = t }))
+        end
+    end)
+
+    it("is packed as the codec would where C leaves it alone", function()
+        local deep = "end"
+        for _ = 1, 40 do deep = { deep } end
+        assert.equal("\x81\xc3" .. codec.pack(deep), codec.pack({ [true] = deep }))
+        local wide = {}
+        for i = 1, 500 do wide["k" .. i] = i end
+        assert.equal("\x81\xc3" .. codec.pack(wide), codec.pack({ [true] = wide }))
+        local whole = { id = 2LL ^ 60, list = { 1ULL } }
+        assert.equal("\x81\xc3" .. codec.pack(whole), codec.pack({ [true] = whole }))
+        local indexed = setmetatable({ 1, nil, 3 }, { __index = function(_, k) return k * 10 end })
+        assert.same({ 1, 20, 3 }, codec.unpack(codec.pack(indexed)))
+        assert.error_matches(function() codec.pack({ 1, { print } }) end, "a function can't be part of a record")
+        assert.error_matches(function() codec.pack({ [{}] = 1 }) end, "a table is used as a key")
+        local cycle = {}
+        cycle[1] = cycle
+        assert.error_matches(function() codec.pack(cycle) end, "contains itself")
+    end)
+
+    it("may be large, and lets go of the memory", function()
+        local large = { ("x"):rep(3000000), { ("y"):rep(3000000) } }
+        assert.same(large, codec.unpack(codec.pack(large)))
+        assert.same({ 1 }, codec.unpack(codec.pack({ 1 })))
+    end)
+end)

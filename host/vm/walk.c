@@ -7,6 +7,8 @@
 #include <lua.h>
 #include <math.h>
 
+#include "vm/pack_table.h"
+
 /* next(table, key) → key, value | nil */
 static int walk_next(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
@@ -52,8 +54,11 @@ static int walk_keys(lua_State *L) {
 }
 
 int tide_vm_open_walk(lua_State *L) {
-    static const luaL_Reg functions[] = {
-        {"next", walk_next}, {"array_length", walk_array_length}, {"keys", walk_keys}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"next", walk_next},
+                                         {"array_length", walk_array_length},
+                                         {"keys", walk_keys},
+                                         {"packer", tide_vm_packer},
+                                         {NULL, NULL}};
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     return 1;

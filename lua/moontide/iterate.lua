@@ -23,6 +23,9 @@ iterate.array_length = walk.array_length
 ---@type fun(t: table): any[], integer
 iterate.keys = walk.keys
 
+--- What packs whole tables, see host/vm/pack_table.h.
+iterate.packer = walk.packer
+
 local step = walk.next
 
 --- Like the library's.

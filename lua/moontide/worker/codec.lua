@@ -12,6 +12,7 @@ local rshift_signed = bit.arshift
 local ffi_string, ffi_copy, ffi_cast, istype = ffi.string, ffi.copy, ffi.cast, ffi.istype
 local type, setmetatable, getmetatable, error, tostring = type, setmetatable, getmetatable, error, tostring
 local table_length, table_keys = iterate.array_length, iterate.keys
+local table_new = require "table.new"
 local sort = table.sort
 
 local codec = {}
@@ -32,14 +33,14 @@ end
 local decode
 
 local function decode_array(p, i, n)
-    local list = {}
+    local list = table_new(n, 0)
     for at = 1, n do list[at], i = decode(p, i) end
     if n == 0 then setmetatable(list, array_mt) end
     return list, i
 end
 
 local function decode_map(p, i, n)
-    local map = {}
+    local map = table_new(0, n)
     for _ = 1, n do
         local key
         key, i = decode(p, i)
@@ -306,7 +307,18 @@ local function put_map(w, t, depth)
     end
 end
 
+local pack_table, scratch = iterate.packer(null, array_mt)
+scratch = ffi_cast("struct { uint8_t *data; size_t size, capacity; } *", scratch)
+
 local function put_table(w, t, depth)
+    -- The usual table in one call; what that cannot do, or refuses, is done, or told, here.
+    local n = depth == 0 and pack_table(t)
+    if n then
+        if w.cap - w.pos < n then grow(w, n) end
+        ffi_copy(w.data + w.pos, scratch.data, n)
+        w.pos = w.pos + n
+        return
+    end
     if t == null then
         if w.cap - w.pos < 3 then grow(w, 3) end
         local p = w.data + w.pos
@@ -315,7 +327,7 @@ local function put_table(w, t, depth)
         return
     end
     if depth > MAX_DEPTH then too_deep() end
-    local n = array_length(t)
+    n = array_length(t)
     if n then
         put_head(w, 0x90, 16, 0xdc, n)
         for at = 1, n do put(w, t[at], depth + 1) end
