@@ -232,6 +232,9 @@ local function apply(run)
     end
 end
 
+--- `moontide run`.
+--- @param argv string[] words of the command line; the first is the command
+--- @return integer code exit code
 function cli.run(argv)
     local run, code = parse_run(argv)
     if not run then
@@ -267,10 +270,15 @@ function cli.run(argv)
     return ok and math.max(stop_code, unraised) or FAILED
 end
 
+--- `moontide version`.
+--- @return integer code exit code
 function cli.version()
     return write("moontide " .. require("moontide.core").version .. "\n")
 end
 
+--- `moontide help`.
+--- @param argv string[] words of the command line; the first is the command
+--- @return integer code exit code
 function cli.help(argv)
     local topic = argv[2]
     if not topic then

@@ -24,6 +24,7 @@ local conf = {}
 ---@field unit string? what its number counts; durations and sizes know their own
 ---@field reason string what it is for, in one sentence
 
+--- All settings, in the order in which help shows them.
 ---@type moontide.ConfOption[]
 conf.options = {
     { key = "master", type = "text", shown = "local[*]",

@@ -43,12 +43,18 @@ moontide.seconds = duration.seconds
 moontide.minutes = duration.minutes
 
 --- An explicit null: a value where nil cannot be one (a record, a value of a pair).
+---
+---     sc:parallelize({ "1", "x" }):map(function(text) return tonumber(text) or moontide.null end):collect()
+---         --> { 1, moontide.null }
+---
+--- Not in Spark, whose null it stands for.
 moontide.null = values.null
 
 --- Marks a table as an array, so that an empty one stays an empty array.
 ---
----     return key, moontide.array{}
+---     sc:parallelize({ "ebb" }):map(function(word) return word, moontide.array {} end):collect()  --> { { "ebb", {} } }
 ---
+--- Not in Spark, whose lists are never taken for maps.
 moontide.array = values.array
 
 local loaders = {}
