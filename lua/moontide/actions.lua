@@ -374,7 +374,7 @@ local function install_effects(RDD, class)
     --- once for many records.
     ---
     ---     lines:foreachPartition(function(it)
-    ---         local file = assert(io.open(os.tmpname(), "w"))
+    ---         local file = assert(io.open("lines.txt", "a"))
     ---         for line in it do file:write(line, "\n") end
     ---         file:close()
     ---     end)
