@@ -127,6 +127,7 @@ $(BUILD)/lua-sources: force
 
 run: deps-build
 	@$(MAKE) all
+	@echo "  RUN     examples/network_wordcount.lua --demo: ten batches of a second, ten words of each"
 	@$(PROGRAM) run examples/network_wordcount.lua --demo
 
 bench: deps-build

@@ -12,6 +12,7 @@
 -- Workers load this module too, when a function uses it (moontide.null, moontide.seconds): what belongs to the driver is
 -- loaded when it is used.
 
+require "moontide.interpreter"
 require "moontide.jit_fixes"
 local check = require "moontide.check"
 local duration = require "moontide.duration"

@@ -11,6 +11,7 @@
 --     }
 --     assert(#result.batches == 2 and result.batches[1].time == 1000)
 
+require "moontide.interpreter"
 local actions = require "moontide.actions"
 local check = require "moontide.check"
 local checkpoint = require "moontide.checkpoint"
