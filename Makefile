@@ -322,7 +322,7 @@ help:
 	@echo "make run        install what is missing, build, run the quick example for ten batches"
 	@echo "make test       build, run all tests; ONLY='spec/closure_spec.lua …' runs some"
 	@echo "make asan       the tests under the address and undefined behaviour sanitizers; make tsan: under the thread's"
-	@echo "make fuzz       random inputs against what reads bytes, FUZZ_SECONDS=$(FUZZ_SECONDS) for each target of spec/fuzz"
+	@echo "make fuzz       random inputs against what reads bytes: each target of spec/fuzz for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check      linters; make format: rewrite the C files as clang-format wants them"
 	@echo "make bench      measure; results also in $(BUILD)/bench.json"
 	@echo "make deps       install every package that building, testing and checking needs (Debian, Ubuntu)"

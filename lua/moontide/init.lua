@@ -21,6 +21,7 @@ local values = require "moontide.values"
 ---@class moontide
 ---@field Context moontide.ContextConstructor
 ---@field StreamingContext moontide.StreamingContextConstructor
+---@field StateSpec moontide.StateSpecs
 ---@field StorageLevel moontide.StorageLevels
 ---@field testing moontide.testing
 ---@field StatsReportListener fun(numBatches: integer?, write: fun(line: string)?): moontide.StreamingListener

@@ -18,6 +18,7 @@ local class = check.class("StateSpec", "a", StateSpec, {
     partitioner = "keys are always partitioned by hash: use numPartitions(n)",
 })
 
+---@class moontide.StateSpecs
 local Specs = {}
 
 --- Describes what mapWithState does with each record: `f(key, value, state)` is called once for each, in order of arrival.
