@@ -24,6 +24,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 HOST_SOURCES := $(wildcard host/*.c host/*/*.c)
 TEST_SOURCES := $(wildcard spec/host/test_*.c)
 HELP_SOURCES := $(filter-out $(TEST_SOURCES),$(wildcard spec/host/*.c))
+FUZZ_SOURCES := $(wildcard spec/fuzz/fuzz_*.c)
 LUA_ROOTS    := $(wildcard lua stdlib)
 LUA_SOURCES  := $(sort $(if $(LUA_ROOTS),$(shell find $(LUA_ROOTS) -path '*/moontide/*' -name '*.lua')))
 
@@ -31,11 +32,14 @@ PROGRAM      := $(BUILD)/bin/moontide
 MODULE       := $(BUILD)/lib/moontide/core.so
 EMBEDDED     := $(BUILD)/gen/embedded.c
 TESTS        := $(TEST_SOURCES:spec/host/%.c=$(BUILD)/spec/%)
+FUZZERS      := $(FUZZ_SOURCES:spec/fuzz/%.c=$(BUILD)/fuzz/%)
 
 MAIN_OBJECT  := $(BUILD)/obj/host/main.o
 OBJECTS      := $(filter-out $(MAIN_OBJECT),$(HOST_SOURCES:%.c=$(BUILD)/obj/%.o)) $(BUILD)/obj/gen/embedded.o
 HELP_OBJECTS := $(HELP_SOURCES:%.c=$(BUILD)/obj/%.o)
 TEST_OBJECTS := $(TEST_SOURCES:%.c=$(BUILD)/obj/%.o)
+FUZZ_DRIVER  := $(BUILD)/obj/spec/fuzz/driver.o
+FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=$(BUILD)/obj/%.o) $(FUZZ_DRIVER)
 
 # ---- Flags ------------------------------------------------------------------------------------------------------
 
@@ -54,7 +58,7 @@ PKG_LIBS     := $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null)
 LUA_LIBS     := $(shell pkg-config --libs luajit 2>/dev/null)
 CMOCKA_LIBS  := $(shell pkg-config --libs cmocka 2>/dev/null)
 
-CPPFLAGS     += -Ihost -D_GNU_SOURCE= -DTIDE_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+CPPFLAGS     += -Ihost -D_GNU_SOURCE= -DTIDE_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(FUZZ_CPPFLAGS)
 ALL_CFLAGS    = -std=gnu11 $(WARNINGS) $(CFLAGS) -fPIC -fno-semantic-interposition
 ALL_LDFLAGS   = $(SAN_LDFLAGS) $(LDFLAGS)
 LIBS          = $(PKG_LIBS) -ldl -lpthread -lm
@@ -63,7 +67,7 @@ COMPILE       = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # ---- Build ------------------------------------------------------------------------------------------------------
 
-.PHONY: all run test asan tsan bench check check-format check-tidy check-cppcheck check-lua format \
+.PHONY: all run test asan tsan fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
         deps deps-build deps-test deps-check install uninstall clean help force
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -98,7 +102,11 @@ $(BUILD)/spec/%: $(BUILD)/obj/spec/host/%.o $(HELP_OBJECTS) $(OBJECTS) | $(BUILD
 	@echo "  LINK    $@"
 	@$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(CMOCKA_LIBS) $(LUA_LIBS) $(LIBS)
 
-$(BUILD)/bin $(BUILD)/lib/moontide $(BUILD)/gen $(BUILD)/spec:
+$(BUILD)/fuzz/%: $(BUILD)/obj/spec/fuzz/%.o $(FUZZ_DRIVER) $(OBJECTS) | $(BUILD)/fuzz
+	@echo "  LINK    $@"
+	@$(CC) $(ALL_LDFLAGS) $(FUZZ_LDFLAGS) -rdynamic -o $@ $^ $(LUA_LIBS) $(LIBS)
+
+$(BUILD)/bin $(BUILD)/lib/moontide $(BUILD)/gen $(BUILD)/spec $(BUILD)/fuzz:
 	@mkdir -p $@
 
 # These two files change only when the flags, or the set of Lua files, change: then what depends on them is rebuilt.
@@ -113,12 +121,13 @@ $(BUILD)/lua-sources: force
 	@mkdir -p $(@D)
 	@echo '$(LUA_SOURCES)' | cmp -s - $@ || echo '$(LUA_SOURCES)' > $@
 
--include $(patsubst %.o,%.d,$(MAIN_OBJECT) $(OBJECTS) $(HELP_OBJECTS) $(TEST_OBJECTS))
+-include $(patsubst %.o,%.d,$(MAIN_OBJECT) $(OBJECTS) $(HELP_OBJECTS) $(TEST_OBJECTS) $(FUZZ_OBJECTS))
 
 # ---- Run, test, measure -----------------------------------------------------------------------------------------
 
 run: deps-build
 	@$(MAKE) all
+	@echo "  RUN     examples/network_wordcount.lua --demo: ten batches of a second, ten words of each"
 	@$(PROGRAM) run examples/network_wordcount.lua --demo
 
 bench: deps-build
@@ -129,7 +138,8 @@ bench: deps-build
 ONLY         ?=
 SPEC_TIMEOUT ?= $(if $(SANITIZE),600,300)
 ONLY_TESTS   := $(patsubst spec/host/%.c,$(BUILD)/spec/%,$(filter %.c,$(ONLY)))
-TEST_TARGETS := $(if $(ONLY),$(if $(filter-out %.c,$(ONLY)),all) $(ONLY_TESTS),all $(TESTS))
+TEST_TARGETS := $(if $(ONLY),$(if $(filter-out %.c,$(ONLY)),all) $(ONLY_TESTS),all $(TESTS)) \
+                $(if $(ONLY),$(if $(filter spec/fuzz_spec.lua,$(ONLY)),$(FUZZERS)),$(FUZZERS))
 
 # Under a sanitizer the specs run inside the instrumented program: a stock luajit cannot load an instrumented module.
 TEST_LUA     := $(if $(SANITIZE),$(abspath $(PROGRAM)) run,$(LUAJIT))
@@ -160,9 +170,50 @@ asan:
 tsan:
 	@$(MAKE) test BUILD=$(BUILD)/tsan SANITIZE=thread
 
+# Every target of spec/fuzz for FUZZ_SECONDS, under the address and undefined behaviour sanitizers: with libFuzzer where clang
+# has it, which looks for new ways through the code and keeps the inputs it found, else on generated inputs.
+FUZZ_SECONDS ?= 30
+FUZZ_SEED    ?= $(shell date +%s)
+CLANG        ?= $(firstword $(shell command -v clang) $(wildcard /usr/bin/clang-[0-9][0-9]) clang)
+FUZZ_ENV     := ASAN_OPTIONS=abort_on_error=1:handle_abort=0 UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1
+
+fuzz: deps-build
+	@mkdir -p $(BUILD)
+	@if printf 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	    $(CLANG) -fsanitize=fuzzer,address -x c - -o $(BUILD)/has-libfuzzer 2>/dev/null; then \
+	    $(MAKE) fuzz-libfuzzer; \
+	else \
+	    echo "  FUZZ    $(CLANG) has no libFuzzer here: generated inputs"; \
+	    $(MAKE) fuzz-generated BUILD=$(BUILD)/asan SANITIZE=address,undefined; \
+	fi
+
+fuzzers: $(FUZZERS)
+	@:
+
+fuzz-generated: fuzzers
+	@for fuzzer in $(FUZZERS); do \
+	    echo "  FUZZ    $$fuzzer --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)"; \
+	    $(FUZZ_ENV) $$fuzzer --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) || exit 1; \
+	done
+
+# The corpus begins with generated inputs, so that it need not find out what a file looks like.
+fuzz-libfuzzer:
+	@$(MAKE) fuzzers
+	@$(MAKE) fuzzers BUILD=$(BUILD)/libfuzzer CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined \
+	    FUZZ_CPPFLAGS=-DFUZZ_WITH_LIBFUZZER FUZZ_LDFLAGS=-fsanitize=fuzzer
+	@cd $(BUILD)/libfuzzer && for name in $(notdir $(FUZZERS)); do \
+	    echo "  FUZZ    $$name with libFuzzer, $(FUZZ_SECONDS) seconds"; \
+	    mkdir -p corpus/$$name; \
+	    $(abspath $(BUILD))/fuzz/$$name --inputs 200 --corpus corpus/$$name >/dev/null || exit 1; \
+	    fuzz/$$name -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -seed=$(FUZZ_SEED) -print_final_stats=1 \
+	        -artifact_prefix=$(abspath $(BUILD))/libfuzzer/$$name- corpus/$$name 2>$$name.log || \
+	        { tail -n 60 $$name.log >&2; exit 1; }; \
+	    sed -n "s/^stat::number_of_executed_units: */$$name: /p" $$name.log | sed 's/$$/ inputs/'; \
+	done
+
 # ---- Linters ----------------------------------------------------------------------------------------------------
 
-C_FILES      := $(sort $(wildcard host/*.[ch] host/*/*.[ch] spec/host/*.[ch]))
+C_FILES      := $(sort $(wildcard host/*.[ch] host/*/*.[ch] spec/host/*.[ch] spec/fuzz/*.[ch]))
 LINTED_LUA   := $(wildcard lua stdlib spec examples host/embed.lua)
 
 # All four run, also after one found something.
@@ -271,6 +322,7 @@ help:
 	@echo "make run        install what is missing, build, run the quick example for ten batches"
 	@echo "make test       build, run all tests; ONLY='spec/closure_spec.lua …' runs some"
 	@echo "make asan       the tests under the address and undefined behaviour sanitizers; make tsan: under the thread's"
+	@echo "make fuzz       random inputs against what reads bytes: each target of spec/fuzz for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check      linters; make format: rewrite the C files as clang-format wants them"
 	@echo "make bench      measure; results also in $(BUILD)/bench.json"
 	@echo "make deps       install every package that building, testing and checking needs (Debian, Ubuntu)"

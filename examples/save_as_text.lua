@@ -8,7 +8,10 @@
 
 local moontide = require "moontide"
 
-local directory = arg[1] or os.tmpname() .. ".d"
+local directory = arg[1] or os.tmpname()
+if not arg[1] then
+    os.remove(directory) -- a directory is to come there
+end
 
 local sc = moontide.Context("local[2]", "SaveAsText")
 sc:parallelize({ "ebb", "flow", "neap", "spring" }, 2)

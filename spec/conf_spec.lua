@@ -131,13 +131,18 @@ describe("environment variables", function()
         end
     end)
 
-    it("are settings; what is unknown is told with the nearest name", function()
-        local settings, unknown = conf.from_environment({
+    it("are settings", function()
+        assert.same({ onError = "skip", ["task.maxFailures"] = 3 }, conf.from_environment({
             MOONTIDE_ON_ERROR = "skip", MOONTIDE_TASK_MAX_FAILURES = "3", MOONTIDE_SOCKET_MEMORY = "", HOME = "/",
-            MOONTIDE_ONERROR = "stop", MOONTIDE_BIN = "x",
-        })
-        assert.same({ onError = "skip", ["task.maxFailures"] = 3 }, settings)
-        assert.same({ "the environment variable MOONTIDE_ONERROR is no setting; did you mean 'MOONTIDE_ON_ERROR'?" }, unknown)
+            MOONTIDE_BIN = "x",
+        }))
+    end)
+
+    it("are refused with the nearest name when they are no setting", function()
+        local settings, message = conf.from_environment({ MOONTIDE_ON_ERROR = "skip", MOONTIDE_ONERROR = "stop" })
+        assert.is_nil(settings)
+        assert.equal("unknown environment variable MOONTIDE_ONERROR; did you mean 'MOONTIDE_ON_ERROR'? "
+            .. "(moontide help conf lists them)", message)
     end)
 
     it("are refused when their value is wrong", function()
@@ -161,11 +166,80 @@ describe("environment variables", function()
         assert.equal("3\n", run({ script }, "MOONTIDE_DEFAULT_PARALLELISM=3"))
         assert.equal("5\n", run({ script, "x" }, "MOONTIDE_DEFAULT_PARALLELISM=3"))
         assert.equal("7\n", run({ "--conf", "defaultParallelism=7", script, "x" }, "MOONTIDE_DEFAULT_PARALLELISM=3"))
-        assert.matches("1\n.*MOONTIDE_DEFAULT_PARALELISM is no setting; did you mean 'MOONTIDE_DEFAULT_PARALLELISM'",
-            run({ script }, "MOONTIDE_DEFAULT_PARALELISM=3"))
+        assert.matches("job.lua:1: Context: unknown environment variable MOONTIDE_DEFAULT_PARALELISM; "
+            .. "did you mean 'MOONTIDE_DEFAULT_PARALLELISM'?", run({ script }, "MOONTIDE_DEFAULT_PARALELISM=3"), 1, true)
         assert.matches("environment variable MOONTIDE_DEFAULT_PARALLELISM: .*whole number expected",
             run({ script }, "MOONTIDE_DEFAULT_PARALLELISM=many"))
         dir:remove()
+    end)
+end)
+
+-- The other settings are tried where what they are about is: the list of the specs below.
+local TRIED_IN = {
+    master = "context_spec", appName = "context_spec", defaultParallelism = "context_spec", onError = "errors_spec",
+    ["task.maxFailures"] = "shared_spec", concurrentJobs = "active_spec", gracefulStopTimeout = "errors_spec",
+    stopTimeout = "errors_spec", stopContextByDefault = "streaming_spec", logLevel = "conf_spec",
+    ["socket.maxLine"] = "bad_input_spec", ["socket.reconnect"] = "streaming_spec", ["socket.memory"] = "conf_spec",
+}
+
+describe("what a setting does", function()
+    local shell, tempdir = require "spec.support.shell", require "spec.support.tempdir"
+
+    it("is tried for each of them", function()
+        for _, option in ipairs(conf.options) do
+            local name = TRIED_IN[option.key]
+            assert(name, "spec/conf_spec.lua does not know which spec tries the setting " .. option.key)
+            local file = assert(io.open("spec/" .. name .. ".lua", "rb"))
+            assert(file:read("*a"):find(option.key, 1, true), name .. " does not use " .. option.key)
+            file:close()
+        end
+    end)
+
+    it("logLevel: less important messages are left out, from any of the three places", function()
+        local dir = tempdir.new()
+        local plain = dir:write("plain.lua", [[
+            local sc = require("moontide").Context("local[1]")
+            require("moontide.core").log("info", "job", "an info")
+            require("moontide.core").log("error", "job", "an error")
+            sc:stop()
+        ]])
+        local with_conf = dir:write("conf.lua",
+            dir:read("plain.lua"):gsub('%("local%[1%]"%)', '{ master = "local[1]", conf = { logLevel = "info" } }'))
+        local function told(arguments, environment)
+            local words = { "run", unpack(arguments) }
+            return (shell.moontide(words, { env = environment }).err:gsub("%d[^\n]- %u+ +", ""))
+        end
+        assert.equal("job: an error\n", told({ plain }))
+        assert.equal("job: an info\njob: an error\n", told({ with_conf }))
+        assert.equal("job: an info\njob: an error\n", told({ "--log-level", "info", plain }))
+        assert.equal("job: an info\njob: an error\n", told({ plain }, { MOONTIDE_LOG_LEVEL = "info" }))
+        assert.equal("", told({ "--conf", "logLevel=off", with_conf }, { MOONTIDE_LOG_LEVEL = "info" }))
+        dir:remove()
+    end)
+
+    it("socket.memory: what has come and waits for a batch stays within it", function()
+        local LIMIT, LINE, LINES = 65536, ("x"):rep(99), 8000
+        local dir = tempdir.new()
+        local path = dir:write("text", (LINE .. "\n"):rep(LINES))
+        local server = assert(require("moontide.lineserver").start({ file = path, clients = 1 }))
+        local sc = moontide.Context({ master = "local[1]", conf = { ["socket.memory"] = LIMIT } })
+        local ssc = moontide.StreamingContext(sc, 20)
+        local total, most = 0, 0
+        ssc:socketTextStream("127.0.0.1", server.port):count():foreachRDD(function(rdd)
+            local count = rdd:first()
+            total, most = total + count, math.max(most, count)
+            if total == LINES then
+                ssc:stop(false)
+            end
+        end)
+        ssc:start()
+        ssc:awaitTermination()
+        sc:stop()
+        server:stop()
+        dir:remove()
+        assert.equal(LINES, total)
+        -- A read that began below the limit is finished: some more than it, and far less than the 800 kB there are.
+        assert(most * 100 < 4 * LIMIT, most .. " lines of 100 bytes in a batch")
     end)
 end)
 

@@ -31,6 +31,16 @@ local function gives(expected, inputs, build, pair_flags)
 end
 
 describe("streams", function()
+    engine.watch(after_each)
+
+    it("tell their context and their slide", function()
+        local ssc = engine.streaming(1000)
+        local numbers = ssc:queueStream({})
+        assert.equal(ssc, numbers:context())
+        assert.equal(1000, numbers:slideDuration())
+        assert.equal(3000, numbers:window(4000, 3000):slideDuration())
+    end)
+
     it("map, filter, flatMap", function()
         gives({ "1 2 3 4", "5 6", "" }, { { { 1, 2, 3, 4 }, { 5, 6 }, {} } }, function(_, a)
             return a:map(function(x) return tostring(x) end)

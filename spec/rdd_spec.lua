@@ -25,6 +25,13 @@ describe("transformations", function()
             numbers:map(function(x) return x, x % 2 == 0 and "even" or "odd" end):take(2))
     end)
 
+    it("tell their context, and have a number of their own", function()
+        local numbers = sc:parallelize({ 1, 2 })
+        assert.equal(sc, numbers:context())
+        assert.equal(numbers:id(), numbers:id())
+        assert.not_equal(numbers:id(), numbers:map(function(x) return x end):id())
+    end)
+
     it("take arrays and iterators from flatMap", function()
         local lines = sc:parallelize({ "a b", "", "c" })
         assert.same({ "a", "b", "c" }, lines:flatMap(function(line) return line:gmatch("%S+") end):collect())

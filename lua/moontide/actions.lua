@@ -148,7 +148,8 @@ end
 function actions.save(rdd, directory, writer, skip_empty)
     local save = require "moontide.save"
     if skip_empty and rdd.node:knownRecords() == 0 then
-        return save.clear(directory)
+        save.clear(directory)
+        return
     end
     local saving, reason = save.begin(directory)
     if not saving then
@@ -157,7 +158,8 @@ function actions.save(rdd, directory, writer, skip_empty)
     local ok, result = pcall(count_written, rdd, writer(saving.temporary))
     if ok and skip_empty and result == 0 then
         save.abort(saving)
-        return save.clear(directory)
+        save.clear(directory)
+        return
     end
     if ok then
         ok, result = save.commit(saving)
@@ -174,7 +176,7 @@ local function install_reading(RDD, class)
     ---
     ---     sc:parallelize({ 1, 2, 3 }):map(function(x) return x + 1 end):collect()  --> { 2, 3, 4 }
     ---
-    --- Raises an error value when the job fails, as all actions do.
+    --- Raises an error value when the job fails, as all actions do. As in Spark 0.9.
     --- @return any[]
     function RDD:collect()
         begin(self, class, "collect")
@@ -182,6 +184,10 @@ local function install_reading(RDD, class)
     end
 
     --- The first `n` records.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):take(2)  --> { 1, 2 }
+    ---
+    --- As in Spark 0.9.
     --- @param n integer 0 or more
     --- @return any[]
     function RDD:take(n)
@@ -191,6 +197,10 @@ local function install_reading(RDD, class)
     end
 
     --- The first record. An empty dataset is an error.
+    ---
+    ---     sc:parallelize({ 7, 8 }):first()  --> 7
+    ---
+    --- As in Spark 0.9.
     --- @return any
     function RDD:first()
         begin(self, class, "first")
@@ -202,6 +212,10 @@ local function install_reading(RDD, class)
     end
 
     --- How many records there are.
+    ---
+    ---     sc:parallelize({ 7, 8 }):count()  --> 2
+    ---
+    --- As in Spark 0.9.
     --- @return integer
     function RDD:count()
         local scope = begin(self, class, "count")
@@ -222,6 +236,7 @@ local function install_reading(RDD, class)
     ---
     ---     for line in rdd:toLocalIterator() do print(line) end
     ---
+    --- As in Spark 1.0.
     --- @return fun(): any
     function RDD:toLocalIterator()
         local scope = begin(self, class, "toLocalIterator")
@@ -242,6 +257,10 @@ local function install_reading(RDD, class)
     end
 
     --- Whether there is no record.
+    ---
+    ---     sc:emptyRDD():isEmpty()  --> true
+    ---
+    --- As in Spark 1.3.
     --- @return boolean
     function RDD:isEmpty()
         begin(self, class, "isEmpty")
@@ -254,6 +273,10 @@ local function install_reading(RDD, class)
 
     --- Pairs as a Lua table; of several values of one key the last one wins. Keys that are tables are no use there: each
     --- record has a table of its own.
+    ---
+    ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):collectAsMap()  --> { a = 1, b = 2 }
+    ---
+    --- Single records are an error. As in Spark 0.9.
     --- @return table<any, any>
     function RDD:collectAsMap()
         begin(self, class, "collectAsMap")
@@ -268,6 +291,10 @@ local function install_reading(RDD, class)
     end
 
     --- How often each key occurs.
+    ---
+    ---     sc:parallelizePairs({ { "a", 1 }, { "a", 5 } }):countByKey()  --> { a = 2 }
+    ---
+    --- As in Spark 0.9.
     --- @return table<any, integer>
     function RDD:countByKey()
         begin(self, class, "countByKey")
@@ -275,6 +302,10 @@ local function install_reading(RDD, class)
     end
 
     --- How often each record occurs. For pairs the keys of the result are {key, value} tables.
+    ---
+    ---     sc:parallelize({ "a", "b", "a" }):countByValue()  --> { a = 2, b = 1 }
+    ---
+    --- As in Spark 0.9.
     --- @return table<any, integer>
     function RDD:countByValue()
         begin(self, class, "countByValue")
@@ -287,6 +318,7 @@ local function install_reducing(RDD, class)
     ---
     ---     sc:parallelize({ 1, 2, 3 }):reduce(function(a, b) return a + b end)  --> 6
     ---
+    --- As in Spark 0.9.
     --- @param f fun(a: any, b: any): any
     --- @return any
     function RDD:reduce(f)
@@ -302,6 +334,7 @@ local function install_reducing(RDD, class)
     ---
     ---     numbers:fold(0, function(a, b) return a + b end)
     ---
+    --- As in Spark 0.9.
     --- @param zero any plain data
     --- @param f fun(a: any, b: any): any
     --- @return any
@@ -314,6 +347,7 @@ local function install_reducing(RDD, class)
     ---
     ---     words:aggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
     ---
+    --- As in Spark 0.9.
     --- @param zero any plain data
     --- @param seq fun(acc: any, value: any): any
     --- @param comb fun(a: any, b: any): any
@@ -326,6 +360,10 @@ end
 
 local function install_effects(RDD, class)
     --- Calls `f` for each record, in the workers. What it changes there is not seen by the script.
+    ---
+    ---     lines:foreach(function(line) assert(#line < 1000, "a long line") end)
+    ---
+    --- As in Spark 0.9.
     --- @param f fun(value: any, second: any)
     function RDD:foreach(f)
         begin(self, class, "foreach")
@@ -335,9 +373,13 @@ local function install_effects(RDD, class)
     --- Calls `f` once for each partition with an iterator of its records, in the workers: the place to open a connection
     --- once for many records.
     ---
-    ---     rdd:foreachPartition(function(it) local file = io.open(name, "a"); for line in it do file:write(line, "\n") end
-    ---         file:close() end)
+    ---     lines:foreachPartition(function(it)
+    ---         local file = assert(io.open("lines.txt", "a"))
+    ---         for line in it do file:write(line, "\n") end
+    ---         file:close()
+    ---     end)
     ---
+    --- As in Spark 0.9.
     --- @param f fun(it: function)
     function RDD:foreachPartition(f)
         begin(self, class, "foreachPartition")
@@ -346,6 +388,10 @@ local function install_effects(RDD, class)
 
     --- Writes the records as text, one line each, to `directory`: part-00000 … and, last, _SUCCESS. A directory that
     --- exists already is refused.
+    ---
+    ---     counts:saveAsTextFile("out")  -- out/part-00000 …: lines such as (ebb,2)
+    ---
+    --- An error value when a file cannot be written; what was begun is removed then. As in Spark 0.9.
     --- @param directory string made, with those above it
     function RDD:saveAsTextFile(directory)
         begin(self, class, "saveAsTextFile")
@@ -361,6 +407,8 @@ local function install_effects(RDD, class)
 end
 
 --- Adds the actions to the methods of RDD.
+--- @param RDD table methods
+--- @param class table
 function actions.install(RDD, class)
     install_reading(RDD, class)
     install_reducing(RDD, class)

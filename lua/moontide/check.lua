@@ -157,6 +157,10 @@ end
 check.bad_argument = bad_argument
 
 --- Argument `index` of `method` must be a Lua function.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @return function value
 function check.func(index, method, value)
     if type(value) ~= "function" then
         bad_argument(index, method, "function", value)
@@ -165,6 +169,11 @@ function check.func(index, method, value)
 end
 
 --- Argument `index` of `method` must be text; with `filled`, not empty.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @param filled? boolean refuse an empty text too, default false
+--- @return string value
 function check.text(index, method, value, filled)
     if type(value) ~= "string" then
         bad_argument(index, method, "string", value)
@@ -176,6 +185,11 @@ function check.text(index, method, value, filled)
 end
 
 --- Argument `index` of `method` must be true or false; nil gives `default` where there is one.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @param default? boolean
+--- @return boolean value
 function check.boolean(index, method, value, default)
     if value == nil and default ~= nil then
         return default
@@ -187,6 +201,9 @@ function check.boolean(index, method, value, default)
 end
 
 --- Why `value` is not a whole number in min…max, or nil when it is one.
+--- @param value any
+--- @param min number
+--- @param max number; 2^53 and more: no upper limit is told of
 --- @return string?
 function check.not_integer(value, min, max)
     if type(value) ~= "number" then
@@ -204,6 +221,13 @@ function check.not_integer(value, min, max)
 end
 
 --- Argument `index` of `method` must be a whole number in min…max; nil gives `default` where there is one.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @param min? integer default -2^53
+--- @param max? integer default 2^53
+--- @param default? integer
+--- @return integer value
 function check.integer(index, method, value, min, max, default)
     if value == nil and default ~= nil then
         return default
@@ -218,6 +242,11 @@ end
 check.MAX_PARTITIONS = 100000
 
 --- A number of partitions; nil gives `default`.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @param default? integer
+--- @return integer value
 function check.partitions(index, method, value, default)
     if value == nil and default ~= nil then
         return default
@@ -230,6 +259,7 @@ function check.partitions(index, method, value, default)
 end
 
 --- Why `value` is not an array, or nil when it is one (a table with nothing but the keys 1…#t).
+--- @param value any
 --- @return string?
 function check.not_array(value)
     if type(value) ~= "table" or check.type_name(value) ~= "table" and not check.is_values_array(value) then
@@ -245,11 +275,17 @@ function check.not_array(value)
 end
 
 --- `moontide.array{}` marks its tables with a metatable of its own.
+--- @param value any
+--- @return boolean
 function check.is_values_array(value)
     return require("moontide.values").is_array(value)
 end
 
 --- Argument `index` of `method` must be an array.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @return any[] value
 function check.array(index, method, value)
     local reason = check.not_array(value)
     if reason then
@@ -259,6 +295,11 @@ function check.array(index, method, value)
 end
 
 --- Argument `index` of `method` must be a handle of the class `class`, made by check.class.
+--- @param index integer number of the argument, for the message
+--- @param method string that was called, for the message
+--- @param value any
+--- @param class table a metatable
+--- @return table value
 function check.handle(index, method, value, class)
     if getmetatable(value) ~= class then
         bad_argument(index, method, class.__name, value)
@@ -267,6 +308,7 @@ function check.handle(index, method, value, class)
 end
 
 --- Raised where a checkpoint would be needed: they come with a later release.
+--- @param what string that was asked for
 function check.no_recovery(what)
     check.fail("%s: checkpoint recovery is not part of this release; create the context with (master, appName, batch)",
         what)

@@ -18,6 +18,10 @@ commands:
   run [options] script.lua [arguments]   runs a script
   version                                prints the version
   help [command | conf]                  explains a command, or lists the settings
+
+A script to begin with, examples/network_wordcount.lua, counts the words of a TCP socket:
+  nc -lk 9999
+  moontide run examples/network_wordcount.lua localhost 9999
 ]]
 
 local HELP = {
@@ -27,10 +31,14 @@ usage: moontide run [options] script.lua [arguments]
 Runs a Lua script that uses `require "moontide"`. What follows the script's name is in its `arg`, and in `...`.
 
 options, which override what the script says:
-  --master MASTER     where to run: local, local[N] (N workers), local[*] (one for each core)
-  --name NAME         name of the application
-  --conf KEY=VALUE    a setting, may be repeated; `moontide help conf` lists them (and their environment variables)
-  --log-level LEVEL   debug, info, warn (default), error or off: what goes to stderr
+  --master MASTER     where to run: local, local[N] (N workers, 1 to 1024) or local[*] (default: one for each core)
+  --name NAME         name of the application, default the script's name
+  --conf KEY=VALUE    a setting, may be repeated; `moontide help conf` lists them
+  --log-level LEVEL   least important messages written to stderr: debug, info, warn (default), error or off
+  --                  ends the options
+  -h, --help          this text
+
+Options may be written --master=local[2] too. Settings may also come from environment variables (moontide help conf).
 
 SIGINT and SIGTERM stop gracefully: what was received is still processed. A second one stops at once.
 
@@ -44,13 +52,22 @@ Prints the version.
     help = [[
 usage: moontide help [command | conf]
 
-Explains a command; `moontide help conf` lists the settings of an engine with their defaults.
+Explains a command; `moontide help conf` lists the settings of an engine: what each is for, its default, its unit, and its
+environment variable.
 ]],
 }
 
 local CONF_HEAD = [[
-Settings, given with --conf KEY=VALUE, or in the table `conf` of a context, or as an environment variable. The first of these
-goes before the others. Unknown keys are refused.
+Settings of an engine. They can be given in three places; the first of these goes before the others:
+
+  on the command line   moontide run --conf socket.maxLine=64kb job.lua
+  in the script         moontide.Context{ conf = { ["socket.maxLine"] = "64kb" } }
+  in the environment    MOONTIDE_SOCKET_MAX_LINE=64kb moontide run job.lua
+
+The environment variable of a setting is MOONTIDE_ and its name in capitals, with _ between words and instead of dots. A name
+that is not in this list is refused, with the nearest one that is; so is a value that does not fit.
+A duration is a number of milliseconds, or a number with a unit: 250ms, 5s, 2min, 1h. A size is a number of bytes, or a number
+with a unit: 64kb, 1mb, 2gb (1kb is 1024 bytes).
 
 ]]
 
@@ -232,6 +249,9 @@ local function apply(run)
     end
 end
 
+--- `moontide run`.
+--- @param argv string[] words of the command line; the first is the command
+--- @return integer code exit code
 function cli.run(argv)
     local run, code = parse_run(argv)
     if not run then
@@ -267,10 +287,15 @@ function cli.run(argv)
     return ok and math.max(stop_code, unraised) or FAILED
 end
 
+--- `moontide version`.
+--- @return integer code exit code
 function cli.version()
     return write("moontide " .. require("moontide.core").version .. "\n")
 end
 
+--- `moontide help`.
+--- @param argv string[] words of the command line; the first is the command
+--- @return integer code exit code
 function cli.help(argv)
     local topic = argv[2]
     if not topic then

@@ -6,7 +6,7 @@
 --     moontide help conf
 --
 -- The command line goes before the script, the script before the environment, and that before the default. A key that is not
--- in the list is refused with the nearest valid one; in the environment it is only warned about.
+-- in the list is refused with the nearest valid one, wherever it comes from.
 
 local check = require "moontide.check"
 local duration = require "moontide.duration"
@@ -24,13 +24,14 @@ local conf = {}
 ---@field unit string? what its number counts; durations and sizes know their own
 ---@field reason string what it is for, in one sentence
 
+--- All settings, in the order in which help shows them.
 ---@type moontide.ConfOption[]
 conf.options = {
     { key = "master", type = "text", shown = "local[*]",
       reason = "Where to run: local, local[N] (N worker threads) or local[*] (one for each core)." },
     { key = "appName", type = "text", shown = "the script's name",
-      reason = "Name of the application, shown in logs." },
-    { key = "defaultParallelism", type = "integer", min = 1, max = check.MAX_PARTITIONS, shown = "number of workers",
+      reason = "Name of the application: sc.appName, and in the text form of contexts." },
+    { key = "defaultParallelism", type = "integer", min = 1, max = check.MAX_PARTITIONS, shown = "the number of workers",
       unit = "partitions",
       reason = "Partitions of shuffles and of parallelize when the call does not say." },
     { key = "onError", type = "choice", values = { "stop", "skip" }, default = "stop",
@@ -237,10 +238,10 @@ local OTHERS = {
 
 --- Reads settings from environment variables.
 --- @param variables table<string, string> all of the environment
---- @return table<string, any>? settings nil when one is wrong
---- @return string[]|string unknown names that look like settings and are none, with the nearest; or what is wrong
+--- @return table<string, any>? settings nil when one is wrong, or a name begins like a setting's and is none
+--- @return string? reason
 function conf.from_environment(variables)
-    local settings, unknown = {}, {}
+    local settings = {}
     for _, name in ipairs(check.names(variables)) do
         local key = key_of[name]
         if key and variables[name] ~= "" then
@@ -250,35 +251,34 @@ function conf.from_environment(variables)
             end
             settings[key] = value
         elseif not key and name:sub(1, 9) == "MOONTIDE_" and not OTHERS[name] then
-            unknown[#unknown + 1] = string.format("the environment variable %s is no setting%s", name,
+            return nil, string.format("unknown environment variable %s%s (moontide help conf lists them)", name,
                 check.suggestion(name, check.names(key_of)))
         end
     end
-    return settings, unknown
+    return settings
 end
 
 local function shown_default(option)
     if option.shown then
         return option.shown
     elseif option.type == "duration" then
-        return option.default .. "ms"
+        return option.default % 1000 == 0 and option.default / 1000 .. "s" or option.default .. "ms"
     elseif option.type == "bytes" then
         return option.default % 1048576 == 0 and option.default / 1048576 .. "mb" or tostring(option.default)
     end
     return tostring(option.default)
 end
 
-local UNITS = { duration = "ms, or like 5s", bytes = "bytes, or like 64kb" }
+local KINDS = { text = "text", integer = "number", boolean = "true|false", duration = "duration", bytes = "size" }
 
 --- The list for people, as `moontide help conf` prints it.
 --- @return string
 function conf.describe()
     local lines = {}
     for _, option in ipairs(conf.options) do
-        local kind = option.values and table.concat(option.values, "|") or option.type
-        local unit = option.unit or UNITS[option.type]
-        lines[#lines + 1] = string.format("  %-22s %s%s (default %s)\n      %s\n      %s", option.key, kind,
-            unit and ", " .. unit or "", shown_default(option), conf.variables[option.key], option.reason)
+        local kind = option.values and table.concat(option.values, "|") or KINDS[option.type]
+        lines[#lines + 1] = string.format("  %-22s %s%s, default %s\n      %s\n      %s", option.key, kind,
+            option.unit and " of " .. option.unit or "", shown_default(option), option.reason, conf.variables[option.key])
     end
     return table.concat(lines, "\n")
 end

@@ -13,6 +13,7 @@ local context = {}
 ---@type { master: string?, appName: string?, conf: table<string, any>, watch_signals: boolean }
 context.overrides = { conf = {}, watch_signals = false }
 
+--- The batch engine. Misuse is raised at the caller's line: wrong arguments, or anything new once it is stopped.
 ---@class moontide.Context
 ---@field master string
 ---@field appName string
@@ -220,6 +221,7 @@ end
 ---
 ---     sc:parallelize({ 1, 2, 3, 4 }, 2):map(function(x) return x * x end):collect()  --> { 1, 4, 9, 16 }
 ---
+--- As in Spark 0.9.
 --- @param array any[] no nil inside; functions, userdata and coroutines are refused
 --- @param n? integer partitions, default sc:defaultParallelism()
 --- @return moontide.RDD
@@ -233,7 +235,9 @@ end
 --- A dataset of pairs from an array of {key, value} tables.
 ---
 ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 }, { "a", 3 } }):reduceByKey(function(a, b) return a + b end):collect()
+---         --> { { "a", 4 }, { "b", 2 } } in any order
 ---
+--- As parallelize in Spark 0.9.
 --- @param array table[] {key, value}; neither may be nil
 --- @param n? integer partitions, default sc:defaultParallelism()
 --- @return moontide.RDD
@@ -245,6 +249,10 @@ function Context:parallelizePairs(array, n)
 end
 
 --- A dataset without records and partitions.
+---
+---     sc:emptyRDD():collect()  --> {}
+---
+--- As in Spark 1.0.
 --- @return moontide.RDD
 function Context:emptyRDD()
     local scope = begin(self, "emptyRDD")
@@ -257,6 +265,7 @@ end
 ---     sc:textFile("logs/*.txt"):filter(function(line) return line:find("ERROR", 1, true) end):count()
 ---
 --- The files are looked up here and read by each action. A path that does not exist is an error at the call.
+--- As in Spark 0.9.
 --- @param path string
 --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
 ---   sc:defaultParallelism()
@@ -280,6 +289,7 @@ require("moontide.sources").install(Context, begin)
 ---
 ---     sc:union{ a, b, c }
 ---
+--- As in Spark 0.9.
 --- @param rdds moontide.RDD[] at least one
 --- @return moontide.RDD
 function Context:union(rdds)
@@ -291,9 +301,10 @@ end
 --- A value that functions in the workers read: each worker gets it once, however many functions and batches use it, where a
 --- plain variable travels with every function.
 ---
----     local names = sc:broadcast(load_names())
----     ids:map(function(id) return names:value()[id] or "?" end)
+---     local names = sc:broadcast({ [1] = "ebb", [2] = "flow" })
+---     sc:parallelize({ 2, 3 }):map(function(id) return names:value()[id] or "?" end):collect()  --> { "flow", "?" }
 ---
+--- A value that cannot travel (a file, a coroutine, a context) is an error that says where in it. As in Spark 0.9.
 --- @param value any what closures can carry; not nil
 --- @return moontide.Broadcast handle with :value(), :unpersist() and :destroy()
 function Context:broadcast(value)
@@ -305,13 +316,17 @@ end
 --- for each partition, also when it was tried again.
 ---
 ---     local bad = sc:accumulator(0)
----     lines:foreach(function(line) if not tonumber(line) then bad:add(1) end end)
----     print(bad:value())
+---     sc:parallelize({ "1", "x", "3" }):foreach(function(text) if not tonumber(text) then bad:add(1) end end)
+---     bad:value()   --> 1
 ---
 ---     local seen = sc:accumulator({}, function(a, b) for k in pairs(b) do a[k] = true end return a end, "seen")
+---     sc:parallelize({ "ebb", "flow", "ebb" }):foreach(function(word) seen:add({ [word] = true }) end)
+---     seen:value()  --> { ebb = true, flow = true }
 ---
+--- As in Spark 0.9.
 --- @param zero any a number, or with `merge` any plain value; adding it changes nothing
---- @param merge? fun(a: any, b: any): any associative and commutative; may change and return its first argument. Default: +
+--- @param merge? fun(a: any, b: any): any associative and commutative; may change and return its first argument; default:
+---  addition of numbers
 --- @param name? string for messages
 --- @return moontide.Accumulator handle with :add(x) and :value()
 function Context:accumulator(zero, merge, name)
@@ -321,6 +336,10 @@ end
 
 --- Partitions of shuffles and of parallelize when a call does not say: the number of workers, or the setting
 --- `defaultParallelism`.
+---
+---     moontide.Context("local[2]"):defaultParallelism()  --> 2
+---
+--- As in Spark 0.9.
 --- @return integer
 function Context:defaultParallelism()
     check.self(self, class, "defaultParallelism")
@@ -328,6 +347,10 @@ function Context:defaultParallelism()
 end
 
 --- Chooses the least important messages written to stderr, for the whole process.
+---
+---     sc:setLogLevel("info")
+---
+--- Another word is an error that names the nearest level. As in Spark 1.4.
 --- @param level "debug"|"info"|"warn"|"error"|"off" default warn
 function Context:setLogLevel(level)
     check.self(self, class, "setLogLevel")
@@ -340,6 +363,10 @@ function Context:setLogLevel(level)
 end
 
 --- Stops the engine: streaming contexts on it are stopped at once, then its threads end. May be called again.
+---
+---     moontide.Context("local[1]"):stop()  --> true
+---
+--- Not allowed in a callback of a listener. As in Spark 0.9.
 --- @return true? stopped
 --- @return string? reason when a worker could not be ended (it is stuck in a call of a C library)
 function Context:stop()
@@ -362,6 +389,10 @@ function Context:stop()
 end
 
 --- Whether stop was called.
+---
+---     sc:isStopped()  --> false
+---
+--- As in Spark 1.6.
 --- @return boolean
 function Context:isStopped()
     check.self(self, class, "isStopped")
@@ -376,12 +407,13 @@ local OPTIONS = { "master", "appName", "conf" }
 
 --- Makes a batch engine.
 ---
----     local sc = moontide.Context{ master = "local[2]", appName = "Report" }
+---     local sc = moontide.Context{ master = "local[2]", appName = "Report", conf = { defaultParallelism = 4 } }
 ---     local sc = moontide.Context("local[2]", "Report")
 ---
+--- A master that is none, and settings that are unknown or out of range, are errors. As in Spark 0.9.
 --- @param options string|{ master: string?, appName: string?, conf: table<string, any>? } master is local, local[N] or
 ---   local[*] (default); for the settings see `moontide help conf`
---- @param appName? string
+--- @param appName? string default: the name of the script
 --- @return moontide.Context
 local function new(_, options, appName)
     if type(options) == "table" and check.type_name(options) == "table" then

@@ -9,6 +9,9 @@ local text_form = require "moontide.text_form"
 
 local dstream = {}
 
+--- A stream of datasets. Misuse is raised at the caller's line: wrong arguments, functions that cannot travel to the workers
+--- (the message names the variable), operators and outputs after the start. What fails in a batch is raised by
+--- awaitTermination.
 ---@class moontide.DStream
 ---@field ssc moontide.StreamingContext
 local DStream = {}
@@ -118,6 +121,7 @@ end
 ---
 ---     lines:flatMap(function(line) return line:gmatch("%S+") end)
 ---
+--- Guide: "Transformations".
 --- @param f fun(value: any, second: any): any
 --- @return moontide.DStream
 function DStream:flatMap(f)
@@ -128,6 +132,7 @@ end
 ---
 ---     lines:filter(function(line) return line:find("ERROR", 1, true) end)
 ---
+--- Guide: "Transformations".
 --- @param f fun(value: any, second: any): any
 --- @return moontide.DStream
 function DStream:filter(f)
@@ -138,6 +143,7 @@ end
 ---
 ---     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(it: function): any on pairs `for k, v in it`
 --- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
 --- @return moontide.DStream
@@ -146,6 +152,10 @@ function DStream:mapPartitions(f, preservesPartitioning)
 end
 
 --- One record for each partition: the array of its records. Empty partitions give empty arrays.
+---
+---     numbers:glom():map(function(list) return #list end):print()  -- how many records each partition has
+---
+--- As in Spark 0.9.
 --- @return moontide.DStream
 function DStream:glom()
     return operators.glom(self)
@@ -155,6 +165,7 @@ end
 ---
 ---     counts:mapValues(function(n) return n * 2 end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(value: any): any
 --- @return moontide.DStream
 function DStream:mapValues(f)
@@ -165,6 +176,7 @@ end
 ---
 ---     files:flatMapValues(function(text) return text:gmatch("%S+") end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(value: any): any
 --- @return moontide.DStream
 function DStream:flatMapValues(f)
@@ -175,6 +187,7 @@ end
 ---
 ---     errors:union(warnings)
 ---
+--- Guide: "Transformations".
 --- @param other moontide.DStream of the same streaming context
 --- @return moontide.DStream
 function DStream:union(other)
@@ -187,6 +200,7 @@ end
 ---
 ---     lines:repartition(4)
 ---
+--- Guide: "Transformations".
 --- @param n integer
 --- @return moontide.DStream
 function DStream:repartition(n)
@@ -197,6 +211,7 @@ end
 ---
 ---     lines:count():print()
 ---
+--- Guide: "Transformations".
 --- @return moontide.DStream
 function DStream:count()
     return operators.count(self)
@@ -207,6 +222,7 @@ end
 ---
 ---     numbers:reduce(function(a, b) return math.max(a, b) end)
 ---
+--- Guide: "Transformations".
 --- @param f fun(a: any, b: any): any
 --- @return moontide.DStream
 function DStream:reduce(f)
@@ -217,6 +233,7 @@ end
 ---
 ---     words:countByValue():print()
 ---
+--- Guide: "Transformations".
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.DStream
 function DStream:countByValue(n)
@@ -227,6 +244,7 @@ end
 ---
 ---     ones:reduceByKey(function(a, b) return a + b end)
 ---
+--- Guide: "Transformations".
 --- @param f fun(a: any, b: any): any
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.DStream
@@ -235,6 +253,10 @@ function DStream:reduceByKey(f, n)
 end
 
 --- Pairs of each key and the array of its values in the batch, in no particular order.
+---
+---     scores:groupByKey():mapValues(function(values) return #values end):print()
+---
+--- As in Spark 0.9.
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.DStream
 function DStream:groupByKey(n)
@@ -247,6 +269,7 @@ end
 ---         function(c, x) return { c[1] + x, c[2] + 1 } end,
 ---         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
 ---
+--- As in Spark 0.9.
 --- @param createCombiner fun(value: any): any
 --- @param mergeValue fun(combiner: any, value: any): any
 --- @param mergeCombiners fun(a: any, b: any): any
@@ -261,6 +284,7 @@ end
 ---
 ---     counts:transform(function(rdd) return rdd:sortByKey() end)
 ---
+--- Guide: "Transform Operation".
 --- @param f fun(rdd: moontide.RDD, time: number): moontide.RDD
 --- @return moontide.DStream
 function DStream:transform(f)
@@ -275,6 +299,7 @@ end
 ---
 ---     a:transformWith(b, function(x, y, time) return x:union(y):distinct() end)
 ---
+--- Guide: "Transform Operation".
 --- @param other moontide.DStream
 --- @param f fun(a: moontide.RDD, b: moontide.RDD, time: number): moontide.RDD
 --- @return moontide.DStream
@@ -290,7 +315,9 @@ end
 --- Output: calls `f` with the dataset and the time of each batch, empty ones too. It runs in the driver; actions inside
 --- suspend it without stopping the clock. An error fails the batch.
 ---
----     counts:foreachRDD(function(rdd, time) store(time, rdd:collect()) end)
+---     counts:foreachRDD(function(rdd, time)
+---         print(time, #rdd:collect())
+---     end)
 ---
 --- Guide: "Output Operations".
 --- @param f fun(rdd: moontide.RDD, time: number)
@@ -320,7 +347,9 @@ end
 ---
 ---     counts:print()
 ---
---- @param n? integer default 10
+--- Guide: "Output Operations".
+--- A batch that cannot be written (the pipe is closed) fails with an error.
+--- @param n? integer how many records are shown, 0 to 1,000,000, default 10
 function DStream:print(n)
     local scope = operators.begin(self, "print")
     n = check.integer(1, "print", n, 0, 1000000, 10)
@@ -340,9 +369,11 @@ end
 
 --- Adds a dataset to a stream made by ssc:queueStream; also while the stream runs.
 ---
----     queue:push({ 1, 2, 3 })
+---     local numbers = ssc:queueStream({})
+---     numbers:push({ 1, 2, 3 })
 ---
---- @param dataset any[]|moontide.RDD
+--- An error on streams that queueStream did not make, and when the context is stopped. Not in Spark.
+--- @param dataset any[]|moontide.RDD an array of single records, or an RDD of the same Context
 function DStream:push(dataset)
     check.self(self, class, "push")
     local queue
@@ -359,6 +390,10 @@ function DStream:push(dataset)
 end
 
 --- How often the stream has a dataset, ms.
+---
+---     lines:window("30s", "20s"):slideDuration()  --> 20000
+---
+--- As in Spark 0.9.
 --- @return number
 function DStream:slideDuration()
     check.self(self, class, "slideDuration")
@@ -366,6 +401,10 @@ function DStream:slideDuration()
 end
 
 --- The streaming context the stream belongs to.
+---
+---     lines:context() == ssc  --> true
+---
+--- As in Spark 0.9.
 --- @return moontide.StreamingContext
 function DStream:context()
     check.self(self, class, "context")

@@ -114,6 +114,7 @@ end
 ---
 ---     moontide.milliseconds(250)  --> 250
 ---
+--- A negative count, and a fraction of a millisecond, is an error. As in Spark 0.9.
 --- @type fun(n: number): number
 duration.milliseconds = helper("milliseconds", "ms")
 
@@ -121,6 +122,7 @@ duration.milliseconds = helper("milliseconds", "ms")
 ---
 ---     moontide.seconds(1.5)  --> 1500
 ---
+--- A negative count, and a fraction of a millisecond, is an error. As in Spark 0.9.
 --- @type fun(n: number): number
 duration.seconds = helper("seconds", "s")
 
@@ -128,6 +130,7 @@ duration.seconds = helper("seconds", "s")
 ---
 ---     moontide.minutes(5)  --> 300000
 ---
+--- A negative count, and a fraction of a millisecond, is an error. As in Spark 0.9.
 --- @type fun(n: number): number
 duration.minutes = helper("minutes", "min")
 

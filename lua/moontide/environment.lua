@@ -22,20 +22,12 @@ end
 
 local settings, problem
 
---- The settings; unknown names are warned about when this is called first.
---- @return table<string, any>? settings nil when one is wrong
+--- The settings.
+--- @return table<string, any>? settings nil when one is wrong or unknown
 --- @return string? reason
 function environment.settings()
     if not settings and not problem then
-        local read, rest = conf.from_environment(all())
-        if not read then
-            problem = rest
-        else
-            settings = read
-            for _, text in ipairs(rest) do
-                require("moontide.core").log("warn", "context", text)
-            end
-        end
+        settings, problem = conf.from_environment(all())
     end
     return settings, problem
 end

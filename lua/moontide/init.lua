@@ -12,6 +12,7 @@
 -- Workers load this module too, when a function uses it (moontide.null, moontide.seconds): what belongs to the driver is
 -- loaded when it is used.
 
+require "moontide.interpreter"
 require "moontide.jit_fixes"
 local check = require "moontide.check"
 local duration = require "moontide.duration"
@@ -20,6 +21,7 @@ local values = require "moontide.values"
 ---@class moontide
 ---@field Context moontide.ContextConstructor
 ---@field StreamingContext moontide.StreamingContextConstructor
+---@field StateSpec moontide.StateSpecs
 ---@field StorageLevel moontide.StorageLevels
 ---@field testing moontide.testing
 ---@field StatsReportListener fun(numBatches: integer?, write: fun(line: string)?): moontide.StreamingListener
@@ -43,12 +45,18 @@ moontide.seconds = duration.seconds
 moontide.minutes = duration.minutes
 
 --- An explicit null: a value where nil cannot be one (a record, a value of a pair).
+---
+---     sc:parallelize({ "1", "x" }):map(function(text) return tonumber(text) or moontide.null end):collect()
+---         --> { 1, moontide.null }
+---
+--- Not in Spark, whose null it stands for.
 moontide.null = values.null
 
 --- Marks a table as an array, so that an empty one stays an empty array.
 ---
----     return key, moontide.array{}
+---     sc:parallelize({ "ebb" }):map(function(word) return word, moontide.array {} end):collect()  --> { { "ebb", {} } }
 ---
+--- Not in Spark, whose lists are never taken for maps.
 moontide.array = values.array
 
 local loaders = {}

@@ -29,6 +29,9 @@ iterate.packer = walk.packer
 local step = walk.next
 
 --- Like the library's.
+--- @param t any
+--- @return function step
+--- @return any t
 function iterate.pairs(t)
     if type(t) ~= "table" then return library_pairs(t) end
     return step, t, nil

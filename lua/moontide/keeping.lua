@@ -39,6 +39,7 @@ local function time_argument(index, value)
 end
 
 --- Adds these methods to DStream.
+--- @param DStream table methods
 function keeping.install(DStream)
     --- Sets how often the stream's datasets go into the checkpoint, and has them kept in memory as persist() does. Streams with
     --- state have an interval anyhow: the smallest multiple of their slide duration that is 10 s or more, mapWithState ten
@@ -46,8 +47,8 @@ function keeping.install(DStream)
     ---
     ---     counts:checkpoint("20s")
     ---
-    --- In this release checkpoints are not written yet, but datasets are remembered for two intervals already. Guide:
-    --- "Checkpointing".
+    --- In this release checkpoints are not written yet, but datasets are remembered for two intervals already.
+    --- Guide: "RDD Checkpointing".
     --- @param interval number|string duration, a multiple of the stream's slide duration
     --- @return moontide.DStream self
     function DStream:checkpoint(interval)
@@ -60,8 +61,14 @@ function keeping.install(DStream)
     --- The stream's datasets of all batches from `from` to `to`, both included; those that are not in memory are computed. In a
     --- running context, from foreachRDD or the main script. ssc:remember(d) says how far back it can reach.
     ---
-    ---     for _, rdd in ipairs(counts:slice(time - 3000, time)) do rdd:foreach(f) end
+    ---     counts:foreachRDD(function(_, time)
+    ---         for _, rdd in ipairs(counts:slice(time - 10000, time)) do
+    ---             print(time, rdd:count())
+    ---         end
+    ---     end)
     ---
+    --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, and what makes the
+    --- computation fail. As in Spark 0.9.
     --- @param from number ms; rounded down to the stream's batch times
     --- @param to number ms; likewise
     --- @return moontide.RDD[] the oldest first; batches without a dataset are left out

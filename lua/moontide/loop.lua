@@ -38,10 +38,13 @@ end
 --- Takes part in the loop from now on. `state` has `engine`, `jobs` (how many are running), `streams` (a list of
 --- streaming states with the functions `handle(event)`, `before_turn()`, `deadline()`, `overdue()` and `is_busy()`),
 --- `before_turn()` and `on_signal(count)`.
+--- @param state table of an engine
 function loop.add(state)
     engines[#engines + 1] = state
 end
 
+--- Takes part in the loop no longer.
+--- @param state table of an engine
 function loop.remove(state)
     for index, other in ipairs(engines) do
         if other == state then
@@ -122,6 +125,7 @@ end
 
 --- Runs `task.fn(...)` as a task. `task.done(ok, value or error, traceback)` is called when it has ended.
 --- @param task table
+--- @param ... any arguments of `task.fn`
 function loop.start(task, ...)
     task.co = coroutine.create(body)
     if task.stream then
@@ -144,6 +148,7 @@ function loop.abandon(task)
 end
 
 --- Tasks of a streaming state that wait for a job.
+--- @param stream table streaming state
 --- @return moontide.Task[]
 function loop.waiting_tasks(stream)
     local found = {}
@@ -303,6 +308,7 @@ function loop.wait(state, job)
 end
 
 --- Open engine states, newest last.
+--- @return table[] engine states
 function loop.engines()
     return { unpack(engines) }
 end

@@ -108,6 +108,10 @@ operators.shuffle = shuffle
 local ROUTE, CONCAT = { kind = "route" }, { kind = "concat" }
 
 --- The exchange that brings records to the partition of their key, and does nothing where they are there already.
+--- @param name string operator, for messages
+--- @param site string "job.lua:12", for messages
+--- @param partitions integer
+--- @return string descriptor
 function operators.by_key(name, site, partitions)
     return exchange(name, site, "hash", partitions, ROUTE, CONCAT, true)
 end
@@ -240,7 +244,9 @@ function operators.sortByKey(handle, ascending, n)
         { kind = "sort", ascending = ascending }, nil, ascending))
 end
 
--- How often each key occurs, for countByKey.
+--- How often each key occurs, for countByKey.
+--- @param handle table of pairs
+--- @return table handle of pairs (key, count)
 function operators.count_keys(handle)
     local scope = begin(handle, "countByKey")
     local site, merge = check.site(), own("countByKey", add)
@@ -281,6 +287,9 @@ function operators.reduce(handle, fn)
 end
 
 --- Packages a zero value, argument 1 of `name`.
+--- @param name string operator, for messages
+--- @param zero any plain data
+--- @return string package
 function operators.zero(name, zero)
     if zero == nil then
         check.fail("bad argument #1 to '%s' (the zero value is nil)", name)
@@ -315,6 +324,10 @@ end
 -- Ends of a chain ----------------------------------------------------------------------------------------------
 
 --- A node that only runs for its effects: foreach, foreachPartition.
+--- @param handle table
+--- @param name string "foreach" or "foreachPartition"
+--- @param fn function
+--- @return userdata node
 function operators.effect(handle, name, fn)
     begin(handle, name)
     local fields = { fn = package(1, name, fn) }
@@ -322,11 +335,19 @@ function operators.effect(handle, name, fn)
 end
 
 --- A node that writes each partition to a part file in `directory`.
+--- @param handle table
+--- @param name string operator, for messages
+--- @param site string
+--- @param directory string
+--- @return userdata node
 function operators.save_text(handle, name, site, directory)
     return narrow(handle, "saveText", name, site, { dir = directory })
 end
 
 --- A node with the number of records of each partition.
+--- @param handle table
+--- @param site string for messages
+--- @return userdata node
 function operators.partition_counts(handle, site)
     return narrow(handle, "count", "count", site)
 end

@@ -9,6 +9,8 @@ local operators = require "moontide.operators"
 
 local rdd = {}
 
+--- A dataset. Misuse is raised at the caller's line: wrong arguments, functions and values that cannot travel to the
+--- workers (the message names the variable), a context that is stopped. An action that fails raises a moontide.Error.
 ---@class moontide.RDD
 ---@field sc moontide.Context
 local RDD = {}
@@ -154,7 +156,7 @@ end
 ---
 ---     words:map(function(word) return word, 1 end)
 ---
---- Guide: "DStreams", transformations.
+--- As in Spark 0.9.
 --- @param f fun(value: any, second: any): any, any on pairs f(key, value)
 --- @return moontide.RDD
 function RDD:map(f)
@@ -165,6 +167,7 @@ end
 ---
 ---     lines:flatMap(function(line) return line:gmatch("%S+") end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(value: any, second: any): any
 --- @return moontide.RDD
 function RDD:flatMap(f)
@@ -175,6 +178,7 @@ end
 ---
 ---     lines:filter(function(line) return #line > 0 end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(value: any, second: any): any
 --- @return moontide.RDD
 function RDD:filter(f)
@@ -186,6 +190,7 @@ end
 ---
 ---     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(it: function): any
 --- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
 --- @return moontide.RDD
@@ -194,14 +199,26 @@ function RDD:mapPartitions(f, preservesPartitioning)
 end
 
 --- Like mapPartitions; `f` gets the number of the partition, from 0, before the iterator.
+---
+---     sc:parallelize({ "a", "b", "c" }, 2):mapPartitionsWithIndex(function(index, it)
+---         local list = {}
+---         for x in it do list[#list + 1] = index .. x end
+---         return list
+---     end):collect()  --> { "0a", "1b", "1c" }
+---
+--- As in Spark 0.9.
 --- @param f fun(index: integer, it: function): any
---- @param preservesPartitioning? boolean default false
+--- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
 --- @return moontide.RDD
 function RDD:mapPartitionsWithIndex(f, preservesPartitioning)
     return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
 end
 
 --- One record for each partition: the array of its records. Empty partitions give empty arrays.
+---
+---     sc:parallelize({ 1, 2, 3 }, 2):glom():collect()  --> { { 1 }, { 2, 3 } }
+---
+--- As in Spark 0.9.
 --- @return moontide.RDD
 function RDD:glom()
     return operators.glom(self)
@@ -211,6 +228,7 @@ end
 ---
 ---     counts:mapValues(function(n) return n * 2 end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(value: any): any
 --- @return moontide.RDD
 function RDD:mapValues(f)
@@ -218,6 +236,11 @@ function RDD:mapValues(f)
 end
 
 --- Applies `f` to the value of each pair; each value of the array or iterator it returns makes a pair with the key.
+---
+---     sc:parallelizePairs({ { "k", "x y" } }):flatMapValues(function(text) return text:gmatch("%S+") end):collect()
+---         --> { { "k", "x" }, { "k", "y" } }
+---
+--- As in Spark 0.9.
 --- @param f fun(value: any): any
 --- @return moontide.RDD
 function RDD:flatMapValues(f)
@@ -226,8 +249,9 @@ end
 
 --- Pairs (f(x), x).
 ---
----     words:keyBy(function(word) return #word end)
+---     sc:parallelize({ "ebb", "flow" }):keyBy(function(word) return #word end):collect()  --> { { 3, "ebb" }, { 4, "flow" } }
 ---
+--- As in Spark 0.9.
 --- @param f fun(value: any, second: any): any
 --- @return moontide.RDD
 function RDD:keyBy(f)
@@ -235,12 +259,20 @@ function RDD:keyBy(f)
 end
 
 --- The keys of pairs.
+---
+---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):keys():collect()  --> { "a", "b" }
+---
+--- Single records are an error of the job. As in Spark 0.9.
 --- @return moontide.RDD
 function RDD:keys()
     return operators.keys(self)
 end
 
 --- The values of pairs.
+---
+---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):values():collect()  --> { 1, 2 }
+---
+--- Single records are an error of the job. As in Spark 0.9.
 --- @return moontide.RDD
 function RDD:values()
     return operators.values(self)
@@ -248,8 +280,9 @@ end
 
 --- The records of this dataset and of another one; nothing is removed.
 ---
----     a:union(b):count()  --> a:count() + b:count()
+---     sc:parallelize({ 1, 2 }):union(sc:parallelize({ 2, 3 })):collect()  --> { 1, 2, 2, 3 }
 ---
+--- As in Spark 0.9.
 --- @param other moontide.RDD of the same context
 --- @return moontide.RDD
 function RDD:union(other)
@@ -259,6 +292,10 @@ function RDD:union(other)
 end
 
 --- Each different record once.
+---
+---     sc:parallelize({ 1, 2, 1 }):distinct():collect()  --> { 1, 2 } in any order
+---
+--- As in Spark 0.9.
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.RDD
 function RDD:distinct(n)
@@ -269,6 +306,7 @@ end
 ---
 ---     ones:reduceByKey(function(a, b) return a + b end)
 ---
+--- As in Spark 0.9.
 --- @param f fun(a: any, b: any): any
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.RDD
@@ -277,6 +315,10 @@ function RDD:reduceByKey(f, n)
 end
 
 --- Pairs of each key and the array of its values, in no particular order.
+---
+---     sc:parallelizePairs({ { "a", 1 }, { "a", 2 } }):groupByKey():collect()  --> { { "a", { 1, 2 } } }
+---
+--- As in Spark 0.9.
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.RDD
 function RDD:groupByKey(n)
@@ -289,6 +331,7 @@ end
 ---         function(c, x) return { c[1] + x, c[2] + 1 } end,
 ---         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
 ---
+--- As in Spark 0.9.
 --- @param createCombiner fun(value: any): any
 --- @param mergeValue fun(combiner: any, value: any): any
 --- @param mergeCombiners fun(a: any, b: any): any
@@ -302,6 +345,7 @@ end
 ---
 ---     counts:map(function(word, n) return n, word end):sortByKey(false):take(10)
 ---
+--- Numbers come before text, text before arrays. As in Spark 0.9.
 --- @param ascending? boolean default true
 --- @param n? integer partitions, default the context's parallelism
 --- @return moontide.RDD
@@ -310,15 +354,23 @@ function RDD:sortByKey(ascending, n)
 end
 
 --- The same records, spread evenly over `n` partitions; their order is lost.
---- @param n integer
+---
+---     numbers:repartition(8):getNumPartitions()  --> 8
+---
+--- As in Spark 0.9.
+--- @param n integer partitions, 1 to 100,000
 --- @return moontide.RDD
 function RDD:repartition(n)
     return operators.repartition(self, n)
 end
 
 --- The same records in at most `n` partitions, joining neighbours without a shuffle. It never makes more of them.
---- @param n integer
---- @param shuffle? boolean true: as repartition
+---
+---     sc:parallelize({ 1, 2, 3, 4 }, 4):coalesce(2):glom():collect()  --> { { 1, 2 }, { 3, 4 } }
+---
+--- As in Spark 0.9.
+--- @param n integer partitions, 1 to 100,000
+--- @param shuffle? boolean true: as repartition, which may also make more of them; default false
 --- @return moontide.RDD
 function RDD:coalesce(n, shuffle)
     local scope = operators.begin(self, "coalesce")
@@ -333,6 +385,10 @@ function RDD:coalesce(n, shuffle)
 end
 
 --- How many partitions the dataset has.
+---
+---     sc:parallelize({ 1, 2, 3 }, 2):getNumPartitions()  --> 2
+---
+--- As in Spark 1.6.
 --- @return integer
 function RDD:getNumPartitions()
     check.self(self, class, "getNumPartitions")
@@ -341,6 +397,10 @@ function RDD:getNumPartitions()
 end
 
 --- A number that no other dataset of the process has.
+---
+---     numbers:id() == words:id()  --> false
+---
+--- As in Spark 0.9.
 --- @return integer
 function RDD:id()
     check.self(self, class, "id")
@@ -349,6 +409,10 @@ function RDD:id()
 end
 
 --- The context the dataset belongs to.
+---
+---     numbers:context() == sc  --> true
+---
+--- As in Spark 0.9.
 --- @return moontide.Context
 function RDD:context()
     check.self(self, class, "context")
@@ -356,6 +420,10 @@ function RDD:context()
 end
 
 --- How the dataset comes about, one line for each step.
+---
+---     print(lines:map(parse):reduceByKey(add):toDebugString())
+---
+--- As in Spark 0.9.
 --- @return string
 function RDD:toDebugString()
     check.self(self, class, "toDebugString")

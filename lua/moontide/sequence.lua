@@ -152,8 +152,9 @@ function sequence.install_rdd(RDD, class)
     ---     sc:objectFile("backup"):count()
     ---
     --- The parts are Hadoop SequenceFiles: keys NullWritable, values BytesWritable with up to 10 records each, as MessagePack.
+    --- As in Spark 0.9.
     --- @param directory string made, with those above it
-    --- @param options? moontide.ObjectOptions
+    --- @param options? moontide.ObjectOptions default: not compressed
     function RDD:saveAsObjectFile(directory, options)
         begin_save(self, class, "saveAsObjectFile", directory)
         options = object_options(2, "saveAsObjectFile", options)
@@ -170,9 +171,9 @@ function sequence.install_rdd(RDD, class)
     --- The format "sequence" makes SequenceFiles of two writables: Text and BytesWritable hold strings, IntWritable and
     --- LongWritable whole numbers, FloatWritable and DoubleWritable numbers, BooleanWritable true and false, NullWritable
     --- moontide.null. "text" makes lines of key, tab and value, and leaves out what is moontide.null; without `key` and
-    --- `value` these may be anything. A record that does not fit is an error.
+    --- `value` these may be anything. A record that does not fit is an error. As in Spark 0.9.
     --- @param directory string made, with those above it
-    --- @param options? moontide.HadoopOptions
+    --- @param options? moontide.HadoopOptions default: a SequenceFile of Text and Text, not compressed
     function RDD:saveAsHadoopFile(directory, options)
         begin_save(self, class, "saveAsHadoopFile", directory)
         options = hadoop_options(2, "saveAsHadoopFile", options)
@@ -215,7 +216,8 @@ function sequence.install_dstream(DStream)
     ---     counts:saveAsTextFiles("out/counts", "txt")  -- out/counts-1357008430000.txt/part-00000 …
     ---     errors:saveAsTextFiles("out/errors", nil, { skipEmpty = true })
     ---
-    --- @param prefix string?
+    --- Guide: "Output Operations".
+    --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
     --- @param suffix? string default none
     --- @param options? { skipEmpty: boolean? } an empty batch writes nothing, not even a directory; default false
     function DStream:saveAsTextFiles(prefix, suffix, options)
@@ -230,9 +232,9 @@ function sequence.install_dstream(DStream)
     ---     counts:saveAsObjectFiles("out/counts")  -- out/counts-1357008430000/part-00000 …
     ---
     --- Guide: "Output Operations".
-    --- @param prefix string?
+    --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
     --- @param suffix? string default none
-    --- @param options? moontide.ObjectOptions
+    --- @param options? moontide.ObjectOptions default: not compressed, empty batches too
     function DStream:saveAsObjectFiles(prefix, suffix, options)
         local scope = begin_output(self, "saveAsObjectFiles", prefix, suffix)
         options = object_options(3, "saveAsObjectFiles", options, true)
@@ -245,9 +247,9 @@ function sequence.install_dstream(DStream)
     ---     counts:saveAsHadoopFiles("out/counts", "seq", { key = "Text", value = "IntWritable" })
     ---
     --- Guide: "Output Operations".
-    --- @param prefix string?
+    --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
     --- @param suffix? string default none
-    --- @param options? moontide.HadoopOptions
+    --- @param options? moontide.HadoopOptions default: a SequenceFile of Text and Text, not compressed, empty batches too
     function DStream:saveAsHadoopFiles(prefix, suffix, options)
         local scope = begin_output(self, "saveAsHadoopFiles", prefix, suffix)
         options = hadoop_options(3, "saveAsHadoopFiles", options, true)
@@ -298,10 +300,11 @@ function sequence.install_context(Context, begin)
     --- The records that saveAsObjectFile or saveAsObjectFiles wrote: a file, all files of a directory (names starting with
     --- "." or "_" are left out), or those that a pattern matches.
     ---
-    ---     sc:objectFile("backup"):count()
+    ---     sc:parallelize({ 1, 2, 3 }):saveAsObjectFile("backup")
+    ---     sc:objectFile("backup"):collect()  --> { 1, 2, 3 } in any order
     ---
     --- The files are looked up here and read by each action. Damaged files are an error of the action, with the path and
-    --- the byte; a path that does not exist is one at the call.
+    --- the byte; a path that does not exist is one at the call. As in Spark 0.9.
     --- @param path string
     --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
     ---   sc:defaultParallelism()
@@ -314,10 +317,11 @@ function sequence.install_context(Context, begin)
     --- and BytesWritable are read as strings, numbers as numbers (LongWritable beyond 2^53 as int64), BooleanWritable
     --- as booleans, NullWritable as moontide.null.
     ---
-    ---     sc:sequenceFile("counts/part-*"):filter(function(word, n) return n > 10 end):collect()
+    ---     sc:parallelizePairs({ { "ebb", 12 } }):saveAsHadoopFile("counts", { value = "IntWritable" })
+    ---     sc:sequenceFile("counts/part-*"):collect()  --> { { "ebb", 12 } }
     ---
     --- Plain files, compressed records and compressed blocks are read (DefaultCodec, DeflateCodec, GzipCodec). Large files are
-    --- read in several partitions, cut at their sync markers. Errors are as with objectFile.
+    --- read in several partitions, cut at their sync markers. Errors are as with objectFile. As in Spark 0.9.
     --- @param path string
     --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
     ---   sc:defaultParallelism()

@@ -27,6 +27,7 @@ local shared = {}
 
 -- Broadcast variables ---------------------------------------------------------------------------------------------
 
+--- A broadcast variable, made by sc:broadcast.
 ---@class moontide.Broadcast
 local Broadcast = {}
 
@@ -40,6 +41,10 @@ local function begin_broadcast(self, name)
 end
 
 --- The value. In a worker it is a copy of its own, which the function must not change.
+---
+---     sc:broadcast({ 1, 2 }):value()  --> { 1, 2 }
+---
+--- After destroy, or when its context is stopped, it is an error. As in Spark 0.9.
 --- @return any
 function Broadcast:value()
     begin_broadcast(self, "value")
@@ -47,12 +52,22 @@ function Broadcast:value()
 end
 
 --- Frees the workers' copies; they get new ones when they use the variable again.
+---
+---     local names = sc:broadcast({ "ebb" })
+---     names:unpersist()
+---
+--- As in Spark 1.0.
 function Broadcast:unpersist()
     begin_broadcast(self, "unpersist")
     C.tide_shared_refresh(self.id)
 end
 
 --- Frees the value everywhere. Functions that still use it fail from now on. May be called again.
+---
+---     local names = sc:broadcast({ "ebb" })
+---     names:destroy()
+---
+--- As in Spark 1.3.
 function Broadcast:destroy()
     check.self(self, broadcast_class, "destroy")
     if self.held.value ~= nil then
@@ -120,6 +135,7 @@ end
 
 -- Accumulators ------------------------------------------------------------------------------------------------------
 
+--- An accumulator, made by sc:accumulator.
 ---@class moontide.Accumulator
 local Accumulator = {}
 
@@ -151,6 +167,11 @@ local function merged(id, held, x)
 end
 
 --- Adds to the value; in workers and in the driver.
+---
+---     local bad = sc:accumulator(0)
+---     lines:foreach(function(line) if #line == 0 then bad:add(1) end end)
+---
+--- An error: nil, or without a merge function anything but a number. As in Spark 0.9.
 --- @param x any a number, or what the merge function takes
 function Accumulator:add(x)
     check.self(self, accumulator_class, "add")
@@ -161,6 +182,10 @@ function Accumulator:add(x)
 end
 
 --- What was added up to now: by every task that has succeeded. In the driver only.
+---
+---     sc:accumulator(0):value()  --> 0
+---
+--- As in Spark 0.9.
 --- @return any
 function Accumulator:value()
     check.self(self, accumulator_class, "value")
@@ -168,6 +193,10 @@ function Accumulator:value()
 end
 
 --- The name it was given, or nil.
+---
+---     sc:accumulator(0, nil, "bad lines"):name()  --> "bad lines"
+---
+--- As in Spark 0.9.
 --- @return string?
 function Accumulator:name()
     check.self(self, accumulator_class, "name")

@@ -39,8 +39,9 @@ function sources.install(Context, begin)
     ---     sc:range(10, 0, -5):collect() --> { 10, 5 }
     ---
     --- The workers count: a large range takes no memory.
+    --- A step of 0 is an error. As in Spark 1.5.
     --- @param first integer
-    --- @param stop? integer
+    --- @param stop? integer not included; without it the numbers go from 0 up to `first`
     --- @param step? integer not 0, default 1
     --- @param n? integer partitions, default sc:defaultParallelism()
     --- @return moontide.RDD
@@ -75,8 +76,9 @@ function sources.install(Context, begin)
     --- Pairs of the path and the content of each file of a directory, or of all files that a pattern matches: for many small
     --- files that are one record each.
     ---
-    ---     sc:wholeTextFiles("mails/*.eml"):mapValues(subject)
+    ---     sc:wholeTextFiles("mails/*.eml"):mapValues(function(mail) return mail:match("Subject: ([^\n]*)") end)
     ---
+    --- As in Spark 1.0.
     --- @param path string as for textFile
     --- @param minPartitions? integer default the smaller of 2 and sc:defaultParallelism(); never more than there are files
     --- @return moontide.RDD
@@ -95,7 +97,7 @@ function sources.install(Context, begin)
     ---
     ---     sc:binaryRecords("samples.bin", 16)
     ---
-    --- A file whose size is not a multiple of `length` is an error at the call.
+    --- A file whose size is not a multiple of `length` is an error at the call. As in Spark 1.2.
     --- @param path string as for textFile
     --- @param length integer bytes
     --- @return moontide.RDD

@@ -11,12 +11,14 @@ local state = {}
 
 -- What mapWithState is to do --------------------------------------------------------------------------------------
 
+--- What mapWithState does, made by moontide.StateSpec.func. It does not change: each method gives a changed copy.
 ---@class moontide.StateSpec
 local StateSpec = {}
 local class = check.class("StateSpec", "a", StateSpec, {
     partitioner = "keys are always partitioned by hash: use numPartitions(n)",
 })
 
+---@class moontide.StateSpecs
 local Specs = {}
 
 --- Describes what mapWithState does with each record: `f(key, value, state)` is called once for each, in order of arrival.
@@ -29,7 +31,7 @@ local Specs = {}
 ---
 --- What it returns goes to the resulting stream: nothing, one value, or a pair. `state` is good for that call only: exists(),
 --- get(), getOption(), update(value), remove(), isTimingOut(). With a timeout, it is also called with value nil for a key
---- that was idle for longer, after which the state is gone.
+--- that was idle for longer, after which the state is gone. As in Spark 1.6.
 --- @param f fun(key: any, value: any, state: moontide.State): any, any
 --- @return moontide.StateSpec
 function Specs.func(f)
@@ -48,8 +50,12 @@ local function changed(spec, name, value)
 end
 
 --- The state to begin with: pairs of key and state; of a key that comes twice, the last. Its last update is the first batch.
+---
+---     spec:initialState(sc:parallelizePairs({ { "ann", 3 } }))
+---
+--- As in Spark 1.6.
 --- @param rdd moontide.RDD of pairs
---- @return moontide.StateSpec
+--- @return moontide.StateSpec a changed copy
 function StateSpec:initialState(rdd)
     check.self(self, class, "initialState")
     check.handle(1, "initialState", rdd, require("moontide.rdd").class)
@@ -57,16 +63,24 @@ function StateSpec:initialState(rdd)
 end
 
 --- How many partitions the state has, default the context's parallelism.
---- @param n integer
---- @return moontide.StateSpec
+---
+---     spec:numPartitions(8)
+---
+--- As in Spark 1.6.
+--- @param n integer 1 to 100,000
+--- @return moontide.StateSpec a changed copy
 function StateSpec:numPartitions(n)
     check.self(self, class, "numPartitions")
     return changed(self, "partitions", check.partitions(1, "numPartitions", n))
 end
 
 --- A key without records for longer than that is timed out: in the first batch T with last use < T - timeout.
---- @param idle number|string duration
---- @return moontide.StateSpec
+---
+---     spec:timeout("30min")
+---
+--- As in Spark 1.6.
+--- @param idle number|string duration, longer than 0
+--- @return moontide.StateSpec a changed copy
 function StateSpec:timeout(idle)
     check.self(self, class, "timeout")
     return changed(self, "timeout", duration.argument(1, "timeout", idle))
@@ -102,6 +116,7 @@ end
 local OPTIONS = { "partitions", "initial" }
 
 --- Adds these methods to DStream.
+--- @param DStream table methods
 function state.install(DStream)
     --- Keeps a state for each key and updates it in every batch: `f(values, old)` gets the array of the key's new values, empty
     --- when it has none, and its state, nil for a new key, and returns the new state; nil removes the key. The result holds
@@ -114,10 +129,10 @@ function state.install(DStream)
     ---     end)
     ---
     --- It is called for every key in every batch, also in batches without data; mapWithState touches only what changes. The
-    --- batch time and the key follow as third and fourth argument. Needs ssc:checkpoint(directory). Guide: "UpdateStateByKey
-    --- Operation".
+    --- batch time and the key follow as third and fourth argument. Needs ssc:checkpoint(directory).
     ---
     --- A function that fails, fails the batch; with the setting `onError = "skip"` the key keeps the state it had.
+    --- Guide: "UpdateStateByKey Operation".
     --- @param f fun(values: any[], old: any, time: number, key: any): any
     --- @param options? integer|{ partitions: integer?, initial: moontide.RDD? } number of partitions, default the context's
     ---   parallelism; pairs of key and state to begin with
@@ -141,14 +156,14 @@ function state.install(DStream)
 
     --- Maps each record with the state of its key, which the function may read, update and remove.
     ---
-    ---     local sums = pairs:mapWithState(moontide.StateSpec.func(function(key, n, state)
+    ---     local sums = scores:mapWithState(moontide.StateSpec.func(function(key, n, state)
     ---         state:update((state:getOption() or 0) + n)
     ---         return key, state:get()
     ---     end))
     ---     sums:stateSnapshots():print()
     ---
     --- The result has one record for each call that returned something. Only keys with records, or whose timeout has come,
-    --- cost anything. Needs ssc:checkpoint(directory).
+    --- cost anything. Needs ssc:checkpoint(directory). As in Spark 1.6.
     --- @param spec moontide.StateSpec
     --- @return moontide.DStream mapped with the method stateSnapshots()
     function DStream:mapWithState(spec)
@@ -167,6 +182,11 @@ function state.install(DStream)
     end
 
     --- Of the result of mapWithState: pairs of each key and its state after the batch.
+    ---
+    ---     local sums = scores:mapWithState(spec)
+    ---     sums:stateSnapshots():print()
+    ---
+    --- Called on another stream it is an error. As in Spark 1.6.
     --- @return moontide.DStream
     function DStream:stateSnapshots()
         local scope = operators.begin(self, "stateSnapshots")

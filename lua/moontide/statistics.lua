@@ -69,6 +69,9 @@ function statistics.bucket(boundaries, x)
 end
 
 --- `n` buckets of equal width from min to max; a single one when these are equal.
+--- @param min number
+--- @param max number
+--- @param n integer at least 1
 --- @return number[] boundaries one more than there are buckets
 function statistics.even(min, max, n)
     if min == max then

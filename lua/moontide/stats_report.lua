@@ -52,7 +52,12 @@ function stats_report.lines(heading, list)
     }
 end
 
---- Makes the listener.
+--- Makes a listener that tells after each batch how the delays of the last batches are distributed: count, mean, deviation,
+--- extremes and quantiles of the total and of the processing delay.
+---
+---     ssc:addStreamingListener(moontide.StatsReportListener(20, print))
+---
+--- Guide: "Monitoring".
 --- @param numBatches? integer how many batches it looks back, default 10
 --- @param write? fun(line: string) default: log messages of level info
 --- @return moontide.StreamingListener

@@ -16,6 +16,7 @@ local storage_level = require "moontide.storage_level"
 
 local streaming = {}
 
+--- A streaming context. Misuse is raised at the caller's line. What fails in operation is raised by awaitTermination.
 ---@class moontide.StreamingContext
 ---@field sc moontide.Context the engine under it
 local StreamingContext = {}
@@ -70,8 +71,8 @@ end
 ---
 ---     local lines = ssc:socketTextStream("localhost", 9999)
 ---
---- Lines end with \n, \r\n or \r. A line longer than the setting `socket.maxLine` is reported and left out. Guide: "Input
---- Sources".
+--- Lines end with \n, \r\n or \r. A line longer than the setting `socket.maxLine` is reported and left out.
+--- Guide: "Input Sources".
 --- @param host string name or address
 --- @param port integer 1…65535
 --- @param storageLevel? moontide.StorageLevel accepted as in Spark; received data stays in memory, and the socket is read
@@ -145,8 +146,8 @@ end
 ---     numbers:push({ 6 })
 ---
 --- Datasets are arrays of single records, or RDDs (sc:parallelizePairs for pairs). The list may be appended to later; what
---- is in it at the call is taken at once.
---- @param queue (any[]|moontide.RDD)[]
+--- is in it at the call is taken at once. As in Spark 0.9.
+--- @param queue (any[]|moontide.RDD)[] datasets, the first one for the first batch
 --- @param oneAtATime? boolean true (default): one dataset for each batch; false: all that are there in one batch
 --- @param default? any[]|moontide.RDD the dataset when nothing is queued, default an empty one
 --- @return moontide.DStream
@@ -168,6 +169,7 @@ end
 ---
 ---     ssc:union{ a, b, c }
 ---
+--- As in Spark 0.9.
 --- @param streams moontide.DStream[] at least one; of this context, with one slide
 --- @return moontide.DStream
 function StreamingContext:union(streams)
@@ -181,6 +183,7 @@ end
 ---
 ---     ssc:transform({ a, b }, function(rdds, time) return rdds[1]:union(rdds[2]):distinct() end)
 ---
+--- As in Spark 0.9.
 --- @param streams moontide.DStream[] at least one; of this context, with one slide
 --- @param f fun(rdds: moontide.RDD[], time: number): moontide.RDD
 --- @return moontide.DStream
@@ -210,6 +213,13 @@ end
 
 --- Starts to receive and process. Returns at once; nothing runs until the script waits (awaitTermination). A context that
 --- is started already stays as it is.
+---
+---     counts:print()
+---     ssc:start()
+---     ssc:awaitTermination()
+---
+--- Errors: no output operation is registered; something that needs a checkpoint directory has none; the context is stopped. Each
+--- says what to change, and a context whose start failed is stopped. Guide: "A Quick Example".
 function StreamingContext:start()
     check.self(self, class, "start")
     local life = self.life
@@ -259,6 +269,13 @@ end
 
 --- Runs the streams until they are stopped: by stop() in one of the functions of the script, by a signal, or by a
 --- failure, which is raised here as an error value.
+---
+---     ssc:start()
+---     local ok, err = pcall(ssc.awaitTermination, ssc)
+---     if not ok then print(err.code, err.message) end
+---
+--- Called before start, or inside a function of foreachRDD, transform or a listener, it is an error.
+--- Guide: "A Quick Example".
 function StreamingContext:awaitTermination()
     check_may_wait(self, "awaitTermination")
     loop.run_until(function()
@@ -271,6 +288,7 @@ end
 ---
 ---     while not ssc:awaitTerminationOrTimeout("10s") do report() end
 ---
+--- As in Spark 1.3.
 --- @param timeout number|string duration
 --- @return boolean stopped false when the time has passed
 function StreamingContext:awaitTerminationOrTimeout(timeout)
@@ -295,7 +313,7 @@ local STOP_OPTIONS = { "stopContext", "graceful" }
 ---     ssc:stop(true, true)                              -- after everything received was processed
 ---     ssc:stop{ stopContext = false, graceful = true }
 ---
---- A graceful stop that takes longer than the setting `gracefulStopTimeout` is broken off.
+--- A graceful stop that takes longer than the setting `gracefulStopTimeout` is broken off. As in Spark 1.0.
 --- @param stopContext? boolean|{ stopContext: boolean?, graceful: boolean? } default true (setting `stopContextByDefault`)
 --- @param graceful? boolean default false
 --- @return true? stopped
@@ -326,7 +344,11 @@ end
 
 --- Keeps the datasets of each stream at least this long, for functions that use them after their batch. Once, before
 --- start.
---- @param time number|string duration
+---
+---     ssc:remember("5min")
+---
+--- A second call is an error. As in Spark 0.9.
+--- @param time number|string duration, longer than 0
 function StreamingContext:remember(time)
     begin(self, "remember")
     local ms = duration.argument(1, "remember", time)
@@ -340,10 +362,11 @@ end
 --- Sets the directory for checkpoints, which windows with an inverse function and keyed state need. It is made if it is not
 --- there, and must be writable.
 ---
----     ssc:checkpoint("/var/lib/counts")
+---     ssc:checkpoint("checkpoints")
 ---
---- In this release nothing is written there yet: recovery from a checkpoint (getOrCreate) comes with a later one. Guide:
---- "Checkpointing".
+--- In this release nothing is written there yet: recovery from a checkpoint (getOrCreate) comes with a later one.
+--- Guide: "RDD Checkpointing".
+--- A directory that cannot be made or written to is an error.
 --- @param directory string? nil takes it away again
 function StreamingContext:checkpoint(directory)
     begin(self, "checkpoint")
@@ -362,7 +385,8 @@ end
 ---
 ---     ssc:addStreamingListener{ onBatchCompleted = function(info) print(info.batchTime, info.totalDelay) end }
 ---
---- @param target moontide.StreamingListener
+--- A table without a callback, or with a misspelled one, is an error. Guide: "Monitoring".
+--- @param target moontide.StreamingListener table with a function for each event it wants to hear of
 function StreamingContext:addStreamingListener(target)
     check.self(self, class, "addStreamingListener")
     listener.check(1, "addStreamingListener", target)
@@ -377,7 +401,13 @@ function StreamingContext:addStreamingListener(target)
 end
 
 --- Takes a listener away again; it hears of nothing from now on. Before or after start.
---- @param target moontide.StreamingListener
+---
+---     local listener = moontide.StatsReportListener(20)
+---     ssc:addStreamingListener(listener)
+---     ssc:removeStreamingListener(listener)  --> true
+---
+--- As in Spark 3.0.
+--- @param target moontide.StreamingListener the same table
 --- @return boolean removed false when it was not there
 function StreamingContext:removeStreamingListener(target)
     check.self(self, class, "removeStreamingListener")
@@ -398,6 +428,10 @@ function StreamingContext:removeStreamingListener(target)
 end
 
 --- Where the context is in its life.
+---
+---     ssc:getState()  --> "INITIALIZED"
+---
+--- As in Spark 1.4.
 --- @return "INITIALIZED"|"ACTIVE"|"STOPPED"
 function StreamingContext:getState()
     check.self(self, class, "getState")
@@ -468,7 +502,11 @@ end
 
 local constructor = {}
 
---- Recovers a context from a checkpoint directory; comes with a later release.
+--- Recovers a context from a checkpoint directory; comes with a later release. In this one a call is an error.
+---
+---     moontide.StreamingContext.getOrCreate("/var/lib/counts", build)  -- refused in this release
+---
+--- Guide: "Failure of the Driver Node".
 function constructor.getOrCreate()
     check.no_recovery("StreamingContext.getOrCreate")
 end
@@ -477,6 +515,7 @@ end
 ---
 ---     local ssc = moontide.StreamingContext.getActive()
 ---
+--- As in Spark 1.4.
 --- @return moontide.StreamingContext? nil when none runs
 function constructor.getActive()
     return running[#running]
@@ -484,9 +523,13 @@ end
 
 --- The running streaming context, or the one that `create` makes.
 ---
----     local ssc = moontide.StreamingContext.getActiveOrCreate(function() return build() end)
+---     local ssc = moontide.StreamingContext.getActiveOrCreate(function()
+---         return moontide.StreamingContext("local[2]", "Count", "1s")
+---     end)
 ---
+--- As in Spark 1.4.
 --- @param create fun(): moontide.StreamingContext called only when none runs
+--- @param ... any a directory as first argument is refused: recovery comes with a later release
 --- @return moontide.StreamingContext
 function constructor.getActiveOrCreate(create, ...)
     if type(create) == "string" or select("#", ...) > 0 then

@@ -11,6 +11,7 @@
 --     }
 --     assert(#result.batches == 2 and result.batches[1].time == 1000)
 
+require "moontide.interpreter"
 local actions = require "moontide.actions"
 local check = require "moontide.check"
 local checkpoint = require "moontide.checkpoint"
@@ -28,6 +29,15 @@ local streaming = require "moontide.streaming"
 local testing = {}
 
 --- As a batch of an input: the stream generates no dataset in that batch (an empty one is `{}`).
+---
+---     local testing = require "moontide.testing"
+---     local result = testing.run {
+---         inputs = { { { 1 }, testing.NONE, {} } },
+---         build = function(ssc, numbers) return numbers end,
+---     }
+---     #result.batches  --> 2
+---
+--- It cannot be changed; trying to is an error. Not in Spark.
 testing.NONE = setmetatable({}, {
     __tostring = function()
         return "testing.NONE"
@@ -225,9 +235,19 @@ local function run_on(sc, run, directory)
     return result
 end
 
---- Runs streams batch by batch and gives what they made. See the head of this file for an example.
+--- Runs streams batch by batch on a clock that moves when told, and gives what they made.
+---
+---     local result = require("moontide.testing").run {
+---         inputs = { { { "a b", "a" }, { "b" } } },    -- one stream, two batches
+---         build = function(ssc, lines)
+---             return lines:flatMap(function(line) return line:gmatch("%S+") end):countByValue()
+---         end,
+---     }
+---     result.batches[1].records  --> { { "a", 2 }, { "b", 1 } } in any order
+---     result.batches[2].time     --> 2000
 ---
 --- What is wrong with the options or in `build` is raised; what fails from start() on is `result.error`.
+--- Not in Spark.
 --- @param options moontide.testing.Options
 --- @return moontide.testing.Result
 function testing.run(options)

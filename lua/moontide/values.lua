@@ -2,6 +2,11 @@
 local values = {}
 
 --- An explicit null: unlike nil it can be a record, a value of a pair, or an element of an array.
+---
+---     sc:parallelize({ "1", "x" }):map(function(text) return tonumber(text) or moontide.null end):collect()
+---         --> { 1, moontide.null }
+---
+--- It cannot be changed; trying to is an error. Not in Spark, whose null it stands for.
 ---@class moontide.null
 values.null = setmetatable({}, {
     __tostring = function() return "null" end,
@@ -12,9 +17,9 @@ local array_mt = { __name = "moontide.array" }
 
 --- Marks a table as an array, so that an empty one stays an empty array when it is packed (`{}` alone is an empty map).
 ---
---- ```lua
---- return key, moontide.array {}   -- a key with an empty list
---- ```
+---     sc:parallelize({ "ebb" }):map(function(word) return word, moontide.array {} end):collect()  --> { { "ebb", {} } }
+---
+--- What is not a table is an error. Not in Spark, whose lists are never taken for maps.
 ---@generic T: table
 ---@param list T array part only
 ---@return T list the same table

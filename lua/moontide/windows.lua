@@ -83,6 +83,7 @@ local function inverse_window(scope, node, name, site, fields, span, partitions,
 end
 
 --- Adds these methods to DStream.
+--- @param DStream table methods
 function windows.install(DStream)
     --- The records of the last `length` of time, every `slide`. Windows begin partial: the first comes after one slide with
     --- what there is by then.
@@ -116,7 +117,7 @@ function windows.install(DStream)
     ---
     --- With `inverse`, each window is made from the one before: what has come is added with `f`, what has left is taken away
     --- with `inverse(total, leaving)`. That needs ssc:checkpoint(directory); once something was there, a window without
-    --- records gives the neutral value (0).
+    --- records gives the neutral value (0). Guide: "Window Operations".
     --- @param f fun(a: any, b: any): any associative and commutative
     --- @param inverse fun(a: any, b: any): any may be left out
     --- @param length number|string duration, a multiple of this stream's slide duration
@@ -146,6 +147,7 @@ function windows.install(DStream)
     ---     lines:countByWindow("30s", "10s"):print()
     ---
     --- Needs ssc:checkpoint(directory). window(…):count() gives 0 from the start and does not need it.
+    --- Guide: "Window Operations".
     --- @param length number|string duration, a multiple of this stream's slide duration
     --- @param slide number|string duration, likewise
     --- @return moontide.DStream
@@ -164,7 +166,7 @@ function windows.install(DStream)
     ---
     ---     words:countByValueAndWindow("1min", "10s"):print()
     ---
-    --- Needs ssc:checkpoint(directory).
+    --- Needs ssc:checkpoint(directory). Guide: "Window Operations".
     --- @param length number|string duration, a multiple of this stream's slide duration
     --- @param slide number|string duration, likewise
     --- @param n? integer partitions, default the context's parallelism
@@ -188,6 +190,7 @@ function windows.install(DStream)
     --- `inverse`, each window is made from the one before: what has come is added with `f`, what has left is taken away with
     --- `inverse(total, leaving)`. That needs ssc:checkpoint(directory), and a key stays, with the neutral value (0), after its
     --- last record has left; `filter` hides such keys, and they are then forgotten. Guide: "Window Operations".
+    --- A duration that is no multiple, and a filter without `inverse`, is an error.
     --- @param f fun(a: any, b: any): any associative and commutative
     --- @param inverse fun(a: any, b: any): any may be left out
     --- @param length number|string duration, a multiple of this stream's slide duration
@@ -218,6 +221,10 @@ function windows.install(DStream)
     end
 
     --- Pairs of each key and the array of its values in the window, the oldest batch first.
+    ---
+    ---     clicks:groupByKeyAndWindow("30s", "10s"):mapValues(function(pages) return pages[#pages] end):print()
+    ---
+    --- As in Spark 0.9.
     --- @param length number|string duration, a multiple of this stream's slide duration
     --- @param slide? number|string duration, likewise; default this stream's slide duration
     --- @param n? integer partitions, default the context's parallelism

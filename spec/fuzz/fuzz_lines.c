@@ -1,27 +1,15 @@
 /*
  * Fuzz target for store/lines: whatever the bytes, the splits and the takes, the lines are those of a model that
- * sees the whole text at once.
- *
- *     clang -g -fsanitize=fuzzer,address,undefined -Ihost spec/fuzz/fuzz_lines.c host/base/…c host/store/…c -luv
- *     gcc -g -DTIDE_FUZZ_MAIN …the same without fuzzer…; ./a.out [rounds [seed]]      (generated inputs)
+ * sees the whole text at once. `make fuzz` runs it.
  *
  * Input: byte 0 longest line - 1, byte 1 block size, byte 2 seed of the splits and takes, the rest is the text.
  */
 #include <stdbool.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "driver.h"
 #include "store/lines.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
-
-static void check(bool good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "fuzz_lines: %s\n", what);
-    abort();
-}
 
 /* Where in the text the next line to be expected begins. */
 struct model {
@@ -52,29 +40,30 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
     const uint8_t *expected;
     size_t expected_length;
     do {
-        check(next_line(model, &expected, &expected_length), "a long line that is none");
+        fuzz_require(next_line(model, &expected, &expected_length), "a long line that is none");
     } while (expected_length <= model->max_line);
-    check(length == expected_length, "length of a long line");
-    check(head_size == (length < 64 ? length : 64) && memcmp(head, expected, head_size) == 0, "head of a long line");
+    fuzz_require(length == expected_length, "length of a long line");
+    fuzz_require(head_size == (length < 64 ? length : 64) && memcmp(head, expected, head_size) == 0,
+                 "head of a long line");
 }
 
 static void take(struct tide_lines *lines, struct run *run) {
     struct tide_blocks blocks;
     tide_blocks_create(&blocks);
-    check(tide_lines_take(lines, &blocks), "take");
+    fuzz_require(tide_lines_take(lines, &blocks), "take");
     for (uint32_t b = 0; b < blocks.count; b++) {
         const struct tide_block *block = blocks.items[b];
         for (uint32_t l = 0; l < block->count; l++) {
             const uint8_t *expected;
             size_t length;
             do {
-                check(next_line(&run->lines, &expected, &length), "a line too many");
+                fuzz_require(next_line(&run->lines, &expected, &length), "a line too many");
             } while (length > run->lines.max_line);
-            check((uint64_t)block->lines[l].offset + block->lines[l].length <= block->size,
-                  "line outside of its block");
-            check(block->lines[l].length == length, "length of a line");
-            check(length == 0 || memcmp(block->data + block->lines[l].offset, expected, length) == 0,
-                  "bytes of a line");
+            fuzz_require((uint64_t)block->lines[l].offset + block->lines[l].length <= block->size,
+                         "line outside of its block");
+            fuzz_require(block->lines[l].length == length, "length of a line");
+            fuzz_require(length == 0 || memcmp(block->data + block->lines[l].offset, expected, length) == 0,
+                         "bytes of a line");
         }
     }
     tide_blocks_destroy(&blocks);
@@ -83,7 +72,8 @@ static void take(struct tide_lines *lines, struct run *run) {
 static void check_all_seen(struct model *model, bool long_ones) {
     const uint8_t *line;
     size_t length;
-    while (next_line(model, &line, &length)) check((length > model->max_line) != long_ones, "a line is missing");
+    while (next_line(model, &line, &length))
+        fuzz_require((length > model->max_line) != long_ones, "a line is missing");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
@@ -99,43 +89,31 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
         random = random * 1664525 + 1013904223;
         size_t room = 0, part = (random >> 16) % ((input[2] & 15) * 8 + 1) + 1;
         uint8_t *space = tide_lines_space(&lines, &room);
-        check(space && room > 0, "no space");
+        fuzz_require(space && room > 0, "no space");
         if (part > room) part = room;
         if (part > run.lines.size - at) part = run.lines.size - at;
         memcpy(space, run.lines.text + at, part);
-        check(tide_lines_commit(&lines, part), "commit");
+        fuzz_require(tide_lines_commit(&lines, part), "commit");
         at += part;
         if ((random >> 8) % ((input[2] >> 4) + 1u) == 0) take(&lines, &run);
     }
-    check(tide_lines_finish(&lines), "finish");
+    fuzz_require(tide_lines_finish(&lines), "finish");
     take(&lines, &run);
     check_all_seen(&run.lines, false);
     check_all_seen(&run.long_lines, true);
     tide_lines_destroy(&lines);
-    check(tide_block_live() == 0, "a block is left");
+    fuzz_require(tide_block_live() == 0, "a block is left");
     return 0;
 }
 
-#ifdef TIDE_FUZZ_MAIN
-int main(int argc, char **argv) {
-    unsigned long rounds = argc > 1 ? strtoul(argv[1], NULL, 10) : 20000;
-    uint32_t random = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
-    uint8_t input[2048];
-    for (unsigned long round = 0; round < rounds; round++) {
-        size_t size = (random = random * 1664525 + 1013904223) >> 16;
-        size %= round % 10 ? 128 : sizeof input;
-        uint32_t rarity = ((random >> 8) & 63) + 2;
-        for (size_t i = 0; i < size; i++) {
-            random = random * 1664525 + 1013904223;
-            uint32_t pick = (random >> 16) % rarity;
-            input[i] = i < 3       ? (uint8_t)(random >> 24)
-                       : pick == 0 ? '\n'
-                       : pick == 1 ? '\r'
-                                   : (uint8_t)(random >> 24);
-        }
-        LLVMFuzzerTestOneInput(input, size);
+/* Text with more line ends than chance would have. */
+size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most) {
+    size_t size = fuzz_below(state, fuzz_below(state, 10) ? 128 : 2048);
+    if (size > most) size = most;
+    uint32_t rarity = 2 + fuzz_below(state, 64);
+    for (size_t i = 0; i < size; i++) {
+        uint32_t pick = i < 3 ? 2 : fuzz_below(state, rarity);
+        out[i] = pick == 0 ? '\n' : pick == 1 ? '\r' : (uint8_t)fuzz_below(state, 256);
     }
-    printf("fuzz_lines: %lu inputs\n", rounds);
-    return 0;
+    return size;
 }
-#endif

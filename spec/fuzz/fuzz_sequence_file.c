@@ -1,38 +1,20 @@
 /*
  * Fuzz target for store/sequence_reader, and with it sequence_file and writable: on any bytes it reads nothing out of
  * bounds, ends, gives whole packed records, and ranges that divide a file that can be read give as many as
- * the whole. With libFuzzer:
- *
- *   clang -std=gnu11 -g -Ihost -D_GNU_SOURCE= -fsanitize=fuzzer,address,undefined spec/fuzz/fuzz_sequence_file.c \
- *       host/store/{block,budget,sequence_file,sequence_reader,sequence_writer,writable}.c host/wire/{pack,unpack}.c \
- *       host/base/{alloc,buffer,error,fault,log}.c -lz -luv -lm -o fuzz_sequence_file && ./fuzz_sequence_file
- *
- * Without it, over files of the writer that are damaged at random (the argument is their number, 20000 if missing):
- *
- *   gcc -std=gnu11 -g -Ihost -D_GNU_SOURCE= -DTIDE_FUZZ_MAIN -fsanitize=address,undefined \
- *       spec/fuzz/fuzz_sequence_file.c host/store/{block,budget,sequence_file,sequence_reader,sequence_writer,writable}.c \
- *       host/wire/{pack,unpack}.c host/base/{alloc,buffer,error,fault,log}.c -lz -luv -lm -o fuzz_sequence_file && ./fuzz_sequence_file
+ * the whole. `make fuzz` runs it. Input: the bytes of a file.
  */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "driver.h"
 #include "store/sequence_file.h"
 #include "store/sequence_reader.h"
 #include "store/sequence_writer.h"
 #include "wire/unpack.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "fuzz_sequence_file: %s\n", what);
-    abort();
-}
 
 /* A file in memory that has a path. */
 static char path[64];
@@ -41,15 +23,15 @@ static int file = -1;
 static void make_file(void) {
     if (file >= 0) return;
     file = memfd_create("fuzz", MFD_CLOEXEC);
-    require(file >= 0, "no file in memory");
+    fuzz_require(file >= 0, "no file in memory");
     snprintf(path, sizeof path, "/proc/self/fd/%d", file);
 }
 
 static void check_block(const struct tide_block *block) {
-    require(block->count > 0 && (block->arity == 1 || block->arity == 2), "a block without records or arity");
+    fuzz_require(block->count > 0 && (block->arity == 1 || block->arity == 2), "a block without records or arity");
     const uint8_t *at = block->data, *end = block->data + block->size;
     for (uint64_t i = 0; i < (uint64_t)block->count * block->arity && at != NULL; i++) at = tide_unpack_skip(at, end);
-    require(at == end, "a block is not made of whole records");
+    fuzz_require(at == end, "a block is not made of whole records");
 }
 
 /* The number of records in a range, or negative. */
@@ -64,8 +46,8 @@ static int64_t read_range(uint64_t offset, uint64_t length, enum tide_sequence_f
         records += block->count;
         tide_block_release(block);
     }
-    require(more >= 0 || (err.text != NULL && strncmp(err.text, path, strlen(path)) == 0),
-            "an error without the path");
+    fuzz_require(more >= 0 || (err.text != NULL && strncmp(err.text, path, strlen(path)) == 0),
+                 "an error without the path");
     tide_error_clear(&err);
     tide_sequence_reader_delete(reader);
     return more < 0 ? more : records;
@@ -73,80 +55,57 @@ static int64_t read_range(uint64_t offset, uint64_t length, enum tide_sequence_f
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     make_file();
-    require(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size, "the file can't be written");
+    fuzz_require(ftruncate(file, 0) == 0 && pwrite(file, data, size, 0) == (ssize_t)size,
+                 "the file can't be written");
     for (int form = TIDE_SEQUENCE_PAIRS; form <= TIDE_SEQUENCE_OBJECTS; form++) {
         int64_t all = read_range(0, UINT64_MAX, form);
         if (size < 2) continue;
         uint64_t cut = 1 + (data[size - 1] * 257u + data[size / 2]) % (size - 1);
         int64_t first = read_range(0, cut, form), second = read_range(cut, UINT64_MAX, form);
         /* A range may begin inside a record that holds the marker's bytes: only chance makes such files. */
-        if (all >= 0 && first >= 0 && second >= 0) require(first + second >= all, "ranges lose records");
+        if (all >= 0 && first >= 0 && second >= 0) fuzz_require(first + second >= all, "ranges lose records");
     }
-    require(tide_block_live() == 0, "a block is left");
+    fuzz_require(tide_block_live() == 0, "a block is left");
     return 0;
 }
 
-#ifdef TIDE_FUZZ_MAIN
-static uint64_t sequence = UINT64_C(88172645463325252);
-
-static uint32_t below(uint32_t limit) {
-    sequence ^= sequence << 13;
-    sequence ^= sequence >> 7;
-    sequence ^= sequence << 17;
-    return (uint32_t)(sequence >> 33) % limit;
-}
-
 /* A few records of the writer in the file. */
-static void write_valid(void) {
+static void write_valid(uint64_t *state) {
     static const uint8_t records[][8] = {"\xa1x\xa2yz", "\xa0\xa0", "\xa3\0\1\2\xa1y"};
     static const uint8_t sizes[] = {5, 2, 6};
-    int groups = below(2) == 0;
+    int groups = fuzz_below(state, 2) == 0;
     enum tide_writable key = groups ? TIDE_WRITABLE_NULL : TIDE_WRITABLE_TEXT;
     struct tide_error err = {0};
     struct tide_sequence_writer *writer =
-        tide_sequence_writer_new(path, key, TIDE_WRITABLE_BYTES, below(2) == 0, &err);
-    require(writer != NULL, "no writer");
-    for (uint32_t i = below(12); i > 0; i--) {
-        uint32_t which = below(3);
+        tide_sequence_writer_new(path, key, TIDE_WRITABLE_BYTES, fuzz_below(state, 2) == 0, &err);
+    fuzz_require(writer != NULL, "no writer");
+    for (uint32_t i = fuzz_below(state, 12); i > 0; i--) {
+        uint32_t which = fuzz_below(state, 3);
         int code = groups ? tide_sequence_writer_group(writer, (const uint8_t *)"\2\5\xa1y", 4, &err)
                           : tide_sequence_writer_add(writer, records[which], sizes[which], &err);
-        require(code == 0, "a record is not written");
+        fuzz_require(code == 0, "a record is not written");
     }
-    require(tide_sequence_writer_finish(writer, &err) == 0, "a file is not finished");
+    fuzz_require(tide_sequence_writer_finish(writer, &err) == 0, "a file is not finished");
     tide_sequence_writer_delete(writer);
 }
 
-static size_t generate(uint8_t *out, size_t most) {
-    write_valid();
+/* A file of the writer, damaged in a few places. */
+size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most) {
+    make_file();
+    write_valid(state);
     ssize_t size = pread(file, out, most, 0);
-    require(size > 0, "no file");
-    for (uint32_t i = below(4); i > 0; i--) {
-        size_t at = below((uint32_t)size);
-        switch (below(5)) {
-        case 0: out[at] ^= (uint8_t)(1u << below(8)); break;
-        case 1: out[at] = (uint8_t)below(256); break;
+    fuzz_require(size > 0, "no file");
+    for (uint32_t i = fuzz_below(state, 4); i > 0; i--) {
+        size_t at = fuzz_below(state, (uint32_t)size);
+        switch (fuzz_below(state, 5)) {
+        case 0: out[at] ^= (uint8_t)(1u << fuzz_below(state, 8)); break;
+        case 1: out[at] = (uint8_t)fuzz_below(state, 256); break;
         case 2: size = (ssize_t)(at > 0 ? at : 1); break;
-        case 3: memset(out + at, below(2) ? 0xff : 0, (size_t)size - at < 4 ? (size_t)size - at : 4); break;
-        default: memmove(out + at, out + below((uint32_t)at + 1), (size_t)size - at); break;
+        case 3:
+            memset(out + at, fuzz_below(state, 2) ? 0xff : 0, (size_t)size - at < 4 ? (size_t)size - at : 4);
+            break;
+        default: memmove(out + at, out + fuzz_below(state, (uint32_t)at + 1), (size_t)size - at); break;
         }
     }
     return (size_t)size;
 }
-
-int main(int argc, char **argv) {
-    static uint8_t input[4096];
-    long count = argc > 1 ? atol(argv[1]) : 20000;
-    make_file();
-    for (long i = 0; i < count; i++) {
-        size_t size = generate(input, sizeof input);
-        /* In memory of its own size. */
-        uint8_t *data = malloc(size);
-        if (!data) abort();
-        memcpy(data, input, size);
-        LLVMFuzzerTestOneInput(data, size);
-        free(data);
-    }
-    printf("fuzz_sequence_file: %ld inputs\n", count);
-    return 0;
-}
-#endif

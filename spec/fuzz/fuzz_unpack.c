@@ -1,31 +1,17 @@
 /*
  * Fuzz target for wire/unpack and the hash of packed keys: on any bytes they read nothing out of bounds, and their
- * answers agree with each other. With libFuzzer:
+ * answers agree with each other. `make fuzz` runs it.
  *
- *   clang -std=gnu11 -g -Ihost -fsanitize=fuzzer,address,undefined spec/fuzz/fuzz_unpack.c host/wire/unpack.c \
- *       host/wire/hash.c -o fuzz_unpack && ./fuzz_unpack
- *
- * Without it, over a fixed corpus of generated inputs (the argument is their number, 100000 if missing):
- *
- *   gcc -std=gnu11 -g -Ihost -DTIDE_FUZZ_MAIN -fsanitize=address,undefined spec/fuzz/fuzz_unpack.c host/wire/unpack.c \
- *       host/wire/hash.c -o fuzz_unpack && ./fuzz_unpack
+ * Input: byte 0 says where the rest is cut into two spans.
  */
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "driver.h"
 #include "wire/hash.h"
 #include "wire/unpack.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void require(int good, const char *what) {
-    if (good) return;
-    fprintf(stderr, "fuzz_unpack: %s\n", what);
-    abort();
-}
 
 /* What tide_unpack_skip does, on top of tide_unpack_value. */
 static const uint8_t *walk(const uint8_t *at, const uint8_t *end) {
@@ -33,9 +19,10 @@ static const uint8_t *walk(const uint8_t *at, const uint8_t *end) {
     while (pending > 0) {
         struct tide_value value = tide_unpack_value(at, end);
         if (value.type == TIDE_VALUE_INVALID) return NULL;
-        require(value.next > at && value.next <= end, "next lies outside the span");
+        fuzz_require(value.next > at && value.next <= end, "next lies outside the span");
         if (value.type == TIDE_VALUE_STRING || value.type == TIDE_VALUE_EXT) {
-            require(value.data > at && value.data + value.size == value.next, "the payload lies outside its value");
+            fuzz_require(value.data > at && value.data + value.size == value.next,
+                         "the payload lies outside its value");
             volatile uint8_t sum = 0;
             for (uint32_t i = 0; i < value.size; i++) sum ^= value.data[i];
         }
@@ -48,78 +35,75 @@ static const uint8_t *walk(const uint8_t *at, const uint8_t *end) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size == 0) return 0;
     /* Two spans, each in memory of its own size, so that a byte too far is an error and not a neighbour. */
-    size_t half = size ? data[0] % (size + 1) : 0;
-    uint8_t *a = malloc(half ? half : 1), *b = malloc(size - half ? size - half : 1);
+    size_t half = data[0] % size, rest = --size - half;
+    data++;
+    uint8_t *a = malloc(half ? half : 1), *b = malloc(rest ? rest : 1);
     if (!a || !b) abort();
     if (half) memcpy(a, data, half);
-    if (size - half) memcpy(b, data + half, size - half);
-    const uint8_t *a_end = a + half, *b_end = b + (size - half);
+    if (rest) memcpy(b, data + half, rest);
+    const uint8_t *a_end = a + half, *b_end = b + rest;
 
     for (const uint8_t *at = b; at <= b_end; at++) {
         const uint8_t *next = tide_unpack_skip(at, b_end);
-        require(next == walk(at, b_end), "skip and value see different ends");
-        require(!next || (next > at && next <= b_end), "skip leaves the span");
-        if (next && tide_unpack_compare(at, next, at, next) != 0) require(0, "a value differs from itself");
+        fuzz_require(next == walk(at, b_end), "skip and value see different ends");
+        fuzz_require(!next || (next > at && next <= b_end), "skip leaves the span");
+        if (next && tide_unpack_compare(at, next, at, next) != 0) fuzz_require(0, "a value differs from itself");
         if (next) tide_hash_packed(at, (size_t)(next - at));
     }
     int order = tide_unpack_compare(a, a_end, b, b_end);
-    require(order >= -1 && order <= 1, "compare gives something else than -1, 0, 1");
-    require(tide_unpack_compare(b, b_end, a, a_end) == -order, "compare depends on the side");
+    fuzz_require(order >= -1 && order <= 1, "compare gives something else than -1, 0, 1");
+    fuzz_require(tide_unpack_compare(b, b_end, a, a_end) == -order, "compare depends on the side");
     const uint8_t *a_next = tide_unpack_skip(a, a_end), *b_next = tide_unpack_skip(b, b_end);
-    if (a_next && b_next && order == 0 && tide_unpack_value(a, a_end).type == TIDE_VALUE_NUMBER)
-        require(tide_hash_packed(a, (size_t)(a_next - a)) == tide_hash_packed(b, (size_t)(b_next - b)),
-                "equal numbers have different hashes");
+    if (a_next && b_next) {
+        struct tide_value x = tide_unpack_value(a, a_end), y = tide_unpack_value(b, b_end);
+        if (x.type == TIDE_VALUE_NUMBER && y.type == TIDE_VALUE_NUMBER) {
+            fuzz_require((x.number == y.number || (x.number != x.number && y.number != y.number)) == (order == 0),
+                         "equal numbers differ, or others do not");
+            fuzz_require(order != 0 ||
+                             tide_hash_packed(a, (size_t)(a_next - a)) == tide_hash_packed(b, (size_t)(b_next - b)),
+                         "equal numbers have different hashes");
+        }
+    }
     tide_hash_packed(a, half);
-    tide_hash_packed(b, size - half);
+    tide_hash_packed(b, rest);
     free(a);
     free(b);
     return 0;
 }
 
-#ifdef TIDE_FUZZ_MAIN
-static uint64_t sequence = UINT64_C(88172645463325252);
-
-static uint32_t below(uint32_t limit) {
-    sequence ^= sequence << 13;
-    sequence ^= sequence >> 7;
-    sequence ^= sequence << 17;
-    return (uint32_t)(sequence >> 33) % limit;
+/* A small number in any two forms: chance would hardly find them. */
+static size_t equal_numbers(uint64_t *state, uint8_t *out) {
+    static const uint8_t tags[] = {0xcc, 0xcd, 0xce, 0xcf}, sizes[] = {1, 2, 4, 8};
+    uint8_t n = (uint8_t)fuzz_below(state, 256);
+    size_t size = 1, half = 0;
+    for (int span = 0; span < 2; span++) {
+        uint32_t form = fuzz_below(state, 4);
+        out[size++] = tags[form];
+        memset(out + size, 0, sizes[form]);
+        size += sizes[form];
+        out[size - 1] = n;
+        if (span == 0) half = size;
+    }
+    out[0] = (uint8_t)(half - 1);
+    return size;
 }
 
 /* Mostly tags, with small lengths behind them: plain noise would hardly ever nest. */
-static size_t generate(uint8_t *out, size_t most) {
-    size_t size = below((uint32_t)most + 1);
-    uint32_t kind = below(4);
-    for (size_t i = 0; i < size; i++) {
-        switch (kind ? below(6) : 6) {
-        case 0: out[i] = (uint8_t)(0xc0 + below(32)); break;
-        case 1: out[i] = (uint8_t)(0x80 + below(0x24)); break;
+size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most) {
+    uint32_t kind = fuzz_below(state, 5);
+    if (kind == 4) return equal_numbers(state, out);
+    size_t size = fuzz_below(state, (fuzz_below(state, 8) ? 24 : 96) + 1);
+    for (size_t i = 0; i < size && i < most; i++) {
+        switch (kind ? fuzz_below(state, 6) : 6) {
+        case 0: out[i] = (uint8_t)(0xc0 + fuzz_below(state, 32)); break;
+        case 1: out[i] = (uint8_t)(0x80 + fuzz_below(state, 0x24)); break;
         case 2:
-        case 3: out[i] = (uint8_t)below(4); break;
-        case 4: out[i] = kind == 2 ? (uint8_t)(0x90 + below(3)) : 0; break;
-        default: out[i] = (uint8_t)below(256); break;
+        case 3: out[i] = (uint8_t)fuzz_below(state, 4); break;
+        case 4: out[i] = kind == 2 ? (uint8_t)(0x90 + fuzz_below(state, 3)) : 0; break;
+        default: out[i] = (uint8_t)fuzz_below(state, 256); break;
         }
     }
     return size;
 }
-
-int main(int argc, char **argv) {
-    long count = argc > 1 ? atol(argv[1]) : 100000;
-    uint8_t input[96];
-    for (long i = 0; i < count; i++) LLVMFuzzerTestOneInput(input, generate(input, i % 8 ? 24 : sizeof input));
-    /* Two equal numbers in any two forms, which chance would not find: n as a pair of spans cut by its first byte. */
-    for (uint32_t n = 0; n < 256; n++) {
-        uint8_t unsigned_forms[][9] = {{0xcc, (uint8_t)n}, {0xcd, 0, (uint8_t)n}, {0xce, 0, 0, 0, (uint8_t)n}};
-        size_t sizes[] = {2, 3, 5};
-        for (int x = 0; x < 3; x++)
-            for (int y = 0; y < 3; y++) {
-                uint8_t *p = unsigned_forms[x], *q = unsigned_forms[y];
-                require(tide_unpack_compare(p, p + sizes[x], q, q + sizes[y]) == 0, "forms of a number differ");
-                require(tide_hash_packed(p, sizes[x]) == tide_hash_packed(q, sizes[y]), "forms hash differently");
-            }
-    }
-    printf("fuzz_unpack: %ld inputs\n", count);
-    return 0;
-}
-#endif

@@ -87,6 +87,10 @@ end
 
 --- Starts a server and returns when clients can connect.
 ---
+---     local lineserver = require "moontide.lineserver"
+---     local server = assert(lineserver.start { rate = 1000, count = 5000 })
+---     local lines = ssc:socketTextStream("127.0.0.1", server.port)
+---
 --- Text: `file` (a path), `text` (bytes as they are), or generated lines of words (`seed`, default 1). `count`
 --- lines are sent to each client, the text being repeated as often as that takes; the default is the text once, and
 --- generated text for ever. Then the connection is closed, or stays open without a word (`keep`).
@@ -94,8 +98,8 @@ end
 --- Speed: `rate` lines a second (default 0: as fast as the client reads), in bursts every `interval` ms (default
 --- 10). With `marks` each burst begins with a line "@N": the moment it was due, in microseconds of
 --- `lineserver.clock()`.
----
---- @param given? moontide.lineserver.Options
+--- Unknown options and wrong values are errors at the caller's line. Not in Spark.
+--- @param given? moontide.lineserver.Options default: generated text, as fast as clients read, on a free port
 --- @return table? server with its `port`
 --- @return string? err
 function lineserver.start(given)
@@ -123,6 +127,10 @@ end
 
 --- The next thing that happened: "client <µs>" (one connected), "sent <lines> <bytes>" (one got everything), "left"
 --- (one closed before it had everything).
+---
+---     while server:event(5) ~= "left" do end
+---
+--- Not in Spark.
 --- @param timeout? number seconds, default: wait for it
 --- @return string? event
 --- @return string? why "timeout" or "ended"
@@ -131,16 +139,28 @@ function server:event(timeout)
 end
 
 --- Stops serving; what was sent is still delivered. May be called twice.
+---
+---     server:stop()
+---
+--- Not in Spark.
 function server:stop()
     self.child:stop()
 end
 
 --- Ends the server at once, as a crash would.
+---
+---     server:kill()  -- the streams try to connect again from now on
+---
+--- Not in Spark.
 function server:kill()
     self.child:kill()
 end
 
 --- Seconds of the clock that the marks are taken from: monotonic, the same in all processes of the machine.
+---
+---     local begin = require("moontide.lineserver").clock()
+---
+--- Not in Spark.
 --- @return number
 function lineserver.clock()
     return require("moontide.lineserver.sockets").clock()

@@ -103,7 +103,8 @@ local function new_bytes(n)
 end
 jit.off(new_bytes)
 
----@param limit integer
+--- A writer of packages.
+---@param limit integer bytes that a package may have
 ---@return moontide.closure.Writer
 function M.writer(limit)
     return setmetatable({ p = new_bytes(INITIAL), n = 0, cap = INITIAL, limit = limit }, Writer)
@@ -243,6 +244,9 @@ local Reader = {}
 Reader.__index = Reader
 
 --- A reader of `bytes` from offset `from` (from 0) up to `to` (exclusive).
+---@param bytes string
+---@param from integer
+---@param to integer
 ---@return moontide.closure.Reader
 function M.reader(bytes, from, to)
     return setmetatable({ bytes = bytes, p = cast(const_bytes, bytes), pos = from, stop = to }, Reader)

@@ -78,7 +78,7 @@ local function install_joins(class_of_methods)
     ---
     ---     clicks:join(users)  -- ("u1", { click, user })
     ---
-    --- Guide: "Transformations on DStreams".
+    --- Guide: "Transformations".
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
     --- @param other T pairs, of the same context
@@ -92,10 +92,11 @@ local function install_joins(class_of_methods)
     ---
     ---     clicks:leftOuterJoin(users):mapValues(function(t) return t[2] or "unknown" end)
     ---
+    --- As in Spark 0.9.
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
-    --- @param other T
-    --- @param n? integer partitions
+    --- @param other T pairs, of the same context
+    --- @param n? integer partitions, default as for join
     --- @return T
     function Handle:leftOuterJoin(other, n)
         return with_one("leftOuterJoin", self, other, n)
@@ -105,10 +106,11 @@ local function install_joins(class_of_methods)
     ---
     ---     clicks:rightOuterJoin(users):filter(function(user, t) return t[1] == nil end)  -- users without clicks
     ---
+    --- As in Spark 0.9.
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
-    --- @param other T
-    --- @param n? integer partitions
+    --- @param other T pairs, of the same context
+    --- @param n? integer partitions, default as for join
     --- @return T
     function Handle:rightOuterJoin(other, n)
         return with_one("rightOuterJoin", self, other, n)
@@ -116,12 +118,13 @@ local function install_joins(class_of_methods)
 
     --- Like join; values of either side that meet none of the other are kept, as (k, {v}) or (k, {nil, w}).
     ---
-    ---     today:fullOuterJoin(yesterday)
+    ---     clicks:fullOuterJoin(users)
     ---
+    --- As in Spark 1.2.
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
-    --- @param other T
-    --- @param n? integer partitions
+    --- @param other T pairs, of the same context
+    --- @param n? integer partitions, default as for join
     --- @return T
     function Handle:fullOuterJoin(other, n)
         return with_one("fullOuterJoin", self, other, n)
@@ -132,6 +135,7 @@ local function install_joins(class_of_methods)
     ---     a:cogroup(b)        -- ("k", { { 1, 2 }, { "x" } })
     ---     a:cogroup(b, c, 4)  -- ("k", { { 1, 2 }, { "x" }, {} }) in 4 partitions
     ---
+    --- Guide: "Transformations".
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
     --- @param ... T|integer one or several others, and then perhaps the number of partitions
@@ -142,11 +146,16 @@ local function install_joins(class_of_methods)
 end
 
 --- Adds the joins to the methods of RDD.
+--- @param RDD table methods
 function joins.install(RDD)
     install_joins(RDD)
 
     --- Another name of cogroup.
-    --- @param ... moontide.RDD|integer
+    ---
+    ---     a:groupWith(b)
+    ---
+    --- As in Spark 0.9.
+    --- @param ... moontide.RDD|integer one or several others, and then perhaps the number of partitions
     --- @return moontide.RDD
     function RDD:groupWith(...)
         return with_several("groupWith", self, ...)
@@ -156,6 +165,7 @@ function joins.install(RDD)
     ---
     ---     users:subtractByKey(banned)
     ---
+    --- As in Spark 0.9.
     --- @param other moontide.RDD pairs, of the same context
     --- @param n? integer partitions, default the context's parallelism
     --- @return moontide.RDD
@@ -181,6 +191,7 @@ function joins.install(RDD)
     ---
     ---     sc:parallelize({ 1, 1, 2 }):subtract(sc:parallelize({ 2, 3 })):collect()  --> { 1, 1 }
     ---
+    --- As in Spark 0.9.
     --- @param other moontide.RDD of the same context
     --- @param n? integer partitions, default the context's parallelism
     --- @return moontide.RDD
@@ -190,8 +201,9 @@ function joins.install(RDD)
 
     --- The records that both datasets have, each once.
     ---
-    ---     a:intersection(b)
+    ---     sc:parallelize({ 1, 2, 2, 3 }):intersection(sc:parallelize({ 2, 3, 4 })):collect()  --> { 2, 3 } in any order
     ---
+    --- As in Spark 1.0.
     --- @param other moontide.RDD of the same context
     --- @param n? integer partitions, default the context's parallelism
     --- @return moontide.RDD
@@ -201,6 +213,7 @@ function joins.install(RDD)
 end
 
 --- Adds the joins to the methods of DStream.
+--- @param DStream table methods
 function joins.install_stream(DStream)
     install_joins(DStream)
 end

@@ -16,6 +16,7 @@ local KEY_GROUPS = 128 -- host/wire/hash.h
 --- @param name string
 --- @param site string
 --- @param n integer
+--- @return userdata node
 function keyed.spread(node, name, site, n)
     return node:shuffle(operators.by_key(name, site, n))
 end
@@ -123,12 +124,15 @@ local function check_fractions(fractions, with_replacement)
 end
 
 --- Adds these operators to the methods of RDD.
+--- @param RDD table methods
+--- @param class table
 function keyed.install(RDD, class)
     --- Pairs in the partition that the hash of their key says. Operators by key with the same number of partitions, joins
     --- too, then need no shuffle; worth it with persist for a dataset that is used more than once.
     ---
     ---     local users = sc:textFile("users.txt"):map(parse):partitionBy(8):persist()
     ---
+    --- As in Spark 0.9.
     --- @param n? integer partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:partitionBy(n)
@@ -139,6 +143,7 @@ function keyed.install(RDD, class)
     ---
     ---     sales:foldByKey(0, function(sum, price) return sum + price end)
     ---
+    --- As in Spark 0.9.
     --- @param zero any plain data
     --- @param f fun(a: any, b: any): any
     --- @param n? integer partitions, default the context's parallelism
@@ -150,9 +155,11 @@ function keyed.install(RDD, class)
     --- Merges the values of each key into something of another kind with `seq`, starting from `zero` (once for each key
     --- and partition), and what the partitions made of a key with `comb`.
     ---
-    ---     visits:aggregateByKey({}, function(pages, page) pages[page] = true; return pages end,
-    ---         function(a, b) for page in pairs(b) do a[page] = true end; return a end)
+    ---     sc:parallelizePairs({ { "ann", 3 }, { "bob", 5 }, { "ann", 9 } })
+    ---         :aggregateByKey(0, function(most, n) return math.max(most, n) end, math.max):collect()
+    ---         --> { { "ann", 9 }, { "bob", 5 } } in any order
     ---
+    --- As in Spark 1.1.
     --- @param zero any plain data; each key gets a copy
     --- @param seq fun(acc: any, value: any): any
     --- @param comb fun(a: any, b: any): any
@@ -164,6 +171,10 @@ function keyed.install(RDD, class)
 
     --- The pairs in partitions by key, sorted by key within each of them: cheaper than sortByKey where no order across
     --- partitions is needed.
+    ---
+    ---     scores:repartitionAndSortWithinPartitions(1):keys():collect()  --> { "ann", "ann", "bob" }
+    ---
+    --- As in Spark 1.2.
     --- @param n? integer partitions, default the context's parallelism
     --- @param ascending? boolean default true
     --- @return moontide.RDD
@@ -178,9 +189,9 @@ function keyed.install(RDD, class)
 
     --- A sample in which each key has a fraction of its own.
     ---
-    ---     lines:sampleByKey(false, { debug = 0.01, error = 1 }, 7)
+    ---     scores:sampleByKey(false, { ann = 0.5, bob = 1 }, 7)
     ---
-    --- A key without a fraction is an error of the job.
+    --- A key without a fraction is an error of the job. As in Spark 1.1.
     --- @param withReplacement boolean true: a record may come several times
     --- @param fractions table<any, number> chance of a record (0 to 1), with replacement how often it comes on average
     --- @param seed? integer the same seed gives the same sample, default another one each time
@@ -197,10 +208,11 @@ function keyed.install(RDD, class)
     --- Action: the values of one key. Only one partition is computed if the dataset is partitioned by key (partitionBy,
     --- reduceByKey, joins …).
     ---
-    ---     counts:lookup("spark")  --> { 3 }
+    ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 }, { "a", 3 } }):lookup("a")  --> { 1, 3 }
     ---
-    --- @param key any
-    --- @return any[]
+    --- An error for nil, NaN and what cannot be a record. As in Spark 0.9.
+    --- @param key any what a record may be; a table is compared by its contents
+    --- @return any[] in the order of partitions and records; empty when the key is not there
     function RDD:lookup(key)
         check.self(self, class, "lookup")
         self.scope.ready("lookup")
@@ -217,9 +229,11 @@ function keyed.install(RDD, class)
 
     --- Action: the values of each key merged by `f`, as a table.
     ---
-    ---     ones:reduceByKeyLocally(function(a, b) return a + b end)  --> { a = 3, b = 1 }
+    ---     sc:parallelizePairs({ { "a", 1 }, { "b", 1 }, { "a", 2 } })
+    ---         :reduceByKeyLocally(function(a, b) return a + b end)  --> { a = 3, b = 1 }
     ---
-    --- @param f fun(a: any, b: any): any
+    --- As in Spark 0.9.
+    --- @param f fun(a: any, b: any): any associative and commutative
     --- @return table<any, any>
     function RDD:reduceByKeyLocally(f)
         check.self(self, class, "reduceByKeyLocally")
@@ -230,12 +244,14 @@ function keyed.install(RDD, class)
 end
 
 --- Adds what streams have of these to the methods of DStream.
+--- @param DStream table methods
 function keyed.install_stream(DStream)
     --- The pairs of each batch in the partition that the hash of their key says: joins and operators by key with the same
     --- number of partitions then need no shuffle.
     ---
     ---     events:partitionBy(4)
     ---
+    --- As in PySpark 1.2.
     --- @param n? integer partitions, default the context's parallelism
     --- @return moontide.DStream
     function DStream:partitionBy(n)

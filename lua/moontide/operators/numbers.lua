@@ -23,6 +23,10 @@ end
 
 local function install_statistics(RDD, class)
     --- Action: the numbers added up; 0 when there are none.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):sum()  --> 6
+    ---
+    --- As in Spark 0.9.
     --- @return number
     function RDD:sum()
         begin(self, class, "sum")
@@ -34,30 +38,50 @@ local function install_statistics(RDD, class)
     end
 
     --- Action: the average of the numbers; NaN when there are none.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):mean()  --> 2
+    ---
+    --- As in Spark 0.9.
     --- @return number
     function RDD:mean()
         return stats_of(self, class, "mean").mean
     end
 
     --- Action: the variance of the numbers, as the whole population; NaN when there are none.
+    ---
+    ---     sc:parallelize({ 1, 3 }):variance()  --> 1
+    ---
+    --- As in Spark 0.9.
     --- @return number
     function RDD:variance()
         return stats_of(self, class, "variance").variance
     end
 
     --- Action: the standard deviation of the numbers, as the whole population.
+    ---
+    ---     sc:parallelize({ 1, 3 }):stdev()  --> 1
+    ---
+    --- As in Spark 0.9.
     --- @return number
     function RDD:stdev()
         return stats_of(self, class, "stdev").stdev
     end
 
     --- Action: the variance of the numbers as a sample (divided by count - 1); NaN for fewer than two.
+    ---
+    ---     sc:parallelize({ 1, 3 }):sampleVariance()  --> 2
+    ---
+    --- As in Spark 0.9.
     --- @return number
     function RDD:sampleVariance()
         return stats_of(self, class, "sampleVariance").sampleVariance
     end
 
     --- Action: the standard deviation of the numbers as a sample.
+    ---
+    ---     sc:parallelize({ 1, 3 }):sampleStdev() ^ 2 < 2.000001  --> true
+    ---
+    --- As in Spark 0.9.
     --- @return number
     function RDD:sampleStdev()
         return stats_of(self, class, "sampleStdev").sampleStdev
@@ -66,8 +90,10 @@ local function install_statistics(RDD, class)
     --- Action: count, sum, mean, min, max, variance, stdev … of the numbers, in one pass.
     ---
     ---     local s = sc:parallelize({ 1, 2, 3 }):stats()
-    ---     print(s.mean, s.max, s)  --> 2  3  (count: 3, mean: 2, stdev: 0.81649658092773, max: 3, min: 1)
+    ---     s.mean  --> 2
+    ---     tostring(s)  --> "(count: 3, mean: 2, stdev: 0.81649658092773, max: 3, min: 1)"
     ---
+    --- As in Spark 0.9.
     --- @return moontide.Stats
     function RDD:stats()
         return stats_of(self, class, "stats")
@@ -98,11 +124,15 @@ local function install_histogram(RDD, class)
     --- Action: how many numbers fall in each bucket. A bucket has its lower boundary and not its upper one; the last one
     --- has both. Numbers outside of all buckets, and NaN, are left out.
     ---
-    ---     local boundaries, counts = ages:histogram(4)             -- four buckets of equal width from min to max
-    ---     local _, counts = ages:histogram({ 0, 18, 65, 120 })
+    ---     local boundaries, counts = sc:parallelize({ 3, 17, 40, 66, 80 }):histogram(2)  -- of equal width from min to max
+    ---     boundaries  --> { 3, 41.5, 80 }
+    ---     counts      --> { 3, 2 }
+    ---
+    ---     local _, ages = sc:parallelize({ 3, 17, 40, 66, 80 }):histogram({ 0, 18, 65, 120 })
+    ---     ages        --> { 2, 1, 2 }
     ---
     --- A number of buckets for a dataset that is empty, or has infinite numbers or NaN, is an error; if all numbers are equal
-    --- there is one bucket.
+    --- there is one bucket. As in Spark 0.9.
     --- @param buckets integer|number[] how many, or their ascending boundaries
     --- @return number[] boundaries
     --- @return integer[] counts one fewer than the boundaries
@@ -183,9 +213,9 @@ local function install_order(RDD, class)
     ---     counts:top(10, function(word, n) return n end)
     ---
     --- Records are compared in the order that sortByKey uses, pairs by key and then value; with `key`, what it returns is
-    --- compared. Of equal records the earlier one comes first.
+    --- compared. Of equal records the earlier one comes first. As in Spark 0.9.
     --- @param n integer 0 or more
-    --- @param key? fun(value: any, second: any): any
+    --- @param key? fun(value: any, second: any): any default: the record itself
     --- @return any[]
     function RDD:top(n, key)
         check.self(self, class, "top")
@@ -197,6 +227,7 @@ local function install_order(RDD, class)
     ---
     ---     sc:parallelize({ 3, 1, 2 }):takeOrdered(2)  --> { 1, 2 }
     ---
+    --- As in Spark 0.9.
     --- @param n integer 0 or more
     --- @param key? fun(value: any, second: any): any what to compare instead of the record
     --- @return any[]
@@ -208,8 +239,9 @@ local function install_order(RDD, class)
 
     --- Action: the greatest record. An empty dataset is an error.
     ---
-    ---     counts:max(function(word, n) return n end)  --> { "the", 120 }
+    ---     sc:parallelizePairs({ { "a", 7 }, { "b", 2 } }):max(function(key, n) return n end)  --> { "a", 7 }
     ---
+    --- As in Spark 1.0.
     --- @param key? fun(value: any, second: any): any what to compare instead of the record
     --- @return any
     function RDD:max(key)
@@ -217,6 +249,10 @@ local function install_order(RDD, class)
     end
 
     --- Action: the smallest record. An empty dataset is an error.
+    ---
+    ---     sc:parallelize({ 3, 1, 2 }):min()  --> 1
+    ---
+    --- As in Spark 1.0.
     --- @param key? fun(value: any, second: any): any what to compare instead of the record
     --- @return any
     function RDD:min(key)
@@ -246,10 +282,11 @@ end
 local function install_trees(RDD, class)
     --- Action: as reduce, but the results of many partitions are merged by the workers, in rounds.
     ---
-    ---     numbers:treeReduce(function(a, b) return a + b end)
+    ---     sc:range(1, 101, 1, 8):treeReduce(function(a, b) return a + b end)  --> 5050
     ---
+    --- An empty dataset is an error. As in Spark 1.3.
     --- @param f fun(a: any, b: any): any associative and commutative
-    --- @param depth? integer rounds of merging, default 2
+    --- @param depth? integer rounds of merging, 1 to 32, default 2
     --- @return any
     function RDD:treeReduce(f, depth)
         begin(self, class, "treeReduce")
@@ -264,10 +301,11 @@ local function install_trees(RDD, class)
     ---
     ---     words:treeAggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
     ---
+    --- As in Spark 1.3.
     --- @param zero any plain data; used once in each partition
-    --- @param seq fun(acc: any, value: any): any
-    --- @param comb fun(a: any, b: any): any
-    --- @param depth? integer rounds of merging, default 2
+    --- @param seq fun(acc: any, value: any): any adds a record
+    --- @param comb fun(a: any, b: any): any merges two results
+    --- @param depth? integer rounds of merging, 1 to 32, default 2
     --- @return any
     function RDD:treeAggregate(zero, seq, comb, depth)
         begin(self, class, "treeAggregate")
@@ -284,6 +322,8 @@ local function install_trees(RDD, class)
 end
 
 --- Adds these actions to the methods of RDD.
+--- @param RDD table methods
+--- @param class table
 function numbers.install(RDD, class)
     install_statistics(RDD, class)
     install_histogram(RDD, class)

@@ -79,12 +79,15 @@ local function check_weights(weights)
 end
 
 --- Adds these operators to the methods of RDD.
+--- @param RDD table methods
+--- @param class table
 function sampling.install(RDD, class)
     --- A random part of the records, in their order.
     ---
     ---     lines:sample(false, 0.1, 42)
     ---
     --- The size is about fraction × count, not exactly.
+    --- A fraction out of range is an error. As in Spark 0.9.
     --- @param withReplacement boolean true: a record may come several times
     --- @param fraction number chance of each record (0 to 1); with replacement how often it comes on average
     --- @param seed? integer the same seed gives the same sample, default another one each time
@@ -105,6 +108,7 @@ function sampling.install(RDD, class)
     ---
     ---     local training, test = unpack(data:randomSplit({ 0.8, 0.2 }, 42))
     ---
+    --- Weights below 0, or 0 in sum, are an error. As in Spark 1.0.
     --- @param weights number[] shares; only their proportions count
     --- @param seed? integer default another one each time
     --- @return moontide.RDD[] as many as there are weights
@@ -126,6 +130,7 @@ function sampling.install(RDD, class)
     ---
     ---     users:takeSample(false, 10, 42)
     ---
+    --- As in Spark 0.9.
     --- @param withReplacement boolean true: a record may come several times
     --- @param n integer 0 or more
     --- @param seed? integer default another one each time

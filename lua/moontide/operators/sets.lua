@@ -34,6 +34,7 @@ local function install_products(RDD)
     ---
     ---     sc:parallelize({ 1, 2 }):cartesian(sc:parallelize({ "a", "b" })):count()  --> 4
     ---
+    --- More than 100,000 partitions are an error. As in Spark 0.9.
     --- @param other moontide.RDD of the same context
     --- @return moontide.RDD
     function RDD:cartesian(other)
@@ -51,9 +52,10 @@ local function install_products(RDD)
     --- Pairs of the first records of both datasets, the second ones, and so on. A record that is a pair itself becomes {k, v}
     --- in there.
     ---
-    ---     words:zip(lengths)
+    ---     sc:parallelize({ "a", "b" }, 1):zip(sc:parallelize({ 1, 2 }, 1)):collect()  --> { { "a", 1 }, { "b", 2 } }
     ---
     --- Both need as many partitions (an error at the call) and as many records in each (an error of the job).
+    --- As in Spark 0.9.
     --- @param other moontide.RDD of the same context
     --- @return moontide.RDD
     function RDD:zip(other)
@@ -65,9 +67,14 @@ local function install_products(RDD)
 
     --- Applies `f` to the iterators of the partitions of this dataset and of others; it returns an array or an iterator.
     ---
-    ---     a:zipPartitions(b, function(xs, ys) local n = 0; for _ in xs do n = n + 1 end; for _ in ys do n = n + 1 end
-    ---         return { n } end)
+    ---     sc:parallelize({ 1, 2 }, 1):zipPartitions(sc:parallelize({ 10, 20 }, 1), function(xs, ys)
+    ---         return function()
+    ---             local x, y = xs(), ys()
+    ---             return x and x + y
+    ---         end
+    ---     end):collect()  --> { 11, 22 }
     ---
+    --- As in Spark 0.9.
     --- @param others moontide.RDD|moontide.RDD[] with as many partitions, of the same context
     --- @param f fun(...: function): any gets one iterator for each dataset
     --- @param preservesPartitioning? boolean true promises that keys stay in their partition, default false
@@ -112,6 +119,7 @@ local function install_numbering(RDD, class)
     ---
     ---     sc:parallelize({ "a", "b", "c" }):zipWithIndex():collect()  --> { { "a", 0 }, { "b", 1 }, { "c", 2 } }
     ---
+    --- As in Spark 1.0.
     --- @return moontide.RDD
     function RDD:zipWithIndex()
         check.self(self, class, "zipWithIndex")
@@ -133,6 +141,10 @@ local function install_numbering(RDD, class)
 
     --- Pairs (record, number) with numbers that are unique but not consecutive: the k-th of n partitions gets k, n + k,
     --- 2n + k … No job is needed.
+    ---
+    ---     sc:parallelize({ "a", "b", "c" }, 2):zipWithUniqueId():collect()  --> { { "a", 0 }, { "b", 1 }, { "c", 3 } }
+    ---
+    --- As in Spark 1.0.
     --- @return moontide.RDD
     function RDD:zipWithUniqueId()
         check.self(self, class, "zipWithUniqueId")
@@ -145,6 +157,7 @@ local function install_by_key(RDD)
     ---
     ---     words:groupBy(function(word) return #word end)
     ---
+    --- As in Spark 0.9.
     --- @param f fun(value: any, second: any): any
     --- @param n? integer partitions, default the context's parallelism
     --- @return moontide.RDD
@@ -159,9 +172,10 @@ local function install_by_key(RDD)
 
     --- The records in the order of `f(record)`, also across partitions. Records of equal keys keep their order.
     ---
-    ---     counts:sortBy(function(word, n) return n end, false):take(10)
+    ---     sc:parallelizePairs({ { "a", 2 }, { "b", 9 }, { "c", 4 } })
+    ---         :sortBy(function(key, n) return n end, false):keys():collect()  --> { "b", "c", "a" }
     ---
-    --- The order is that of sortByKey: numbers before text before arrays.
+    --- The order is that of sortByKey: numbers before text before arrays. As in Spark 1.1.
     --- @param f fun(value: any, second: any): any
     --- @param ascending? boolean default true
     --- @param n? integer partitions, default as many as here
@@ -221,9 +235,9 @@ local function install_pipe(RDD)
     ---     lines:pipe("grep -c ERROR")
     ---     lines:pipe({ "tr", "a-z", "A-Z" }, { LC_ALL = "C" })
     ---
-    --- A command that ends with a status other than 0 fails the job.
+    --- A command that ends with a status other than 0 fails the job. As in Spark 0.9.
     --- @param command string|string[] for /bin/sh; or the program and its arguments, taken as they are
-    --- @param env? table<string, string|number> environment variables to add
+    --- @param env? table<string, string|number> environment variables to add, default none
     --- @return moontide.RDD
     function RDD:pipe(command, env)
         local scope = operators.begin(self, "pipe")
@@ -235,6 +249,8 @@ local function install_pipe(RDD)
 end
 
 --- Adds these operators to the methods of RDD.
+--- @param RDD table methods
+--- @param class table
 function sets.install(RDD, class)
     install_products(RDD)
     install_numbering(RDD, class)

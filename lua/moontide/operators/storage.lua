@@ -28,14 +28,18 @@ local function persist(rdd, level)
 end
 
 --- Adds these methods to RDD.
+--- @param RDD table methods
+--- @param class table
 function storage.install(RDD, class)
     --- Keeps the records once they are computed, so that later jobs need not compute them again. The first job that needs
     --- the dataset computes all of it.
     ---
     ---     local parsed = lines:map(parse):persist()
-    ---     parsed:count(); parsed:filter(bad):take(10)  -- parses once
+    ---     parsed:count()
+    ---     parsed:filter(bad):take(10)  -- does not parse again
     ---
     --- Records are kept packed, outside the Lua heap, until `unpersist` or until the dataset is not used any more.
+    --- As in Spark 0.9.
     --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; another one than before is refused
     --- @return moontide.RDD self
     function RDD:persist(level)
@@ -44,6 +48,10 @@ function storage.install(RDD, class)
     end
 
     --- As persist().
+    ---
+    ---     local parsed = lines:map(parse):cache()
+    ---
+    --- As in Spark 0.9.
     --- @return moontide.RDD self
     function RDD:cache()
         operators.begin(self, "cache")
@@ -51,6 +59,12 @@ function storage.install(RDD, class)
     end
 
     --- Gives up what persist keeps; the dataset is computed again when it is needed. Nothing happens if it is not kept.
+    ---
+    ---     local parsed = lines:map(parse):persist()
+    ---     parsed:count()
+    ---     parsed:unpersist()
+    ---
+    --- At once, whatever `blocking` says. As in Spark 0.9.
     --- @param blocking? boolean accepted as in Spark: memory is given back at once in any case
     --- @return moontide.RDD self
     function RDD:unpersist(blocking)
@@ -61,6 +75,10 @@ function storage.install(RDD, class)
     end
 
     --- The level that persist was given; StorageLevel.NONE if it was not called.
+    ---
+    ---     tostring(numbers:persist():getStorageLevel())  --> "StorageLevel.MEMORY_ONLY_SER"
+    ---
+    --- As in Spark 0.9.
     --- @return moontide.StorageLevel
     function RDD:getStorageLevel()
         check.self(self, class, "getStorageLevel")
@@ -68,6 +86,10 @@ function storage.install(RDD, class)
     end
 
     --- Names the dataset in toDebugString.
+    ---
+    ---     words:setName("the words"):toDebugString()
+    ---
+    --- As in Spark 0.9.
     --- @param name string? nil takes the name away
     --- @return moontide.RDD self
     function RDD:setName(name)
@@ -80,7 +102,11 @@ function storage.install(RDD, class)
     end
 
     --- The name that setName gave.
-    --- @return string?
+    ---
+    ---     words:setName("the words"):name()  --> "the words"
+    ---
+    --- As in Spark 0.9.
+    --- @return string? nil when it has none
     function RDD:name()
         check.self(self, class, "name")
         return self.node:name()
@@ -88,12 +114,14 @@ function storage.install(RDD, class)
 end
 
 --- Adds what streams have of these to the methods of DStream.
+--- @param DStream table methods
 function storage.install_stream(DStream)
     --- Keeps the dataset of each batch once it is computed, as long as the stream remembers it: worth it where a batch is
     --- used by several outputs or windows. May be called again before the start; the last level counts.
     ---
     ---     local parsed = lines:map(parse):persist()
     ---
+    --- Guide: "Persistence".
     --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER
     --- @return moontide.DStream self
     function DStream:persist(level)
@@ -103,6 +131,10 @@ function storage.install_stream(DStream)
     end
 
     --- As persist().
+    ---
+    ---     local parsed = lines:map(parse):cache()
+    ---
+    --- Guide: "Persistence".
     --- @return moontide.DStream self
     function DStream:cache()
         operators.begin(self, "cache")

@@ -98,10 +98,18 @@ State.__index = State
 state.State = State
 
 --- Whether the key has a state.
+---
+---     if not state:exists() then state:update(0) end
+---
+--- As in Spark 1.6.
 ---@return boolean
 function State:exists() return self.has end
 
 --- The state; an error when the key has none.
+---
+---     if state:exists() then return key, state:get() end
+---
+--- As in Spark 1.6.
 ---@return any
 function State:get()
     if not self.has then
@@ -111,17 +119,30 @@ function State:get()
 end
 
 --- The state, or nil when the key has none.
+---
+---     state:update((state:getOption() or 0) + value)
+---
+--- As in Spark 1.6.
 ---@return any
 function State:getOption()
     if self.has then return self.value end
     return nil
 end
 
---- Whether the function is called because the key has been idle for longer than the timeout; the state goes after the call.
+--- Whether the function is called because the key has been idle for longer than the timeout. Its value is nil then, and the
+--- state goes after the call.
+---
+---     if state:isTimingOut() then return key, state:get() end
+---
+--- As in Spark 1.6.
 ---@return boolean
 function State:isTimingOut() return self.timing_out end
 
---- Sets the state. Not after remove(), and not while it times out.
+--- Sets the state. After remove(), and while it times out, it is an error.
+---
+---     state:update((state:getOption() or 0) + value)
+---
+--- As in Spark 1.6.
 ---@param value any not nil
 function State:update(value)
     if self.timing_out then misuse("state:update(): the state is timing out and cannot be changed") end
@@ -130,7 +151,11 @@ function State:update(value)
     self.value, self.has, self.updated = value, true, true
 end
 
---- Takes the state away. Not twice, and not while it times out.
+--- Takes the state away. Twice, or while it times out, it is an error.
+---
+---     if value == "bye" then state:remove() end
+---
+--- As in Spark 1.6.
 function State:remove()
     if self.timing_out then misuse("state:remove(): the state is timing out and goes by itself") end
     if self.removed then misuse("state:remove(): the state has been removed already") end
