@@ -84,13 +84,13 @@ function dstream.scope(ssc, life)
     -- `run` gets the list of datasets and the time.
     function scope.transform(name, nodes, fn, run)
         local node = life.graph:transform(nodes)
-        life.transforms[node:id()] = { name = name, site = closure.site(fn), run = run }
+        life.transforms[node:id()] = { name = name, site = closure.site(fn), run = run, fn = fn }
         return scope.wrap(node)
     end
 
-    -- `run` gets the dataset and the time, once for each that is generated.
-    function scope.output(stream, name, site, run)
-        local output = { name = name, site = site, run = run }
+    -- `run` gets the dataset and the time, once for each that is generated; `fn` is the script's function behind it, if any.
+    function scope.output(stream, name, site, run, fn)
+        local output = { name = name, site = site, run = run, fn = fn }
         life.outputs[stream.node:output()] = output
         table.insert(life.outputs_in_order, output)
     end
@@ -297,7 +297,7 @@ end
 function DStream:foreachRDD(f)
     local scope = operators.begin(self, "foreachRDD")
     check.func(1, "foreachRDD", f)
-    scope.output(self, "foreachRDD", closure.site(f), f)
+    scope.output(self, "foreachRDD", closure.site(f), f, f)
 end
 
 local RULE = string.rep("-", 43)
