@@ -29,8 +29,8 @@ local Specs = {}
 ---
 --- What it returns goes to the resulting stream: nothing, one value, or a pair. `state` is good for that call only: exists(),
 --- get(), getOption(), update(value), remove(), isTimingOut(). With a timeout, it is also called with value nil for a key
---- that was idle for longer, after which the state is gone.
---- @param f fun(key: any, value: any, state: moontide.State): any, any
+--- that was idle for longer, after which the state is gone. The batch time follows as fourth argument.
+--- @param f fun(key: any, value: any, state: moontide.State, time: number): any, any
 --- @return moontide.StateSpec
 function Specs.func(f)
     local fields = { fn = operators.package(1, "StateSpec.func", f), site = closure.site(f) }

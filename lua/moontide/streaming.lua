@@ -43,6 +43,7 @@ function streaming.create(sc, batch, clock)
     local graph, reason, code = sc.state.engine:graph({
         batch = batch, clock = clock.clock, start = clock.start,
         concurrent = conf.get(sc.state.settings, "concurrentJobs"),
+        skips = conf.get(sc.state.settings, "onError") == "skip",
     })
     if not graph then
         error(errors.new(code or "EIO", reason), 0)
