@@ -134,9 +134,10 @@ function state.install(DStream)
         partitions = check.partitions(2, name, partitions, scope.partitions({ self.node }))
         local site = closure.site(f)
         local values = self.node:shuffle(operators.by_key(name, site, partitions))
-        return scope.wrap(values:state(partitions, operators.descriptor("updateState", name, site,
-            { fn = fn, skip = skips(scope) }),
-            initial_node(scope, name, site, initial, partitions)))
+        local kept = values:state(partitions, operators.descriptor("updateState", name, site, { fn = fn, skip = skips(scope) }),
+            initial_node(scope, name, site, initial, partitions))
+        scope.label(kept, name, site)
+        return scope.wrap(kept)
     end
 
     --- Maps each record with the state of its key, which the function may read, update and remove.
@@ -161,6 +162,7 @@ function state.install(DStream)
         local op = operators.descriptor("mapWithState", name, site,
             { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
         local kept = values:mapState(partitions, op, initial_node(scope, name, site, fields.initial, partitions))
+        scope.label(kept, name, site)
         local mapped = scope.wrap(kept:front(operators.descriptor("pickMapped", name, site), false))
         scope.kept[mapped.node:id()] = kept
         return mapped

@@ -264,7 +264,9 @@ function StreamingContext:start()
     local started, reason = life.graph:start()
     if not started then
         lifecycle.stop(life, false, false)
-        check.fail("'start': %s", reason)
+        check.fail("'start': %s", (reason:gsub("[Ss]tream (%d+) %([%w_]+%)", function(id)
+            return life.scope.labels[tonumber(id)]
+        end)))
     end
     life.state = "ACTIVE"
     set_running(self)

@@ -71,6 +71,7 @@ local function inverse_window(scope, node, name, site, fields, span, partitions,
         local parts = reduced(node, name, site, fields.merge, partitions)
         kept = parts:inverseWindow(span.length, span.slide, partitions, operators.descriptor("inverse", name, site, fields),
             operators.descriptor("windowAnew", name, site, fields))
+        scope.label(kept, name, site)
         out = kept:front(operators.descriptor("pickState", name, site), true)
     end
     if fields.filter then

@@ -9,6 +9,9 @@ local runner = {}
 --- The cases beside this file.
 runner.default_path = debug.getinfo(1, "S").source:match("^@(.*)runner%.lua$") .. "cases.json"
 
+--- Cases of the same form about edges that the others leave out.
+runner.edges_path = runner.default_path:gsub("cases%.json$", "edges.json")
+
 --- Reads the cases; those that differ on purpose get their changed expectation and carry the reason in
 --- `difference`.
 --- @param path? string
