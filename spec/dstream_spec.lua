@@ -341,3 +341,22 @@ describe("outputs", function()
     end)
 end)
 
+describe("mapPartitionsWithIndex", function()
+    engine.watch(after_each)
+
+    it("tells each partition its number", function()
+        local result = require("moontide.testing").run {
+            inputs = { { { "a", "b", "c" }, {} } }, partitions = 3,
+            build = function(_, stream)
+                return stream:mapPartitionsWithIndex(function(index, it)
+                    local count = 0
+                    for _ in it do count = count + 1 end
+                    return { index .. ":" .. count }
+                end)
+            end,
+        }
+        assert.is_nil(result.error)
+        assert.same({ "0:1", "1:1", "2:1" }, result.batches[1].records)
+        assert.same({ "0:0", "1:0", "2:0" }, result.batches[2].records)
+    end)
+end)

@@ -44,6 +44,14 @@ describe("mapWithState", function()
         assert.are.same({ "1: a=2 b=1", "2: a=3 b=1", "3: a=3 b=1", "4: a=3 b=1 c=1" }, states)
     end)
 
+    it("tells the function the batch time, also when it times out", function()
+        assert.are.same({ "1: a=1000", "2: ", "3: ", "4: a=4000" }, (run({ { "a" }, {}, {}, {} },
+            StateSpec.func(function(key, n, state, time)
+                if n then state:update(n) end
+                return key, time
+            end):timeout(2000))))
+    end)
+
     it("has a dataset in every batch", function()
         local mapped, states = run({ NONE, { "a" }, NONE }, count)
         assert.are.same({ "1: ", "2: 1", "3: " }, mapped)

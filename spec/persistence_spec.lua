@@ -74,9 +74,13 @@ describe("persist", function()
             stream:print()
         end)
         finally(function() ssc.sc:stop() end)
-        assert.has_error(function() stream:persist() end)
-        assert.has_error(function() stream:checkpoint(1000) end)
-        assert.has_error(function() ssc:checkpoint("/tmp/later") end)
+        for _, late in ipairs({ function() stream:persist() end, function() stream:cache() end,
+            function() stream:checkpoint(1000) end, function() ssc:checkpoint("/tmp/later") end,
+            function() ssc:remember(5000) end }) do
+            local ok, text = pcall(late)
+            assert.is_false(ok)
+            assert.matches("cannot be changed after the context was started; do it before ssc:start()", text, 1, true)
+        end
     end)
 end)
 
@@ -128,7 +132,9 @@ describe("a checkpoint interval", function()
     it("must fit the slide", function()
         assert.is_nil(failure(function(a) return a:map(identity):checkpoint(2000) end))
         assert.matches("lower than its slide time", failure(function(a) return a:map(identity):checkpoint(500) end))
-        assert.matches("not a multiple of its slide time", failure(function(a) return a:map(identity):checkpoint(2500) end))
+        local text = failure(function(a) return a:map(identity):checkpoint(2500) end)
+        assert.matches("the stream of checkpoint (", text, 1, true)
+        assert.matches("persistence_spec.lua:%d+%), 2500 ms, is not a multiple of its slide time", text)
     end)
 
     it("on a window has nothing to be written from", function()
@@ -239,7 +245,8 @@ describe("slice", function()
     it("refuses what makes no sense", function()
         local c = context()
         assert.has_error(function() c.doubled:slice(2000, 1000) end)
-        assert.has_error(function() c.doubled:slice(-1, 1000) end)
+        assert.has_error(function() c.doubled:slice("1000", 1000) end)
+        assert.are.same({ 2 }, c.slice(c.doubled, -4000, 1000)) -- "the last five seconds", soon after the start
         assert.has_error(function() c.doubled:slice(0, 2 ^ 52) end)
         local ssc = moontide.StreamingContext("local[1]", "persistence", 1000)
         finally(function() ssc:stop() end)

@@ -309,3 +309,56 @@ describe("random numbers", function()
         end
     end)
 end)
+
+describe("numbers of other kinds", function()
+    engine.watch(after_each)
+
+    it("NaN shows in every figure, and 64-bit integers count", function()
+        local sc = engine.context()
+        local nan = 0 / 0
+        for _, list in ipairs({ { 1, nan, 3 }, { nan, 1, 3 }, { 1, 3, nan } }) do
+            for partitions = 1, 3 do
+                local s = sc:parallelize(list, partitions):stats()
+                assert.same({ "nan", "nan", "nan" }, { tostring(s.min), tostring(s.max), tostring(s.mean) })
+            end
+        end
+        assert.equal(2 ^ 53 + 2, sc:parallelize({ 9007199254740993LL, 1LL, 1 }):sum())
+        local s = sc:parallelize({ 1LL, 2, 3ULL }):stats()
+        assert.same({ 1, 3, 2 }, { s.min, s.max, s.mean })
+        assert.matches("needs single numbers, but the record is null",
+            engine.message(function() sc:parallelize({ 1, require("moontide").null }):sum() end))
+    end)
+end)
+
+describe("countApprox", function()
+    engine.watch(after_each)
+
+    it("is exact when there is time", function()
+        local sc = engine.context()
+        local about, bounds = sc:range(0, 1000, 1, 7):filter(function(x) return x % 2 == 0 end):countApprox("1min")
+        assert.equal(500, about)
+        assert.same({ low = 500, high = 500, confidence = 1, final = true }, bounds)
+        assert.equal(0, (sc:emptyRDD():countApprox(1)))
+    end)
+
+    it("estimates from the first partitions when there is none", function()
+        local sc = engine.context("local[2]")
+        local about, bounds = sc:range(0, 100000, 1, 50):filter(function(x) return x % 2 == 0 end):countApprox(0)
+        assert.is_false(bounds.final)
+        assert.equal(0.95, bounds.confidence)
+        assert.is_true(bounds.low < 50000 and 50000 < bounds.high and math.abs(about - 50000) < 500)
+        local _, wider = sc:range(0, 100000, 1, 50):map(function(x) return x end):countApprox(0, 0.999)
+        local _, narrower = sc:range(0, 100000, 1, 50):map(function(x) return x end):countApprox(0, 0.5)
+        assert.is_true(wider.high > narrower.high and wider.low < narrower.low)
+        -- 1.96 and 0.674 standard deviations
+        local spread = (wider.high - wider.low) / (narrower.high - narrower.low)
+        assert.is_true(math.abs(spread - 3.2905 / 0.67449) < 0.01)
+    end)
+
+    it("refuses what is no time or no probability", function()
+        local rdd = engine.context():parallelize({ 1 })
+        assert.matches("bad argument #1 to 'countApprox'", engine.message(function() rdd:countApprox("soon") end))
+        assert.matches("a number from 0 to 1 expected, got 2", engine.message(function() rdd:countApprox(1, 2) end))
+        assert.matches("use getNumPartitions", engine.message(function() return rdd.partitions end))
+    end)
+end)

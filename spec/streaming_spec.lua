@@ -65,13 +65,12 @@ describe("a streaming context", function()
             message(function() return moontide.StreamingContext.getOrCrate end), 1, true)
     end)
 
-    it("lives beside others on one engine and on two", function()
+    it("runs by itself: a second one starts when the first has stopped", function()
         local sc = engine.context()
         local seen = {}
-        local contexts = {}
-        for index = 1, 3 do
-            local ssc = moontide.StreamingContext(index < 3 and sc or engine.context("local[1]"), 10)
-            ssc:queueStream({ { index }, { index * 10 } }):foreachRDD(function(rdd)
+        local function context_of(index, engine_of_its_own)
+            local ssc = moontide.StreamingContext(engine_of_its_own and engine.context("local[1]") or sc, 10)
+            ssc:queueStream({ { index } }):foreachRDD(function(rdd)
                 for _, record in ipairs(rdd:collect()) do
                     seen[#seen + 1] = record
                 end
@@ -79,13 +78,43 @@ describe("a streaming context", function()
                     ssc:stop(false)
                 end
             end)
-            ssc:start()
-            contexts[index] = ssc
+            return ssc
         end
-        for _, ssc in ipairs(contexts) do
-            ssc:awaitTermination()
+        local first, second, third = context_of(1), context_of(2), context_of(3, true)
+        first:start()
+        assert.matches("another StreamingContext of spec %(started at [^ ]*streaming_spec.lua:%d+%) is running: stop it first",
+            message(second.start, second))
+        assert.equal("INITIALIZED", second:getState())
+        third:start() -- has an engine of its own
+        first:awaitTermination()
+        second:start()
+        second:awaitTermination()
+        third:awaitTermination()
+        table.sort(seen)
+        assert.same({ 1, 2, 3 }, seen)
+    end)
+
+    it("refuses to start with checkpoints when a function of the driver could not be stored in one", function()
+        local file = io.tmpfile()
+        local base = require("spec.support.tempdir").new()
+        local function refused(define)
+            local ssc = engine.streaming()
+            ssc:checkpoint(base.path .. "/checkpoint")
+            define(ssc, ssc:queueStream({ { 1 } }))
+            local text = message(ssc.start, ssc)
+            assert.matches("the DStreams with their functions are not serializable", text, 1, true)
+            assert.matches("upvalue 'file'", text, 1, true)
+            assert.equal("STOPPED", ssc:getState())
         end
-        assert.same({ "1", "10", "2", "20", "3", "30" }, sorted(seen))
+        refused(function(_, stream) stream:foreachRDD(function() file:write("x") end) end)
+        refused(function(_, stream) stream:transform(function(rdd) file:write("x") return rdd end):print() end)
+        -- A stream or context can be put in place again.
+        local ssc = engine.streaming()
+        ssc:checkpoint(base.path .. "/checkpoint")
+        local stream = ssc:queueStream({ { 1 } })
+        stream:foreachRDD(function() return ssc:getState(), stream end)
+        ssc:start()
+        base:remove()
     end)
 end)
 

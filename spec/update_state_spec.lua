@@ -173,7 +173,8 @@ describe("updateStateByKey", function()
     it("needs a checkpoint directory", function()
         local result = testing.run { inputs = { { { "a" } } }, checkpoint = false,
             build = function(_, a) return ones(a):updateStateByKey(sum) end }
-        assert.matches("The checkpoint directory has not been set", result.error.message)
+        assert.matches("The checkpoint directory has not been set. updateStateByKey %([^ ]*update_state_spec.lua:%d+%) needs one",
+            result.error.message)
     end)
 
     it("leaves memory flat", function()

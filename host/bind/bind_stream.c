@@ -142,6 +142,7 @@ static int engine_graph(lua_State *L) {
         .manual_clock = is_manual(L, 2),
         .manual_start = tide_bind_field_whole(L, 2, "start", 0, MOST, 0),
         .concurrent = (uint32_t)tide_bind_field_whole(L, 2, "concurrent", 1, INT32_MAX, 1),
+        .skips = tide_bind_field_boolean(L, 2, "skips", false),
     };
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_GRAPH);
 

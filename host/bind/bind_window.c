@@ -39,7 +39,7 @@ static int stream_merge_window(lua_State *L) {
     return tide_bind_answer_stream(L, object, stream, &err);
 }
 
-/* stream:inverseWindow(length, slide, partitions, op) → stream */
+/* stream:inverseWindow(length, slide, partitions, op, anew) → stream */
 static int stream_inverse_window(lua_State *L) {
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
@@ -47,10 +47,12 @@ static int stream_inverse_window(lua_State *L) {
     int64_t slide = tide_bind_check_whole(L, 3, 0, MOST, "window slide");
     int64_t partitions = tide_bind_check_whole(L, 4, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 5, true);
-    struct tide_stream *stream = tide_stream_inverse_window(parent, length, slide, (uint32_t)partitions, op, &err);
+    struct tide_op *op = tide_bind_check_op(L, 5, true), *anew = tide_bind_check_op(L, 6, true);
+    struct tide_stream *stream =
+        tide_stream_inverse_window(parent, length, slide, (uint32_t)partitions, op, anew, &err);
 
     tide_op_release(op);
+    tide_op_release(anew);
     return tide_bind_answer_stream(L, object, stream, &err);
 }
 

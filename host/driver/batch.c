@@ -247,7 +247,8 @@ void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t to
     if (batch->ended == batch->count) {
         batch->info.processing_end = now;
         tell(runner, "onBatchCompleted", batch, NULL, -1, NULL);
-        if (!batch->failed) tide_graph_forget(runner->graph, batch->time);
+        if (runner->options.skips) tide_graph_pass(runner->graph, batch->time);
+        if (!batch->failed || runner->options.skips) tide_graph_forget(runner->graph, batch->time);
         batch_delete(batch);
     }
     pump(runner);
@@ -276,6 +277,10 @@ static void on_tick(int64_t time, void *arg) {
 
 /* Takes the error. */
 static void generation_failed(struct tide_batch_runner *runner, struct tide_error *err) {
+    int64_t time;
+    const struct tide_stream *stream = tide_generation_current(runner->generation, &time);
+
+    if (runner->options.skips && time < runner->time) tide_graph_give_up(runner->graph, stream, time);
     tide_generation_end(runner->generation);
     tide_graph_settle(runner->graph, runner->time, false);
     if (runner->last_cut) runner->extra_failed = true;
@@ -296,8 +301,7 @@ static void go_on(struct tide_batch_runner *runner) {
         struct tide_rdd *const *parents;
         uint32_t count;
         struct tide_stream *stream = tide_generation_asks(runner->generation, &parents, &count);
-        struct tide_event *event =
-            event_new(runner, TIDE_EVENT_TRANSFORM, tide_generation_asked_time(runner->generation));
+        struct tide_event *event = event_new(runner, TIDE_EVENT_TRANSFORM, runner->time);
         event->info.batch_time = runner->time;
         runner->phase = ASKING;
         runner->asked = ++runner->tokens;
@@ -554,6 +558,7 @@ struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options 
     if (runner->options.concurrent == 0) runner->options.concurrent = 1;
     if (runner->options.workers == 0) runner->options.workers = 1;
     runner->graph = tide_graph_new(options->batch, options->remember);
+    tide_graph_set_skipping(runner->graph, options->skips);
     runner->generation = tide_generation_new(runner->graph);
     runner->clock =
         options->manual_clock ? tide_clock_manual_new(options->manual_start) : tide_clock_uv_new(options->loop);

@@ -50,6 +50,7 @@ struct tide_batch_options {
     bool manual_clock;    /* moves by tide_batch_runner_advance only */
     int64_t manual_start; /* its first reading, at least 0 */
     uint32_t concurrent;  /* outputs at a time; 0: 1 */
+    bool skips; /* what fails is passed over: batches after it go on without it, and nothing is kept for it */
 };
 
 struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options *options);

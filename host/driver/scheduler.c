@@ -305,6 +305,7 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
         struct edge *edge;
 
         __atomic_store_n(&next->cancelled, 1, __ATOMIC_RELAXED);
+        if (next->keeps && next->error.code != TIDE_ECANCELLED) next->target->failed = true;
         while ((edge = first_waiter(next)) != NULL) {
             if (edge->waiter->error.code == TIDE_OK) fail_later(edge->waiter, &next->error, &failing);
             edge_delete(edge);

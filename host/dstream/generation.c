@@ -264,9 +264,13 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
     return generation->steps[generation->order[generation->next]].stream;
 }
 
-int64_t tide_generation_asked_time(const struct tide_generation *generation) {
-    assert(generation->asks);
-    return generation->steps[generation->order[generation->next]].time;
+const struct tide_stream *tide_generation_current(const struct tide_generation *generation, int64_t *time) {
+    assert(generation->next < generation->norder);
+
+    const struct step *step = &generation->steps[generation->order[generation->next]];
+
+    *time = step->time;
+    return step->stream;
 }
 
 int64_t tide_generation_asks_time(const struct tide_generation *generation) {

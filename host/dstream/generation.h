@@ -35,8 +35,8 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
                                          uint32_t *count);
 /* The time its dataset is for: that of the batch, or an earlier one. */
 int64_t tide_generation_asks_time(const struct tide_generation *generation);
-/* After ASKS: the time that is wanted, which may be before the batch's: a window with a longer slide asks for several at once. */
-int64_t tide_generation_asked_time(const struct tide_generation *generation);
+/* After ASKS or an error: the stream and time of the step that asks or has failed. */
+const struct tide_stream *tide_generation_current(const struct tide_generation *generation, int64_t *time);
 /* After ASKS: the function's result (retained); go on with tide_generation_run. */
 void tide_generation_answer(struct tide_generation *generation, struct tide_rdd *rdd);
 /* After DONE: the dataset of an output, borrowed until tide_generation_end, or NULL when it has none for this

@@ -28,6 +28,8 @@ void tide_graph_set_remember(struct tide_graph *graph, int64_t remember) {
     graph->remember = remember;
 }
 
+void tide_graph_set_skipping(struct tide_graph *graph, bool skipping) { graph->skipping = skipping; }
+
 void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing) {
     graph->checkpointing = checkpointing;
 }
@@ -220,12 +222,50 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph) {
 /* ---- Forgetting ---------------------------------------------------------------------------------------------
  * */
 
+/* What the next dataset will be made from stays, however long ago that was. */
+static int64_t forget_limit(const struct tide_stream *stream, int64_t time) {
+    int64_t limit = time - stream->remember;
+
+    if (!stream->graph->skipping || !stream->ops->remake) return limit;
+
+    int64_t base = tide_stream_before(stream, time + stream->slide);
+
+    return limit < base ? limit : base - 1;
+}
+
 void tide_graph_forget(struct tide_graph *graph, int64_t time) {
+    if (graph->done < time) graph->done = time;
     for (uint32_t i = 0; i < graph->nstreams; i++) {
         struct tide_stream *stream = graph->streams[i];
 
-        tide_stream_forget(stream, time - stream->remember);
+        tide_stream_forget(stream, forget_limit(stream, time));
         if (stream->ops->forget) stream->ops->forget(stream, time);
+    }
+}
+
+void tide_graph_pass(struct tide_graph *graph, int64_t time) {
+    if (graph->done < time) graph->done = time;
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        struct tide_stream *stream = graph->streams[i];
+
+        if (!stream->ops->remake) continue;
+        for (uint32_t k = 0; k < stream->ndatasets; k++) {
+            int64_t t = stream->datasets[k].time;
+
+            if (t > graph->done && tide_stream_lost(stream, t - stream->slide))
+                stream->ops->remake(stream, t, stream->datasets[k].rdd);
+        }
+    }
+}
+
+void tide_graph_give_up(struct tide_graph *graph, const struct tide_stream *from, int64_t time) {
+    for (uint32_t i = from->id; i < graph->nstreams; i++) { /* children have larger numbers */
+        struct tide_stream *stream = graph->streams[i];
+
+        stream->touched = stream == from;
+        for (uint32_t p = 0; p < stream->nparents; p++)
+            stream->touched |= stream->parents[p]->id >= from->id && stream->parents[p]->touched;
+        if (stream->touched && stream->given_up < time) stream->given_up = time;
     }
 }
 

@@ -32,6 +32,9 @@ struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
 /* The same `remember` as above, until the graph has begun. */
 void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
 /* Whether there is a directory for checkpoints: streams that must be checkpointed cannot be used without. */
+/* Batches that fail are passed over: streams that are made from their own datasets go on from the last one that could be
+ * computed. Default: they are not, because nothing comes after the batch. */
+void tide_graph_set_skipping(struct tide_graph *graph, bool skipping);
 void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing);
 /* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
 void tide_graph_delete(struct tide_graph *graph);
@@ -77,9 +80,11 @@ struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t
                                              uint32_t partitions, struct tide_op *op, bool merges,
                                              struct tide_error *err);
 /* The same, each window made from the one before (inverse_window.c) by an operator with three inputs: the last own dataset,
- * what leaves, what comes. slide <= length. Must be checkpointed. The parent becomes persistent in memory. Retains op. */
+ * what leaves, what comes. slide <= length. Must be checkpointed. The parent becomes persistent in memory. `anew` is the operator for
+ * a window after one that could not be computed: the last that could, nothing, and all that is in the window. Retains both. */
 struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,
-                                               uint32_t partitions, struct tide_op *op, struct tide_error *err);
+                                               uint32_t partitions, struct tide_op *op, struct tide_op *anew,
+                                               struct tide_error *err);
 /* What the script sees of a stream that keeps more: a GATHER operator with one input. Retains op. No dataset in, no dataset
  * out. */
 struct tide_stream *tide_stream_front(struct tide_stream *behind, struct tide_op *op, struct tide_error *err);
@@ -154,6 +159,12 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph);
 
 /* Batch `time` is done: every stream forgets its datasets with time <= `time` - remember. */
 void tide_graph_forget(struct tide_graph *graph, int64_t time);
+/* For graphs that are skipping. The outputs of batch `time` have ended: what was generated since and is to be made from a dataset
+ * that could not be computed is made from the last one that could. */
+void tide_graph_pass(struct tide_graph *graph, int64_t time);
+/* The same for a batch that cannot be generated: the stream has failed to make the dataset of that time a second time, in a later
+ * batch. What is made from it, and from its own datasets, does not ask for that time again. */
+void tide_graph_give_up(struct tide_graph *graph, const struct tide_stream *stream, int64_t time);
 /* Forgets every dataset and every received block. */
 void tide_graph_forget_all(struct tide_graph *graph);
 

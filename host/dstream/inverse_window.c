@@ -10,6 +10,10 @@
  *           |---- before ------------|
  *                    |---- now ---------------|      slide <= length
  *            leaving                  entering
+ *
+ * Where batches that fail are passed over, a window that could not be computed is no base for the next one: that is made anew, from
+ * all datasets of the parent in it, and from the last window that could be computed, which tells which keys stay with their
+ * neutral value.
  */
 #include "base/alloc.h"
 #include "dstream/stream.h"
@@ -17,6 +21,7 @@
 struct inverse_window {
     struct tide_stream stream;
     struct tide_op *op;
+    struct tide_op *anew; /* makes a window from all its parts */
     int64_t length;
     uint32_t partitions;
 };
@@ -41,10 +46,19 @@ static uint32_t add_leaving(struct tide_stream *stream, int64_t time, struct tid
     return add_needs(stream, time - stream->slide - length, time - length, list);
 }
 
+/* Whether the window, or the one before, reaches back to batches that were given up: what there is of them is in memory. */
+static bool reaches_given_up(const struct tide_stream *stream, int64_t time) {
+    return time - stream->slide - ((const struct inverse_window *)stream)->length < stream->given_up;
+}
+
 static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
-    tide_needs_add(list, stream, time - stream->slide); /* before the first batch: there is none */
-    add_leaving(stream, time, list);
-    add_needs(stream, time - stream->slide, time, list);
+    struct tide_stream *parent = stream->parents[0];
+    int64_t from = time - stream->slide;
+
+    tide_needs_add(list, stream, tide_stream_before(stream, time)); /* before the first batch: there is none */
+    if (!reaches_given_up(stream, time)) add_leaving(stream, time, list);
+    while (from < time && from + parent->slide <= stream->given_up) from += parent->slide;
+    add_needs(stream, from, time, list);
 }
 
 static struct tide_rdd *together(const struct inverse_window *window, struct tide_rdd *const *datasets,
@@ -62,12 +76,46 @@ static struct tide_rdd *together(const struct inverse_window *window, struct tid
     return result;
 }
 
+/* What a window is made from anew. The datasets are in memory: each was asked for when it came into a window. */
+static void inputs_anew(struct inverse_window *window, int64_t time, struct tide_rdd **inputs) {
+    struct tide_stream *stream = &window->stream, *parent = stream->parents[0];
+    struct tide_rdd *base = tide_stream_base(stream, time);
+    struct tide_rdd **parts = tide_xcalloc((size_t)(window->length / parent->slide) + 1, sizeof(struct tide_rdd *));
+    uint32_t count = 0;
+
+    for (int64_t t = not_before_zero(stream, time - window->length) + parent->slide; t <= time; t += parent->slide)
+        parts[count++] = tide_stream_dataset(parent, t);
+    inputs[0] = base ? tide_rdd_retain(base) : tide_rdd_nothing_new(window->partitions);
+    inputs[1] = tide_rdd_nothing_new(window->partitions);
+    inputs[2] = together(window, parts, count);
+    tide_free(parts);
+}
+
+static bool follows_a_gap(const struct tide_stream *stream, int64_t time) {
+    int64_t before = time - stream->slide;
+
+    if (reaches_given_up(stream, time)) return true;
+    return stream->graph->skipping && before > stream->graph->zero && tide_stream_before(stream, time) != before;
+}
+
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct inverse_window *window = (struct inverse_window *)stream;
+
+    if (follows_a_gap(stream, time)) {
+        struct tide_rdd *anew[3];
+
+        inputs_anew(window, time, anew);
+        *out = tide_rdd_gather_new(anew, 3, window->anew);
+        for (int i = 0; i < 3; i++) tide_rdd_release(anew[i]);
+        return TIDE_OK;
+    }
+
+    /* The one asked for may have failed, or not, in the meantime. */
+    struct tide_rdd *before = stream->graph->skipping ? tide_stream_base(stream, time) : parents[0];
     uint32_t leaving = add_leaving(stream, time, NULL);
     struct tide_rdd *inputs[3] = {
-        parents[0] ? tide_rdd_retain(parents[0]) : tide_rdd_nothing_new(window->partitions),
+        before ? tide_rdd_retain(before) : tide_rdd_nothing_new(window->partitions),
         together(window, parents + 1, leaving),
         together(window, parents + 1 + leaving, count - 1 - leaving),
     };
@@ -77,22 +125,36 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     return TIDE_OK;
 }
 
+static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *dataset) {
+    struct inverse_window *window = (struct inverse_window *)stream;
+    struct tide_rdd *inputs[3];
+
+    inputs_anew(window, time, inputs);
+    tide_rdd_gather_remake(dataset, inputs, 3, window->anew);
+    for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
+}
+
 static int64_t parent_remember(const struct tide_stream *stream) {
     return stream->remember + ((const struct inverse_window *)stream)->length;
 }
 
-static void destroy(struct tide_stream *stream) { tide_op_release(((struct inverse_window *)stream)->op); }
+static void destroy(struct tide_stream *stream) {
+    tide_op_release(((struct inverse_window *)stream)->op);
+    tide_op_release(((struct inverse_window *)stream)->anew);
+}
 
 static const struct tide_stream_ops INVERSE_WINDOW_OPS = {
     .name = "inverse_window",
     .needs = needs,
     .compute = compute,
     .parent_remember = parent_remember,
+    .remake = remake,
     .destroy = destroy,
 };
 
 struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,
-                                               uint32_t partitions, struct tide_op *op, struct tide_error *err) {
+                                               uint32_t partitions, struct tide_op *op, struct tide_op *anew,
+                                               struct tide_error *err) {
     if (slide == 0) slide = parent->slide;
     if (!tide_stream_fits(parent, "window: the window duration", length, err)) return NULL;
     if (!tide_stream_fits(parent, "window: the slide duration", slide, err)) return NULL;
@@ -107,6 +169,7 @@ struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64
 
     if (!window) return NULL;
     window->op = tide_op_retain(op);
+    window->anew = tide_op_retain(anew);
     window->length = length;
     window->partitions = partitions;
     window->stream.must_checkpoint = tide_stream_usual_checkpoint(slide);

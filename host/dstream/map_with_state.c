@@ -22,30 +22,47 @@ struct map_with_state {
 
 static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
     tide_needs_add(list, stream->parents[0], time);
-    tide_needs_add(list, stream, time - stream->slide);
+    tide_needs_add(list, stream, tide_stream_before(stream, time));
+}
+
+/* The number of inputs; 0: no memory. */
+static uint32_t inputs_of(struct map_with_state *map, int64_t time, struct tide_rdd *values, struct tide_rdd *before,
+                          struct tide_rdd **inputs) {
+    inputs[0] = values ? tide_rdd_retain(values) : tide_rdd_nothing_new(map->partitions);
+    inputs[1] = before ? tide_rdd_retain(before) : tide_rdd_nothing_new(map->partitions);
+    inputs[2] = tide_stream_moment(time, map->partitions);
+    inputs[3] = !before && map->initial ? tide_rdd_retain(map->initial) : NULL;
+    return !inputs[2] ? 0 : inputs[3] ? 4 : 3;
 }
 
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct map_with_state *map = (struct map_with_state *)stream;
-    struct tide_rdd *inputs[4] = {
-        parents[0] ? tide_rdd_retain(parents[0]) : tide_rdd_nothing_new(map->partitions),
-        parents[1] ? tide_rdd_retain(parents[1]) : tide_rdd_nothing_new(map->partitions),
-        tide_stream_moment(time, map->partitions),
-        !parents[1] && map->initial ? tide_rdd_retain(map->initial) : NULL,
-    };
+    /* The one before may have failed in the meantime. */
+    struct tide_rdd *before = stream->graph->skipping ? tide_stream_base(stream, time) : parents[1], *inputs[4];
+    uint32_t ninputs = inputs_of(map, time, parents[0], before, inputs);
 
-    if (inputs[2]) *out = tide_rdd_gather_new(inputs, inputs[3] ? 4 : 3, map->op);
+    if (ninputs > 0) *out = tide_rdd_gather_new(inputs, ninputs, map->op);
     for (int i = 0; i < 4; i++) tide_rdd_release(inputs[i]);
     if (*out) return TIDE_OK;
     return tide_error_set(err, TIDE_ENOMEM, "mapWithState: no memory for the datasets of batch %" PRId64 " ms", time);
+}
+
+static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *dataset) {
+    struct map_with_state *map = (struct map_with_state *)stream;
+    struct tide_rdd *inputs[4];
+    uint32_t ninputs =
+        inputs_of(map, time, tide_stream_dataset(stream->parents[0], time), tide_stream_base(stream, time), inputs);
+
+    if (ninputs > 0) tide_rdd_gather_remake(dataset, inputs, ninputs, map->op);
+    for (int i = 0; i < 4; i++) tide_rdd_release(inputs[i]);
 }
 
 /* A batch is done: from now on the state goes on from there. */
 static void forget(struct tide_stream *stream, int64_t time) {
     struct map_with_state *map = (struct map_with_state *)stream;
 
-    if (time < INT64_MAX && stream->ndatasets == 0) return;
+    if (time < INT64_MAX && !tide_stream_goes_on(stream)) return;
     tide_rdd_release(map->initial);
     map->initial = NULL;
 }
@@ -59,6 +76,7 @@ static const struct tide_stream_ops MAP_WITH_STATE_OPS = {
     .name = "map_with_state",
     .needs = needs,
     .compute = compute,
+    .remake = remake,
     .forget = forget,
     .destroy = destroy,
 };

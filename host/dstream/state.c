@@ -22,7 +22,18 @@ struct state {
 
 static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
     tide_needs_add(list, stream->parents[0], time);
-    if (time - stream->slide > ((struct state *)stream)->none) tide_needs_add(list, stream, time - stream->slide);
+
+    int64_t before = tide_stream_before(stream, time);
+
+    if (before > ((struct state *)stream)->none) tide_needs_add(list, stream, before);
+}
+
+static int inputs_of(struct state *state, int64_t time, struct tide_rdd *values, struct tide_rdd *before,
+                     struct tide_rdd **inputs) {
+    inputs[0] = values ? tide_rdd_retain(values) : tide_rdd_nothing_new(state->partitions);
+    inputs[1] = before ? tide_rdd_retain(before) : tide_rdd_nothing_new(state->partitions);
+    inputs[2] = tide_stream_moment(time, state->partitions);
+    return inputs[2] ? 3 : 0;
 }
 
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
@@ -30,29 +41,37 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     struct state *state = (struct state *)stream;
     struct tide_rdd *values = parents[0], *before = count > 1 ? parents[1] : NULL;
 
+    if (stream->graph->skipping) before = tide_stream_base(stream, time); /* it may have failed in the meantime */
+
     if (!values && !before) {
         if (time > state->none) state->none = time;
         return TIDE_OK;
     }
     if (!before) before = state->initial;
 
-    struct tide_rdd *inputs[3] = {
-        values ? tide_rdd_retain(values) : tide_rdd_nothing_new(state->partitions),
-        before ? tide_rdd_retain(before) : tide_rdd_nothing_new(state->partitions),
-        tide_stream_moment(time, state->partitions),
-    };
+    struct tide_rdd *inputs[3];
 
-    if (inputs[2]) *out = tide_rdd_gather_new(inputs, 3, state->op);
+    if (inputs_of(state, time, values, before, inputs)) *out = tide_rdd_gather_new(inputs, 3, state->op);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
     if (*out) return TIDE_OK;
     return tide_error_set(err, TIDE_ENOMEM, "state: no memory for the datasets of batch %" PRId64 " ms", time);
+}
+
+static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *dataset) {
+    struct state *state = (struct state *)stream;
+    struct tide_rdd *before = tide_stream_base(stream, time), *inputs[3];
+
+    if (inputs_of(state, time, tide_stream_dataset(stream->parents[0], time), before ? before : state->initial,
+                  inputs))
+        tide_rdd_gather_remake(dataset, inputs, 3, state->op);
+    for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
 }
 
 /* A batch with a state is done: from now on it goes on from there. */
 static void forget(struct tide_stream *stream, int64_t time) {
     struct state *state = (struct state *)stream;
 
-    if (time < INT64_MAX && stream->ndatasets == 0) return;
+    if (time < INT64_MAX && !tide_stream_goes_on(stream)) return;
     tide_rdd_release(state->initial);
     state->initial = NULL;
 }
@@ -66,6 +85,7 @@ static const struct tide_stream_ops STATE_OPS = {
     .name = "state",
     .needs = needs,
     .compute = compute,
+    .remake = remake,
     .forget = forget,
     .destroy = destroy,
 };

@@ -54,6 +54,7 @@ struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_
     }
     if (ops->needs && !parents_fit(graph, ops, parents, nparents, err)) return NULL;
     struct tide_stream *stream = tide_xcalloc(1, size);
+    stream->given_up = INT64_MIN;
     stream->ops = ops;
     stream->graph = graph;
     stream->id = graph->nstreams;
@@ -130,6 +131,34 @@ void tide_stream_forget(struct tide_stream *stream, int64_t limit) {
     uint32_t count = 0;
     while (count < stream->ndatasets && stream->datasets[count].time <= limit) count++;
     if (count) remove_run(stream, 0, count);
+}
+
+bool tide_stream_lost(const struct tide_stream *stream, int64_t time) {
+    struct tide_rdd *rdd = time <= stream->graph->done ? tide_stream_dataset(stream, time) : NULL;
+
+    return rdd && tide_rdd_failed(rdd);
+}
+
+int64_t tide_stream_before(const struct tide_stream *stream, int64_t time) {
+    int64_t before = time - stream->slide;
+
+    if (!stream->graph->skipping) return before;
+    if (tide_stream_dataset(stream, before) ? !tide_stream_lost(stream, before) : before > stream->given_up)
+        return before;
+    for (uint32_t i = find(stream, before); i > 0; i--)
+        if (!tide_stream_lost(stream, stream->datasets[i - 1].time)) return stream->datasets[i - 1].time;
+    return stream->graph->zero;
+}
+
+struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time) {
+    return tide_stream_dataset(stream, tide_stream_before(stream, time));
+}
+
+bool tide_stream_goes_on(const struct tide_stream *stream) {
+    if (!stream->graph->skipping) return stream->ndatasets > 0;
+    for (uint32_t i = 0; i < stream->ndatasets; i++)
+        if (tide_rdd_at_hand(stream->datasets[i].rdd, NULL)) return true;
+    return false;
 }
 
 void tide_stream_needs_parents(struct tide_stream *stream, int64_t time, struct tide_needs *needs) {

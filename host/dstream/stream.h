@@ -30,6 +30,9 @@ struct tide_stream_ops {
     /* Batch `time` is done (INT64_MAX: all are): lets go of what the kind itself keeps and does not need for later
      * ones. */
     void (*forget)(struct tide_stream *stream, int64_t time);
+    /* For kinds that make a dataset from their own one before: `dataset`, of that time and not yet computed, was to be made from one
+     * that has failed; makes it from tide_stream_base instead. NULL for other kinds. */
+    void (*remake)(struct tide_stream *stream, int64_t time, struct tide_rdd *dataset);
     /* Releases what the kind itself holds; the memory is freed by the caller. NULL: nothing. */
     void (*destroy)(struct tide_stream *stream);
 };
@@ -52,6 +55,8 @@ struct tide_stream {
     int64_t checkpoint;            /* ms between two of its datasets that go into a checkpoint; 0: none do */
     int64_t must_checkpoint;       /* the same where the script does not say; 0: it need not be */
     struct tide_stream *persists;  /* whose storage level is meant when the script sets this one's; NULL: its own */
+    int64_t given_up;              /* up to here, datasets that are not there will not be asked for (ops->remake) */
+    bool touched;                  /* scratch of tide_graph_give_up */
     bool reached;                  /* some output depends on it; known once the graph has begun */
     struct tide_dataset *datasets; /* in ascending order of time */
     uint32_t ndatasets, capacity;
@@ -62,6 +67,8 @@ struct tide_graph {
     int64_t remember;
     int64_t zero;
     bool sealed;
+    bool skipping;      /* batches that fail are passed over */
+    int64_t done;       /* the outputs of batches up to this one have ended */
     bool checkpointing; /* there is a directory for checkpoints */
     struct tide_stream **streams;
     uint32_t nstreams, streams_capacity;
@@ -84,6 +91,16 @@ void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *
 void tide_stream_drop(struct tide_stream *stream, int64_t time);
 /* Forgets the datasets with time <= limit. */
 void tide_stream_forget(struct tide_stream *stream, int64_t limit);
+
+/* For kinds with ops->remake. Whether the dataset of that time could not be computed, and its batch is over. */
+bool tide_stream_lost(const struct tide_stream *stream, int64_t time);
+/* The time of the own dataset that the one of `time` is made from: that of the slide before or, where batches that fail are passed
+ * over and it is one of those, of the last one that is not; the zero time when there is none. */
+int64_t tide_stream_before(const struct tide_stream *stream, int64_t time);
+/* That dataset when it is in memory, borrowed; else NULL. */
+struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time);
+/* Whether there is a dataset that all later ones are made from, so that what the first was made from is not needed again. */
+bool tide_stream_goes_on(const struct tide_stream *stream);
 
 /* For ops->needs. */
 void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time);

@@ -27,6 +27,7 @@ struct tide_rdd {
     uint32_t pins;              /* inputs of stages that will read what this node has now */
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;
+    bool failed; /* persistent, and its last computation has failed */
     union {
         struct tide_blocks *lists;      /* BLOCKS: one list per partition */
         struct tide_file_split *splits; /* FILES: one split per partition */

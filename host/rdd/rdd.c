@@ -236,6 +236,21 @@ struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, 
     return rdd;
 }
 
+bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
+    if (rdd->kind != TIDE_RDD_GATHER || rdd->kept != NULL || rdd->keeping != NULL) return false;
+    if (!alike(parents, count) || parents[0]->partitions != rdd->partitions) return false;
+
+    struct tide_rdd *made = many_new(TIDE_RDD_GATHER, rdd->partitions, parents, count, op);
+    struct tide_rdd old = *rdd;
+
+    rdd->as = made->as;
+    made->as = old.as;
+    rdd->hash_partitions = op->keeps_keys ? parents[0]->hash_partitions : 0;
+    rdd->failed = false;
+    tide_rdd_release(made); /* with what the node was made from before */
+    return true;
+}
+
 struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op) {
     struct tide_rdd *parents[2] = {a, b};
     uint64_t partitions = (uint64_t)a->partitions * b->partitions;
@@ -377,9 +392,12 @@ bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes) {
 void tide_rdd_keep(struct tide_rdd *rdd, struct tide_blocks *take_lists) {
     assert(rdd->kept == NULL && rdd->kind != TIDE_RDD_BLOCKS);
     rdd->kept = take_lists;
+    rdd->failed = false;
     rdd->known_records = records_of(take_lists, rdd->partitions);
     settle_level(rdd);
 }
+
+bool tide_rdd_failed(const struct tide_rdd *rdd) { return rdd->failed; }
 
 void tide_rdd_pin(struct tide_rdd *rdd) { rdd->pins++; }
 

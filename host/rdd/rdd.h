@@ -96,6 +96,10 @@ struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count
 /* At least one parent. NULL when they differ in their number of partitions. An op that keeps keys promises that each record
  * is in the partition that the first parent's partitioning gives its key. */
 struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op);
+/* Makes a GATHER node that has not been computed, and is not being computed, be made from other inputs by another operator from
+ * now on; nodes above it see the new records. Inputs and operator as for tide_rdd_gather_new, with as many partitions as the node.
+ * false: it is too late. */
+bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op);
 /* NULL when it would have more than TIDE_RDD_MAX_PARTITIONS. */
 struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op);
 /* No records, and so partitioned by key hash. */
@@ -138,5 +142,7 @@ void tide_rdd_unpersist(struct tide_rdd *rdd);
 uint8_t tide_rdd_level(const struct tide_rdd *rdd);
 /* Whether its records are at hand: it is persistent and was computed, or it is BLOCKS. *bytes (may be NULL) = their size. */
 bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes);
+/* Whether the last attempt to compute a persistent node has failed; a later one that succeeds takes that back. */
+bool tide_rdd_failed(const struct tide_rdd *rdd);
 
 #endif

@@ -66,6 +66,7 @@ M.MAX_BYTES = 64 * 1024 * 1024
 ---@field bytecodes table<string, integer>
 ---@field current_label? string the branch being written
 ---@field current_start? integer where it began
+---@field keeps? boolean contexts, streams and datasets are no reason to refuse
 ---@field dir moontide.closure.Writer
 ---@field body moontide.closure.Writer
 
@@ -130,7 +131,7 @@ local function node_of(graph, value, parent, how, what)
         node = add(graph, "shared", value, parent, how, what)
         graph.index[value] = node
         return node
-    elseif class then
+    elseif class and not graph.keeps then
         refuse(refusal.handle(graph, parent, how, what, class))
     end
     if not path and t == "function" and getinfo(value, "S").what == "C" then
@@ -138,7 +139,9 @@ local function node_of(graph, value, parent, how, what)
         library.refresh(true)
         path = library.find(value)
     end
-    if path then
+    if class then -- who reads the package has a handle of its own to put here
+        node = add(graph, "table", {}, parent, how, what)
+    elseif path then
         node = add(graph, "path", path, parent, how, what)
     elseif t == "table" then
         node = add(graph, "table", value, parent, how, what)
@@ -457,7 +460,7 @@ local function take_writers(limit)
     return dir, body
 end
 
-local function pack_root(root, operator, role, is_function)
+local function pack_root(root, operator, role, is_function, keeps)
     local limit = M.MAX_BYTES
     local dir, body = take_writers(limit)
     local is_lua = type(root) == "function" and getinfo(root, "S").what ~= "C"
@@ -469,7 +472,7 @@ local function pack_root(root, operator, role, is_function)
         n = 0, kind = new_table(8, 0), object = new_table(8, 0), parent = new_table(8, 0), how = new_table(8, 0),
         what = new_table(8, 0), branch = new_table(8, 0),
         sizes = {}, index = {}, cells = {}, cell_id = {}, cell_upvalue = {}, envs = {}, named = {}, bytecodes = {},
-        dir = dir, body = body,
+        dir = dir, body = body, keeps = keeps,
     }
     local ok, err = pcall(walk, graph)
     if ok and dir.n + body.n > limit then
@@ -565,6 +568,16 @@ function M.pack_value(value, operator, what)
         error(message, 0)
     end
     return bytes
+end
+
+--- Why a function that runs in the driver, with what it uses, could not be stored and run by another process; nil when it could.
+--- Contexts, streams and datasets are not in the way: the other process has its own.
+---@param fn function
+---@param operator string the operator's name, for messages
+---@return string? reason
+function M.not_storable(fn, operator)
+    local bytes, message = pack_root(fn, operator, "f", true, true)
+    return not bytes and message or nil
 end
 
 --- Where a function was written: `job.lua:12`, or `[C] string.upper` for a library function.

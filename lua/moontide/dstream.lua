@@ -25,6 +25,9 @@ local LATER = {
 local class = check.class("DStream", "a", DStream, LATER)
 dstream.class = class
 
+-- What sets something and adds nothing to the graph.
+local SETTINGS = { remember = true, checkpoint = true, persist = true, cache = true }
+
 --- What the handles of one streaming context share.
 --- @param ssc moontide.StreamingContext
 --- @param life table
@@ -32,10 +35,13 @@ dstream.class = class
 function dstream.scope(ssc, life)
     local rdd = require "moontide.rdd"
     -- kept: by the number of a stream, the core's stream behind it that keeps the state it shows
-    local scope = { life = life, kept = {} }
+    -- labels: by the number of a stream, what the script calls it
+    local scope = { life = life, kept = {}, labels = {} }
 
     function scope.ready(name)
-        if life.state == "ACTIVE" or life.state == "STOPPING" then
+        if SETTINGS[name] and (life.state == "ACTIVE" or life.state == "STOPPING") then
+            check.fail("'%s': this cannot be changed after the context was started; do it before ssc:start()", name)
+        elseif life.state == "ACTIVE" or life.state == "STOPPING" then
             check.fail("'%s': streams and outputs cannot be added after the context was started; do it before ssc:start()",
                 name)
         elseif life.state == "STOPPED" then
@@ -84,16 +90,21 @@ function dstream.scope(ssc, life)
         return nodes
     end
 
+    -- What messages of the core call a stream: "updateStateByKey (job.lua:12)".
+    function scope.label(node, name, site)
+        scope.labels[node:id()] = string.format("%s (%s)", name, site)
+    end
+
     -- `run` gets the list of datasets and the time.
     function scope.transform(name, nodes, fn, run)
         local node = life.graph:transform(nodes)
-        life.transforms[node:id()] = { name = name, site = closure.site(fn), run = run }
+        life.transforms[node:id()] = { name = name, site = closure.site(fn), run = run, fn = fn }
         return scope.wrap(node)
     end
 
-    -- `run` gets the dataset and the time, once for each that is generated.
-    function scope.output(stream, name, site, run)
-        local output = { name = name, site = site, run = run }
+    -- `run` gets the dataset and the time, once for each that is generated; `fn` is the script's function behind it, if any.
+    function scope.output(stream, name, site, run, fn)
+        local output = { name = name, site = site, run = run, fn = fn }
         life.outputs[stream.node:output()] = output
         table.insert(life.outputs_in_order, output)
     end
@@ -149,6 +160,14 @@ end
 --- @return moontide.DStream
 function DStream:mapPartitions(f, preservesPartitioning)
     return operators.mapPartitions(self, f, preservesPartitioning)
+end
+
+--- Like mapPartitions; `f` gets the number of the partition, from 0, before the iterator.
+--- @param f fun(index: integer, it: function): any
+--- @param preservesPartitioning? boolean default false
+--- @return moontide.DStream
+function DStream:mapPartitionsWithIndex(f, preservesPartitioning)
+    return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
 end
 
 --- One record for each partition: the array of its records. Empty partitions give empty arrays.
@@ -324,7 +343,7 @@ end
 function DStream:foreachRDD(f)
     local scope = operators.begin(self, "foreachRDD")
     check.func(1, "foreachRDD", f)
-    scope.output(self, "foreachRDD", closure.site(f), f)
+    scope.output(self, "foreachRDD", closure.site(f), f, f)
 end
 
 local RULE = string.rep("-", 43)

@@ -155,6 +155,17 @@ function duration.floor(time, step, zero)
     return zero + math.floor((time - zero) / step) * step
 end
 
+--- `time` rounded up to a multiple of `step`: how much of a stream must be remembered so that `time` is covered.
+---
+---     duration.ceil(60000, 7000)  --> 63000
+---
+--- @param time number
+--- @param step number
+--- @return number
+function duration.ceil(time, step)
+    return math.ceil(time / step) * step
+end
+
 local function range(from, limit, step)
     if step <= 0 or step ~= step then
         check.fail("the step between two times must be longer than 0 ms, got %s", tostring(step))

@@ -33,9 +33,9 @@ local function run_slice(scope)
     end
 end
 
---- A time, ms since the epoch.
+-- A time, ms since the epoch; what is before it is taken for it.
 local function time_argument(index, value)
-    return check.integer(index, "slice", value, 0, 2 ^ 53)
+    return math.max(0, check.integer(index, "slice", value, -2 ^ 53, 2 ^ 53))
 end
 
 --- Adds these methods to DStream.
@@ -55,6 +55,9 @@ function keeping.install(DStream)
         local scope = operators.begin(self, "checkpoint")
         local node = scope.kept[self.node:id()] or self.node
         node:checkpoint(duration.argument(1, "checkpoint", interval))
+        if not scope.labels[node:id()] then
+            scope.label(node, "the stream of checkpoint", check.site())
+        end
         return self
     end
 

@@ -28,6 +28,7 @@ local LATER = {}
 for _, group in ipairs({
     later("checkpoints come later", "checkpoint", "isCheckpointed", "getCheckpointFile"),
     later("pairs are always partitioned by the hash of their key; see partitionBy", "partitioner"),
+    later("use getNumPartitions() for their number, glom() for their records", "partitions"),
     later("use saveAsHadoopFile, which writes the same files", "saveAsNewAPIHadoopFile"),
 }) do
     for name, reason in pairs(group) do

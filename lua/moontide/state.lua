@@ -31,8 +31,8 @@ local Specs = {}
 ---
 --- What it returns goes to the resulting stream: nothing, one value, or a pair. `state` is good for that call only: exists(),
 --- get(), getOption(), update(value), remove(), isTimingOut(). With a timeout, it is also called with value nil for a key
---- that was idle for longer, after which the state is gone. As in Spark 1.6.
---- @param f fun(key: any, value: any, state: moontide.State): any, any
+--- that was idle for longer, after which the state is gone. The batch time follows as fourth argument. As in Spark 1.6.
+--- @param f fun(key: any, value: any, state: moontide.State, time: number): any, any
 --- @return moontide.StateSpec
 function Specs.func(f)
     local fields = { fn = operators.package(1, "StateSpec.func", f), site = closure.site(f) }
@@ -149,9 +149,10 @@ function state.install(DStream)
         partitions = check.partitions(2, name, partitions, scope.partitions({ self.node }))
         local site = closure.site(f)
         local values = self.node:shuffle(operators.by_key(name, site, partitions))
-        return scope.wrap(values:state(partitions, operators.descriptor("updateState", name, site,
-            { fn = fn, skip = skips(scope) }),
-            initial_node(scope, name, site, initial, partitions)))
+        local kept = values:state(partitions, operators.descriptor("updateState", name, site, { fn = fn, skip = skips(scope) }),
+            initial_node(scope, name, site, initial, partitions))
+        scope.label(kept, name, site)
+        return scope.wrap(kept)
     end
 
     --- Maps each record with the state of its key, which the function may read, update and remove.
@@ -176,6 +177,7 @@ function state.install(DStream)
         local op = operators.descriptor("mapWithState", name, site,
             { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
         local kept = values:mapState(partitions, op, initial_node(scope, name, site, fields.initial, partitions))
+        scope.label(kept, name, site)
         local mapped = scope.wrap(kept:front(operators.descriptor("pickMapped", name, site), false))
         scope.kept[mapped.node:id()] = kept
         return mapped

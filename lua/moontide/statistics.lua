@@ -7,8 +7,8 @@ local statistics = {}
 ---@field count integer
 ---@field sum number
 ---@field mean number NaN when there is no number
----@field min number math.huge when there is no number
----@field max number -math.huge when there is no number
+---@field min number math.huge when there is no number, NaN when one of them is
+---@field max number -math.huge when there is no number, NaN when one of them is
 ---@field variance number of the numbers as the whole population
 ---@field stdev number
 ---@field sampleVariance number of the numbers as a sample (divided by count - 1)
@@ -23,6 +23,11 @@ local Stats = {
 
 local NAN = 0 / 0
 
+-- The smaller number; NaN when one of them is.
+local function least(a, b)
+    return (b < a or b ~= b) and b or a
+end
+
 --- Merges the {count, mean, m2, min, max, sum} of the partitions (worker/accumulate.lua), m2 being the sum of the squared
 --- distances from the mean.
 --- @param parts number[][]
@@ -36,7 +41,7 @@ function statistics.merge(parts)
             m2 = m2 + part[3] + delta * delta * count * n / total
             mean = mean + delta * n / total
             count = total
-            min, max, sum = math.min(min, part[4]), math.max(max, part[5]), sum + part[6]
+            min, max, sum = least(min, part[4]), -least(-max, -part[5]), sum + part[6]
         end
     end
     local variance = count > 0 and m2 / count or NAN

@@ -2,6 +2,7 @@
 -- after start.
 
 local check = require "moontide.check"
+local closure = require "moontide.closure"
 local checkpoint = require "moontide.checkpoint"
 local conf = require "moontide.conf"
 local context = require "moontide.context"
@@ -43,6 +44,7 @@ function streaming.create(sc, batch, clock)
     local graph, reason, code = sc.state.engine:graph({
         batch = batch, clock = clock.clock, start = clock.start,
         concurrent = conf.get(sc.state.settings, "concurrentJobs"),
+        skips = conf.get(sc.state.settings, "onError") == "skip",
     })
     if not graph then
         error(errors.new(code or "EIO", reason), 0)
@@ -51,6 +53,7 @@ function streaming.create(sc, batch, clock)
     local ssc = setmetatable({ sc = sc, life = life, scope = false }, class)
     ssc.scope = dstream.scope(ssc, life)
     life.scope = ssc.scope
+    life.manual = clock.clock == "manual"
     return ssc
 end
 
@@ -199,7 +202,36 @@ end
 -- Contexts that run, the newest last: each may have an engine of its own.
 local running = {}
 
+-- One context of an engine runs at a time, as in Spark, where a process has one engine; those on a manual clock, which
+-- tests have, are by themselves.
+local function refuse_second(ssc)
+    for _, other in ipairs(running) do
+        if other.sc == ssc.sc and not (ssc.life.manual or other.life.manual) then
+            check.fail("'start': another StreamingContext of %s (started at %s) is running: stop it first, define the streams "
+                .. "on it, or give this one a Context of its own", other.sc.appName, other.life.started_at)
+        end
+    end
+end
+
+-- What a checkpoint would have to hold: the functions that run in the driver. Those of other operators were packaged when
+-- they were given.
+local function refuse_unstorable(life)
+    local function look(list)
+        for _, entry in pairs(list) do
+            local reason = entry.fn and closure.not_storable(entry.fn, entry.name)
+            if reason then
+                lifecycle.stop(life, false, false)
+                check.fail("'start': checkpointing is on, but the DStreams with their functions are not serializable: %s",
+                    reason)
+            end
+        end
+    end
+    look(life.outputs_in_order)
+    look(life.transforms)
+end
+
 local function set_running(ssc)
+    ssc.life.started_at = check.site()
     table.insert(running, ssc)
     ssc.life.on_stopped = function()
         for index, other in ipairs(running) do
@@ -212,14 +244,15 @@ local function set_running(ssc)
 end
 
 --- Starts to receive and process. Returns at once; nothing runs until the script waits (awaitTermination). A context that
---- is started already stays as it is.
+--- is started already stays as it is. One context of an engine runs at a time; one whose start fails is stopped.
 ---
 ---     counts:print()
 ---     ssc:start()
 ---     ssc:awaitTermination()
 ---
---- Errors: no output operation is registered; something that needs a checkpoint directory has none; the context is stopped. Each
---- says what to change, and a context whose start failed is stopped. Guide: "A Quick Example".
+--- Errors: no output operation is registered; something that needs a checkpoint directory has none; another context of
+--- the engine runs; the context is stopped. Each
+--- says what to change. Guide: "A Quick Example".
 function StreamingContext:start()
     check.self(self, class, "start")
     local life = self.life
@@ -230,16 +263,22 @@ function StreamingContext:start()
         require("moontide.core").log("warn", "streaming", "start: the context has been started already")
         return
     end
+    refuse_second(self)
     if #life.outputs_in_order == 0 then
         lifecycle.stop(life, false, false)
         check.fail("'start': no output operation is registered, so nothing would run: add print(), foreachRDD(f) or "
             .. "saveAsTextFiles(prefix) to a stream before start()")
     end
+    if life.checkpoint and not life.checkpoint_lent then
+        refuse_unstorable(life)
+    end
     life.graph:listen(#life.listeners > 0)
     local started, reason = life.graph:start()
     if not started then
         lifecycle.stop(life, false, false)
-        check.fail("'start': %s", reason)
+        check.fail("'start': %s", (reason:gsub("[Ss]tream (%d+) %([%w_]+%)", function(id)
+            return life.scope.labels[tonumber(id)]
+        end)))
     end
     life.state = "ACTIVE"
     set_running(self)
@@ -377,7 +416,7 @@ function StreamingContext:checkpoint(directory)
             check.fail("'checkpoint': the directory '%s' cannot be used: %s", directory, reason)
         end
     end
-    self.life.checkpoint = directory
+    self.life.checkpoint, self.life.checkpoint_lent = directory, false
     self.life.graph:checkpointing(directory ~= nil)
 end
 

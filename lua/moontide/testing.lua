@@ -216,6 +216,7 @@ local function run_on(sc, run, directory)
     end
     if directory then
         ssc:checkpoint(directory)
+        ssc.life.checkpoint_lent = not run.checkpoint -- nothing will ever be read from there
     end
     local first, second = run.build(ssc, unpack(streams, 1, #run.inputs))
     local result = { batches = observe(ssc, first, 1) or {}, second = observe(ssc, second, 2) }

@@ -69,7 +69,9 @@ local function inverse_window(scope, node, name, site, fields, span, partitions,
         out = merged_window(node, name, site, fields.merge, span, partitions)
     else
         local parts = reduced(node, name, site, fields.merge, partitions)
-        kept = parts:inverseWindow(span.length, span.slide, partitions, operators.descriptor("inverse", name, site, fields))
+        kept = parts:inverseWindow(span.length, span.slide, partitions, operators.descriptor("inverse", name, site, fields),
+            operators.descriptor("windowAnew", name, site, fields))
+        scope.label(kept, name, site)
         out = kept:front(operators.descriptor("pickState", name, site), true)
     end
     if fields.filter then

@@ -146,6 +146,10 @@ end
 -- combineByKey(create, merge value, merge combiners); with one word, that function does both merges.
 function steps.combineByKey(_, stream, step)
     local args = step.args
+    if args[1] == "tostring" then -- then `add` puts texts together
+        local function join(a, b) return a .. tostring(b) end
+        return call(stream, "DStream", "combineByKey", vocabulary.unary("tostring", false), join, join, number_of(args[4])), true
+    end
     local create = args[2] and vocabulary.unary(args[1], false) or vocabulary.unary("ident", false)
     local merge_value = vocabulary.binary(args[2] or args[1])
     local merge = vocabulary.binary(args[3] or args[2] or args[1])
@@ -276,6 +280,15 @@ function steps.mapWithState(context, stream, step)
     end
     context.snapshots = call(mapped, "DStream", "stateSnapshots")
     return mapped, pairs_out
+end
+
+-- The interval in batches, or as a duration: checkpoint(3), checkpoint(3 s).
+function steps.checkpoint(context, stream, step, pairs_in)
+    local text = step.named.interval or step.args[1]
+    local number, unit = text:match("^([%d%.]+) ?(%a*)$")
+    local interval = unit == "ms" and tonumber(number) or unit == "s" and tonumber(number) * 1000
+        or tonumber(number) < 100 and tonumber(number) * context.batch or tonumber(number)
+    return call(stream, "DStream", "checkpoint", interval), pairs_in
 end
 
 -- Methods whose arguments are numbers, and what their results are (nil: what came in).

@@ -143,21 +143,35 @@ local function output_ids(case)
     return "passed"
 end
 
+-- By the number of the output: "contains 'text'", or null for one that succeeds.
 local function failure_reasons(case)
-    local _, reason = next(case.expected.failure_reasons_by_output_op)
-    local message = reason:match("'(.-)'")
+    local expected = case.expected.failure_reasons_by_output_op
+    local outputs = 0
+    for id in pairs(expected) do
+        outputs = math.max(outputs, tonumber(id) + 1)
+    end
+    local function message_of(id)
+        local reason = expected[tostring(id)]
+        return type(reason) == "string" and (reason:match("'(.-)'") or reason) or nil
+    end
+    local core = require "moontide.core"
+    core.log_level("off") -- with several failures, only the first is the error of the run
     local noted = one_batch(function(_, stream)
-        stream:foreachRDD(function() error(message) end)
+        for id = 0, math.max(outputs - 1, 0) do
+            local message = message_of(id)
+            stream:foreachRDD(function() return message and error(message) end)
+        end
     end)
+    core.log_level("warn")
     if #named(noted, "onBatchCompleted") ~= 1 then
-        return "failed", "onBatchCompleted was not told once for the failed batch"
+        return "failed", "onBatchCompleted was not told once for the batch"
     end
-    local told
     for _, info in ipairs(named(noted, "onOutputOperationCompleted")) do
-        told = info.failureReason or told
-    end
-    if not told or not told:find(message, 1, true) then
-        return "failed", string.format("the failure reason should contain '%s': %s", message, tostring(told))
+        local message, told = message_of(info.id), info.failureReason
+        if message and not (told and told:find(message, 1, true)) or not message and told then
+            return "failed", string.format("output %d: the failure reason should be %s: %s", info.id,
+                message and "'" .. message .. "'" or "none", tostring(told))
+        end
     end
     return "passed"
 end
@@ -182,17 +196,22 @@ end
 -- What print writes. The name of a batch is the end of its interval, so with that interval the first batch has that
 -- name.
 local function printed_lines(case)
-    local records = {}
-    for index, text in ipairs(case.elements) do
-        local key, value = text:match("^%((.*),(.*)%)$")
-        records[index] = string.format("{%q, %s}", key, tonumber(value) or string.format("%q", value))
+    local records, pairs_in = {}, false
+    for index, element in ipairs(case.elements) do
+        local key, value = tostring(element):match("^%((.*),(.*)%)$")
+        if key then
+            records[index] = string.format("{%q, %s}", key, tonumber(value) or string.format("%q", value))
+        else
+            records[index] = type(element) == "number" and tostring(element) or string.format("%q", element)
+        end
+        pairs_in = pairs_in or key ~= nil
     end
     local dir = tempdir.new()
     local script = dir:write("print.lua", string.format([[
         require("moontide.testing").run {
-            batch = %.0f, batches = 1, inputs = { { { %s } } }, pairs = { true }, partitions = 1, master = "local[1]",
-            build = function(_, stream) stream:print() return stream end,
-        }]], case.batch_time_ms, table.concat(records, ", ")))
+            batch = %.0f, batches = 1, inputs = { { { %s } } }, pairs = { %s }, partitions = 1, master = "local[1]",
+            build = function(_, stream) stream:print(%s) return stream end,
+        }]], case.batch_time_ms, table.concat(records, ", "), tostring(pairs_in), tostring(case.num or "")))
     local result = shell.moontide({ "run", script })
     dir:remove()
     local wanted = table.concat(case.expected_lines, "\n") .. "\n"
@@ -280,7 +299,7 @@ end
 -- The function fails in one batch only. With onError = "skip", which is Spark's way, the others run on; with "stop", the
 -- default here, the error surfaces in awaitTermination.
 local function failing_batch(case)
-    local failing = case.expected.awaitTermination:match("batch%-(%d+)")
+    local failing = case.expected.awaitTermination:match("batch[%- ](%d+)") or "1"
     local bad = case.inputs[1][tonumber(failing)][1]
     local function build(_, stream)
         return stream:map(function(x)
@@ -299,7 +318,8 @@ local function failing_batch(case)
     for _, batch in ipairs(result.batches) do
         collected[#collected + 1] = #batch.records > 0 and batch.records or nil
     end
-    local difference = compare.batches(case.expected.collected_nonempty_batches, collected, { ordered = true })
+    local wanted = case.expected.collected_nonempty_batches
+    local difference = wanted and compare.batches(wanted, collected, { ordered = true })
     if difference then
         return "failed", difference
     end
@@ -351,7 +371,7 @@ function events.run(case)
         return failure_reasons(case)
     elseif expected.foreachRDD_calls then
         return output_calls(case)
-    elseif expected.collected_nonempty_batches then
+    elseif expected.collected_nonempty_batches or expected.awaitTermination and case.inputs then
         return failing_batch(case)
     elseif expected.batches_with_events then
         return silent_batches(case)

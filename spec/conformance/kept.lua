@@ -94,7 +94,9 @@ function kept.interval(case)
     if case.slide_ms then
         difference = default_intervals(case)
     elseif case.min_remember_ms then
-        return "missing", "the memory of file streams does not exist yet"
+        local remembered = require("moontide.duration").ceil(case.min_remember_ms, case.batch_ms)
+        difference = differs("remembers", case.expected.remember_ms, remembered)
+            or differs("batches", case.expected.batches, remembered / case.batch_ms)
     else
         difference = mapping_intervals(case)
     end
@@ -127,10 +129,10 @@ local function check_retention(case, names, streams)
     for name, stream in pairs(names) do
         local node = streams[stream].node
         local difference = differs(name .. " remembers", expected.remember_ms[name], node:remember())
-        for _, time in ipairs(expected.datasets_present[name]) do
+        for _, time in ipairs((expected.datasets_present or {})[name] or {}) do
             difference = difference or differs(name .. " at " .. time, true, node:dataset(time) ~= nil)
         end
-        for _, time in ipairs(expected.datasets_absent[name]) do
+        for _, time in ipairs((expected.datasets_absent or {})[name] or {}) do
             difference = difference or differs(name .. " at " .. time, false, node:dataset(time) ~= nil)
         end
         if difference then
@@ -139,12 +141,35 @@ local function check_retention(case, names, streams)
     end
 end
 
+-- "mapped" is the step that maps, "state" the one with state, "window2(4s,2s)" the second window, "input" the input; others are
+-- taken in the order of the steps.
+local function names_of_steps(case)
+    local names, windows, maps, states = {}, {}, {}, {}
+    for index, step in ipairs(pipeline.parse(case.op)) do
+        local list = step.name:find("[Ww]indow$") and windows or step.name:find("State") and states
+            or step.name ~= "checkpoint" and maps or {}
+        list[#list + 1] = index
+    end
+    for name in pairs(case.expected.remember_ms) do
+        local list = name:find("^window") and windows or name:find("^state") and states or maps
+        names[name] = name == "input" and 0 or list[tonumber(name:match("^%a+(%d+)")) or #list] or #pipeline.parse(case.op)
+    end
+    return names
+end
+
 local function retention_of_windows(case)
     local streams
-    local names = { mapped = 1, ["window1(2s,1s)"] = 2, ["window2(4s,2s)"] = 3 }
+    local names = names_of_steps(case)
     return with_context(case.batch_ms, function(ssc)
-        ssc:remember(case.context_remember_ms)
-        streams = stepwise(case, ssc)
+        if case.context_remember_ms then
+            ssc:remember(case.context_remember_ms)
+        end
+        local input
+        streams, input = stepwise(case, ssc)
+        streams[0] = input
+        if case.checkpoint_ms then
+            streams[#streams]:checkpoint(case.checkpoint_ms)
+        end
         return streams[#streams]
     end, function(_, advance)
         for _ = 1, case.num_batches do

@@ -88,6 +88,10 @@ local function arguments_of(method, ssc)
     return own[method] or error("no arguments known for " .. method .. " of " .. tostring(ssc), 0)
 end
 
+local function stream_has(stream, method)
+    return (pcall(function() return stream[method] end))
+end
+
 local function bring_to(state, ssc, stream)
     stream:print()
     if state == "active" then
@@ -130,12 +134,16 @@ form("^start.* no output", function()
     return failure_of(ssc.start, ssc)
 end)
 
-form("^a ([%w]+) function throws", function(case, method)
+form("([%w]+) function throws", function(case, method)
     local ssc, stream = new_context(20)
     local message = "thrown by the function of " .. method
     local function throw()
         error(message)
     end
+    if method == "output" or not stream_has(stream, method) then
+        method = "foreachRDD"
+    end
+    message = "thrown by the function of " .. method
     if method == "foreachRDD" then
         stream:foreachRDD(throw)
     else
@@ -150,7 +158,7 @@ form("^a ([%w]+) function throws", function(case, method)
 end)
 
 -- window(3 s) on 2 s batches; reduceByKeyAndWindow(f, inv, 3 s, 2 s) on 2 s batches
-form("^([%w]+)%((.*)%) on ([%d%.]+) (m?s) batches", function(_, method, arguments, number, unit)
+form("^([%w]+)%((.*)%) on a?n? ?([%d%.]+) (m?s) ?%a*", function(_, method, arguments, number, unit)
     local ssc = library().StreamingContext("local[1]", "conformance", ms(number, unit))
     opened[#opened + 1] = ssc
     local stream = ssc:queueStream { {} }
@@ -165,7 +173,7 @@ form("^([%w]+)%((.*)%) on ([%d%.]+) (m?s) batches", function(_, method, argument
     return failure_of(function() return stream[method](stream, unpack(list)) end)
 end)
 
-form("^(%w+) used by an output, no checkpoint directory", function(_, method)
+form("^(%w+)[^%.]- used by an output, no checkpoint directory", function(_, method)
     local ssc, stream = new_context()
     local text = failure_of(function()
         stream = stream:map(function(x) return x, 1 end)
@@ -174,7 +182,7 @@ form("^(%w+) used by an output, no checkpoint directory", function(_, method)
     return text or failure_of(ssc.start, ssc)
 end)
 
-form("%.checkpoint%(([%d%.]+) (m?s)%).* no checkpoint directory", function(_, number, unit)
+form("checkpoint%(([%d%.]+) (m?s)%).* no checkpoint directory", function(_, number, unit)
     local ssc, stream = new_context()
     local text = failure_of(function()
         return stream:map(identity):checkpoint(ms(number, unit)):print()
@@ -268,6 +276,58 @@ form("^remember.* twice", function()
     return failure_of(ssc.remember, ssc, 20 * batch_default)
 end)
 
+form("^checkpoint dir set and an output function captures something that cannot be serialized", function()
+    local ssc, stream = new_context()
+    ssc:checkpoint(os.tmpname() .. ".d")
+    local file = io.tmpfile()
+    stream:foreachRDD(function(rdd) file:write(tostring(rdd)) end)
+    local text = failure_of(ssc.start, ssc)
+    if library().StreamingContext.getActive() then
+        return nil, "the context is active"
+    end
+    return text
+end)
+
+form("^PIDRateEstimator%((.*)%)", function(case)
+    return failure_of(require("moontide.rate_estimator").pid, unpack(case.args))
+end)
+
+form("^slice", function()
+    local ssc, stream = new_context()
+    stream:print()
+    return failure_of(function() return stream:slice(0, 1000) end) or failure_of(ssc.start, ssc)
+end)
+
+form("second.*active", function()
+    local ssc, stream = new_context()
+    bring_to("active", ssc, stream)
+    local other, others = new_context()
+    others:print()
+    return failure_of(other.start, other)
+end)
+
+form("^(%w+)%(?%)? after start", function(_, method)
+    local ssc, stream = new_context()
+    bring_to("active", ssc, stream)
+    if method == "remember" then
+        return failure_of(ssc.remember, ssc, 10 * batch_default)
+    end
+    return failure_of(function() return stream[method](stream, method == "checkpoint" and 10 * batch_default or nil) end)
+end)
+
+form("transform.* returns n[ui]ll", function()
+    local ssc, stream = new_context(20)
+    stream:transform(function() return nil end):print()
+    ssc:start()
+    return failure_of(ssc.awaitTermination, ssc)
+end)
+
+form("closure captures", function()
+    local ssc, stream = new_context()
+    return failure_of(function() return stream:map(function() return ssc:getState() end) end)
+        and failure_of(function() return stream:map(function() return tostring(stream) end) end)
+end)
+
 --- Checks what a case says about the message: "whose message contains 'start'".
 --- @param case table
 --- @param text string the message we gave
@@ -282,6 +342,13 @@ function situations.check_message(case, text)
     end
     return "passed"
 end
+
+-- Situations of what Moontide does not have.
+local ABSENT = {
+    { "recover", "checkpoint recovery" },
+    { "writeAheadLog", "the journal of received data" },
+    { "numRecords", "inputs whose records a script counts and reports by itself: the core counts the records of every block" },
+}
 
 --- Runs the situation of a case.
 --- @param case table
@@ -301,6 +368,11 @@ function situations.run(case)
                 return "failed", problem or "expected " .. case.error .. ", but nothing failed"
             end
             return situations.check_message(case, text)
+        end
+    end
+    for _, absent in ipairs(ABSENT) do
+        if case.situation:find(absent[1]) then
+            return "missing", "not part of this release: " .. absent[2]
         end
     end
     return "missing", "this situation is not written down as a program: " .. case.situation

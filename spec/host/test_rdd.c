@@ -22,6 +22,51 @@ enum { LONG = 100000 };
 
 static int no_block_lives(void **state) { return tide_block_live() == 0 ? 0 : -1; }
 
+/* ---- Making a node from something else ------------------------------------------------------------------------ */
+
+static struct tide_blocks *empty_lists(uint32_t count) {
+    struct tide_blocks *lists = tide_xcalloc(count, sizeof *lists);
+
+    for (uint32_t i = 0; i < count; i++) tide_blocks_create(&lists[i]);
+    return lists;
+}
+
+static void a_gather_node_is_remade_until_it_is_computed(void **state) {
+    struct tide_op *op = tide_op_new("x", 1, true), *other = tide_op_new("y", 1, true);
+    struct tide_rdd *a = rig_blocks(2, 3, 0), *b = tide_rdd_nothing_new(2), *wide = rig_blocks(3, 1, 0);
+    struct tide_rdd *first[] = {a, b}, *second[] = {b};
+    struct tide_rdd *made = tide_rdd_gather_new(first, 2, op);
+    int computation;
+
+    tide_rdd_persist(made, 1, true);
+    made->failed = true;
+    assert_true(tide_rdd_failed(made));
+    assert_false(tide_rdd_gather_remake(made, &wide, 1, other)); /* of other partitions */
+    assert_false(tide_rdd_gather_remake(a, second, 1, other));   /* no gather node */
+    assert_int_equal(a->refs, 2);
+
+    assert_true(tide_rdd_gather_remake(made, second, 1, other));
+    assert_false(tide_rdd_failed(made));
+    assert_int_equal(a->refs, 1); /* what it was made from before is let go */
+    assert_int_equal(tide_rdd_children(made, 0), 1);
+    assert_ptr_equal(made->as.many.op, other);
+    assert_int_equal(tide_rdd_hash_partitions(made), 2);
+
+    made->keeping = &computation;
+    assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is being computed */
+    made->keeping = NULL;
+    made->failed = true;
+    tide_rdd_keep(made, empty_lists(2));
+    assert_false(tide_rdd_failed(made));
+    assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is computed */
+
+    struct tide_rdd *all[] = {a, b, wide, made};
+
+    for (int i = 0; i < 4; i++) tide_rdd_release(all[i]);
+    tide_op_release(op);
+    tide_op_release(other);
+}
+
 /* ---- What nodes know ------------------------------------------------------------------------------------------ */
 
 static void blocks_tell_their_records(void **state) {
@@ -436,6 +481,7 @@ static void broken_samples_are_refused(void **state) {
 int main(void) {
 #define CHECKED(test) cmocka_unit_test_setup_teardown(test, no_block_lives, no_block_lives)
     const struct CMUnitTest tests[] = {
+        CHECKED(a_gather_node_is_remade_until_it_is_computed),
         CHECKED(blocks_tell_their_records),
         CHECKED(blocks_are_moved_in),
         CHECKED(known_records_end_at_operators),

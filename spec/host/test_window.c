@@ -214,7 +214,7 @@ static void durations_must_fit_the_slide(void **state) {
     assert_null(tide_stream_merge_window(queue, 4000, 1000, 2, merge, true, &err));
     assert_non_null(strstr(err.text, "slide duration (1000 ms)"));
     tide_error_clear(&err);
-    assert_null(tide_stream_inverse_window(queue, 2000, 4000, 2, merge, &err));
+    assert_null(tide_stream_inverse_window(queue, 2000, 4000, 2, merge, merge, &err));
     assert_int_equal(err.code, TIDE_EINVAL);
     tide_error_clear(&err);
     tide_graph_delete(graph);
@@ -350,7 +350,7 @@ static void an_inverse_window_takes_what_leaves_and_what_comes(void **state) {
     struct rig rig;
 
     make_input(&rig, 1 << 3);
-    start(&rig, tide_stream_inverse_window(rig.keyed, 2000, 1000, PARTITIONS, merge, NULL));
+    start(&rig, tide_stream_inverse_window(rig.keyed, 2000, 1000, PARTITIONS, merge, merge, NULL));
     expect_shown(generate(&rig, 1), "[-;-;1]");
     expect_shown(generate(&rig, 2), "[[-;-;1];-;2]");
     expect_shown(generate(&rig, 3), "[[[-;-;1];-;2];1;-]");
@@ -366,7 +366,7 @@ static void an_inverse_window_may_slide_by_several_batches(void **state) {
     struct rig rig;
 
     make_input(&rig, 0);
-    start(&rig, tide_stream_inverse_window(rig.keyed, 3000, 2000, PARTITIONS, merge, NULL));
+    start(&rig, tide_stream_inverse_window(rig.keyed, 3000, 2000, PARTITIONS, merge, merge, NULL));
     expect_shown(generate(&rig, 2), "[-;-;1 2]");
     expect_shown(generate(&rig, 4), "[[-;-;1 2];1;3 4]");
     expect_shown(generate(&rig, 6), "[[[-;-;1 2];1;3 4];2 3;5 6]");

@@ -3,6 +3,7 @@
 local actions = require "moontide.actions"
 local check = require "moontide.check"
 local closure = require "moontide.closure"
+local duration = require "moontide.duration"
 local operators = require "moontide.operators"
 local order = require "moontide.order"
 local statistics = require "moontide.statistics"
@@ -97,6 +98,70 @@ local function install_statistics(RDD, class)
     --- @return moontide.Stats
     function RDD:stats()
         return stats_of(self, class, "stats")
+    end
+end
+
+-- How many standard deviations around the mean hold that part of a normal distribution.
+local function deviations(confidence)
+    local low, high = 0, 10
+    for _ = 1, 60 do -- of the integral of the density, by Simpson's rule
+        local z, sum, steps = (low + high) / 2, 0, 200
+        for index = 0, steps do
+            local weight = (index == 0 or index == steps) and 1 or index % 2 == 1 and 4 or 2
+            sum = sum + weight * math.exp(-(z * index / steps) ^ 2 / 2)
+        end
+        if 2 * sum * z / steps / 3 / math.sqrt(2 * math.pi) < confidence then
+            low = z
+        else
+            high = z
+        end
+    end
+    return (low + high) / 2
+end
+
+local function install_count_approx(RDD, class)
+    --- Action: about how many records there are, from as many partitions as can be counted in time. They are counted a few at a
+    --- time, and at least once.
+    ---
+    ---     local about, bounds = logs:countApprox("200ms")
+    ---     print(about, bounds.low, bounds.high, bounds.final)
+    ---
+    --- @param timeout number|string duration
+    --- @param confidence? number how likely the count is within the bounds, default 0.95
+    --- @return number about
+    --- @return { low: number, high: number, confidence: number, final: boolean } bounds final: it is the exact count
+    function RDD:countApprox(timeout, confidence)
+        begin(self, class, "countApprox")
+        timeout = duration.argument(1, "countApprox", timeout, true)
+        if confidence == nil then
+            confidence = 0.95
+        elseif type(confidence) ~= "number" or not (confidence >= 0 and confidence <= 1) then
+            check.fail("bad argument #2 to 'countApprox' (a number from 0 to 1 expected, got %s)", tostring(confidence))
+        end
+        local monotonic = require("moontide.core").monotonic
+        local limit = monotonic() + timeout / 1000
+        local site, total = check.site(), self.node:partitions()
+        local counts = operators.partition_counts(self, site)
+        local sum, counted = 0, 0
+        repeat
+            local chosen = {}
+            for partition = counted, math.min(counted + self.scope.parallelism(), total) - 1 do
+                chosen[#chosen + 1] = partition
+            end
+            for _, n in ipairs(actions.collect(self.scope, counts, chosen, "countApprox", site)) do
+                sum = sum + n
+            end
+            counted = counted + #chosen
+        until counted == total or monotonic() >= limit
+        if counted == total then
+            return sum, { low = sum, high = sum, confidence = 1, final = true }
+        end
+        -- The rest is taken for a sample of the same kind.
+        local part = counted / total
+        local about = (sum + 1 - part) / part
+        local spread = deviations(confidence) * math.sqrt((sum + 1) * (1 - part) / (part * part))
+        return math.floor(about + 0.5), { low = math.max(sum, about - spread), high = about + spread, confidence = confidence,
+            final = false }
     end
 end
 
@@ -327,6 +392,7 @@ end
 function numbers.install(RDD, class)
     install_statistics(RDD, class)
     install_histogram(RDD, class)
+    install_count_approx(RDD, class)
     install_order(RDD, class)
     install_trees(RDD, class)
 end

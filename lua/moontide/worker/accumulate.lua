@@ -40,19 +40,22 @@ local Count = class {
     finish = function(_, S, emit) emit(S.n) end,
 }
 
--- The text that makes sure of a single number.
+-- The text that makes sure of a single number; whole numbers of 64 bits count as the nearest one. It opens a block in which the
+-- number is `x`.
 local function expect_number(op, g, arity, a, b)
-    g:uses "not_number"
+    g:uses "to_number"
     if arity == 2 then
-        g:line(op, ("not_number(%s, %s)"):format(a, b))
+        g:line(op, ("to_number(%s, %s)"):format(a, b))
         return false
     end
-    g:line(op, ('if type(%s) ~= "number" then not_number(%s) end'):format(a, a))
+    g:line(op, ('do local x = %s if type(x) ~= "number" then x = to_number(x) end'):format(a))
     return true
 end
 
 local function number_constants(self, K)
-    K.not_number = function(a, b)
+    K.to_number = function(a, b)
+        local number = b == nil and type(a) == "cdata" and tonumber(a)
+        if number then return number end
         failure.broken(self.op, "needs single numbers, but the record is " .. (b ~= nil and "the pair " or "")
             .. failure.preview(a, b))
     end
@@ -62,7 +65,7 @@ local Sum = class {
     constants = number_constants,
     begin = function(_, S) S.sum = 0 end,
     record = function(self, g, arity, a, b)
-        if expect_number(self.op, g, arity, a, b) then g:line(self.op, "S.sum = S.sum + " .. a) end
+        if expect_number(self.op, g, arity, a, b) then g:line(self.op, "S.sum = S.sum + x end") end
     end,
     finish = function(_, S, emit) emit(S.sum) end,
 }
@@ -73,10 +76,10 @@ local Stats = class {
     begin = function(_, S) S.n, S.mean, S.m2, S.min, S.max, S.sum = 0, 0, 0, math.huge, -math.huge, 0 end,
     record = function(self, g, arity, a, b)
         if not expect_number(self.op, g, arity, a, b) then return end
-        g:line(self.op, "do local n, d = S.n + 1, " .. a .. " - S.mean")
+        g:line(self.op, "local n, d = S.n + 1, x - S.mean")
         g:line(nil, "local mean = S.mean + d / n")
-        g:line(nil, ("S.n, S.mean, S.m2, S.sum = n, mean, S.m2 + d * (%s - mean), S.sum + %s"):format(a, a))
-        g:line(nil, ("if %s < S.min then S.min = %s end if %s > S.max then S.max = %s end end"):format(a, a, a, a))
+        g:line(nil, "S.n, S.mean, S.m2, S.sum = n, mean, S.m2 + d * (x - mean), S.sum + x")
+        g:line(nil, "if x ~= x or x < S.min then S.min = x end if x ~= x or x > S.max then S.max = x end end") -- NaN stays
     end,
     finish = function(_, S, emit) emit({ S.n, S.mean, S.m2, S.min, S.max, S.sum }) end,
 }

@@ -131,6 +131,36 @@ function gather.readers.inverse(op, lists)
     return out
 end
 
+-- A window after one that could not be computed: all keys are made from the partial results in it. Of the last window that could be
+-- computed, only the keys count that are not there any more: they have the neutral value, all taken from itself.
+local ANEW = [[
+return function(patch, came, ncame)
+    for entry = 0, patch.keys.count - 1 do
+        local old, value, count = patch.old[entry], came[entry], ncame[entry]
+        if not count then
+            value, count = decode(old.value, 0), 0
+            if old.n > 0 then
+                value = inverse(value, value)
+                if value == nil then returned_nil("the inverse") end
+            end
+        end
+        if count > 0 or keeps(patch, entry, value) then put(patch, entry, count, value) end
+    end
+end]]
+
+function gather.readers.windowAnew(op, lists)
+    gather.need_pairs(op, lists)
+    local out, patch, constants = gather.blocks(), patches.new(), constants_of(op)
+    patches.add(patch, lists[3])
+    patches.add(patch, lists[1])
+    patches.scan(patch, lists[1], -1, out)
+    local came, ncame = {}, {}
+    loops.of(op, "fold", FOLD, constants)(patch, lists[3], 0, came, ncame)
+    loops.of(op, "anew", ANEW, constants)(patch, came, ncame)
+    patches.finish(patch)
+    return out
+end
+
 function gather.readers.pickState(_, lists)
     local out = gather.blocks()
     if not C.tide_pick_state(lists[1], out) then no_memory() end

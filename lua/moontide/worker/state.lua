@@ -169,7 +169,7 @@ end
 
 -- The records in order of arrival. has: by entry, nil = not looked at yet. fresh: 1 = seen now, 2 = has a new value.
 local RECORDS = [[
-return function(patch, list, state, has_of, values, fresh, emit, protected)
+return function(patch, list, state, has_of, values, fresh, emit, time, protected)
     local at, map = 0, map or protected
     for b = 0, list.count - 1 do
         local block = list.items[b]
@@ -188,7 +188,7 @@ return function(patch, list, state, has_of, values, fresh, emit, protected)
                 has_of[entry] = has
             end
             state.has, state.value, state.updated, state.removed = has, values[entry], false, false
-            local a, c = map(key, value, state)
+            local a, c = map(key, value, state, time)
             if state.removed then
                 has_of[entry], values[entry], fresh[entry] = false, nil, nil
             elseif state.updated then
@@ -203,14 +203,14 @@ end]]
 
 -- Keys that have been idle for too long.
 local DUES = [[
-return function(patch, state, emit, protected)
+return function(patch, state, emit, time, protected)
     local map = map or protected
     for at = 0, patch.dues - 1 do
         local due = patch.due[at]
         local a0 = decode(due.key, 0)
         local b0 = decode(due.value, 0)
         state.has, state.value, state.updated, state.removed = true, b0, false, false
-        local a, c = map(a0, nil, state)
+        local a, c = map(a0, nil, state, time)
         if a ~= nil or c ~= nil then emit(a, c) end
     end
 end]]
@@ -235,10 +235,10 @@ end
 local function protected(op, time, map, emit)
     local report = skipping.reporter(op, time)
     local last
-    return function(key, value, holder)
+    return function(key, value, holder, at)
         last = key
         local has, had = holder.has, holder.value
-        local ok, a, b = pcall(map, key, value, holder)
+        local ok, a, b = pcall(map, key, value, holder, at)
         if ok then return a, b end
         holder.has, holder.value, holder.updated, holder.removed = has, had, false, false
         report(a, key)
@@ -276,7 +276,8 @@ function gather.readers.mapWithState(op, lists)
     if op.skip then map, emit = protected(op, time, map, emit) end
     local constants = { decode = codec.decode, map = not op.skip and map or nil, timeout = op.timeout ~= nil }
     local has_of, values, fresh = {}, {}, {}
-    loops.of(op, "records", RECORDS, constants)(patch, lists[1], state.new(false), has_of, values, fresh, emit, map)
+    loops.of(op, "records", RECORDS, constants)(patch, lists[1], state.new(false), has_of, values, fresh, emit, time,
+        map)
     for entry = 0, patch.keys.count - 1 do
         if has_of[entry] then
             local seen = fresh[entry]
@@ -285,7 +286,7 @@ function gather.readers.mapWithState(op, lists)
             else patches.put_again(patch, entry, patch.old[entry].n) end
         end
     end
-    loops.of(op, "dues", DUES, constants)(patch, state.new(true, nil, true), emit, map)
+    loops.of(op, "dues", DUES, constants)(patch, state.new(true, nil, true), emit, time, map)
     patches.finish(patch)
     C.tide_blocks_move(out, kept)
     return out
