@@ -1,4 +1,5 @@
--- Every conformance case, and those of our own in the same form (edges.json), one test each. What needs a feature that does not exist yet is pending, with its reason.
+-- Every conformance case, and those of our own in the same form (edges.json), one test each.
+-- What needs a feature that does not exist yet is pending, with its reason.
 
 local runner = require "spec.conformance.runner"
 
