@@ -163,6 +163,10 @@ function DStream:mapPartitions(f, preservesPartitioning)
 end
 
 --- Like mapPartitions; `f` gets the number of the partition, from 0, before the iterator.
+---
+---     numbers:mapPartitionsWithIndex(function(index) return { index } end):print()
+---
+--- Not in Spark, where only datasets have it.
 --- @param f fun(index: integer, it: function): any
 --- @param preservesPartitioning? boolean default false
 --- @return moontide.DStream

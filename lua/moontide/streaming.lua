@@ -251,8 +251,7 @@ end
 ---     ssc:awaitTermination()
 ---
 --- Errors: no output operation is registered; something that needs a checkpoint directory has none; another context of
---- the engine runs; the context is stopped. Each
---- says what to change. Guide: "A Quick Example".
+--- the engine runs; the context is stopped. Each says what to change. Guide: "A Quick Example".
 function StreamingContext:start()
     check.self(self, class, "start")
     local life = self.life
