@@ -123,8 +123,7 @@ local function install_count_approx(RDD, class)
     --- Action: about how many records there are, from as many partitions as can be counted in time. They are counted a few at a
     --- time, and at least once.
     ---
-    ---     local about, bounds = sc:parallelize({ 1, 2, 3 }):countApprox("1min")
-    ---     print(about, bounds.final)  --> 3, true
+    ---     sc:parallelize({ 1, 2, 3 }):countApprox("1min")  --> 3
     ---
     --- Errors: the confidence is not from 0 to 1. As in Spark 0.9.
     --- @param timeout number|string duration
