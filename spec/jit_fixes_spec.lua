@@ -114,3 +114,23 @@ describe("compiled loops with table constructors", function()
         end):collect())
     end)
 end)
+
+describe("coroutines of a worker", function()
+    engine.watch(after_each)
+
+    it("may end in a call of C", function()
+        local sc = engine.context("local[1]")
+        local function twice(x)
+            return 2 * x
+        end
+        local function run(x)
+            local _, y = coroutine.wrap(function(n)
+                return pcall(twice, n)
+            end)(x)
+            return y
+        end
+        assert.equal(2000 * 2001, sc:range(1, 2001):map(run):reduce(function(a, b) return a + b end))
+        assert.same({ false, "bad argument #1 to 'create' (function expected, got number)" },
+            sc:parallelize({ 1 }):flatMap(function() return { pcall(coroutine.create, 1) } end):collect())
+    end)
+end)

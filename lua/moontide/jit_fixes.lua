@@ -6,8 +6,8 @@
 --
 -- So the optimisation, load forwarding, is off. Without it loops over plain values take five to ten times as long, as FFI
 -- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
--- in a trace (fixes.watch). The driver's state runs few loops, and events of the compiler are not safe there: reported
--- from inside coroutines, they have left a broken stack behind.
+-- in a trace (fixes.watch). The driver's state runs few loops, and under stock luajit it is the script's, whose own handlers of
+-- compiler events are left alone.
 
 local fixes = {}
 
@@ -72,6 +72,36 @@ local function forward_without_tables(heard)
     jit.attach(on_trace, "trace")
 end
 
+-- A trace that is abandoned while the lowest function of a coroutine is none of Lua's, as after a tail call of pcall, and that is
+-- told to somebody, ends the process (LuaJIT issue 1087). So each coroutine has a function of Lua at its bottom that stays.
+local function anchor_coroutines()
+    local create, wrap = coroutine.create, coroutine.wrap
+
+    local function pass(...)
+        return ...
+    end
+
+    local function anchored(name, fn)
+        if type(fn) ~= "function" then
+            error(string.format("bad argument #1 to '%s' (function expected, got %s)", name,
+                fn == nil and "no value" or type(fn)), 3)
+        end
+        return function(...)
+            return pass(fn(...))
+        end
+    end
+
+    -- luacheck: push ignore 122 (replacing the library's is what this is for)
+    function coroutine.create(fn)
+        return create(anchored("create", fn))
+    end
+
+    function coroutine.wrap(fn)
+        return wrap(anchored("wrap", fn))
+    end
+    -- luacheck: pop
+end
+
 --- Has `heard` told of each trace that starts, stops, is aborted or flushed (LuaJIT's event "trace"), and load forwarding
 --- used wherever it is right. For the states of workers.
 ---
@@ -79,6 +109,7 @@ end
 --- @param heard fun(what: string, trace: integer, fn: function, pc: integer)
 function fixes.watch(heard)
     if wrong then
+        anchor_coroutines()
         forward_without_tables(heard)
     else
         jit.attach(heard, "trace")
