@@ -44,6 +44,7 @@ enum tide_batch_state { TIDE_BATCH_INITIALIZED, TIDE_BATCH_ACTIVE, TIDE_BATCH_ST
 struct tide_batch_options {
     uv_loop_t *loop; /* borrowed, like events, until tide_batch_runner_delete */
     struct tide_events *events;
+    struct tide_cache *cache; /* where received data rests; borrowed likewise; NULL: it stays in memory */
     uint32_t workers;     /* a receiver's dataset has at most four partitions for each */
     int64_t batch;        /* ms, at least 1 */
     int64_t remember;     /* ms; 0: datasets are kept only as long as needed */

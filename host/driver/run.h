@@ -5,6 +5,9 @@
  * Life of a run: WAITING (for the shuffles and persistent datasets it needs) → ACTIVE (its tasks are with the executor; a range shuffle has two
  * such phases) → ENDED (succeeded, failed or cancelled). It is freed when it has ended and its last task has come back.
  *
+ * Tasks whose kept inputs have been given up by the cache meanwhile are `lost`: their partitions are cut again, as a stage of their
+ * own, which may have needs like the first one, while the other tasks go on.
+ *
  * Thread: driver only; `cancelled` alone is read by workers.
  */
 #ifndef TIDE_DRIVER_RUN_H
@@ -36,6 +39,11 @@ struct tide_job {
     void *arg;
 };
 
+struct tide_run_lost {
+    uint32_t index; /* of the task */
+    uint32_t partition;
+};
+
 enum tide_run_state { TIDE_RUN_WAITING, TIDE_RUN_ACTIVE, TIDE_RUN_ENDED };
 
 struct tide_run {
@@ -45,7 +53,7 @@ struct tide_run {
     uint32_t outstanding; /* tasks that have not come back */
     uint32_t todo;        /* tasks of this phase that have not succeeded */
     uint32_t tasks;
-    uint32_t lists; /* output lists per task in this phase */
+    uint32_t lists; /* output lists per task in this phase that go to the cache; 0: a job's, which stay with it */
     bool sampling;  /* first phase of a range shuffle */
     uint32_t arity; /* of the records, as the first task told that knew; 0 before */
     uint32_t arity_partition;
@@ -53,10 +61,19 @@ struct tide_run {
     uint64_t limit;
     struct tide_job *job;        /* of the last stage, else NULL; one of the two */
     struct tide_rdd *target;     /* retained: whose map side this is, or … */
-    bool keeps;                  /* … which is computed as a whole to be kept */
+    bool may_lose;               /* some task reads what may be given up */
+    bool keeps;                  /* … which is computed to be kept: */
+    uint32_t *kept;              /* these partitions; NULL: all */
+    uint32_t nkept;
+    struct tide_rdd *root;       /* retained: of a job, as long as it may have to be cut again */
+    struct tide_op *sink;        /* likewise */
     struct tide_stage *stage;    /* until its tasks are made */
+    uint32_t *indexes;           /* which task each of its parts is; NULL: part i is task i */
+    struct tide_run_lost *lost;  /* to be cut again when the stage is done with */
+    uint32_t nlost, lost_slots;
     uint32_t *numbers;           /* partition number of each task, for the second phase */
-    struct tide_blocks *outputs; /* tasks × lists */
+    struct tide_cached **made;   /* what each task made, unless it is a job's */
+    struct tide_blocks *outputs; /* a job: each task's; sampling: its keys; else NULL */
     struct tide_error error;     /* why it fails, while that is being passed on */
     struct tide_list needs;      /* edges to the runs it waits for */
     struct tide_list needed_by;  /* edges to the runs that wait for it */

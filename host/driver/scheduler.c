@@ -26,6 +26,7 @@
 
 struct tide_scheduler {
     struct tide_executor executor;
+    struct tide_cache *cache;
     struct tide_inbox *inbox;
     struct tide_plans *plans;
     struct tide_op *keep;   /* sink of the runs that compute persistent datasets */
@@ -96,17 +97,30 @@ static struct tide_run *run_new(struct tide_scheduler *scheduler, int64_t batch_
 }
 
 static void outputs_free(struct tide_run *run) {
-    if (run->outputs != NULL)
-        for (size_t i = 0; i < (size_t)run->tasks * run->lists; i++) tide_blocks_destroy(&run->outputs[i]);
+    for (uint32_t i = 0; i < run->tasks; i++) {
+        if (run->outputs != NULL) tide_blocks_destroy(&run->outputs[i]);
+        if (run->made != NULL) tide_cached_release(run->made[i]);
+    }
     tide_free(run->outputs);
+    tide_free(run->made);
     run->outputs = NULL;
+    run->made = NULL;
 }
 
 static void outputs_new(struct tide_run *run) {
-    size_t count = (size_t)run->tasks * run->lists;
+    uint32_t count = run->tasks > 0 ? run->tasks : 1;
 
-    run->outputs = tide_xcalloc(count > 0 ? count : 1, sizeof *run->outputs);
-    for (size_t i = 0; i < count; i++) tide_blocks_create(&run->outputs[i]);
+    if (run->lists > 0) run->made = tide_xcalloc(count, sizeof *run->made);
+    if (run->lists > 0 && !run->sampling) return;
+    run->outputs = tide_xcalloc(count, sizeof *run->outputs);
+    for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_create(&run->outputs[i]);
+}
+
+static void root_free(struct tide_run *run) {
+    tide_op_release(run->sink);
+    run->sink = NULL;
+    if (run->root != NULL) tide_rdd_release(run->root);
+    run->root = NULL;
 }
 
 /* Frees what a run does not need to wait for its last tasks, and the run itself when there are none. */
@@ -117,7 +131,12 @@ static void run_end(struct tide_run *run) {
     tide_stage_delete(run->stage);
     run->stage = NULL;
     tide_free(run->numbers);
-    run->numbers = NULL;
+    tide_free(run->indexes);
+    tide_free(run->lost);
+    tide_free(run->kept);
+    run->numbers = run->indexes = run->kept = NULL;
+    run->lost = NULL;
+    root_free(run);
     tide_error_clear(&run->error);
     if (run->target != NULL) {
         struct tide_rdd *rdd = run->target;
@@ -147,14 +166,34 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
     return run;
 }
 
+/* Cuts the stage of a run for these partitions (NULL: all). */
+static void run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t count, bool again) {
+    struct tide_rdd *root = run->root;
+    struct tide_sink sink;
+
+    if (run->keeps) {
+        root = run->target;
+        sink = tide_sink_keep(run->scheduler->keep);
+    } else if (run->target != NULL) {
+        root = run->target->parent;
+        sink = tide_sink_map(run->target->as.shuffle.exchange);
+        run->sampling = sink.kind == TIDE_SINK_SAMPLE;
+    } else {
+        sink = tide_sink_final(run->sink);
+    }
+    run->stage = tide_stage_new(run->scheduler->plans, root, partitions, count, &sink, again);
+}
+
 /* Cuts the stage of a run that computes what others need. */
 static void target_cut(struct tide_run *run) {
     struct tide_rdd *rdd = run->target;
-    struct tide_sink sink =
-        run->keeps ? tide_sink_keep(run->scheduler->keep) : tide_sink_map(rdd->as.shuffle.exchange);
 
-    run->sampling = sink.kind == TIDE_SINK_SAMPLE;
-    run->stage = tide_stage_new(run->scheduler->plans, run->keeps ? rdd : rdd->parent, NULL, 0, &sink);
+    if (run->keeps && rdd->kept != NULL) { /* all but what there is or would find no room */
+        run->kept = tide_xcalloc(rdd->partitions, sizeof *run->kept);
+        for (uint32_t i = 0; i < rdd->partitions; i++)
+            if (!tide_cached_at_hand(rdd->kept[i]) && tide_cached_fits(rdd->kept[i])) run->kept[run->nkept++] = i;
+    }
+    run_cut(run, run->kept, run->nkept, false);
 }
 
 /* The stage of `run` has been cut: ties it to the runs it needs, or makes it ready. */
@@ -166,7 +205,38 @@ static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     if (tide_list_empty(&run->needs)) tide_list_push(&scheduler->ready, &run->queued);
 }
 
+/* The same for `run` and every run it turns out to need. */
+static void run_tie_all(struct tide_run *run) {
+    struct tide_list fresh;
+    struct tide_list *link;
+
+    tide_list_create(&fresh);
+    run_tie(run, &fresh);
+    while ((link = tide_list_pop(&fresh)) != NULL) {
+        struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
+
+        target_cut(next);
+        run_tie(next, &fresh);
+    }
+}
+
 /* ---- Sending tasks -------------------------------------------------------------------------------------------- */
+
+/* Where what the task makes will be kept. */
+static struct tide_cached *made_new(const struct tide_run *run, const struct tide_task *task) {
+    const struct tide_rdd *rdd = run->target;
+    struct tide_cached_options options = {
+        .kind = run->keeps ? TIDE_CACHED_PARTITION : TIDE_CACHED_MAP_OUTPUT,
+        .dataset = rdd->id,
+        .partition = task->partition,
+        .lists = run->lists,
+        .memory = !run->keeps || (rdd->level & TIDE_LEVEL_MEMORY) != 0,
+        .disk = !run->keeps || (rdd->level & TIDE_LEVEL_DISK) != 0,
+        .recomputable = run->keeps && !rdd->truncate,
+    };
+
+    return tide_cached_new(run->scheduler->cache, &options);
+}
 
 static void submit(struct tide_run *run, struct tide_task *task, uint32_t index) {
     task->batch_time = run->batch_time;
@@ -175,37 +245,82 @@ static void submit(struct tide_run *run, struct tide_task *task, uint32_t index)
     task->owner = run;
     task->index = index;
     task->message.deliver = on_task;
+    if (run->lists > 0 && task->made == NULL) task->made = made_new(run, task);
     run->outstanding++;
     run->scheduler->executor.submit(run->scheduler->executor.self, task);
 }
 
-/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks. */
-static void run_start(struct tide_run *run) {
+static void lose(struct tide_run *run, uint32_t index, uint32_t partition) {
+    if (run->nlost == run->lost_slots) {
+        run->lost_slots = run->lost_slots > 0 ? run->lost_slots * 2 : 4;
+        run->lost = tide_xrealloc(run->lost, run->lost_slots * sizeof *run->lost);
+    }
+    run->lost[run->nlost++] = (struct tide_run_lost){.index = index, .partition = partition};
+}
+
+/* Cuts what is lost again, unless the stage before has not been started: then that does it. */
+static void run_recut(struct tide_run *run) {
+    if (run->nlost == 0 || run->stage != NULL) return;
+
+    uint32_t *partitions = tide_xcalloc(run->nlost, sizeof *partitions);
+
+    run->indexes = tide_xcalloc(run->nlost, sizeof *run->indexes);
+    for (uint32_t i = 0; i < run->nlost; i++) {
+        run->indexes[i] = run->lost[i].index;
+        partitions[i] = run->lost[i].partition;
+    }
+    run_cut(run, partitions, run->nlost, true);
+    run->nlost = 0;
+    tide_free(partitions);
+    run_tie_all(run);
+}
+
+/* A run that waits for nothing: the first time it learns how many tasks it has. */
+static void run_activate(struct tide_run *run) {
     struct tide_stage *stage = run->stage;
 
-    assert(stage != NULL);
     run->state = TIDE_RUN_ACTIVE;
     run->tasks = run->todo = stage->count;
-    run->lists = stage->outputs;
+    if (run->job == NULL) run->lists = run->sampling ? 1 : stage->outputs;
     outputs_new(run);
     if (run->sampling) {
         run->numbers = tide_xcalloc(stage->count > 0 ? stage->count : 1, sizeof *run->numbers);
         for (uint32_t i = 0; i < stage->count; i++) run->numbers[i] = stage->parts[i].partition;
     }
-    for (uint32_t i = 0; i < stage->count; i++) submit(run, tide_stage_task(stage, i), i);
+}
+
+/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks, and go with them if
+ * none of them can get lost. */
+static void run_start(struct tide_run *run) {
+    struct tide_stage *stage = run->stage;
+
+    assert(stage != NULL);
+    if (run->state == TIDE_RUN_WAITING) run_activate(run);
+    for (uint32_t i = 0; i < stage->count; i++) {
+        uint32_t index = run->indexes != NULL ? run->indexes[i] : i;
+        struct tide_task *task = tide_stage_task(stage, i);
+
+        if (task != NULL) submit(run, task, index);
+        else lose(run, index, stage->parts[i].partition);
+    }
+    run->may_lose |= stage->may_lose || run->nlost > 0;
+    if (!run->may_lose) root_free(run);
     tide_stage_delete(stage);
     run->stage = NULL;
+    tide_free(run->indexes);
+    run->indexes = NULL;
+    run_recut(run);
 }
 
 /* Second phase of a range shuffle: the records of each map task, now with the bounds known. */
 static int run_route(struct tide_run *run, struct tide_error *err) {
     const struct tide_exchange *exchange = run->target->as.shuffle.exchange;
-    struct tide_blocks *sampled = run->outputs;
+    struct tide_cached **sampled = run->made;
     struct tide_range_sample *samples = tide_xcalloc(run->tasks, sizeof *samples);
 
     for (uint32_t i = 0; i < run->tasks; i++)
-        samples[i] = (struct tide_range_sample){.keys = &sampled[2 * (size_t)i + 1],
-                                                .records = tide_blocks_records(&sampled[2 * (size_t)i])};
+        samples[i] = (struct tide_range_sample){.keys = &run->outputs[i],
+                                                .records = (uint64_t)tide_cached_records(sampled[i])};
 
     struct tide_block *bounds = tide_range_bounds(samples, run->tasks, exchange->partitions, err);
 
@@ -214,20 +329,21 @@ static int run_route(struct tide_run *run, struct tide_error *err) {
 
     struct tide_plan *plan = tide_stage_route_plan(run->scheduler->plans, exchange);
 
+    run->made = NULL;
+    outputs_free(run);
     run->sampling = false;
     run->todo = run->tasks;
-    run->outputs = NULL;
     run->lists = exchange->partitions;
     outputs_new(run);
     for (uint32_t i = 0; i < run->tasks; i++) {
         struct tide_task *task = tide_task_new(plan, 2, run->lists);
 
         task->partition = run->numbers[i];
-        tide_blocks_move(&task->inputs[0].blocks, &sampled[2 * (size_t)i]);
+        tide_task_read(task, 0, sampled[i], 0);
         tide_blocks_push(&task->inputs[1].blocks, tide_block_retain(bounds));
         submit(run, task, i);
+        tide_cached_release(sampled[i]);
     }
-    for (size_t i = 0; i < 2 * (size_t)run->tasks; i++) tide_blocks_destroy(&sampled[i]);
     tide_free(sampled);
     tide_plan_release(plan);
     tide_block_release(bounds);
@@ -245,18 +361,6 @@ static void job_end(struct tide_job *job, struct tide_error *take_err) {
     tide_list_push(&job->scheduler->ended, &job->link);
 }
 
-/* Map outputs by task become outputs by partition: for each one the blocks of all map tasks, in their order. */
-static struct tide_blocks *transpose(struct tide_run *run) {
-    struct tide_blocks *lists = tide_xcalloc(run->lists > 0 ? run->lists : 1, sizeof *lists);
-
-    for (uint32_t p = 0; p < run->lists; p++) {
-        tide_blocks_create(&lists[p]);
-        for (uint32_t i = 0; i < run->tasks; i++)
-            tide_blocks_move(&lists[p], &run->outputs[(size_t)i * run->lists + p]);
-    }
-    return lists;
-}
-
 /* All tasks have succeeded. */
 static void run_succeed(struct tide_run *run) {
     struct tide_scheduler *scheduler = run->scheduler;
@@ -268,11 +372,12 @@ static void run_succeed(struct tide_run *run) {
         for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_move(&run->job->results[i], &run->outputs[i]);
         job_end(run->job, &none);
     } else if (run->keeps) {
-        tide_rdd_keep(run->target, run->outputs); /* one list per task, one task per partition */
-        run->outputs = NULL;
+        tide_rdd_keep(run->target, run->made, run->kept, run->tasks);
+        tide_free(run->made);
+        run->made = NULL;
     } else {
-        run->lists = run->target->partitions; /* a range shuffle without map tasks has had no second phase */
-        tide_rdd_settle(run->target, transpose(run));
+        tide_rdd_settle(run->target, run->made, run->tasks);
+        run->made = NULL;
     }
     while ((edge = first_waiter(run)) != NULL) {
         struct tide_run *waiter = edge->waiter;
@@ -348,6 +453,11 @@ static int check_arity(struct tide_run *run, const struct tide_task *task, struc
 static void task_failed(struct tide_run *run, struct tide_task *task) {
     uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
 
+    if (task->error.code == TIDE_ELOST && (run->root != NULL || run->target != NULL)) { /* nobody's fault */
+        lose(run, task->index, task->partition);
+        run_recut(run);
+        return;
+    }
     if (attempt < most && task->error.code != TIDE_ECANCELLED) {
         tide_log(TIDE_LOG_WARN, "task", "%s\n  attempt %u of %u; it is tried again", task->error.text, attempt, most);
         submit(run, tide_task_again(task), task->index);
@@ -378,9 +488,12 @@ static void task_succeeded(struct tide_run *run, struct tide_task *task) {
 
     if (check_arity(run, task, &err) == TIDE_OK) {
         tell_updates(run->scheduler, task);
-        assert(task->noutputs == run->lists);
-        for (uint32_t p = 0; p < run->lists; p++)
-            tide_blocks_move(&run->outputs[(size_t)task->index * run->lists + p], &task->outputs[p]);
+        if (run->outputs != NULL)
+            tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
+        if (run->made != NULL) {
+            run->made[task->index] = task->made;
+            task->made = NULL;
+        }
         if (--run->todo > 0) return;
         if (!run->sampling) {
             run_succeed(run);
@@ -458,9 +571,6 @@ static void on_task(struct tide_message *message, void *owner) {
 
 void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job,
                           const struct tide_job_options *options) {
-    struct tide_list fresh;
-    struct tide_list *link;
-
     scheduler->job_count++;
     if (scheduler->closed) {
         struct tide_error err = {0};
@@ -472,21 +582,15 @@ void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job
     }
 
     struct tide_run *run = run_new(scheduler, options->batch_time);
-    struct tide_sink sink = tide_sink_final(options->sink);
 
     run->job = job;
     run->limit = options->limit;
+    run->root = tide_rdd_retain(options->rdd);
+    run->sink = tide_op_retain(options->sink);
     job->run = run;
     tide_list_push(&scheduler->jobs, &job->link);
-    run->stage = tide_stage_new(scheduler->plans, options->rdd, options->partitions, options->npartitions, &sink);
-    tide_list_create(&fresh);
-    run_tie(run, &fresh);
-    while ((link = tide_list_pop(&fresh)) != NULL) {
-        struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
-
-        target_cut(next);
-        run_tie(next, &fresh);
-    }
+    run_cut(run, options->partitions, options->npartitions, false);
+    run_tie_all(run);
     start_ready(scheduler);
     report_later(scheduler);
 }
@@ -516,10 +620,12 @@ static struct tide_op *keep_new(void) {
     return op;
 }
 
-struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox) {
+struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_cache *cache,
+                                          struct tide_inbox *inbox) {
     struct tide_scheduler *scheduler = tide_xcalloc(1, sizeof *scheduler);
 
     scheduler->executor = *executor;
+    scheduler->cache = tide_cache_retain(cache);
     scheduler->inbox = inbox;
     scheduler->max_failures = 1;
     scheduler->plans = tide_plans_new();
@@ -565,6 +671,7 @@ uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler) {
         lost += TIDE_CONTAINER_OF(link, struct tide_run, link)->outstanding;
     tide_plans_delete(scheduler->plans);
     tide_op_release(scheduler->keep);
+    tide_cache_release(scheduler->cache);
     tide_free(scheduler);
     return lost;
 }

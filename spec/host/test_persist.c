@@ -23,6 +23,7 @@ enum { MOST_TASKS = 32 };
 
 static uv_loop_t loop;
 static struct tide_inbox inbox;
+static struct tide_cache *cache;
 static struct tide_scheduler *scheduler;
 static struct tide_op *collect;
 static struct tide_task *tasks[MOST_TASKS]; /* submitted, not given back */
@@ -32,6 +33,7 @@ static int held, seen;
 
 static void submit(void *self, struct tide_task *task) {
     assert_true(held < MOST_TASKS);
+    assert_true(tide_task_begin(task));
     tasks[held++] = task;
     seen++;
 }
@@ -51,6 +53,7 @@ static void give_back(int index, const char *failure) {
             tide_blocks_push(&task->outputs[i], rig_block(&number, 1));
         }
     }
+    tide_task_end(task);
     tide_inbox_post(&inbox, &task->message);
     turn();
 }
@@ -93,7 +96,8 @@ static int set_up(void **state) {
     held = seen = done = 0;
     collect = rig_op("collect", false);
     if (uv_loop_init(&loop) != 0 || tide_inbox_create(&inbox, &loop, &loop, true) != 0) return -1;
-    scheduler = tide_scheduler_new(&executor, &inbox);
+    cache = rig_cache(UINT64_MAX);
+    scheduler = tide_scheduler_new(&executor, cache, &inbox);
     return tide_block_live() == 0 ? 0 : -1;
 }
 
@@ -105,6 +109,7 @@ static int tear_down(void **state) {
 
     uint32_t lost = tide_scheduler_delete(scheduler);
 
+    tide_cache_release(cache);
     tide_inbox_destroy(&inbox);
     tide_op_release(collect);
     return uv_loop_close(&loop) == 0 && lost == 0 && held == 0 && tide_block_live() == 0 ? 0 : -1;
@@ -120,7 +125,7 @@ static void keep(struct tide_rdd *rdd, int first) {
         tide_blocks_create(&lists[i]);
         tide_blocks_push(&lists[i], rig_block(&first, 1));
     }
-    tide_rdd_keep(rdd, lists);
+    rig_keep_lists(rdd, cache, lists);
 }
 
 static void what_is_kept_is_known_and_let_go(void **state) {
@@ -155,7 +160,7 @@ static void pinned_data_stays(void **state) {
     tide_rdd_pin(rdd);
     keep(rdd, 0);
     tide_rdd_unpersist(rdd);
-    assert_non_null(tide_rdd_kept(rdd));
+    assert_non_null(tide_rdd_kept(rdd, 0));
     tide_rdd_unpin(rdd);
     assert_int_equal(tide_block_live(), 4);
     tide_rdd_unpin(rdd);
@@ -416,7 +421,8 @@ static void lineage_tells_what_is_kept(void **state) {
         tide_rdd_lineage(kept, &text);
         tide_buffer_append(&text, "", 1);
         assert_non_null(
-            strstr((char *)text.data, i == 0 ? " f, persistent\n" : " f, persistent, computed: 1 records\n"));
+            strstr((char *)text.data, i == 0 ? " f, persistent MEMORY_ONLY_SER\n"
+                                                    : " f, persistent MEMORY_ONLY_SER, computed: 1 records, 1 in memory (1 bytes)\n"));
         tide_buffer_destroy(&text);
         if (i == 0) keep(kept, 0);
     }

@@ -51,7 +51,7 @@ static void blocks_are_moved_in(void **state) {
 
     assert_int_equal(lists[1].count, 0);
     assert_int_equal(block->refs, 1);
-    assert_ptr_equal(rdd->as.lists[1].items[0], block);
+    assert_ptr_equal(rdd->as.blocks.lists[1].items[0], block);
     tide_blocks_destroy(&lists[0]);
     tide_blocks_destroy(&lists[1]);
     tide_rdd_release(rdd);
@@ -241,7 +241,7 @@ static void a_settled_shuffle_lets_its_input_go(void **state) {
     tide_blocks_create(&outputs[0]);
     tide_blocks_create(&outputs[1]);
     tide_blocks_push(&outputs[1], rig_block(numbers, 3));
-    tide_rdd_settle(rdd, outputs);
+    rig_settle(rdd, outputs);
     assert_true(tide_rdd_computed(rdd));
     assert_int_equal(tide_block_live(), 1);
     assert_int_equal(tide_rdd_hash_partitions(rdd), 2);
