@@ -26,10 +26,8 @@
 
 struct tide_scheduler {
     struct tide_executor executor;
-    struct tide_cache *cache;
     struct tide_inbox *inbox;
-    struct tide_plans *plans;
-    struct tide_op *keep;   /* sink of the runs that compute persistent datasets */
+    struct tide_run_means means;
     struct tide_list runs;  /* not freed yet */
     struct tide_list ready; /* runs that wait for nothing, to be sent to the executor */
     struct tide_list jobs;  /* running */
@@ -83,72 +81,17 @@ static struct edge *first_need(struct tide_run *run) {
 /* ---- Runs ----------------------------------------------------------------------------------------------------- */
 
 static struct tide_run *run_new(struct tide_scheduler *scheduler, int64_t batch_time) {
-    struct tide_run *run = tide_xcalloc(1, sizeof *run);
+    struct tide_run *run = tide_run_new(&scheduler->means, batch_time);
 
     run->scheduler = scheduler;
-    run->state = TIDE_RUN_WAITING;
-    run->batch_time = batch_time;
-    tide_list_create(&run->needs);
-    tide_list_create(&run->needed_by);
-    tide_list_create(&run->queued);
-    tide_list_create(&run->link);
     tide_list_push(&scheduler->runs, &run->link);
     return run;
 }
 
-static void outputs_free(struct tide_run *run) {
-    for (uint32_t i = 0; i < run->tasks; i++) {
-        if (run->outputs != NULL) tide_blocks_destroy(&run->outputs[i]);
-        if (run->made != NULL) tide_cached_release(run->made[i]);
-    }
-    tide_free(run->outputs);
-    tide_free(run->made);
-    run->outputs = NULL;
-    run->made = NULL;
-}
-
-static void outputs_new(struct tide_run *run) {
-    uint32_t count = run->tasks > 0 ? run->tasks : 1;
-
-    if (run->lists > 0) run->made = tide_xcalloc(count, sizeof *run->made);
-    if (run->lists > 0 && !run->sampling) return;
-    run->outputs = tide_xcalloc(count, sizeof *run->outputs);
-    for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_create(&run->outputs[i]);
-}
-
-static void root_free(struct tide_run *run) {
-    tide_op_release(run->sink);
-    run->sink = NULL;
-    if (run->root != NULL) tide_rdd_release(run->root);
-    run->root = NULL;
-}
-
 /* Frees what a run does not need to wait for its last tasks, and the run itself when there are none. */
 static void run_end(struct tide_run *run) {
-    run->state = TIDE_RUN_ENDED;
-    tide_list_remove(&run->queued);
-    outputs_free(run);
-    tide_stage_delete(run->stage);
-    run->stage = NULL;
-    tide_free(run->numbers);
-    tide_free(run->indexes);
-    tide_free(run->lost);
-    tide_free(run->kept);
-    run->numbers = run->indexes = run->kept = NULL;
-    run->lost = NULL;
-    root_free(run);
-    tide_error_clear(&run->error);
-    if (run->target != NULL) {
-        struct tide_rdd *rdd = run->target;
-
-        run->target = NULL;
-        if (run->keeps) rdd->keeping = NULL;
-        else rdd->as.shuffle.running = NULL;
-        tide_rdd_release(rdd);
-    }
-    if (run->outstanding > 0) return;
-    tide_list_remove(&run->link);
-    tide_free(run);
+    tide_run_end(run);
+    if (run->outstanding == 0) tide_free(run);
 }
 
 /* The run that computes this now; a new one joins `fresh`, its stage still to be cut. */
@@ -164,36 +107,6 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
     *running = run;
     tide_list_push(fresh, &run->queued);
     return run;
-}
-
-/* Cuts the stage of a run for these partitions (NULL: all). */
-static void run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t count, bool again) {
-    struct tide_rdd *root = run->root;
-    struct tide_sink sink;
-
-    if (run->keeps) {
-        root = run->target;
-        sink = tide_sink_keep(run->scheduler->keep);
-    } else if (run->target != NULL) {
-        root = run->target->parent;
-        sink = tide_sink_map(run->target->as.shuffle.exchange);
-        run->sampling = sink.kind == TIDE_SINK_SAMPLE;
-    } else {
-        sink = tide_sink_final(run->sink);
-    }
-    run->stage = tide_stage_new(run->scheduler->plans, root, partitions, count, &sink, again);
-}
-
-/* Cuts the stage of a run that computes what others need. */
-static void target_cut(struct tide_run *run) {
-    struct tide_rdd *rdd = run->target;
-
-    if (run->keeps && rdd->kept != NULL) { /* all but what there is or would find no room */
-        run->kept = tide_xcalloc(rdd->partitions, sizeof *run->kept);
-        for (uint32_t i = 0; i < rdd->partitions; i++)
-            if (!tide_cached_at_hand(rdd->kept[i]) && tide_cached_fits(rdd->kept[i])) run->kept[run->nkept++] = i;
-    }
-    run_cut(run, run->kept, run->nkept, false);
 }
 
 /* The stage of `run` has been cut: ties it to the runs it needs, or makes it ready. */
@@ -215,126 +128,54 @@ static void run_tie_all(struct tide_run *run) {
     while ((link = tide_list_pop(&fresh)) != NULL) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
-        target_cut(next);
+        tide_run_cut_target(next);
         run_tie(next, &fresh);
     }
 }
 
 /* ---- Sending tasks -------------------------------------------------------------------------------------------- */
 
-/* Where what the task makes will be kept. */
-static struct tide_cached *made_new(const struct tide_run *run, const struct tide_task *task) {
-    const struct tide_rdd *rdd = run->target;
-    struct tide_cached_options options = {
-        .kind = run->keeps ? TIDE_CACHED_PARTITION : TIDE_CACHED_MAP_OUTPUT,
-        .dataset = rdd->id,
-        .partition = task->partition,
-        .lists = run->lists,
-        .memory = !run->keeps || (rdd->level & TIDE_LEVEL_MEMORY) != 0,
-        .disk = !run->keeps || (rdd->level & TIDE_LEVEL_DISK) != 0,
-        .recomputable = run->keeps && !rdd->truncate,
-    };
-
-    return tide_cached_new(run->scheduler->cache, &options);
-}
-
 static void submit(struct tide_run *run, struct tide_task *task, uint32_t index) {
-    task->batch_time = run->batch_time;
-    task->limit = run->limit;
-    task->cancelled = &run->cancelled;
-    task->owner = run;
-    task->index = index;
+    tide_run_prepare(run, task, index);
     task->message.deliver = on_task;
-    if (run->lists > 0 && task->made == NULL) task->made = made_new(run, task);
     run->outstanding++;
     run->scheduler->executor.submit(run->scheduler->executor.self, task);
 }
 
-static void lose(struct tide_run *run, uint32_t index, uint32_t partition) {
-    if (run->nlost == run->lost_slots) {
-        run->lost_slots = run->lost_slots > 0 ? run->lost_slots * 2 : 4;
-        run->lost = tide_xrealloc(run->lost, run->lost_slots * sizeof *run->lost);
-    }
-    run->lost[run->nlost++] = (struct tide_run_lost){.index = index, .partition = partition};
+/* What has got lost is to be computed again, when what it needs is there. */
+static void run_again(struct tide_run *run) {
+    if (tide_run_cut_lost(run)) run_tie_all(run);
 }
 
-/* Cuts what is lost again, unless the stage before has not been started: then that does it. */
-static void run_recut(struct tide_run *run) {
-    if (run->nlost == 0 || run->stage != NULL) return;
-
-    uint32_t *partitions = tide_xcalloc(run->nlost, sizeof *partitions);
-
-    run->indexes = tide_xcalloc(run->nlost, sizeof *run->indexes);
-    for (uint32_t i = 0; i < run->nlost; i++) {
-        run->indexes[i] = run->lost[i].index;
-        partitions[i] = run->lost[i].partition;
-    }
-    run_cut(run, partitions, run->nlost, true);
-    run->nlost = 0;
-    tide_free(partitions);
-    run_tie_all(run);
-}
-
-/* A run that waits for nothing: the first time it learns how many tasks it has. */
-static void run_activate(struct tide_run *run) {
-    struct tide_stage *stage = run->stage;
-
-    run->state = TIDE_RUN_ACTIVE;
-    run->tasks = run->todo = stage->count;
-    if (run->job == NULL) run->lists = run->sampling ? 1 : stage->outputs;
-    outputs_new(run);
-    if (run->sampling) {
-        run->numbers = tide_xcalloc(stage->count > 0 ? stage->count : 1, sizeof *run->numbers);
-        for (uint32_t i = 0; i < stage->count; i++) run->numbers[i] = stage->parts[i].partition;
-    }
-}
-
-/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks, and go with them if
- * none of them can get lost. */
+/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks. */
 static void run_start(struct tide_run *run) {
-    struct tide_stage *stage = run->stage;
+    struct tide_task *task;
+    uint32_t index;
 
-    assert(stage != NULL);
-    if (run->state == TIDE_RUN_WAITING) run_activate(run);
-    for (uint32_t i = 0; i < stage->count; i++) {
-        uint32_t index = run->indexes != NULL ? run->indexes[i] : i;
-        struct tide_task *task = tide_stage_task(stage, i);
-
-        if (task != NULL) submit(run, task, index);
-        else lose(run, index, stage->parts[i].partition);
-    }
-    run->may_lose |= stage->may_lose || run->nlost > 0;
-    if (!run->may_lose) root_free(run);
-    tide_stage_delete(stage);
-    run->stage = NULL;
-    tide_free(run->indexes);
-    run->indexes = NULL;
-    run_recut(run);
+    tide_run_begin(run);
+    while ((task = tide_run_next(run, &index)) != NULL) submit(run, task, index);
+    run_again(run);
 }
 
 /* Second phase of a range shuffle: the records of each map task, now with the bounds known. */
 static int run_route(struct tide_run *run, struct tide_error *err) {
     const struct tide_exchange *exchange = run->target->as.shuffle.exchange;
-    struct tide_cached **sampled = run->made;
+    struct tide_cached **sampled;
     struct tide_range_sample *samples = tide_xcalloc(run->tasks, sizeof *samples);
 
+    assert(run->made != NULL && run->outputs != NULL);
     for (uint32_t i = 0; i < run->tasks; i++)
         samples[i] = (struct tide_range_sample){.keys = &run->outputs[i],
-                                                .records = (uint64_t)tide_cached_records(sampled[i])};
+                                                .records = (uint64_t)tide_cached_records(run->made[i])};
 
     struct tide_block *bounds = tide_range_bounds(samples, run->tasks, exchange->partitions, err);
 
     tide_free(samples);
     if (bounds == NULL) return err->code;
 
-    struct tide_plan *plan = tide_stage_route_plan(run->scheduler->plans, exchange);
+    struct tide_plan *plan = tide_stage_route_plan(run->means->plans, exchange);
 
-    run->made = NULL;
-    outputs_free(run);
-    run->sampling = false;
-    run->todo = run->tasks;
-    run->lists = exchange->partitions;
-    outputs_new(run);
+    sampled = tide_run_begin_routing(run);
     for (uint32_t i = 0; i < run->tasks; i++) {
         struct tide_task *task = tide_task_new(plan, 2, run->lists);
 
@@ -454,8 +295,8 @@ static void task_failed(struct tide_run *run, struct tide_task *task) {
     uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
 
     if (task->error.code == TIDE_ELOST && (run->root != NULL || run->target != NULL)) { /* nobody's fault */
-        lose(run, task->index, task->partition);
-        run_recut(run);
+        tide_run_lose(run, task->index, task->partition);
+        run_again(run);
         return;
     }
     if (attempt < most && task->error.code != TIDE_ECANCELLED) {
@@ -488,8 +329,7 @@ static void task_succeeded(struct tide_run *run, struct tide_task *task) {
 
     if (check_arity(run, task, &err) == TIDE_OK) {
         tell_updates(run->scheduler, task);
-        if (run->outputs != NULL)
-            tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
+        if (run->outputs != NULL) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
         if (run->made != NULL) {
             run->made[task->index] = task->made;
             task->made = NULL;
@@ -589,7 +429,7 @@ void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job
     run->sink = tide_op_retain(options->sink);
     job->run = run;
     tide_list_push(&scheduler->jobs, &job->link);
-    run_cut(run, options->partitions, options->npartitions, false);
+    tide_run_cut(run, options->partitions, options->npartitions, false);
     run_tie_all(run);
     start_ready(scheduler);
     report_later(scheduler);
@@ -625,11 +465,11 @@ struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, 
     struct tide_scheduler *scheduler = tide_xcalloc(1, sizeof *scheduler);
 
     scheduler->executor = *executor;
-    scheduler->cache = tide_cache_retain(cache);
+    scheduler->means.cache = tide_cache_retain(cache);
     scheduler->inbox = inbox;
     scheduler->max_failures = 1;
-    scheduler->plans = tide_plans_new();
-    scheduler->keep = keep_new();
+    scheduler->means.plans = tide_plans_new();
+    scheduler->means.keep = keep_new();
     tide_list_create(&scheduler->runs);
     tide_list_create(&scheduler->ready);
     tide_list_create(&scheduler->jobs);
@@ -669,9 +509,9 @@ uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler) {
     /* Runs that are left have tasks out, which still look at `cancelled`: left to them. */
     while ((link = tide_list_pop(&scheduler->runs)) != NULL)
         lost += TIDE_CONTAINER_OF(link, struct tide_run, link)->outstanding;
-    tide_plans_delete(scheduler->plans);
-    tide_op_release(scheduler->keep);
-    tide_cache_release(scheduler->cache);
+    tide_plans_delete(scheduler->means.plans);
+    tide_op_release(scheduler->means.keep);
+    tide_cache_release(scheduler->means.cache);
     tide_free(scheduler);
     return lost;
 }

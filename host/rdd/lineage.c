@@ -99,7 +99,8 @@ static void write_persistence(const struct tide_rdd *rdd, struct tide_buffer *ou
     if (rdd->known_records >= 0) tide_buffer_format(out, " %lld records,", (long long)rdd->known_records);
     tide_rdd_places(rdd, &places);
     if (places.memory > 0 || rdd->partitions == 0)
-        tide_buffer_format(out, " %u in memory (%llu bytes),", places.memory, (unsigned long long)places.memory_bytes);
+        tide_buffer_format(out, " %u in memory (%llu bytes),", places.memory,
+                           (unsigned long long)places.memory_bytes);
     if (places.disk > 0)
         tide_buffer_format(out, " %u on disk (%llu bytes),", places.disk, (unsigned long long)places.disk_bytes);
     if (places.gone > 0) tide_buffer_format(out, " %u given up,", places.gone);

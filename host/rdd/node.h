@@ -28,7 +28,7 @@ struct tide_rdd {
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;
     union {
-        struct {                        /* BLOCKS, by partition: one of the two */
+        struct { /* BLOCKS, by partition: one of the two */
             struct tide_blocks *lists;
             struct tide_cached **cached;
         } blocks;

@@ -338,7 +338,7 @@ void tide_rdd_release(struct tide_rdd *rdd) {
 
 void tide_level_name(uint8_t level, char name[TIDE_LEVEL_NAME]) {
     bool memory = (level & TIDE_LEVEL_MEMORY) != 0, disk = (level & TIDE_LEVEL_DISK) != 0;
-    const char *places = level == 0                       ? "NONE"
+    const char *places = level == 0                      ? "NONE"
                          : (level & TIDE_LEVEL_OFF_HEAP) ? "OFF_HEAP"
                          : memory && disk                ? "MEMORY_AND_DISK"
                          : memory                        ? "MEMORY_ONLY"
@@ -390,7 +390,8 @@ static void settle_level(struct tide_rdd *rdd) {
     if (rdd->kept == NULL || rdd->pins > 0) return;
     if (rdd->level == 0) forget_kept(rdd);
     else if (rdd->truncate && hold_kept(rdd)) become_blocks(rdd);
-    else if (rdd->truncate) forget_kept(rdd); /* it was not to be truncated at first: what is gone is computed again */
+    else if (rdd->truncate)
+        forget_kept(rdd); /* it was not to be truncated at first: what is gone is computed again */
 }
 
 void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate) {
@@ -437,7 +438,8 @@ void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places)
     }
 }
 
-void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions, uint32_t count) {
+void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions,
+                   uint32_t count) {
     assert(rdd->kind != TIDE_RDD_BLOCKS && (partitions != NULL || (rdd->kept == NULL && count == rdd->partitions)));
     if (partitions == NULL) {
         size_t size = (count > 0 ? count : 1) * sizeof(struct tide_cached *);

@@ -350,7 +350,8 @@ void tide_stage_delete(struct tide_stage *stage) {
 static void add_input(struct tide_task *task, uint32_t index, const struct tide_stage_leaf *leaf) {
     struct tide_input *input = &task->inputs[index];
     const struct tide_rdd *rdd = leaf->rdd;
-    struct tide_cached *cached = leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
+    struct tide_cached *cached =
+        leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
 
     input->reserved = leaf->partition;
     if (cached != NULL) {

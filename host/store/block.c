@@ -113,7 +113,8 @@ bool tide_block_reserve_lines(struct tide_block *block, uint32_t count) {
 
 void tide_block_trim(struct tide_block *block) {
     uint64_t waste = block->capacity - block->size;
-    if (waste < WORTH_TRIMMING || waste < block->size / 8 || __atomic_load_n(&block->refs, __ATOMIC_ACQUIRE) != 1) return;
+    if (waste < WORTH_TRIMMING || waste < block->size / 8 || __atomic_load_n(&block->refs, __ATOMIC_ACQUIRE) != 1)
+        return;
     uint8_t *data = tide_realloc_try(block->data, block->size + TIDE_BLOCK_SLACK);
     if (!data) return;
     memset(data + block->size, 0, TIDE_BLOCK_SLACK);

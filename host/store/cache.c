@@ -76,8 +76,8 @@ static void set_untidy(struct tide_cache *cache, bool untidy) {
 
 /* "partition 3 of dataset #12" */
 static int prefix(const struct tide_cached *cached, struct tide_error *err) {
-    return tide_error_prefix(err, "%s %u of dataset #%llu", kind_names[cached->options.kind], cached->options.partition,
-                             (unsigned long long)cached->options.dataset);
+    return tide_error_prefix(err, "%s %u of dataset #%llu", kind_names[cached->options.kind],
+                             cached->options.partition, (unsigned long long)cached->options.dataset);
 }
 
 /* ---- Memory and disk ------------------------------------------------------------------------------------------ */
@@ -100,6 +100,13 @@ static void complain(const struct tide_cached *cached, struct tide_error *take_e
              cached->options.recomputable ? "until then such data is computed again whenever it is needed"
                                           : "until then such data stays in memory beyond the limit");
     tide_error_clear(take_err);
+}
+
+/* There was no place for it. */
+static void refuse(struct tide_cache *cache, const struct tide_cached *cached) {
+    cache->dropped++;
+    cache->refused = cached->options.dataset;
+    cache->refused_bytes = cached->footprint;
 }
 
 /* Writes what is WRITING, without the lock. Afterwards it is DISK, GONE, or (false) still WRITING: it must stay in memory. The
@@ -130,7 +137,7 @@ static bool write_out(struct tide_cache *cache, struct tide_cached *cached) {
     bool gone = closed || cached->options.recomputable;
 
     if (gone) set_state(cached, GONE);
-    if (gone && !closed) cache->dropped++;
+    if (gone && !closed) refuse(cache, cached);
     pthread_mutex_unlock(&cache->lock);
     tide_spill_free(cache->spill, &extent);
     tide_free(ends);
@@ -173,7 +180,8 @@ static struct tide_cached *find_victim(const struct tide_cache *cache, const str
     TIDE_LIST_EACH(link, &cache->memory) {
         struct tide_cached *other = TIDE_CONTAINER_OF(link, struct tide_cached, link);
 
-        if (other->options.dataset == cached->options.dataset && other->options.kind == cached->options.kind) continue;
+        if (other->options.dataset == cached->options.dataset && other->options.kind == cached->options.kind)
+            continue;
         if (first == NULL) first = other;
         left -= other->footprint;
         if (left + cached->footprint <= cache->limit) return first;
@@ -287,6 +295,7 @@ void tide_cache_close(struct tide_cache *cache) {
         tide_list_remove(&cached->link);
         cached_delete(cached); /* not the last reference: the caller has one */
     }
+    tide_spill_close(cache->spill);
     pthread_mutex_unlock(&cache->lock);
 }
 
@@ -371,9 +380,7 @@ static void admit(struct tide_cache *cache, struct tide_cached *cached) {
         set_state(cached, WRITING);
     } else {
         set_state(cached, GONE);
-        cache->dropped++;
-        cache->refused = cached->options.dataset;
-        cache->refused_bytes = cached->footprint;
+        refuse(cache, cached);
     }
 }
 
@@ -417,13 +424,19 @@ void tide_cached_put(struct tide_cached *cached, struct tide_blocks *take_lists)
     if (closed) lists_free(cached);
 }
 
+/* With the lock: whether there is a place for so much. */
+static bool has_place(const struct tide_cache *cache, const struct tide_cached *cached, uint64_t bytes) {
+    if (cached->options.disk && !cache->failing) return true;
+    return cached->options.memory && cache->used + bytes <= cache->limit;
+}
+
 bool tide_cached_wanted(struct tide_cached *cached) {
     struct tide_cache *cache = cached->cache;
 
-    if (cached->options.disk || !cached->options.recomputable) return true;
+    if (!cached->options.recomputable) return true;
     pthread_mutex_lock(&cache->lock);
 
-    bool refused = cache->refused == cached->options.dataset && cache->used + cache->refused_bytes > cache->limit;
+    bool refused = cache->refused == cached->options.dataset && !has_place(cache, cached, cache->refused_bytes);
 
     if (refused) {
         set_state(cached, GONE);
@@ -460,7 +473,8 @@ static int unreadable(struct tide_cached *cached, struct tide_error *err) {
         struct tide_error cause = {0};
 
         tide_error_move(&cause, err);
-        tide_error_set(err, cause.code, "%s. It can't be computed again: what it was made from is not kept", cause.text);
+        tide_error_set(err, cause.code, "%s. It can't be computed again: what it was made from is not kept",
+                       cause.text);
         tide_error_clear(&cause);
         return err->code;
     }
@@ -498,9 +512,12 @@ bool tide_cached_fits(struct tide_cached *cached) {
 
     pthread_mutex_lock(&cache->lock);
 
-    uint64_t bytes = cached->records >= 0 ? cached->footprint : cache->refused_bytes;
-    bool fits = (cached->options.disk && !cache->failing) || cache->used + bytes <= cache->limit;
+    bool fits = has_place(cache, cached, cached->records >= 0 ? cached->footprint : cache->refused_bytes);
 
+    if (!fits && cached->options.disk) { /* perhaps the disk works again: one is going to find out */
+        cache->refused = 0;
+        fits = true;
+    }
     pthread_mutex_unlock(&cache->lock);
     return fits;
 }

@@ -40,9 +40,9 @@ struct tide_cache_options {
 
 struct tide_cache_figures {
     uint64_t limit;
-    uint64_t memory; /* bytes of kept blocks in memory now */
-    uint64_t peak;   /* the most there were */
-    uint64_t disk;   /* bytes on disk now */
+    uint64_t memory;  /* bytes of kept blocks in memory now */
+    uint64_t peak;    /* the most there were */
+    uint64_t disk;    /* bytes on disk now */
     uint64_t spilled; /* bytes written to disk so far */
     uint64_t dropped; /* times that something was given up, to be computed again */
 };
@@ -81,7 +81,7 @@ void tide_cached_release(struct tide_cached *cached); /* NULL is fine */
 void tide_cached_fill(struct tide_cached *cached, struct tide_blocks *take_lists);
 /* The same without waiting: it is in memory, and goes to disk when somebody tidies. */
 void tide_cached_put(struct tide_cached *cached, struct tide_blocks *take_lists);
-/* Whether it is worth computing: false when another of its dataset found no room since, and this one would not either. It
+/* Whether it is worth computing: false when another of its dataset found no room just before, and this one would not either. It
  * is GONE then. */
 bool tide_cached_wanted(struct tide_cached *cached);
 
@@ -90,7 +90,7 @@ bool tide_cached_wanted(struct tide_cached *cached);
 int tide_cached_open(struct tide_cached *cached, uint32_t list, struct tide_blocks *out, struct tide_error *err);
 /* Not GONE, for now. */
 bool tide_cached_at_hand(const struct tide_cached *cached);
-/* Whether there is room for it at the moment, should it be computed again. */
+/* Whether there is room for it at the moment, should it be computed again. A disk that has failed gets another chance. */
 bool tide_cached_fits(struct tide_cached *cached);
 /* From now on it can't be computed again. false: it is gone already. */
 bool tide_cached_hold(struct tide_cached *cached);

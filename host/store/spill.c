@@ -123,6 +123,18 @@ static void file_delete(struct tide_spill_file *file) {
     tide_free(file);
 }
 
+void tide_spill_close(struct tide_spill *spill) {
+    struct tide_spill_file *empty = NULL;
+
+    pthread_mutex_lock(&spill->lock);
+    if (spill->current != NULL && spill->current->extents == 0) {
+        empty = spill->current;
+        spill->current = NULL;
+    }
+    pthread_mutex_unlock(&spill->lock);
+    file_delete(empty);
+}
+
 void tide_spill_delete(struct tide_spill *spill) {
     if (spill == NULL) return;
     file_delete(spill->current);
@@ -135,7 +147,9 @@ void tide_spill_delete(struct tide_spill *spill) {
 static int begin_file(struct tide_spill *spill, uint64_t size, struct tide_error *err) {
     struct tide_spill_file *file = spill->current;
 
-    if (file != NULL && (file->end == 0 || file->end + size <= FULL)) return TIDE_OK;
+    bool full = file == NULL || (file->end > 0 && (file->end + size > FULL || tide_fault("spill.full")));
+
+    if (!full) return TIDE_OK;
 
     int fd = open_file(spill, err);
 
@@ -290,14 +304,15 @@ static int damaged(const struct reader *reader, const char *what) {
 
 static int read_part(const struct reader *reader, uint64_t offset, void *into, size_t size) {
     for (size_t done = 0; done < size;) {
-        ssize_t got = tide_fault("spill.read")    ? (errno = EIO, -1)
-                      : tide_fault("spill.short") ? 0
-                                                  : pread(reader->fd, (uint8_t *)into + done, size - done,
-                                                          (off_t)(offset + done));
+        ssize_t got = tide_fault("spill.read") ? (errno = EIO, -1)
+                      : tide_fault("spill.short")
+                          ? 0
+                          : pread(reader->fd, (uint8_t *)into + done, size - done, (off_t)(offset + done));
 
         if (got < 0 && errno == EINTR) continue;
         if (got < 0)
-            return tide_error_set(reader->err, TIDE_EIO, "spilled data can't be read at byte %llu: %s; check the disk",
+            return tide_error_set(reader->err, TIDE_EIO,
+                                  "spilled data can't be read at byte %llu: %s; check the disk",
                                   (unsigned long long)reader->at, strerror(errno));
         if (got == 0) return damaged(reader, "the file ends there");
         done += (size_t)got;
@@ -344,7 +359,7 @@ static int read_content(struct reader *reader, const struct frame *frame, struct
 
 /* The next block, to be appended to `out`. */
 static int read_block(struct reader *reader, struct tide_blocks *out) {
-    struct frame frame;
+    struct frame frame = {0};
     int status;
 
     if (reader->end - reader->at < sizeof frame) return damaged(reader, "the extent ends within a block");
@@ -381,6 +396,7 @@ int tide_spill_read(struct tide_spill *spill, const struct tide_extent *extent, 
                     struct tide_blocks *out, struct tide_error *err) {
     int status = tide_spill_decode(extent->file->fd, extent->offset + from, extent->offset + to, out, err);
 
-    if (status == TIDE_ECORRUPT || status == TIDE_EIO) tide_error_prefix(err, "the spill file in %s", spill->directory);
+    if (status == TIDE_ECORRUPT || status == TIDE_EIO)
+        tide_error_prefix(err, "the spill file in %s", spill->directory);
     return status;
 }

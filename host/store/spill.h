@@ -14,7 +14,7 @@
  *
  * Thread: any; a short lock, never held while reading or writing. Calls block on the disk: not for the driver's thread.
  * Errors: TIDE_EIO (with the directory and the system's reason), TIDE_ECORRUPT, TIDE_ENOMEM.
- * Faults: spill.open, spill.write, spill.read, spill.short, spill.damage.
+ * Faults: spill.open, spill.full, spill.write, spill.read, spill.short, spill.damage.
  */
 #ifndef TIDE_STORE_SPILL_H
 #define TIDE_STORE_SPILL_H
@@ -35,6 +35,8 @@ struct tide_extent {
 /* directory NULL: $TMPDIR, else /var/tmp, else /tmp, looked for when something is written. A directory that is given must
  * take files: NULL and err if it does not. */
 struct tide_spill *tide_spill_new(const char *directory, struct tide_error *err);
+/* Closes the file that extents are added to if none is left in it; the next one opens another. */
+void tide_spill_close(struct tide_spill *spill);
 /* Every extent must be free. */
 void tide_spill_delete(struct tide_spill *spill);
 

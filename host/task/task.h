@@ -74,7 +74,7 @@ struct tide_task {
     struct tide_read *reads;     /* in order; the inputs they belong to have no other blocks */
     struct tide_cached *made;    /* where its first lists of outputs go, or NULL: they stay with the task */
     uint32_t nreads, read_slots;
-    struct tide_error error;     /* set by the worker when it failed; text is complete, for people */
+    struct tide_error error; /* set by the worker when it failed; text is complete, for people */
     uint64_t started_ns, ended_ns;
     uint32_t worker;  /* which worker ran it */
     void *owner;      /* for the driver's use */

@@ -104,7 +104,8 @@ static uint32_t expect_block(const struct tide_block *block, uint32_t next) {
 uint32_t expect_lines(const struct tide_rdd *rdd, uint32_t next) {
     assert_int_equal(rdd->kind, TIDE_RDD_BLOCKS);
     for (uint32_t p = 0; p < rdd->partitions; p++) {
-        for (uint32_t b = 0; b < rdd->as.blocks.lists[p].count; b++) next = expect_block(rdd->as.blocks.lists[p].items[b], next);
+        for (uint32_t b = 0; b < rdd->as.blocks.lists[p].count; b++)
+            next = expect_block(rdd->as.blocks.lists[p].items[b], next);
     }
     return next;
 }
