@@ -3,7 +3,7 @@
  *
  * Called by the bindings (and by C programs through tide.h) on the driver thread. The loop runs inside tide_engine_turn only;
  * workers reach it through the inbox. Order of the end: members (graphs, with their ingest threads), jobs, workers, what
- * they have still posted, handles, loop.
+ * they have still posted, handles, loop, what is kept on disk.
  */
 #include "engine.h"
 
@@ -17,6 +17,7 @@
 struct tide_engine {
     uv_loop_t loop;
     struct tide_inbox inbox;
+    struct tide_cache *cache;
     struct tide_pool *pool;
     struct tide_scheduler *scheduler;
     struct tide_events events;
@@ -75,6 +76,10 @@ struct tide_inbox *tide_engine_inbox(struct tide_engine *engine) {
 
 struct tide_pool *tide_engine_pool(struct tide_engine *engine) {
     return engine->pool;
+}
+
+struct tide_cache *tide_engine_cache(struct tide_engine *engine) {
+    return engine->cache;
 }
 
 struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine) {
@@ -171,6 +176,16 @@ static void close_loop(uv_loop_t *loop) {
 
 static void submit_to_pool(void *self, struct tide_task *task) { tide_pool_submit(self, task); }
 
+static void on_untidy(void *pool) { tide_pool_wake(pool); }
+
+/* Half of the memory: the other half is for the tasks' own data, the Lua states, and the system's cache of files. */
+static uint64_t default_memory_limit(void) {
+    uint64_t total = uv_get_total_memory(), most = uv_get_constrained_memory();
+
+    if (most > 0 && most < total) total = most;
+    return total > 0 ? total / 2 : UINT64_C(1) << 30;
+}
+
 static void on_updates(struct tide_block *take, void *arg) {
     struct tide_event *event = tide_event_new(TIDE_EVENT_UPDATES);
 
@@ -204,9 +219,18 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     }
     inbox = true;
 
+    struct tide_cache_options cache = {
+        .limit = options->memory_limit > 0 ? options->memory_limit : default_memory_limit(),
+        .directory = options->spill_directory,
+    };
+
+    engine->cache = tide_cache_new(&cache, err);
+    if (engine->cache == NULL) goto fail;
+
     struct tide_pool_options pool = {
         .workers = options->workers,
         .driver = &engine->inbox,
+        .cache = engine->cache,
         .package_path = options->package_path,
         .package_cpath = options->package_cpath,
     };
@@ -214,14 +238,17 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     engine->pool = tide_pool_new(&pool, err);
     if (engine->pool == NULL) goto fail;
 
+    tide_cache_on_untidy(engine->cache, on_untidy, engine->pool);
+
     struct tide_executor executor = {.submit = submit_to_pool, .self = engine->pool};
 
-    engine->scheduler = tide_scheduler_new(&executor, &engine->inbox);
+    engine->scheduler = tide_scheduler_new(&executor, engine->cache, &engine->inbox);
     tide_scheduler_on_updates(engine->scheduler, on_updates, &engine->events);
     if (options->max_failures > 0) tide_scheduler_set_max_failures(engine->scheduler, options->max_failures);
     return engine;
 
 fail:
+    tide_cache_release(engine->cache);
     if (inbox) tide_inbox_close(&engine->inbox);
     uv_close((uv_handle_t *)&engine->timeout, NULL);
     uv_close((uv_handle_t *)&engine->prepare, NULL);
@@ -242,6 +269,7 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
         if (member->close != NULL) member->close(member->arg);
     }
     tide_scheduler_close(engine->scheduler);
+    tide_cache_on_untidy(engine->cache, NULL, NULL);
     ended = tide_pool_delete(engine->pool, timeout_ms);
     tide_inbox_drain(&engine->inbox);
 
@@ -253,6 +281,8 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
     close_loop(&engine->loop);
     if (engine->signal_fd >= 0) process_signals->detach(engine->signal_fd);
     tide_scheduler_delete(engine->scheduler);
+    tide_cache_close(engine->cache);
+    tide_cache_release(engine->cache);
 
     /* A worker that was left behind will post to the (closed) inbox if it ever ends: the engine's memory is left to it. */
     if (!ended) return TIDE_ETIMEOUT;

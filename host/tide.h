@@ -19,6 +19,9 @@ struct tide_engine_options {
     const char *package_path; /* Lua search paths for the workers, or NULL */
     const char *package_cpath;
     uint32_t max_failures; /* how often a task may fail before its job does; 0: 1 */
+    uint64_t
+        memory_limit; /* bytes of kept data in memory; 0: half of the machine's, or of what the process may have */
+    const char *spill_directory; /* where the rest goes; NULL: $TMPDIR, else /var/tmp, else /tmp */
 };
 
 /* Starts worker threads; the ingest thread starts with the first source. NULL and err on failure. */

@@ -79,6 +79,8 @@ local EXAMPLES = {
     stopTimeout = { "0", 0, 0, "soon" },
     stopContextByDefault = { "false", false, false, "no" },
     logLevel = { "debug", "debug", "debug", "loud" },
+    ["memory.limit"] = { "64mb", 67108864, 67108864, 0 },
+    ["spill.directory"] = { "/tmp", "/tmp", "/tmp", "" },
     ["socket.maxLine"] = { "64kb", 65536, 65536, 0 },
     ["socket.reconnect"] = { "250ms", 250, 250, 0 },
     ["socket.memory"] = { "1mb", 1048576, 1048576, 1 },
@@ -180,6 +182,7 @@ local TRIED_IN = {
     ["task.maxFailures"] = "shared_spec", concurrentJobs = "active_spec", gracefulStopTimeout = "errors_spec",
     stopTimeout = "errors_spec", stopContextByDefault = "streaming_spec", logLevel = "conf_spec",
     ["socket.maxLine"] = "bad_input_spec", ["socket.reconnect"] = "streaming_spec", ["socket.memory"] = "conf_spec",
+    ["memory.limit"] = "storage_spec", ["spill.directory"] = "storage_spec",
 }
 
 describe("what a setting does", function()

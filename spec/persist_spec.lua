@@ -71,7 +71,7 @@ describe("persist", function()
             assert.same({ "[a,2]", "[b,1]" }, sorted(sums:collect()))
             assert.same({ 2 }, sums:lookup("a"))
         end
-        assert.matches("persistent, computed: 2 records", joined:toDebugString())
+        assert.matches("persistent MEMORY_ONLY_SER, computed: 2 records, 2 in memory", joined:toDebugString())
     end)
 
     it("keeps lines of text as they are", function()
@@ -128,11 +128,13 @@ describe("persist", function()
         assert.equal(levels.MEMORY_ONLY_SER, rdd:persist():getStorageLevel())
         assert.equal(rdd, rdd:persist(levels.MEMORY_ONLY_SER))
         assert.equal(rdd, rdd:cache())
-        assert.matches("persist_spec.lua:%d+: 'persist': the dataset has the storage level MEMORY_ONLY_SER already; unpersist",
+        assert.matches("persist_spec.lua:%d+: 'persist': cannot change the storage level .* assigned a level %(MEMORY_ONLY_SER%); unpersist",
             message(function() rdd:persist(levels.MEMORY_ONLY) end))
+        assert.matches("cannot change the storage level", message(function() rdd:persist(levels.NONE) end))
         for _, name in ipairs({ "DISK_ONLY", "DISK_ONLY_2", "MEMORY_ONLY", "MEMORY_ONLY_2", "MEMORY_ONLY_SER",
-            "MEMORY_ONLY_SER_2", "MEMORY_AND_DISK", "MEMORY_AND_DISK_2", "MEMORY_AND_DISK_SER", "MEMORY_AND_DISK_SER_2" }) do
+            "MEMORY_ONLY_SER_2", "MEMORY_AND_DISK", "MEMORY_AND_DISK_2", "MEMORY_AND_DISK_SER", "MEMORY_AND_DISK_SER_2", "OFF_HEAP" }) do
             assert.equal(levels[name], rdd:unpersist():persist(levels[name]):getStorageLevel())
+            assert.matches(", persistent " .. name .. "\n", rdd:toDebugString())
         end
         assert.equal(levels.NONE, rdd:unpersist():getStorageLevel())
     end)
@@ -141,7 +143,7 @@ describe("persist", function()
         local rdd = sc:parallelize({ 1 })
         assert.matches("bad argument #1 to 'persist' %(StorageLevel expected, got string%)",
             message(function() rdd:persist("MEMORY_ONLY") end))
-        assert.matches("StorageLevel.NONE keeps nothing", message(function() rdd:persist(levels.NONE) end))
+        assert.equal(levels.NONE, rdd:persist(levels.NONE):getStorageLevel())
         assert.matches("bad argument #1 to 'unpersist' %(boolean expected, got number%)",
             message(function() rdd:unpersist(1) end))
         assert.matches("checkpoints come later", message(function() rdd:checkpoint() end))

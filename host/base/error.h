@@ -23,7 +23,8 @@
     X(ELIMIT, -10, "limit exceeded")                                                                                 \
     X(ESTATE, -11, "not possible in this state")                                                                     \
     X(EGENERATION, -12, "a batch could not be generated")                                                            \
-    X(EFAULT, -13, "injected fault")
+    X(EFAULT, -13, "injected fault")                                                                                 \
+    X(ELOST, -14, "kept data is gone and has to be computed again")
 
 enum tide_error_code {
     TIDE_OK = 0,

@@ -35,6 +35,8 @@ int tide_bind_engine_new(lua_State *L) {
         .package_path = field_text(L, 1, "packagePath"),
         .package_cpath = field_text(L, 1, "packageCpath"),
         .max_failures = (uint32_t)tide_bind_field_whole(L, 1, "maxFailures", 1, INT32_MAX, 1),
+        .memory_limit = (uint64_t)tide_bind_field_whole(L, 1, "memoryLimit", 1, INT64_C(1) << 53, 0),
+        .spill_directory = field_text(L, 1, "spillDirectory"),
     };
     struct tide_bind_object *object = lua_newuserdata(L, sizeof *object);
 
@@ -117,6 +119,26 @@ static int engine_describe(lua_State *L) {
     return 1;
 }
 
+static void set_number(lua_State *L, const char *name, double number) {
+    lua_pushnumber(L, number);
+    lua_setfield(L, -2, name);
+}
+
+/* What is kept and where, in bytes, and how often something was given up. */
+static int engine_memory(lua_State *L) {
+    struct tide_cache_figures figures;
+
+    tide_cache_figures(tide_engine_cache(check_engine(L)), &figures);
+    lua_createtable(L, 0, 6);
+    set_number(L, "limit", (double)figures.limit);
+    set_number(L, "memory", (double)figures.memory);
+    set_number(L, "peak", (double)figures.peak);
+    set_number(L, "disk", (double)figures.disk);
+    set_number(L, "spilled", (double)figures.spilled);
+    set_number(L, "dropped", (double)figures.dropped);
+    return 1;
+}
+
 static int engine_watch_signals(lua_State *L) {
     struct tide_error err = {0};
 
@@ -140,11 +162,6 @@ static const char *kind_name(enum tide_event_kind kind) {
     case TIDE_EVENT_SIGNAL: return "signal";
     }
     return "unknown";
-}
-
-static void set_number(lua_State *L, const char *name, double number) {
-    lua_pushnumber(L, number);
-    lua_setfield(L, -2, name);
 }
 
 static void set_text(lua_State *L, const char *name, const char *text) {
@@ -301,6 +318,7 @@ void tide_bind_engine(lua_State *L) {
         {"workers", engine_workers},
         {"interrupt", engine_interrupt},
         {"describe", engine_describe},
+        {"memory", engine_memory},
         {"watch_signals", engine_watch_signals},
         {NULL, NULL},
     };

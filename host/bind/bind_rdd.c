@@ -238,7 +238,7 @@ static int rdd_cartesian(lua_State *L) {
 
 static int rdd_persist(lua_State *L) {
     struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
-    int64_t level = tide_bind_check_whole(L, 2, 1, 15, "storage level");
+    int64_t level = tide_bind_check_whole(L, 2, 1, 31, "storage level");
 
     tide_rdd_persist(rdd, (uint8_t)level, lua_toboolean(L, 3) != 0);
     return 0;

@@ -136,6 +136,7 @@ static int engine_graph(lua_State *L) {
     struct tide_batch_options options = {
         .loop = tide_engine_loop(engine),
         .events = tide_engine_events(engine),
+        .cache = tide_engine_cache(engine),
         .workers = tide_engine_workers(engine),
         .batch = tide_bind_field_whole(L, 2, "batch", 1, MOST, INT64_MIN),
         .remember = tide_bind_field_whole(L, 2, "remember", 0, MOST, 0),
@@ -210,9 +211,12 @@ static int graph_socket(lua_State *L) {
         .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, MOST, 0),
         .memory_high = (uint64_t)tide_bind_field_whole(L, 2, "memory", 1, MOST, 0),
     };
+    uint8_t level = (uint8_t)tide_bind_field_whole(L, 2, "level", 0, 31, 0);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
+    struct tide_stream *stream = tide_stream_socket(graph, &options, &err);
 
-    return tide_bind_answer_stream(L, object, tide_stream_socket(graph, &options, &err), &err);
+    if (stream) tide_stream_set_resting_level(stream, level);
+    return tide_bind_answer_stream(L, object, stream, &err);
 }
 
 static int graph_queue(lua_State *L) {
@@ -332,7 +336,7 @@ static int stream_shuffle(lua_State *L) {
 static int stream_persist(lua_State *L) {
     struct tide_stream *stream = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
-    int64_t level = tide_bind_check_whole(L, 2, 0, 15, "storage level");
+    int64_t level = tide_bind_check_whole(L, 2, 0, 31, "storage level");
 
     if (tide_stream_persist(stream, (uint8_t)level, lua_toboolean(L, 3) != 0, &err) < 0)
         return tide_bind_refuse(L, &err);

@@ -175,7 +175,10 @@ static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph)
 static void submit_batch(struct tide_batch_runner *runner) {
     uint32_t outputs = tide_graph_outputs(runner->graph), count = 0;
     for (uint32_t i = 0; i < outputs; i++) count += tide_generation_output(runner->generation, i) != NULL;
-    if (count == 0) return;
+    if (count == 0) {
+        tide_graph_rest(runner->graph, runner->time);
+        return;
+    }
     struct batch *batch = tide_xcalloc(1, sizeof *batch + count * sizeof batch->outputs[0]);
     batch->time = runner->time;
     batch->info = (struct tide_batch_info){
@@ -249,6 +252,7 @@ void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t to
         tell(runner, "onBatchCompleted", batch, NULL, -1, NULL);
         if (runner->options.skips) tide_graph_pass(runner->graph, batch->time);
         if (!batch->failed || runner->options.skips) tide_graph_forget(runner->graph, batch->time);
+        tide_graph_rest(runner->graph, batch->time);
         batch_delete(batch);
     }
     pump(runner);
@@ -559,6 +563,7 @@ struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options 
     if (runner->options.workers == 0) runner->options.workers = 1;
     runner->graph = tide_graph_new(options->batch, options->remember);
     tide_graph_set_skipping(runner->graph, options->skips);
+    tide_graph_set_cache(runner->graph, options->cache);
     runner->generation = tide_generation_new(runner->graph);
     runner->clock =
         options->manual_clock ? tide_clock_manual_new(options->manual_start) : tide_clock_uv_new(options->loop);

@@ -44,12 +44,13 @@ enum tide_batch_state { TIDE_BATCH_INITIALIZED, TIDE_BATCH_ACTIVE, TIDE_BATCH_ST
 struct tide_batch_options {
     uv_loop_t *loop; /* borrowed, like events, until tide_batch_runner_delete */
     struct tide_events *events;
-    uint32_t workers;     /* a receiver's dataset has at most four partitions for each */
-    int64_t batch;        /* ms, at least 1 */
-    int64_t remember;     /* ms; 0: datasets are kept only as long as needed */
-    bool manual_clock;    /* moves by tide_batch_runner_advance only */
-    int64_t manual_start; /* its first reading, at least 0 */
-    uint32_t concurrent;  /* outputs at a time; 0: 1 */
+    struct tide_cache *cache; /* where received data rests; borrowed likewise; NULL: it stays in memory */
+    uint32_t workers;         /* a receiver's dataset has at most four partitions for each */
+    int64_t batch;            /* ms, at least 1 */
+    int64_t remember;         /* ms; 0: datasets are kept only as long as needed */
+    bool manual_clock;        /* moves by tide_batch_runner_advance only */
+    int64_t manual_start;     /* its first reading, at least 0 */
+    uint32_t concurrent;      /* outputs at a time; 0: 1 */
     bool skips; /* what fails is passed over: batches after it go on without it, and nothing is kept for it */
 };
 

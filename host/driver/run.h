@@ -1,9 +1,12 @@
 /*
- * What job.c and scheduler.c share: the bodies of jobs and runs. A run computes one stage: the last one of a job, the map side
+ * What job.c, run.c and scheduler.c share: the bodies of jobs and runs, and what a run does by itself. A run computes one stage: the last one of a job, the map side
  * of a shuffle, or a persistent dataset.
  *
  * Life of a run: WAITING (for the shuffles and persistent datasets it needs) → ACTIVE (its tasks are with the executor; a range shuffle has two
  * such phases) → ENDED (succeeded, failed or cancelled). It is freed when it has ended and its last task has come back.
+ *
+ * Tasks whose kept inputs have been given up by the cache meanwhile are `lost`: their partitions are cut again, as a stage of their
+ * own, which may have needs like the first one, while the other tasks go on.
  *
  * Thread: driver only; `cancelled` alone is read by workers.
  */
@@ -36,33 +39,84 @@ struct tide_job {
     void *arg;
 };
 
+/* What runs are made with; the scheduler's. */
+struct tide_run_means {
+    struct tide_plans *plans;
+    struct tide_cache *cache;
+    struct tide_op *keep; /* sink of the runs that compute persistent datasets */
+};
+
+struct tide_run_lost {
+    uint32_t index; /* of the task */
+    uint32_t partition;
+};
+
 enum tide_run_state { TIDE_RUN_WAITING, TIDE_RUN_ACTIVE, TIDE_RUN_ENDED };
 
 struct tide_run {
     struct tide_scheduler *scheduler;
+    const struct tide_run_means *means;
     enum tide_run_state state;
     uint32_t cancelled;   /* its tasks look at this */
     uint32_t outstanding; /* tasks that have not come back */
     uint32_t todo;        /* tasks of this phase that have not succeeded */
     uint32_t tasks;
-    uint32_t lists; /* output lists per task in this phase */
+    uint32_t lists; /* output lists per task in this phase that go to the cache; 0: a job's, which stay with it */
     bool sampling;  /* first phase of a range shuffle */
     uint32_t arity; /* of the records, as the first task told that knew; 0 before */
     uint32_t arity_partition;
     int64_t batch_time;
     uint64_t limit;
-    struct tide_job *job;        /* of the last stage, else NULL; one of the two */
-    struct tide_rdd *target;     /* retained: whose map side this is, or … */
-    bool keeps;                  /* … which is computed as a whole to be kept */
-    struct tide_stage *stage;    /* until its tasks are made */
+    struct tide_job *job;    /* of the last stage, else NULL; one of the two */
+    struct tide_rdd *target; /* retained: whose map side this is, or … */
+    bool may_lose;           /* some task reads what may be given up */
+    bool keeps;              /* … which is computed to be kept: */
+    uint32_t *kept;          /* these partitions; NULL: all */
+    uint32_t nkept;
+    struct tide_rdd *root;      /* retained: of a job, as long as it may have to be cut again */
+    struct tide_op *sink;       /* likewise */
+    struct tide_stage *stage;   /* until its tasks are made */
+    uint32_t next;              /* of its parts: the one to make a task of */
+    uint32_t *indexes;          /* which task each of its parts is; NULL: part i is task i */
+    struct tide_run_lost *lost; /* to be cut again when the stage is done with */
+    uint32_t nlost, lost_slots;
     uint32_t *numbers;           /* partition number of each task, for the second phase */
-    struct tide_blocks *outputs; /* tasks × lists */
+    struct tide_cached **made;   /* what each task made, unless it is a job's */
+    struct tide_blocks *outputs; /* a job: each task's; sampling: its keys; else NULL */
     struct tide_error error;     /* why it fails, while that is being passed on */
     struct tide_list needs;      /* edges to the runs it waits for */
     struct tide_list needed_by;  /* edges to the runs that wait for it */
     struct tide_list link;       /* the scheduler's list of runs */
     struct tide_list queued;     /* in one of the scheduler's work lists */
 };
+
+/* ---- run.c ---- */
+
+/* WAITING, in no list. */
+struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_time);
+/* Lets go of all it has, takes it out of the scheduler's lists unless tasks are outstanding, and tells its target that nobody computes
+ * it now. Twice is fine. */
+void tide_run_end(struct tide_run *run);
+/* Cuts its stage for these partitions of a job (NULL: all). again: see tide_stage_new. */
+void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t count, bool again);
+/* Cuts the stage of a run that has a target: all that is to be computed of it. */
+void tide_run_cut_target(struct tide_run *run);
+/* Its stage needs nothing any more: it becomes ACTIVE, if it is not. */
+void tide_run_begin(struct tide_run *run);
+/* The next task of the stage, to be sent as task *index; what it was to read may be lost: then it comes again with the stage that
+ * tide_run_cut_lost makes. NULL: that was the last one, and the stage is gone. */
+struct tide_task *tide_run_next(struct tide_run *run, uint32_t *index);
+/* Fills in what the task is to know, and where what it makes will be kept. */
+void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t index);
+/* The task could not be run because something it was to read has been given up. */
+void tide_run_lose(struct tide_run *run, uint32_t index, uint32_t partition);
+/* Cuts a stage of what is lost; false: there is nothing, or a stage that has not begun: it has to be asked again after that. */
+bool tide_run_cut_lost(struct tide_run *run);
+/* The second phase of a range shuffle: as many tasks again, with nothing made yet. Returns what the first phase has made, the
+ * caller's. */
+struct tide_cached **tide_run_begin_routing(struct tide_run *run);
+
+/* ---- scheduler.c ---- */
 
 /* Makes the run of a new job and starts what can start. On a closed scheduler the job ends at once. */
 void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job,

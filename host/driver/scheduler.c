@@ -27,8 +27,7 @@
 struct tide_scheduler {
     struct tide_executor executor;
     struct tide_inbox *inbox;
-    struct tide_plans *plans;
-    struct tide_op *keep;   /* sink of the runs that compute persistent datasets */
+    struct tide_run_means means;
     struct tide_list runs;  /* not freed yet */
     struct tide_list ready; /* runs that wait for nothing, to be sent to the executor */
     struct tide_list jobs;  /* running */
@@ -82,54 +81,17 @@ static struct edge *first_need(struct tide_run *run) {
 /* ---- Runs ----------------------------------------------------------------------------------------------------- */
 
 static struct tide_run *run_new(struct tide_scheduler *scheduler, int64_t batch_time) {
-    struct tide_run *run = tide_xcalloc(1, sizeof *run);
+    struct tide_run *run = tide_run_new(&scheduler->means, batch_time);
 
     run->scheduler = scheduler;
-    run->state = TIDE_RUN_WAITING;
-    run->batch_time = batch_time;
-    tide_list_create(&run->needs);
-    tide_list_create(&run->needed_by);
-    tide_list_create(&run->queued);
-    tide_list_create(&run->link);
     tide_list_push(&scheduler->runs, &run->link);
     return run;
 }
 
-static void outputs_free(struct tide_run *run) {
-    if (run->outputs != NULL)
-        for (size_t i = 0; i < (size_t)run->tasks * run->lists; i++) tide_blocks_destroy(&run->outputs[i]);
-    tide_free(run->outputs);
-    run->outputs = NULL;
-}
-
-static void outputs_new(struct tide_run *run) {
-    size_t count = (size_t)run->tasks * run->lists;
-
-    run->outputs = tide_xcalloc(count > 0 ? count : 1, sizeof *run->outputs);
-    for (size_t i = 0; i < count; i++) tide_blocks_create(&run->outputs[i]);
-}
-
 /* Frees what a run does not need to wait for its last tasks, and the run itself when there are none. */
 static void run_end(struct tide_run *run) {
-    run->state = TIDE_RUN_ENDED;
-    tide_list_remove(&run->queued);
-    outputs_free(run);
-    tide_stage_delete(run->stage);
-    run->stage = NULL;
-    tide_free(run->numbers);
-    run->numbers = NULL;
-    tide_error_clear(&run->error);
-    if (run->target != NULL) {
-        struct tide_rdd *rdd = run->target;
-
-        run->target = NULL;
-        if (run->keeps) rdd->keeping = NULL;
-        else rdd->as.shuffle.running = NULL;
-        tide_rdd_release(rdd);
-    }
-    if (run->outstanding > 0) return;
-    tide_list_remove(&run->link);
-    tide_free(run);
+    tide_run_end(run);
+    if (run->outstanding == 0) tide_free(run);
 }
 
 /* The run that computes this now; a new one joins `fresh`, its stage still to be cut. */
@@ -147,16 +109,6 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
     return run;
 }
 
-/* Cuts the stage of a run that computes what others need. */
-static void target_cut(struct tide_run *run) {
-    struct tide_rdd *rdd = run->target;
-    struct tide_sink sink =
-        run->keeps ? tide_sink_keep(run->scheduler->keep) : tide_sink_map(rdd->as.shuffle.exchange);
-
-    run->sampling = sink.kind == TIDE_SINK_SAMPLE;
-    run->stage = tide_stage_new(run->scheduler->plans, run->keeps ? rdd : rdd->parent, NULL, 0, &sink);
-}
-
 /* The stage of `run` has been cut: ties it to the runs it needs, or makes it ready. */
 static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     struct tide_scheduler *scheduler = run->scheduler;
@@ -166,68 +118,73 @@ static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     if (tide_list_empty(&run->needs)) tide_list_push(&scheduler->ready, &run->queued);
 }
 
+/* The same for `run` and every run it turns out to need. */
+static void run_tie_all(struct tide_run *run) {
+    struct tide_list fresh;
+    struct tide_list *link;
+
+    tide_list_create(&fresh);
+    run_tie(run, &fresh);
+    while ((link = tide_list_pop(&fresh)) != NULL) {
+        struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
+
+        tide_run_cut_target(next);
+        run_tie(next, &fresh);
+    }
+}
+
 /* ---- Sending tasks -------------------------------------------------------------------------------------------- */
 
 static void submit(struct tide_run *run, struct tide_task *task, uint32_t index) {
-    task->batch_time = run->batch_time;
-    task->limit = run->limit;
-    task->cancelled = &run->cancelled;
-    task->owner = run;
-    task->index = index;
+    tide_run_prepare(run, task, index);
     task->message.deliver = on_task;
     run->outstanding++;
     run->scheduler->executor.submit(run->scheduler->executor.self, task);
 }
 
+/* What has got lost is to be computed again, when what it needs is there. */
+static void run_again(struct tide_run *run) {
+    if (tide_run_cut_lost(run)) run_tie_all(run);
+}
+
 /* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks. */
 static void run_start(struct tide_run *run) {
-    struct tide_stage *stage = run->stage;
+    struct tide_task *task;
+    uint32_t index;
 
-    assert(stage != NULL);
-    run->state = TIDE_RUN_ACTIVE;
-    run->tasks = run->todo = stage->count;
-    run->lists = stage->outputs;
-    outputs_new(run);
-    if (run->sampling) {
-        run->numbers = tide_xcalloc(stage->count > 0 ? stage->count : 1, sizeof *run->numbers);
-        for (uint32_t i = 0; i < stage->count; i++) run->numbers[i] = stage->parts[i].partition;
-    }
-    for (uint32_t i = 0; i < stage->count; i++) submit(run, tide_stage_task(stage, i), i);
-    tide_stage_delete(stage);
-    run->stage = NULL;
+    tide_run_begin(run);
+    while ((task = tide_run_next(run, &index)) != NULL) submit(run, task, index);
+    run_again(run);
 }
 
 /* Second phase of a range shuffle: the records of each map task, now with the bounds known. */
 static int run_route(struct tide_run *run, struct tide_error *err) {
     const struct tide_exchange *exchange = run->target->as.shuffle.exchange;
-    struct tide_blocks *sampled = run->outputs;
+    struct tide_cached **sampled;
     struct tide_range_sample *samples = tide_xcalloc(run->tasks, sizeof *samples);
 
+    assert(run->made != NULL && run->outputs != NULL);
     for (uint32_t i = 0; i < run->tasks; i++)
-        samples[i] = (struct tide_range_sample){.keys = &sampled[2 * (size_t)i + 1],
-                                                .records = tide_blocks_records(&sampled[2 * (size_t)i])};
+        samples[i] = (struct tide_range_sample){.keys = &run->outputs[i],
+                                                .records = (uint64_t)tide_cached_records(run->made[i])};
 
     struct tide_block *bounds = tide_range_bounds(samples, run->tasks, exchange->partitions, err);
 
     tide_free(samples);
     if (bounds == NULL) return err->code;
 
-    struct tide_plan *plan = tide_stage_route_plan(run->scheduler->plans, exchange);
+    struct tide_plan *plan = tide_stage_route_plan(run->means->plans, exchange);
 
-    run->sampling = false;
-    run->todo = run->tasks;
-    run->outputs = NULL;
-    run->lists = exchange->partitions;
-    outputs_new(run);
+    sampled = tide_run_begin_routing(run);
     for (uint32_t i = 0; i < run->tasks; i++) {
         struct tide_task *task = tide_task_new(plan, 2, run->lists);
 
         task->partition = run->numbers[i];
-        tide_blocks_move(&task->inputs[0].blocks, &sampled[2 * (size_t)i]);
+        tide_task_read(task, 0, sampled[i], 0);
         tide_blocks_push(&task->inputs[1].blocks, tide_block_retain(bounds));
         submit(run, task, i);
+        tide_cached_release(sampled[i]);
     }
-    for (size_t i = 0; i < 2 * (size_t)run->tasks; i++) tide_blocks_destroy(&sampled[i]);
     tide_free(sampled);
     tide_plan_release(plan);
     tide_block_release(bounds);
@@ -245,18 +202,6 @@ static void job_end(struct tide_job *job, struct tide_error *take_err) {
     tide_list_push(&job->scheduler->ended, &job->link);
 }
 
-/* Map outputs by task become outputs by partition: for each one the blocks of all map tasks, in their order. */
-static struct tide_blocks *transpose(struct tide_run *run) {
-    struct tide_blocks *lists = tide_xcalloc(run->lists > 0 ? run->lists : 1, sizeof *lists);
-
-    for (uint32_t p = 0; p < run->lists; p++) {
-        tide_blocks_create(&lists[p]);
-        for (uint32_t i = 0; i < run->tasks; i++)
-            tide_blocks_move(&lists[p], &run->outputs[(size_t)i * run->lists + p]);
-    }
-    return lists;
-}
-
 /* All tasks have succeeded. */
 static void run_succeed(struct tide_run *run) {
     struct tide_scheduler *scheduler = run->scheduler;
@@ -268,11 +213,12 @@ static void run_succeed(struct tide_run *run) {
         for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_move(&run->job->results[i], &run->outputs[i]);
         job_end(run->job, &none);
     } else if (run->keeps) {
-        tide_rdd_keep(run->target, run->outputs); /* one list per task, one task per partition */
-        run->outputs = NULL;
+        tide_rdd_keep(run->target, run->made, run->kept, run->tasks);
+        tide_free(run->made);
+        run->made = NULL;
     } else {
-        run->lists = run->target->partitions; /* a range shuffle without map tasks has had no second phase */
-        tide_rdd_settle(run->target, transpose(run));
+        tide_rdd_settle(run->target, run->made, run->tasks);
+        run->made = NULL;
     }
     while ((edge = first_waiter(run)) != NULL) {
         struct tide_run *waiter = edge->waiter;
@@ -349,6 +295,11 @@ static int check_arity(struct tide_run *run, const struct tide_task *task, struc
 static void task_failed(struct tide_run *run, struct tide_task *task) {
     uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
 
+    if (task->error.code == TIDE_ELOST && (run->root != NULL || run->target != NULL)) { /* nobody's fault */
+        tide_run_lose(run, task->index, task->partition);
+        run_again(run);
+        return;
+    }
     if (attempt < most && task->error.code != TIDE_ECANCELLED) {
         tide_log(TIDE_LOG_WARN, "task", "%s\n  attempt %u of %u; it is tried again", task->error.text, attempt, most);
         submit(run, tide_task_again(task), task->index);
@@ -379,9 +330,11 @@ static void task_succeeded(struct tide_run *run, struct tide_task *task) {
 
     if (check_arity(run, task, &err) == TIDE_OK) {
         tell_updates(run->scheduler, task);
-        assert(task->noutputs == run->lists);
-        for (uint32_t p = 0; p < run->lists; p++)
-            tide_blocks_move(&run->outputs[(size_t)task->index * run->lists + p], &task->outputs[p]);
+        if (run->outputs != NULL) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
+        if (run->made != NULL) {
+            run->made[task->index] = task->made;
+            task->made = NULL;
+        }
         if (--run->todo > 0) return;
         if (!run->sampling) {
             run_succeed(run);
@@ -459,9 +412,6 @@ static void on_task(struct tide_message *message, void *owner) {
 
 void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job,
                           const struct tide_job_options *options) {
-    struct tide_list fresh;
-    struct tide_list *link;
-
     scheduler->job_count++;
     if (scheduler->closed) {
         struct tide_error err = {0};
@@ -473,21 +423,15 @@ void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job
     }
 
     struct tide_run *run = run_new(scheduler, options->batch_time);
-    struct tide_sink sink = tide_sink_final(options->sink);
 
     run->job = job;
     run->limit = options->limit;
+    run->root = tide_rdd_retain(options->rdd);
+    run->sink = tide_op_retain(options->sink);
     job->run = run;
     tide_list_push(&scheduler->jobs, &job->link);
-    run->stage = tide_stage_new(scheduler->plans, options->rdd, options->partitions, options->npartitions, &sink);
-    tide_list_create(&fresh);
-    run_tie(run, &fresh);
-    while ((link = tide_list_pop(&fresh)) != NULL) {
-        struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
-
-        target_cut(next);
-        run_tie(next, &fresh);
-    }
+    tide_run_cut(run, options->partitions, options->npartitions, false);
+    run_tie_all(run);
     start_ready(scheduler);
     report_later(scheduler);
 }
@@ -517,14 +461,16 @@ static struct tide_op *keep_new(void) {
     return op;
 }
 
-struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox) {
+struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_cache *cache,
+                                          struct tide_inbox *inbox) {
     struct tide_scheduler *scheduler = tide_xcalloc(1, sizeof *scheduler);
 
     scheduler->executor = *executor;
+    scheduler->means.cache = tide_cache_retain(cache);
     scheduler->inbox = inbox;
     scheduler->max_failures = 1;
-    scheduler->plans = tide_plans_new();
-    scheduler->keep = keep_new();
+    scheduler->means.plans = tide_plans_new();
+    scheduler->means.keep = keep_new();
     tide_list_create(&scheduler->runs);
     tide_list_create(&scheduler->ready);
     tide_list_create(&scheduler->jobs);
@@ -564,8 +510,9 @@ uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler) {
     /* Runs that are left have tasks out, which still look at `cancelled`: left to them. */
     while ((link = tide_list_pop(&scheduler->runs)) != NULL)
         lost += TIDE_CONTAINER_OF(link, struct tide_run, link)->outstanding;
-    tide_plans_delete(scheduler->plans);
-    tide_op_release(scheduler->keep);
+    tide_plans_delete(scheduler->means.plans);
+    tide_op_release(scheduler->means.keep);
+    tide_cache_release(scheduler->means.cache);
     tide_free(scheduler);
     return lost;
 }

@@ -2,8 +2,8 @@
  * Runs jobs (driver/job.h): cuts them in stages, runs the shuffles they need first, hands the tasks of every ready stage
  * to the executor, first come first served, and takes the results back. One per engine. The loop is never blocked.
  *
- * A shuffle is computed once and kept by its node, and so is a persistent dataset; jobs that need the same one while it runs
- * share it.
+ * A shuffle is computed once and kept in the cache by its node, and so is a persistent dataset; jobs that need the same one while
+ * it runs share it. What the cache has given up is computed again; that is no failure of a task.
  *
  * Thread: driver only. Tasks come back through the inbox whose owner must not be NULL while the scheduler lives.
  */
@@ -13,11 +13,13 @@
 #include <stdint.h>
 
 #include "driver/job.h"
+#include "store/cache.h"
 #include "task/executor.h"
 #include "thread/inbox.h"
 
-/* Copies the interface, borrows what is behind it and the inbox. */
-struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_inbox *inbox);
+/* Copies the interface, borrows what is behind it and the inbox; retains the cache. */
+struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_cache *cache,
+                                          struct tide_inbox *inbox);
 
 /* How often a task may fail before its job does, at least 1 (the default: no second try). A task is tried again from its inputs. */
 void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t max_failures);

@@ -34,6 +34,8 @@ void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing) 
     graph->checkpointing = checkpointing;
 }
 
+void tide_graph_set_cache(struct tide_graph *graph, struct tide_cache *cache) { graph->cache = cache; }
+
 void tide_graph_delete(struct tide_graph *graph) {
     if (!graph) return;
     for (uint32_t i = graph->nstreams; i > 0; i--) tide_stream_delete(graph->streams[i - 1]);
@@ -208,6 +210,12 @@ void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated) {
         /* Inputs keep what they had for that time: asking a queue a second time would take the next dataset. */
         if (!generated && stream->nparents > 0) tide_stream_drop(stream, time);
         if (stream->ops->settle) stream->ops->settle(stream, time, generated);
+    }
+}
+
+void tide_graph_rest(struct tide_graph *graph, int64_t time) {
+    for (uint32_t i = 0; graph->nreceivers > 0 && graph->cache && i < graph->nstreams; i++) {
+        if (tide_input_is_receiver(graph->streams[i])) tide_input_rest(graph->streams[i], time);
     }
 }
 

@@ -36,6 +36,8 @@ void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
  * computed. Default: they are not, because nothing comes after the batch. */
 void tide_graph_set_skipping(struct tide_graph *graph, bool skipping);
 void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing);
+/* Where received data goes when its batch is done, borrowed; NULL: it stays in memory as it is. */
+void tide_graph_set_cache(struct tide_graph *graph, struct tide_cache *cache);
 /* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
 void tide_graph_delete(struct tide_graph *graph);
 
@@ -45,6 +47,8 @@ struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct ti
 /* The stream of any source; its dataset is what arrived since the batch before. Takes the source, also when it
  * fails; the source's id must be tide_graph_next_id. */
 struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_source *take, struct tide_error *err);
+/* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_rest). 0: memory first, then disk. */
+void tide_stream_set_resting_level(struct tide_stream *stream, uint8_t level);
 /* Datasets pushed by the script: one per batch, or everything queued as their union. With nothing queued:
  * `otherwise` (retained), or an empty dataset of one partition when it is NULL. */
 struct tide_stream *tide_stream_queue(struct tide_graph *graph, bool one_at_a_time, struct tide_rdd *otherwise,
@@ -150,6 +154,9 @@ int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_
  * computed from them is forgotten (the inputs have an empty dataset at that time, so that a window sees no record
  * twice). */
 void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated);
+/* Batch `time` is done with: what was received for it and is still remembered (a window will want it) no longer holds up its
+ * source; it is kept data from now on, in the cache. */
+void tide_graph_rest(struct tide_graph *graph, int64_t time);
 /* The inputs that an output depends on: their number, and the i-th one's id and how many records its dataset of that time has (0
  * when there is none, or when that is known only after reading it). */
 uint32_t tide_graph_inputs(const struct tide_graph *graph);

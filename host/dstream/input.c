@@ -6,7 +6,8 @@
  * A block has two holders while its batch is being generated: the dataset, and `pending`. When the batch was
  * generated, pending lets go; when it was not, pending is what goes into the next batch first. After that only
  * the dataset and the jobs that read it hold the block, so forgetting the dataset frees the memory and lets the
- * source read on.
+ * source read on. A dataset that is remembered longer than its batch (for a window) goes to the cache, which may put it
+ * on disk, and no longer counts for the source: only a backlog slows it down.
  *
  * Neighbouring blocks share a partition only when there are more blocks than tasks worth having: order is kept,
  * and each partition gets about the same number of bytes.
@@ -23,6 +24,7 @@ struct input {
     struct tide_rdd *nothing;   /* the dataset of a batch without data: no partition at all */
     struct tide_blocks *runs;   /* room for the partitions of one dataset, empty between batches */
     uint32_t runs_capacity;
+    uint8_t level; /* of what is remembered after its batch; 0: memory first, then disk */
 };
 
 static struct input *input_of(struct tide_stream *stream) { return (struct input *)stream; }
@@ -88,6 +90,11 @@ static void settle(struct tide_stream *stream, int64_t time, bool generated) {
     }
 }
 
+void tide_input_rest(struct tide_stream *stream, int64_t time) {
+    struct tide_rdd *rdd = tide_stream_dataset(stream, time);
+    if (rdd) tide_rdd_rest(rdd, stream->graph->cache, input_of(stream)->level);
+}
+
 int64_t tide_input_leftovers(const struct tide_stream *stream) {
     return (int64_t)tide_blocks_records(&((const struct input *)stream)->pending);
 }
@@ -138,6 +145,11 @@ struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct ti
                                        struct tide_error *err) {
     struct tide_source *source = tide_socket_source_new(graph->nstreams, options, err);
     return source ? tide_stream_receiver(graph, source, err) : NULL;
+}
+
+void tide_stream_set_resting_level(struct tide_stream *stream, uint8_t level) {
+    assert(stream->ops == &INPUT_OPS);
+    input_of(stream)->level = level;
 }
 
 bool tide_input_is_receiver(const struct tide_stream *stream) { return stream->ops == &INPUT_OPS; }

@@ -75,6 +75,7 @@ struct tide_graph {
     struct tide_stream **outputs; /* borrowed from streams */
     uint32_t noutputs, outputs_capacity;
     uint32_t nreceivers;
+    struct tide_cache *cache; /* borrowed, or NULL */
 };
 
 /* Adds a stream of `size` bytes (zeroed beyond the common part) to the graph. `slide` 0: the slide of the
@@ -127,6 +128,7 @@ bool tide_input_is_receiver(const struct tide_stream *stream);
 void tide_input_start(struct tide_stream *stream, struct tide_ingest *ingest);
 int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tide_blocks *received,
                             uint32_t partitions);
+void tide_input_rest(struct tide_stream *stream, int64_t time);
 int64_t tide_input_leftovers(const struct tide_stream *stream);
 void tide_input_forget_all(struct tide_stream *stream);
 

@@ -88,6 +88,25 @@ static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
     }
 }
 
+static void write_persistence(const struct tide_rdd *rdd, struct tide_buffer *out) {
+    char level[TIDE_LEVEL_NAME];
+    struct tide_rdd_places places;
+
+    tide_level_name(rdd->level, level);
+    tide_buffer_format(out, ", persistent %s", level);
+    if (rdd->kept == NULL) return;
+    tide_buffer_format(out, ", computed:");
+    if (rdd->known_records >= 0) tide_buffer_format(out, " %lld records,", (long long)rdd->known_records);
+    tide_rdd_places(rdd, &places);
+    if (places.memory > 0 || rdd->partitions == 0)
+        tide_buffer_format(out, " %u in memory (%llu bytes),", places.memory,
+                           (unsigned long long)places.memory_bytes);
+    if (places.disk > 0)
+        tide_buffer_format(out, " %u on disk (%llu bytes),", places.disk, (unsigned long long)places.disk_bytes);
+    if (places.gone > 0) tide_buffer_format(out, " %u given up,", places.gone);
+    out->size--; /* the last comma */
+}
+
 static void write_line(const struct step *step, bool again, struct tide_buffer *out) {
     const struct tide_rdd *rdd = step->rdd;
 
@@ -100,11 +119,7 @@ static void write_line(const struct step *step, bool again, struct tide_buffer *
     tide_buffer_format(out, "(%u) #%llu ", rdd->partitions, (unsigned long long)rdd->id);
     if (rdd->name != NULL) tide_buffer_format(out, "%s, ", rdd->name);
     write_kind(rdd, out);
-    if (tide_rdd_persistent(rdd)) {
-        tide_buffer_format(out, ", persistent");
-        if (tide_rdd_at_hand(rdd, NULL))
-            tide_buffer_format(out, ", computed: %lld records", (long long)rdd->known_records);
-    }
+    if (rdd->level != 0) write_persistence(rdd, out);
     tide_buffer_append(out, "\n", 1);
 }
 

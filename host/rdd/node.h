@@ -22,14 +22,17 @@ struct tide_rdd {
     struct tide_rdd *next_dead; /* chains nodes while they are being released */
     struct tide_rdd *parent;    /* NARROW, COALESCE; SHUFFLED until it is computed, then NULL */
     char *name;                 /* or NULL */
-    struct tide_blocks *kept;   /* persistent and computed: one list per partition */
+    struct tide_cached **kept;  /* persistent and computed: one for each partition */
     void *keeping;              /* the scheduler's computation of them while one is under way */
     uint32_t pins;              /* inputs of stages that will read what this node has now */
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;
     bool failed; /* persistent, and its last computation has failed */
     union {
-        struct tide_blocks *lists;      /* BLOCKS: one list per partition */
+        struct { /* BLOCKS, by partition: one of the two */
+            struct tide_blocks *lists;
+            struct tide_cached **cached;
+        } blocks;
         struct tide_file_split *splits; /* FILES: one split per partition */
         struct tide_op *op;             /* NARROW */
         struct {                        /* UNION, ZIP_UNION, GATHER, CARTESIAN */
@@ -40,8 +43,9 @@ struct tide_rdd {
         } many;
         struct { /* SHUFFLED */
             struct tide_exchange *exchange;
-            struct tide_blocks *outputs; /* one list per partition once computed, else NULL */
-            void *running;               /* the scheduler's computation of the map side while one is under way */
+            struct tide_cached **maps; /* once computed what each map task made, a list per partition; else NULL */
+            uint32_t nmaps;
+            void *running; /* the scheduler's computation of the map side while one is under way */
         } shuffle;
     } as;
 };
@@ -55,13 +59,16 @@ static inline bool tide_rdd_persistent(const struct tide_rdd *rdd) {
     return rdd->level != 0 && rdd->kind != TIDE_RDD_BLOCKS;
 }
 
-/* The lists of a computed persistent node, also when it has become BLOCKS since. */
-static inline const struct tide_blocks *tide_rdd_kept(const struct tide_rdd *rdd) {
-    return rdd->kept != NULL ? rdd->kept : rdd->as.lists;
+/* What is kept of a computed persistent node, also when it has become BLOCKS since; NULL: nothing. */
+static inline struct tide_cached *tide_rdd_kept(const struct tide_rdd *rdd, uint32_t partition) {
+    struct tide_cached **cached = rdd->kind == TIDE_RDD_BLOCKS ? rdd->as.blocks.cached : rdd->kept;
+
+    return cached != NULL ? cached[partition] : NULL;
 }
 
-/* A persistent node is computed: takes the heap array of `partitions` lists. */
-void tide_rdd_keep(struct tide_rdd *rdd, struct tide_blocks *take_lists);
+/* Partitions of a persistent node were computed; takes the references. partitions NULL: all of them, count is their number.
+ * Otherwise these are some that had been given up. */
+void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions, uint32_t count);
 
 /* An input of a stage stands for this node: what it holds now stays until it is unpinned. */
 void tide_rdd_pin(struct tide_rdd *rdd);
@@ -69,12 +76,12 @@ void tide_rdd_unpin(struct tide_rdd *rdd);
 
 /* SHUFFLED and its map side is at hand. */
 static inline bool tide_rdd_computed(const struct tide_rdd *rdd) {
-    return rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.outputs != NULL;
+    return rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps != NULL;
 }
 
-/* A SHUFFLED node's map side is computed: takes the heap array of `partitions` lists. The parent is let go: map outputs
- * are not lost while the process lives, so what they were made from (input blocks above all) need not be kept. */
-void tide_rdd_settle(struct tide_rdd *rdd, struct tide_blocks *take_outputs);
+/* A SHUFFLED node's map side is computed: takes the heap array of what its map tasks made. The parent is let go: map outputs
+ * are not given up, so what they were made from (input blocks above all) need not be kept. */
+void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint32_t count);
 
 /* The parent partitions [*from, *to) that partition `index` of a COALESCE node consists of. */
 void tide_rdd_coalesce_range(const struct tide_rdd *rdd, uint32_t index, uint32_t *from, uint32_t *to);

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -98,12 +99,12 @@ static int64_t records_of(const struct tide_blocks *lists, uint32_t count) {
 struct tide_rdd *tide_rdd_blocks_new(struct tide_blocks *partitions, uint32_t count) {
     struct tide_rdd *rdd = node_new(TIDE_RDD_BLOCKS, count);
 
-    rdd->as.lists = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.lists);
+    rdd->as.blocks.lists = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.blocks.lists);
     for (uint32_t i = 0; i < count; i++) {
-        tide_blocks_create(&rdd->as.lists[i]);
-        tide_blocks_move(&rdd->as.lists[i], &partitions[i]);
+        tide_blocks_create(&rdd->as.blocks.lists[i]);
+        tide_blocks_move(&rdd->as.blocks.lists[i], &partitions[i]);
     }
-    rdd->known_records = records_of(rdd->as.lists, count);
+    rdd->known_records = records_of(rdd->as.blocks.lists, count);
     return rdd;
 }
 
@@ -262,8 +263,8 @@ struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, 
 struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions) {
     struct tide_rdd *rdd = node_new(TIDE_RDD_BLOCKS, partitions);
 
-    rdd->as.lists = tide_xcalloc(partitions > 0 ? partitions : 1, sizeof *rdd->as.lists);
-    for (uint32_t i = 0; i < partitions; i++) tide_blocks_create(&rdd->as.lists[i]);
+    rdd->as.blocks.lists = tide_xcalloc(partitions > 0 ? partitions : 1, sizeof *rdd->as.blocks.lists);
+    for (uint32_t i = 0; i < partitions; i++) tide_blocks_create(&rdd->as.blocks.lists[i]);
     rdd->hash_partitions = partitions;
     rdd->known_records = 0;
     return rdd;
@@ -289,12 +290,21 @@ static void lists_free(struct tide_blocks *lists, uint32_t count) {
     tide_free(lists);
 }
 
+static void cached_free(struct tide_cached **cached, uint32_t count) {
+    if (cached == NULL) return;
+    for (uint32_t i = 0; i < count; i++) tide_cached_release(cached[i]);
+    tide_free(cached);
+}
+
 /* Frees what the kind of node holds. */
 static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     drop(rdd->parent, dead);
     rdd->parent = NULL;
     switch (rdd->kind) {
-    case TIDE_RDD_BLOCKS: lists_free(rdd->as.lists, rdd->partitions); break;
+    case TIDE_RDD_BLOCKS:
+        lists_free(rdd->as.blocks.lists, rdd->partitions);
+        cached_free(rdd->as.blocks.cached, rdd->partitions);
+        break;
     case TIDE_RDD_FILES:
         for (uint32_t i = 0; i < rdd->partitions; i++) tide_free(rdd->as.splits[i].path);
         tide_free(rdd->as.splits);
@@ -312,7 +322,7 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     case TIDE_RDD_COALESCE: break;
     case TIDE_RDD_SHUFFLED:
         assert(rdd->as.shuffle.running == NULL);
-        lists_free(rdd->as.shuffle.outputs, rdd->partitions);
+        cached_free(rdd->as.shuffle.maps, rdd->as.shuffle.nmaps);
         tide_exchange_release(rdd->as.shuffle.exchange);
         break;
     }
@@ -326,7 +336,7 @@ static void bury(struct tide_rdd *dead) {
         dead = node->next_dead;
         assert(node->pins == 0 && node->keeping == NULL);
         content_free(node, &dead);
-        lists_free(node->kept, node->partitions);
+        cached_free(node->kept, node->partitions);
         tide_free(node->name);
         tide_free(node);
     }
@@ -341,34 +351,69 @@ void tide_rdd_release(struct tide_rdd *rdd) {
 
 /* ---- Persistence ---------------------------------------------------------------------------------------------- */
 
+void tide_level_name(uint8_t level, char name[TIDE_LEVEL_NAME]) {
+    bool memory = (level & TIDE_LEVEL_MEMORY) != 0, disk = (level & TIDE_LEVEL_DISK) != 0;
+    const char *places = level == 0                      ? "NONE"
+                         : (level & TIDE_LEVEL_OFF_HEAP) ? "OFF_HEAP"
+                         : memory && disk                ? "MEMORY_AND_DISK"
+                         : memory                        ? "MEMORY_ONLY"
+                                                         : "DISK_ONLY";
+    bool packed = memory && !(level & (TIDE_LEVEL_OBJECTS | TIDE_LEVEL_OFF_HEAP));
+
+    snprintf(name, TIDE_LEVEL_NAME, "%s%s%s", places, packed ? "_SER" : "", level & TIDE_LEVEL_TWICE ? "_2" : "");
+}
+
 /* From a computed node of any kind to BLOCKS: parents, operators, map outputs go. */
 static void become_blocks(struct tide_rdd *rdd) {
     struct tide_rdd *dead = NULL;
 
     content_free(rdd, &dead);
     rdd->kind = TIDE_RDD_BLOCKS;
-    rdd->as.lists = rdd->kept;
+    rdd->as.blocks.cached = rdd->kept;
     rdd->kept = NULL;
     bury(dead);
+}
+
+static void forget_kept(struct tide_rdd *rdd) {
+    cached_free(rdd->kept, rdd->partitions);
+    rdd->kept = NULL;
+    rdd->known_records = -1;
+}
+
+/* From now on nothing of it can be given up; false: something has been. */
+static bool hold_kept(struct tide_rdd *rdd) {
+    bool all = true;
+
+    for (uint32_t i = 0; i < rdd->partitions; i++) all = tide_cached_hold(rdd->kept[i]) && all;
+    return all;
+}
+
+static int64_t kept_records(const struct tide_rdd *rdd) {
+    int64_t sum = 0;
+
+    for (uint32_t i = 0; i < rdd->partitions; i++) {
+        int64_t records = tide_cached_records(rdd->kept[i]);
+
+        if (records < 0) return -1;
+        sum += records;
+    }
+    return sum;
 }
 
 /* Does what had to wait for stages that read from the node. */
 static void settle_level(struct tide_rdd *rdd) {
     if (rdd->kept == NULL || rdd->pins > 0) return;
-    if (rdd->level == 0) {
-        lists_free(rdd->kept, rdd->partitions);
-        rdd->kept = NULL;
-        rdd->known_records = -1;
-    } else if (rdd->truncate) {
-        become_blocks(rdd);
-    }
+    if (rdd->level == 0) forget_kept(rdd);
+    else if (rdd->truncate && hold_kept(rdd)) become_blocks(rdd);
+    else if (rdd->truncate)
+        forget_kept(rdd); /* it was not to be truncated at first: what is gone is computed again */
 }
 
 void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate) {
     assert(level != 0);
     rdd->level = level;
     rdd->truncate = truncate;
-    if (rdd->kept != NULL) rdd->known_records = records_of(rdd->kept, rdd->partitions);
+    if (rdd->kept != NULL) rdd->known_records = kept_records(rdd);
     settle_level(rdd);
 }
 
@@ -381,23 +426,81 @@ void tide_rdd_unpersist(struct tide_rdd *rdd) {
 uint8_t tide_rdd_level(const struct tide_rdd *rdd) { return rdd->level; }
 
 bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes) {
-    const struct tide_blocks *lists = rdd->kind == TIDE_RDD_BLOCKS ? rdd->as.lists : rdd->kept;
+    bool blocks = rdd->kind == TIDE_RDD_BLOCKS;
+    struct tide_cached **cached = blocks ? rdd->as.blocks.cached : rdd->kept;
 
     if (bytes != NULL) *bytes = 0;
-    if (lists == NULL || (rdd->kind != TIDE_RDD_BLOCKS && rdd->level == 0)) return false;
-    for (uint32_t i = 0; bytes != NULL && i < rdd->partitions; i++) *bytes += tide_blocks_bytes(&lists[i]);
+    if (!blocks && (cached == NULL || rdd->level == 0)) return false;
+    for (uint32_t i = 0; bytes != NULL && i < rdd->partitions; i++)
+        *bytes += cached != NULL ? tide_cached_bytes(cached[i]) : tide_blocks_bytes(&rdd->as.blocks.lists[i]);
     return true;
 }
 
-void tide_rdd_keep(struct tide_rdd *rdd, struct tide_blocks *take_lists) {
-    assert(rdd->kept == NULL && rdd->kind != TIDE_RDD_BLOCKS);
-    rdd->kept = take_lists;
+bool tide_rdd_failed(const struct tide_rdd *rdd) { return rdd->failed; }
+
+void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places) {
+    *places = (struct tide_rdd_places){0};
+    for (uint32_t i = 0; rdd->kept != NULL && i < rdd->partitions; i++) {
+        const struct tide_cached *cached = rdd->kept[i];
+
+        if (!tide_cached_at_hand(cached)) {
+            places->gone++;
+        } else if (tide_cached_on_disk(cached)) {
+            places->disk++;
+            places->disk_bytes += tide_cached_bytes(cached);
+        } else {
+            places->memory++;
+            places->memory_bytes += tide_cached_bytes(cached);
+        }
+    }
+}
+
+void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions,
+                   uint32_t count) {
+    assert(rdd->kind != TIDE_RDD_BLOCKS && (partitions != NULL || (rdd->kept == NULL && count == rdd->partitions)));
+    if (partitions == NULL) {
+        size_t size = (count > 0 ? count : 1) * sizeof(struct tide_cached *);
+
+        rdd->kept = tide_xcalloc(1, size);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = partitions != NULL ? partitions[i] : i;
+
+        if (rdd->kept == NULL) { /* nobody wants it any more */
+            tide_cached_release(take[i]);
+            continue;
+        }
+        tide_cached_release(rdd->kept[at]);
+        rdd->kept[at] = take[i];
+    }
+    if (rdd->kept == NULL) return;
     rdd->failed = false;
-    rdd->known_records = records_of(take_lists, rdd->partitions);
+    rdd->known_records = kept_records(rdd);
     settle_level(rdd);
 }
 
-bool tide_rdd_failed(const struct tide_rdd *rdd) { return rdd->failed; }
+void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level) {
+    struct tide_blocks *lists = rdd->as.blocks.lists;
+
+    if (rdd->kind != TIDE_RDD_BLOCKS || rdd->as.blocks.cached != NULL || rdd->known_records == 0) return;
+    if (rdd->level != 0) level = rdd->level;
+    rdd->as.blocks.cached = tide_xcalloc(rdd->partitions, sizeof *rdd->as.blocks.cached);
+    for (uint32_t i = 0; i < rdd->partitions; i++) {
+        struct tide_cached_options options = {
+            .kind = TIDE_CACHED_RECEIVED,
+            .dataset = rdd->id,
+            .partition = i,
+            .lists = 1,
+            .memory = level == 0 || (level & TIDE_LEVEL_MEMORY) != 0,
+            .disk = true,
+        };
+
+        rdd->as.blocks.cached[i] = tide_cached_new(cache, &options);
+        tide_cached_put(rdd->as.blocks.cached[i], &lists[i]);
+    }
+    rdd->as.blocks.lists = NULL;
+    lists_free(lists, rdd->partitions);
+}
 
 void tide_rdd_pin(struct tide_rdd *rdd) { rdd->pins++; }
 
@@ -428,11 +531,12 @@ void tide_rdd_set_name(struct tide_rdd *rdd, const char *name) {
 
 const char *tide_rdd_name(const struct tide_rdd *rdd) { return rdd->name; }
 
-void tide_rdd_settle(struct tide_rdd *rdd, struct tide_blocks *take_outputs) {
+void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint32_t count) {
     struct tide_rdd *parent = rdd->parent;
 
-    assert(rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.outputs == NULL);
-    rdd->as.shuffle.outputs = take_outputs;
+    assert(rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps == NULL);
+    rdd->as.shuffle.maps = take_maps;
+    rdd->as.shuffle.nmaps = count;
     rdd->parent = NULL;
     tide_rdd_release(parent);
 }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "store/block.h"
+#include "store/cache.h"
 
 /* An operator descriptor made in Lua: opaque MessagePack map. Reference counted; shared by all batches. */
 struct tide_op {
@@ -60,7 +61,7 @@ enum tide_rdd_kind {
     TIDE_RDD_NARROW,    /* parent, operator */
     TIDE_RDD_UNION,     /* partitions of all parents, in order */
     TIDE_RDD_COALESCE,  /* runs of neighbouring parent partitions, without a shuffle */
-    TIDE_RDD_SHUFFLED,  /* parent, exchange; keeps its map outputs once computed, as long as the node lives */
+    TIDE_RDD_SHUFFLED,  /* parent, exchange; has its map outputs kept once computed, as long as the node lives */
     TIDE_RDD_ZIP_UNION, /* parents of as many partitions each: partition i is theirs one after the other */
     TIDE_RDD_GATHER,    /* parents of as many partitions each: an operator makes partition i of all theirs */
     TIDE_RDD_CARTESIAN  /* two parents a, b: an operator makes partition i * |b| + j of a's i and b's j */
@@ -122,19 +123,26 @@ const char *tide_rdd_name(const struct tide_rdd *rdd);
 /* ---- Persistence ----------------------------------------------------------------------------------------------
  *
  * The first job that needs a persistent dataset computes all its partitions in a stage of its own, shared with the jobs
- * that want it meanwhile. Their blocks are kept with the node, which is a source like BLOCKS from then on.
+ * that want it meanwhile. They are kept in the cache (store/cache.h) as its level says, and the node is a source like BLOCKS
+ * from then on. A partition that the cache has given up is computed by the jobs that need it as if the dataset were not
+ * persistent; one for which there is room again is kept again first.
  */
 
 /* Bits of a storage level; 0 is none. */
 enum {
     TIDE_LEVEL_MEMORY = 1,
     TIDE_LEVEL_DISK = 2,
-    TIDE_LEVEL_OBJECTS = 4, /* not serialized: accepted, kept as blocks all the same */
-    TIDE_LEVEL_TWICE = 8    /* two replicas: accepted, one is kept */
+    TIDE_LEVEL_OBJECTS = 4,  /* not serialized: accepted, kept as blocks all the same */
+    TIDE_LEVEL_TWICE = 8,    /* two replicas: accepted, one is kept */
+    TIDE_LEVEL_OFF_HEAP = 16 /* with MEMORY: blocks never are on a heap */
 };
 
+/* "MEMORY_AND_DISK_SER_2", as Spark calls it; the text is of that size at most. */
+enum { TIDE_LEVEL_NAME = 32 };
+void tide_level_name(uint8_t level, char name[TIDE_LEVEL_NAME]);
+
 /* level: not 0. truncate: the parents are let go of once it is computed, so that lineage does not grow from batch to batch;
- * for good, also if it is unpersisted later. Calling it again changes both. */
+ * for good, also if it is unpersisted later; so none of its partitions is ever given up. Calling it again changes both. */
 void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate);
 /* What is kept is freed when no stage waits to read it; the dataset is computed from its parents again. Nothing happens to a
  * dataset that is not persistent. */
@@ -144,5 +152,16 @@ uint8_t tide_rdd_level(const struct tide_rdd *rdd);
 bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes);
 /* Whether the last attempt to compute a persistent node has failed; a later one that succeeds takes that back. */
 bool tide_rdd_failed(const struct tide_rdd *rdd);
+
+/* Where the partitions of a computed persistent dataset are. */
+struct tide_rdd_places {
+    uint32_t memory, disk, gone; /* partitions */
+    uint64_t memory_bytes, disk_bytes;
+};
+
+void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places);
+/* From now on the cache has the blocks of this BLOCKS node, received data above all: they are nowhere else, so none is given up, but
+ * they may go to disk, and with a level without MEMORY they do (its own level if it has one, else this; 0: memory first). Nothing happens to other nodes and to what the cache has. */
+void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level);
 
 #endif

@@ -50,6 +50,7 @@ struct cutter {
     uint32_t need_slots;
     uint64_t mark;
     struct tide_rdd *through; /* persistent, but to be computed here; or NULL */
+    bool again;
 };
 
 /* ---- Sinks ---------------------------------------------------------------------------------------------------- */
@@ -148,17 +149,20 @@ static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool kept) {
     stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .kept = kept};
 }
 
-static bool is_kept(const struct cutter *cutter, const struct tide_rdd *rdd) {
-    return tide_rdd_persistent(rdd) && rdd != cutter->through;
+/* Whether what is kept of the node is to be read. Workers may give a partition up at any time, so this is asked once. */
+static bool is_kept(const struct cutter *cutter, const struct tide_rdd *rdd, uint32_t partition) {
+    if (!tide_rdd_persistent(rdd) || rdd == cutter->through) return false;
+    return rdd->kept == NULL || tide_cached_at_hand(rdd->kept[partition]) ||
+           (!cutter->again && tide_cached_fits(rdd->kept[partition]));
 }
 
-static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition) {
+static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition, bool kept) {
     struct tide_stage *stage = cutter->stage;
     const struct tide_op *read = NULL;
-    bool kept = is_kept(cutter, rdd);
 
     if (kept) {
-        if (rdd->kept == NULL) add_need(cutter, rdd, true);
+        if (rdd->kept == NULL || !tide_cached_at_hand(rdd->kept[partition])) add_need(cutter, rdd, true);
+        stage->may_lose |= !rdd->truncate;
     } else if (rdd->kind == TIDE_RDD_SHUFFLED) {
         read = rdd->as.shuffle.exchange->read;
         if (!tide_rdd_computed(rdd)) add_need(cutter, rdd, false);
@@ -221,9 +225,9 @@ static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t par
 }
 
 /* Goes down from partition *partition of *rdd to the first node that data comes from or that joins several partitions,
- * collecting operators on the way. */
-static void descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
-    while (!is_kept(cutter, *rdd)) {
+ * collecting operators on the way. true: what is kept of it is to be read. */
+static bool descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
+    while (!is_kept(cutter, *rdd, *partition)) {
         switch ((*rdd)->kind) {
         case TIDE_RDD_NARROW:
             put_op(&cutter->ops, (*rdd)->as.op);
@@ -233,12 +237,13 @@ static void descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *part
         case TIDE_RDD_UNION: *rdd = tide_rdd_union_parent(*rdd, *partition, partition); break;
         case TIDE_RDD_COALESCE:
         case TIDE_RDD_ZIP_UNION:
-            if (tide_rdd_children(*rdd, *partition) > 1) return;
+            if (tide_rdd_children(*rdd, *partition) > 1) return false;
             *rdd = tide_rdd_child(*rdd, *partition, 0, partition);
             break;
-        default: return;
+        default: return false;
         }
     }
+    return true;
 }
 
 static bool has_children(const struct tide_rdd *rdd) {
@@ -250,14 +255,15 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
     for (;;) {
         struct above above = {.from = cutter->ops.count, .first_input = cutter->stage->ninputs};
 
-        descend(cutter, &rdd, &partition);
+        bool kept = descend(cutter, &rdd, &partition);
+
         above.to = cutter->ops.count;
         if (above.to > above.from) put(&cutter->shape, TIDE_WORD_CHAIN);
 
-        if (has_children(rdd) && !is_kept(cutter, rdd)) {
+        if (has_children(rdd) && !kept) {
             push_frame(cutter, rdd, partition, above);
         } else {
-            put_leaf(cutter, rdd, partition);
+            put_leaf(cutter, rdd, partition, kept);
             put_above(cutter, &above);
 
             /* A node is complete; so may be those around it. */
@@ -279,9 +285,9 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
 }
 
 struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *root, const uint32_t *partitions,
-                                  uint32_t npartitions, const struct tide_sink *sink) {
+                                  uint32_t npartitions, const struct tide_sink *sink, bool again) {
     struct tide_stage *stage = tide_xcalloc(1, sizeof *stage);
-    struct cutter cutter = {.stage = stage, .mark = tide_rdd_next_mark()};
+    struct cutter cutter = {.stage = stage, .mark = tide_rdd_next_mark(), .again = again};
     uint32_t count = partitions != NULL ? npartitions : root->partitions;
     uint64_t *before = NULL; /* the shape of the partition before */
     uint32_t before_count = 0;
@@ -341,32 +347,45 @@ void tide_stage_delete(struct tide_stage *stage) {
 
 /* ---- Tasks ---------------------------------------------------------------------------------------------------- */
 
+static void add_input(struct tide_task *task, uint32_t index, const struct tide_stage_leaf *leaf) {
+    struct tide_input *input = &task->inputs[index];
+    const struct tide_rdd *rdd = leaf->rdd;
+    struct tide_cached *cached =
+        leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
+
+    input->reserved = leaf->partition;
+    if (cached != NULL) {
+        tide_task_read(task, index, cached, 0);
+    } else if (rdd->kind == TIDE_RDD_BLOCKS) {
+        tide_blocks_append(&input->blocks, &rdd->as.blocks.lists[leaf->partition]);
+    } else if (rdd->kind == TIDE_RDD_FILES) {
+        const struct tide_file_split *split = &rdd->as.splits[leaf->partition];
+
+        input->kind = TIDE_INPUT_FILE;
+        input->path = tide_xstrdup(split->path);
+        input->offset = split->offset;
+        input->length = split->length;
+    } else {
+        assert(tide_rdd_computed(rdd));
+        for (uint32_t i = 0; i < rdd->as.shuffle.nmaps; i++)
+            tide_task_read(task, index, rdd->as.shuffle.maps[i], leaf->partition);
+    }
+}
+
 struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index) {
     const struct tide_stage_part *part = &stage->parts[index];
+    const struct tide_stage_leaf *leaves = stage->inputs + part->first_leaf;
+
+    for (uint32_t i = 0; i < part->leaves; i++) {
+        const struct tide_cached *cached = leaves[i].kept ? tide_rdd_kept(leaves[i].rdd, leaves[i].partition) : NULL;
+
+        if (leaves[i].kept && (cached == NULL || !tide_cached_at_hand(cached))) return NULL;
+    }
+
     struct tide_task *task = tide_task_new(part->plan, part->leaves, stage->outputs);
 
     task->partition = part->partition;
-    for (uint32_t i = 0; i < part->leaves; i++) {
-        const struct tide_stage_leaf *leaf = &stage->inputs[part->first_leaf + i];
-        struct tide_input *input = &task->inputs[i];
-
-        input->reserved = leaf->partition;
-        if (leaf->kept) {
-            tide_blocks_append(&input->blocks, &tide_rdd_kept(leaf->rdd)[leaf->partition]);
-        } else if (leaf->rdd->kind == TIDE_RDD_BLOCKS) {
-            tide_blocks_append(&input->blocks, &leaf->rdd->as.lists[leaf->partition]);
-        } else if (leaf->rdd->kind == TIDE_RDD_FILES) {
-            const struct tide_file_split *split = &leaf->rdd->as.splits[leaf->partition];
-
-            input->kind = TIDE_INPUT_FILE;
-            input->path = tide_xstrdup(split->path);
-            input->offset = split->offset;
-            input->length = split->length;
-        } else {
-            assert(tide_rdd_computed(leaf->rdd));
-            tide_blocks_append(&input->blocks, &leaf->rdd->as.shuffle.outputs[leaf->partition]);
-        }
-    }
+    for (uint32_t i = 0; i < part->leaves; i++) add_input(task, i, &leaves[i]);
     return task;
 }
 

@@ -48,7 +48,7 @@ struct tide_stage_leaf {
 /* What has to be computed before the tasks of a stage can be made. */
 struct tide_stage_need {
     struct tide_rdd *rdd; /* borrowed: it is a leaf */
-    bool kept;            /* the dataset as a whole, because it is persistent; else the map side of a SHUFFLED */
+    bool kept;            /* what is not kept of a persistent dataset; else the map side of a SHUFFLED */
 };
 
 struct tide_stage_part {
@@ -67,15 +67,19 @@ struct tide_stage {
     uint32_t count; /* parts */
     uint32_t nneeds;
     uint32_t outputs; /* lists per task */
+    bool may_lose;    /* some input may be given up before its task begins */
 };
 
-/* partitions NULL: all of them. Every number must be below the root's partitions. */
+/* partitions NULL: all of them. Every number must be below the root's partitions. Partitions of persistent datasets that were
+ * given up are computed within the stage; those for which there is room again are needed, so that they are kept first, but not
+ * with `again`: then they were found gone before. */
 struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *root, const uint32_t *partitions,
-                                  uint32_t npartitions, const struct tide_sink *sink);
+                                  uint32_t npartitions, const struct tide_sink *sink, bool again);
 void tide_stage_delete(struct tide_stage *stage);
 
 /* The task of the index-th part with its inputs filled in. All needs must be computed by now. inputs[i].reserved is the number of
- * the partition of the leaf that the input is. */
+ * the partition of the leaf that the input is. NULL: something that was kept has been given up since the stage was cut, so that this
+ * partition must be cut again. */
 struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index);
 
 /* The plan of the second phase of a range shuffle (inputs: the records of one map task, then the bounds). A reference. */

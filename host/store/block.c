@@ -11,7 +11,7 @@
 #include "base/alloc.h"
 #include "store/budget.h"
 
-enum { FEWEST_LINES = 16, MOST_FIRST_LINES = 65536, BYTES_PER_LINE = 64 };
+enum { FEWEST_LINES = 16, MOST_FIRST_LINES = 65536, BYTES_PER_LINE = 64, WORTH_TRIMMING = 4096 };
 
 static uint64_t live_blocks;
 static uint64_t live_bytes;
@@ -101,6 +101,36 @@ bool tide_block_add_line(struct tide_block *block, uint32_t offset, uint32_t len
     return true;
 }
 
+bool tide_block_reserve_lines(struct tide_block *block, uint32_t count) {
+    if (count <= block->line_slots) return true;
+    struct tide_line *lines = tide_realloc_try(block->lines, (uint64_t)count * sizeof *lines);
+    if (!lines) return false;
+    charge(block, (uint64_t)(count - block->line_slots) * sizeof *lines);
+    block->lines = lines;
+    block->line_slots = count;
+    return true;
+}
+
+void tide_block_trim(struct tide_block *block) {
+    uint64_t waste = block->capacity - block->size;
+    if (waste < WORTH_TRIMMING || waste < block->size / 8 || __atomic_load_n(&block->refs, __ATOMIC_ACQUIRE) != 1)
+        return;
+    uint8_t *data = tide_realloc_try(block->data, block->size + TIDE_BLOCK_SLACK);
+    if (!data) return;
+    memset(data + block->size, 0, TIDE_BLOCK_SLACK);
+    __atomic_fetch_sub(&live_bytes, waste, __ATOMIC_RELAXED);
+    if (block->budget) tide_budget_refund(block->budget, waste);
+    block->data = data;
+    block->capacity = block->size;
+}
+
+void tide_block_discharge(struct tide_block *block) {
+    struct tide_budget *budget = __atomic_exchange_n(&block->budget, NULL, __ATOMIC_ACQ_REL);
+    if (!budget) return;
+    tide_budget_refund(budget, footprint(block->capacity, block->line_slots));
+    tide_budget_release(budget);
+}
+
 uint64_t tide_block_live(void) { return __atomic_load_n(&live_blocks, __ATOMIC_RELAXED); }
 
 uint64_t tide_block_live_bytes(void) { return __atomic_load_n(&live_bytes, __ATOMIC_RELAXED); }
@@ -149,6 +179,13 @@ void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from) {
 uint64_t tide_blocks_records(const struct tide_blocks *blocks) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < blocks->count; i++) sum += blocks->items[i]->count;
+    return sum;
+}
+
+uint64_t tide_blocks_footprint(const struct tide_blocks *blocks) {
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < blocks->count; i++)
+        sum += footprint(blocks->items[i]->capacity, blocks->items[i]->line_slots);
     return sum;
 }
 

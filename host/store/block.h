@@ -50,6 +50,12 @@ void tide_block_release(struct tide_block *block); /* NULL is fine */
 bool tide_block_reserve(struct tide_block *block, size_t extra);
 /* Writer only: appends a line entry. false: no memory. */
 bool tide_block_add_line(struct tide_block *block, uint32_t offset, uint32_t length);
+/* Writer only: room for `count` lines in all. false: no memory. */
+bool tide_block_reserve_lines(struct tide_block *block, uint32_t count);
+/* Gives back room that is not used, if that is worth it and nobody else holds the block. */
+void tide_block_trim(struct tide_block *block);
+/* Its budget no longer counts it: whoever received it is done with it, and others keep it. Any holder. */
+void tide_block_discharge(struct tide_block *block);
 /* Live blocks and their bytes in the whole process: for leak checks. */
 uint64_t tide_block_live(void);
 uint64_t tide_block_live_bytes(void);
@@ -68,6 +74,8 @@ void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from);
 void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);         /* appends and empties from */
 uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 uint64_t tide_blocks_bytes(const struct tide_blocks *blocks);
+/* What they take in memory, unused room and lines included. */
+uint64_t tide_blocks_footprint(const struct tide_blocks *blocks);
 
 /* Counts bytes of live blocks. on_low is called (any thread, after the count fell to low or less, once per crossing) so that the
  * owner can wake itself up; it must only post. Reference counted because blocks outlive their source. */

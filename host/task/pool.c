@@ -42,6 +42,8 @@ struct tide_pool {
     uint32_t starting;
     char *package_path, *package_cpath;
     struct tide_inbox *driver;
+    struct tide_cache *cache; /* a reference, or NULL */
+    bool untidy;              /* tide_pool_wake was called since a worker last looked */
     struct seat seats[];
 };
 
@@ -66,7 +68,14 @@ static void free_pool(struct tide_pool *pool) {
     pthread_mutex_destroy(&pool->lock);
     tide_free(pool->package_path);
     tide_free(pool->package_cpath);
+    tide_cache_release(pool->cache);
     tide_free(pool);
+}
+
+/* Also between tasks, so that what is kept stays within its limit when there is no pause. */
+static void tidy(struct tide_pool *pool) {
+    if (pool->cache == NULL) return;
+    while (tide_cache_tidy(pool->cache)) {}
 }
 
 static void worker_main(void *arg) {
@@ -87,16 +96,19 @@ static void worker_main(void *arg) {
             task->worker = seat->index;
             tide_worker_run(worker, task);
             give_back(pool, task);
+            tidy(pool);
             pthread_mutex_lock(&pool->lock);
             seat->busy = false;
             pthread_cond_broadcast(&pool->changed);
             continue;
         }
         if (pool->ending) break;
+        pool->untidy = false;
         pthread_mutex_unlock(&pool->lock);
+        tidy(pool);
         bool more = tide_worker_collect(worker);
         pthread_mutex_lock(&pool->lock);
-        if (pool->head != NULL || pool->ending || more) continue;
+        if (pool->head != NULL || pool->ending || more || pool->untidy) continue;
         pool->waiting++;
         pthread_cond_wait(&pool->work, &pool->lock);
         pool->waiting--;
@@ -124,6 +136,7 @@ struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct 
     pthread_cond_init(&pool->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pool->driver = options->driver;
+    pool->cache = options->cache != NULL ? tide_cache_retain(options->cache) : NULL;
     pool->package_path = options->package_path ? tide_xstrdup(options->package_path) : NULL;
     pool->package_cpath = options->package_cpath ? tide_xstrdup(options->package_cpath) : NULL;
     pool->count = options->workers;
@@ -164,6 +177,13 @@ void tide_pool_submit(struct tide_pool *pool, struct tide_task *task) {
         pool->head = task;
     }
     pool->tail = task;
+    if (pool->waiting > 0) pthread_cond_signal(&pool->work);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void tide_pool_wake(struct tide_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    pool->untidy = true;
     if (pool->waiting > 0) pthread_cond_signal(&pool->work);
     pthread_mutex_unlock(&pool->lock);
 }

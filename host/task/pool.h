@@ -22,6 +22,7 @@ struct tide_pool_options {
     const char
         *package_path; /* Lua search paths of the driver, so that scripts' own modules load; copied; may be NULL */
     const char *package_cpath;
+    struct tide_cache *cache; /* tidied by workers with nothing else to do; borrowed; may be NULL */
 };
 
 /* Starts the threads; returns when every worker state is ready, or the first failure. */
@@ -29,6 +30,8 @@ struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct 
 uint32_t tide_pool_workers(const struct tide_pool *pool);
 /* Takes the task until it comes back through task->message.deliver. */
 void tide_pool_submit(struct tide_pool *pool, struct tide_task *task);
+/* The cache wants to be tidied. Any thread. */
+void tide_pool_wake(struct tide_pool *pool);
 /* What worker `index` runs at the moment, as text for people ("map (job.lua:12), batch 1000 ms, for 12.0 s"); false when idle. */
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size);
 /* Tries to break off what runs now (closures that do not return): the tasks come back failed with TIDE_ECANCELLED and

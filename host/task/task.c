@@ -1,5 +1,6 @@
 /*
- * Plans and tasks as values: creation and release. Made on the driver thread, read on workers.
+ * Plans and tasks as values: creation and release, and what goes to and fro between a task and the cache. Made on the driver
+ * thread, read on workers.
  */
 #include "task/task.h"
 
@@ -52,6 +53,12 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     task->ninputs = failed->ninputs;
     failed->inputs = NULL;
     failed->ninputs = 0;
+    task->reads = failed->reads;
+    task->nreads = failed->nreads;
+    failed->reads = NULL;
+    failed->nreads = 0;
+    task->made = failed->made;
+    failed->made = NULL;
     task->batch_time = failed->batch_time;
     task->limit = failed->limit;
     task->partition = failed->partition;
@@ -59,9 +66,44 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     return task;
 }
 
+void tide_task_read(struct tide_task *task, uint32_t input, struct tide_cached *cached, uint32_t list) {
+    if (task->nreads == task->read_slots) {
+        task->read_slots = task->read_slots > 0 ? task->read_slots * 2 : 4;
+        task->reads = tide_xrealloc(task->reads, task->read_slots * sizeof *task->reads);
+    }
+    task->reads[task->nreads++] =
+        (struct tide_read){.cached = tide_cached_retain(cached), .list = list, .input = input};
+}
+
+static void drop_read_blocks(struct tide_task *task) {
+    for (uint32_t i = 0; i < task->nreads; i++) tide_blocks_destroy(&task->inputs[task->reads[i].input].blocks);
+}
+
+bool tide_task_begin(struct tide_task *task) {
+    int status = TIDE_OK;
+
+    if (task->made != NULL && !tide_cached_wanted(task->made)) return false;
+    for (uint32_t i = 0; i < task->nreads && status == TIDE_OK; i++) {
+        const struct tide_read *read = &task->reads[i];
+
+        status = tide_cached_open(read->cached, read->list, &task->inputs[read->input].blocks, &task->error);
+    }
+    if (status == TIDE_OK) return true;
+    drop_read_blocks(task);
+    return false;
+}
+
+void tide_task_end(struct tide_task *task) {
+    drop_read_blocks(task);
+    if (task->made != NULL && task->error.code == TIDE_OK) tide_cached_fill(task->made, task->outputs);
+}
+
 void tide_task_delete(struct tide_task *task) {
     if (task == NULL) return;
     tide_block_release(task->updates);
+    for (uint32_t i = 0; i < task->nreads; i++) tide_cached_release(task->reads[i].cached);
+    tide_free(task->reads);
+    tide_cached_release(task->made);
     for (uint32_t i = 0; i < task->ninputs; i++) {
         tide_blocks_destroy(&task->inputs[i].blocks);
         tide_free(task->inputs[i].path);

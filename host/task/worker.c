@@ -224,7 +224,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         task->ended_ns = task->started_ns;
         return;
     }
-    if (worker->L == NULL && make_state(worker, &task->error) != 0) {
+    if ((worker->L == NULL && make_state(worker, &task->error) != 0) || !tide_task_begin(task)) {
         task->ended_ns = tide_clock_monotonic_ns();
         return;
     }
@@ -252,6 +252,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
         put_aside(worker);
     }
+    tide_task_end(task);
     set_busy(worker, false);
     task->ended_ns = tide_clock_monotonic_ns();
 }

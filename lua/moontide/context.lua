@@ -188,7 +188,8 @@ function context.create(what, master, app_name, given)
     end
     local engine, engine_reason, code = core.engine({
         workers = workers, packagePath = package.path, packageCpath = package.cpath,
-        maxFailures = conf.get(settings, "task.maxFailures"),
+        maxFailures = conf.get(settings, "task.maxFailures"), memoryLimit = conf.get(settings, "memory.limit"),
+        spillDirectory = conf.get(settings, "spill.directory"),
     })
     if not engine then
         error(errors.new(code or "EIO", string.format("%s: the engine cannot start: %s", what, engine_reason)), 0)
@@ -332,6 +333,24 @@ end
 function Context:accumulator(zero, merge, name)
     begin(self, "accumulator")
     return require("moontide.shared").accumulator(zero, merge, name)
+end
+
+--- Where kept data is at the moment: persisted datasets, windows and states, and what shuffles have written.
+---
+---     local status = sc:getStorageStatus()
+---     print(status.memUsed, status.maxMem)
+---
+--- Not in Spark, which has getExecutorStorageStatus.
+--- @return { maxMem: number, memUsed: number, memRemaining: number, memPeak: number, diskUsed: number, spilled: number, dropped: integer }
+---   in bytes: the setting memory.limit, what is in memory, what is left, the most there was; what is on disk, and all that was
+---   written there; how many partitions were given up, to be computed again
+function Context:getStorageStatus()
+    begin(self, "getStorageStatus")
+    local memory = self.state.engine:memory()
+    return {
+        maxMem = memory.limit, memUsed = memory.memory, memRemaining = math.max(0, memory.limit - memory.memory),
+        memPeak = memory.peak, diskUsed = memory.disk, spilled = memory.spilled, dropped = memory.dropped,
+    }
 end
 
 --- Partitions of shuffles and of parallelize when a call does not say: the number of workers, or the setting

@@ -78,8 +78,9 @@ end
 --- Guide: "Input Sources".
 --- @param host string name or address
 --- @param port integer 1…65535
---- @param storageLevel? moontide.StorageLevel accepted as in Spark; received data stays in memory, and the socket is read
----   more slowly when the batches fall behind
+--- @param storageLevel? moontide.StorageLevel of what windows keep of it after its batch, default MEMORY_AND_DISK_SER_2; it goes
+---   to disk, and is never given up, when memory.limit is reached. Data of unfinished batches stays in memory, and the socket
+---   is read more slowly when they fall behind (socket.memory)
 --- @return moontide.DStream
 function StreamingContext:socketTextStream(host, port, storageLevel)
     local scope = begin(self, "socketTextStream")
@@ -87,11 +88,13 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     check.integer(2, "socketTextStream", port, 1, 65535)
     if storageLevel ~= nil then
         check.handle(3, "socketTextStream", storageLevel, storage_level.class)
+        storage_level.note(storageLevel)
     end
     local settings = self.life.settings
     local node, reason = self.life.graph:socket({
         host = host, port = port, maxLine = conf.get(settings, "socket.maxLine"),
         reconnect = conf.get(settings, "socket.reconnect"), memory = conf.get(settings, "socket.memory"),
+        level = storageLevel and storageLevel.code,
     })
     if not node then
         check.fail("socketTextStream: %s", reason)

@@ -143,7 +143,8 @@ operator("mapPartitions", { "stream:mapPartitions" }, function(g, a)
     elseif a.exact and not is_pair(a) and g.random:once_in(2) and a.type.t ~= "any" then
         return narrow(a, { op = "lastOfPartition" })
     end
-    return narrow(a, { op = "samePartitions", preserves = g.random:once_in(2), keeps = nil })
+    local preserves = g.random:once_in(2)
+    return narrow(a, { op = "samePartitions", preserves = preserves, keeps = preserves and "order" or nil })
 end)
 
 operator("glom", { "stream:glom" }, function(_, a)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "rdd/node.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
@@ -35,6 +36,38 @@ struct tide_block *rig_block(const int *numbers, uint32_t count) {
     block->count = count;
     tide_buffer_destroy(&bytes);
     return block;
+}
+
+struct tide_cache *rig_cache(uint64_t limit) {
+    return tide_cache_new(&(struct tide_cache_options){.limit = limit}, NULL);
+}
+
+void rig_settle(struct tide_rdd *rdd, struct tide_blocks *take_lists) {
+    struct tide_cache *cache = rig_cache(UINT64_MAX);
+    struct tide_cached_options options = {.lists = tide_rdd_partitions(rdd), .memory = true, .disk = true};
+    struct tide_cached **maps = tide_xcalloc(1, sizeof *maps);
+
+    maps[0] = tide_cached_new(cache, &options);
+    tide_cached_fill(maps[0], take_lists);
+    tide_rdd_settle(rdd, maps, 1);
+    tide_free(take_lists);
+    tide_cache_release(cache);
+}
+
+void rig_keep_lists(struct tide_rdd *rdd, struct tide_cache *cache, struct tide_blocks *take_lists) {
+    uint32_t count = tide_rdd_partitions(rdd);
+    struct tide_cached **made = tide_xcalloc(count, sizeof *made);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct tide_cached_options options = {
+            .dataset = tide_rdd_id(rdd), .partition = i, .lists = 1, .memory = true, .recomputable = !rdd->truncate};
+
+        made[i] = tide_cached_new(cache, &options);
+        tide_cached_fill(made[i], &take_lists[i]);
+    }
+    tide_rdd_keep(rdd, made, NULL, count);
+    tide_free(made);
+    tide_free(take_lists);
 }
 
 struct tide_rdd *rig_blocks(uint32_t partitions, uint32_t each, int first) {

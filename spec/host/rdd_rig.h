@@ -26,6 +26,13 @@ struct tide_rdd *rig_cartesian(struct tide_rdd *take_a, struct tide_rdd *take_b,
 /* write operator "w", read operator "r" */
 struct tide_rdd *rig_shuffle(struct tide_rdd *take, enum tide_route route, uint32_t partitions, bool ascending);
 
+/* A cache with this limit; the caller releases it. */
+struct tide_cache *rig_cache(uint64_t limit);
+/* What kept datasets and shuffles are made of, by hand: frees the heap array of lists, one for each partition. The first is as if
+ * one map task had made them all. */
+void rig_settle(struct tide_rdd *rdd, struct tide_blocks *take_lists);
+void rig_keep_lists(struct tide_rdd *rdd, struct tide_cache *cache, struct tide_blocks *take_lists);
+
 /* MessagePack as text, appended: [a, b] {k: v} name 12 true nil; a descriptor {name: f} shows as f alone. */
 void rig_show(const uint8_t *bytes, size_t size, struct tide_buffer *out);
 /* The plan's bytes so shown, zero terminated; the caller frees it (tide_free). */

@@ -58,8 +58,8 @@ static void append(struct text *text, const void *bytes, size_t size) {
 static void append_lists(struct text *text, const struct tide_rdd *rdd) {
     for (uint32_t p = 0; p < rdd->partitions; p++) {
         size_t before = text->size;
-        for (uint32_t b = 0; b < rdd->as.lists[p].count; b++) {
-            const struct tide_block *block = rdd->as.lists[p].items[b];
+        for (uint32_t b = 0; b < rdd->as.blocks.lists[p].count; b++) {
+            const struct tide_block *block = rdd->as.blocks.lists[p].items[b];
             for (uint32_t i = 0; i < block->count; i++) {
                 if (text->size > before) append(text, " ", 1);
                 append(text, block->data + block->lines[i].offset, block->lines[i].length);
@@ -104,7 +104,8 @@ static uint32_t expect_block(const struct tide_block *block, uint32_t next) {
 uint32_t expect_lines(const struct tide_rdd *rdd, uint32_t next) {
     assert_int_equal(rdd->kind, TIDE_RDD_BLOCKS);
     for (uint32_t p = 0; p < rdd->partitions; p++) {
-        for (uint32_t b = 0; b < rdd->as.lists[p].count; b++) next = expect_block(rdd->as.lists[p].items[b], next);
+        for (uint32_t b = 0; b < rdd->as.blocks.lists[p].count; b++)
+            next = expect_block(rdd->as.blocks.lists[p].items[b], next);
     }
     return next;
 }

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/buffer.h"
+#include "base/fault.h"
 #include "driver/scheduler.h"
 #include "rdd/lineage.h"
 #include "rdd/node.h"
@@ -23,15 +24,18 @@ enum { MOST_TASKS = 32 };
 
 static uv_loop_t loop;
 static struct tide_inbox inbox;
+static struct tide_cache *cache;
 static struct tide_scheduler *scheduler;
 static struct tide_op *collect;
 static struct tide_task *tasks[MOST_TASKS]; /* submitted, not given back */
 static int held, seen;
+static bool late; /* tasks begin when they are given back */
 
 /* ---- The executor and jobs ------------------------------------------------------------------------------------ */
 
 static void submit(void *self, struct tide_task *task) {
     assert_true(held < MOST_TASKS);
+    if (!late) assert_true(tide_task_begin(task));
     tasks[held++] = task;
     seen++;
 }
@@ -42,6 +46,11 @@ static void give_back(int index, const char *failure) {
     struct tide_task *task = tasks[index];
 
     memmove(&tasks[index], &tasks[index + 1], (size_t)(--held - index) * sizeof(struct tide_task *));
+    if (late && !tide_task_begin(task)) {
+        tide_inbox_post(&inbox, &task->message);
+        turn();
+        return;
+    }
     if (failure != NULL) {
         tide_error_set(&task->error, TIDE_ECLOSURE, "%s", failure);
     } else {
@@ -51,6 +60,7 @@ static void give_back(int index, const char *failure) {
             tide_blocks_push(&task->outputs[i], rig_block(&number, 1));
         }
     }
+    tide_task_end(task);
     tide_inbox_post(&inbox, &task->message);
     turn();
 }
@@ -91,9 +101,11 @@ static int set_up(void **state) {
     struct tide_executor executor = {.submit = submit, .self = &held};
 
     held = seen = done = 0;
+    late = false;
     collect = rig_op("collect", false);
     if (uv_loop_init(&loop) != 0 || tide_inbox_create(&inbox, &loop, &loop, true) != 0) return -1;
-    scheduler = tide_scheduler_new(&executor, &inbox);
+    cache = rig_cache(UINT64_MAX);
+    scheduler = tide_scheduler_new(&executor, cache, &inbox);
     return tide_block_live() == 0 ? 0 : -1;
 }
 
@@ -105,6 +117,7 @@ static int tear_down(void **state) {
 
     uint32_t lost = tide_scheduler_delete(scheduler);
 
+    tide_cache_release(cache);
     tide_inbox_destroy(&inbox);
     tide_op_release(collect);
     return uv_loop_close(&loop) == 0 && lost == 0 && held == 0 && tide_block_live() == 0 ? 0 : -1;
@@ -120,7 +133,7 @@ static void keep(struct tide_rdd *rdd, int first) {
         tide_blocks_create(&lists[i]);
         tide_blocks_push(&lists[i], rig_block(&first, 1));
     }
-    tide_rdd_keep(rdd, lists);
+    rig_keep_lists(rdd, cache, lists);
 }
 
 static void what_is_kept_is_known_and_let_go(void **state) {
@@ -155,7 +168,7 @@ static void pinned_data_stays(void **state) {
     tide_rdd_pin(rdd);
     keep(rdd, 0);
     tide_rdd_unpersist(rdd);
-    assert_non_null(tide_rdd_kept(rdd));
+    assert_non_null(tide_rdd_kept(rdd, 0));
     tide_rdd_unpin(rdd);
     assert_int_equal(tide_block_live(), 4);
     tide_rdd_unpin(rdd);
@@ -406,6 +419,237 @@ static void nothing_is_computed_for_no_partitions(void **state) {
     tide_rdd_release(kept);
 }
 
+/* ---- Partitions that are given up ----------------------------------------------------------------------------- */
+
+/* From now on jobs have a cache with room for so many of the blocks that tasks make here. */
+static void with_room_for(uint32_t blocks) {
+    struct tide_executor executor = {.submit = submit, .self = &held};
+    int number = 100;
+    struct tide_block *block = rig_block(&number, 1);
+    struct tide_blocks list = {0};
+
+    tide_blocks_push(&list, block);
+    tide_scheduler_close(scheduler);
+    tide_scheduler_delete(scheduler);
+    tide_cache_release(cache);
+    cache = rig_cache(blocks * tide_blocks_footprint(&list));
+    scheduler = tide_scheduler_new(&executor, cache, &inbox);
+    tide_blocks_destroy(&list);
+}
+
+/* Fills the cache with something that is used by nobody. */
+static struct tide_cached *crowd(uint32_t blocks) {
+    struct tide_cached_options options = {.dataset = 0, .lists = 1, .memory = true, .recomputable = true};
+    struct tide_cached *cached = tide_cached_new(cache, &options);
+    struct tide_blocks list = {0};
+    int number = 100;
+
+    for (uint32_t i = 0; i < blocks; i++) tide_blocks_push(&list, rig_block(&number, 1));
+    tide_cached_fill(cached, &list);
+    return cached;
+}
+
+static void assert_places(const struct tide_rdd *rdd, uint32_t memory, uint32_t disk, uint32_t gone) {
+    struct tide_rdd_places places;
+
+    tide_rdd_places(rdd, &places);
+    assert_int_equal(places.memory, memory);
+    assert_int_equal(places.disk, disk);
+    assert_int_equal(places.gone, gone);
+}
+
+static void what_finds_no_room_is_computed_by_those_who_need_it(void **state) {
+    struct tide_rdd *kept = rig_narrow(rig_blocks(3, 1, 0), "f");
+    struct tide_rdd *rdd = rig_narrow(tide_rdd_retain(kept), "g");
+
+    with_room_for(2);
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, false);
+
+    struct tide_job *job = start(rdd);
+
+    assert_int_equal(held, 3);
+    for (int i = 0; i < 3; i++) give_back(0, NULL);
+    assert_places(kept, 2, 0, 1);
+    assert_int_equal(held, 3);
+    assert_task(0, "[[chain, [leaf, nil], [g]], collect]", "0");
+    assert_task(1, "[[chain, [leaf, nil], [g]], collect]", "100");
+    assert_task(2, "[[chain, [leaf, nil], [f, g]], collect]", "2"); /* from the beginning */
+    assert_int_equal(tasks[2]->partition, 2);
+    give_back(2, NULL);
+    succeed_all();
+    assert_result(job, 0, "0");
+    assert_result(job, 1, "100");
+    assert_result(job, 2, "200");
+    tide_job_release(job);
+
+    /* It is known beforehand the next time. */
+    job = start(rdd);
+    assert_int_equal(held, 3);
+    succeed_all();
+    assert_result(job, 2, "200");
+    tide_job_release(job);
+    tide_rdd_release(rdd);
+    tide_rdd_release(kept);
+}
+
+static void with_room_again_it_is_kept_again(void **state) {
+    struct tide_rdd *kept = rig_narrow(rig_blocks(3, 1, 0), "f");
+
+    with_room_for(3);
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, false);
+    keep(kept, 7);
+
+    struct tide_cached *others = crowd(2);
+
+    assert_places(kept, 1, 0, 2);
+    assert_int_equal(tide_rdd_known_records(kept), 3);
+    tide_cached_release(others);
+
+    struct tide_job *job = start(kept);
+
+    assert_int_equal(held, 2); /* only what is gone */
+    assert_task(0, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "0");
+    assert_task(1, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "1");
+    give_back(1, NULL);
+    give_back(0, NULL);
+    assert_places(kept, 3, 0, 0);
+    assert_int_equal(held, 3);
+    assert_task(0, "[[leaf, nil], collect]", "0");
+    assert_task(1, "[[leaf, nil], collect]", "100");
+    assert_task(2, "[[leaf, nil], collect]", "9");
+    succeed_all();
+    tide_job_release(job);
+    tide_rdd_release(kept);
+}
+
+/* What is given up after its tasks were sent: workers notice. What it is made from may have to be computed first. */
+static void a_loss_on_the_way_is_made_good(void **state) {
+    struct tide_rdd *inner = rig_narrow(rig_blocks(2, 1, 0), "f");
+    struct tide_rdd *outer = rig_narrow(tide_rdd_retain(inner), "g");
+
+    with_room_for(4);
+    tide_rdd_persist(outer, TIDE_LEVEL_MEMORY, false);
+    keep(outer, 7);
+    tide_rdd_persist(inner, TIDE_LEVEL_MEMORY, false);
+    late = true;
+
+    struct tide_job *job = start(outer);
+
+    assert_int_equal(held, 2);
+
+    struct tide_cached *others = crowd(4);
+
+    assert_places(outer, 0, 0, 2);
+    tide_cached_release(others);
+    give_back(0, NULL);
+    assert_int_equal(held, 3); /* the other one, and what is to be kept of `inner` */
+    give_back(0, NULL);
+    assert_int_equal(held, 2);
+    assert_int_equal(done, 0);
+    late = false;
+    give_back(0, NULL);
+    give_back(0, NULL);
+    assert_places(inner, 2, 0, 0);
+    assert_int_equal(held, 2);
+    assert_task(0, "[[chain, [leaf, nil], [g]], collect]", "0");
+    assert_task(1, "[[chain, [leaf, nil], [g]], collect]", "100");
+    succeed_all();
+    assert_result(job, 0, "0");
+    assert_result(job, 1, "100");
+    tide_job_release(job);
+
+    /* The room there is now is used the next time. */
+    job = start(outer);
+    succeed_all();
+    assert_places(outer, 2, 0, 0);
+    tide_job_release(job);
+    tide_rdd_release(outer);
+    tide_rdd_release(inner);
+}
+
+/* A map output is damaged: that cannot be made good, and fails like any task. */
+static void damaged_map_outputs_fail_the_job(void **state) {
+    struct tide_rdd *rdd = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
+
+    with_room_for(0);
+    late = true;
+
+    struct tide_job *job = start(rdd);
+
+    give_back(0, NULL);
+    tide_fault_arm("spill.damage", 0, 1);
+    give_back(0, NULL);
+    tide_fault_clear();
+    assert_int_equal(done, 1);
+    assert_int_equal(tide_job_error(job)->code, TIDE_ECORRUPT);
+    assert_non_null(strstr(tide_job_error(job)->text, "map output 0 of dataset #"));
+    tide_job_release(job);
+    tide_rdd_release(rdd);
+}
+
+/* Range shuffles go through the disk twice. */
+static void everything_on_disk_is_the_same(void **state) {
+    struct tide_rdd *kept = rig_shuffle(rig_narrow(rig_blocks(3, 1, 0), "f"), TIDE_ROUTE_RANGE, 2, true);
+
+    with_room_for(0);
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, true); /* nothing of it is given up then */
+
+    struct tide_job *job = start(kept);
+
+    assert_int_equal(held, 3);
+    succeed_all();
+    assert_result(job, 0, "0");
+    assert_result(job, 1, "100");
+    assert_int_equal(tide_rdd_kind(kept), TIDE_RDD_BLOCKS);
+    tide_job_release(job);
+    tide_rdd_release(kept);
+}
+
+/* It was kept as something that may be given up, and then the lineage is to be cut off. */
+static void truncation_waits_for_what_is_gone(void **state) {
+    struct tide_rdd *kept = rig_narrow(rig_blocks(2, 1, 0), "f");
+
+    with_room_for(2);
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, false);
+    keep(kept, 7);
+
+    struct tide_cached *others = crowd(1);
+
+    assert_places(kept, 1, 0, 1);
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, true);
+    assert_int_equal(tide_rdd_kind(kept), TIDE_RDD_NARROW);
+    assert_false(tide_rdd_at_hand(kept, NULL));
+
+    struct tide_job *job = start(kept);
+
+    assert_int_equal(held, 2);
+    succeed_all();
+    assert_int_equal(tide_rdd_kind(kept), TIDE_RDD_BLOCKS);
+    assert_result(job, 1, "100");
+    tide_job_release(job);
+    tide_cached_release(others);
+    tide_rdd_release(kept);
+}
+
+static void received_data_rests_in_the_cache(void **state) {
+    struct tide_rdd *rdd = rig_blocks(2, 1, 5);
+
+    with_room_for(1);
+    tide_rdd_rest(rdd, cache, 0);
+    tide_rdd_rest(rdd, cache, 0);
+    assert_true(tide_rdd_at_hand(rdd, NULL));
+    while (tide_cache_tidy(cache)) {}
+    assert_int_equal(tide_block_live(), 1);
+
+    struct tide_job *job = start(rdd);
+
+    assert_task(0, "[[leaf, nil], collect]", "5");
+    assert_task(1, "[[leaf, nil], collect]", "6");
+    succeed_all();
+    tide_job_release(job);
+    tide_rdd_release(rdd);
+}
+
 static void lineage_tells_what_is_kept(void **state) {
     struct tide_rdd *kept = rig_narrow(rig_blocks(1, 1, 0), "f");
     struct tide_buffer text;
@@ -415,8 +659,10 @@ static void lineage_tells_what_is_kept(void **state) {
         tide_buffer_create(&text);
         tide_rdd_lineage(kept, &text);
         tide_buffer_append(&text, "", 1);
-        assert_non_null(
-            strstr((char *)text.data, i == 0 ? " f, persistent\n" : " f, persistent, computed: 1 records\n"));
+        assert_non_null(strstr((char *)text.data,
+                               i == 0
+                                   ? " f, persistent MEMORY_ONLY_SER\n"
+                                   : " f, persistent MEMORY_ONLY_SER, computed: 1 records, 1 in memory (1 bytes)\n"));
         tide_buffer_destroy(&text);
         if (i == 0) keep(kept, 0);
     }
@@ -426,13 +672,27 @@ static void lineage_tells_what_is_kept(void **state) {
 int main(void) {
 #define CHECKED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        CHECKED(what_is_kept_is_known_and_let_go),       CHECKED(pinned_data_stays),
-        CHECKED(truncated_lineage_becomes_blocks),       CHECKED(truncation_may_be_asked_for_later),
-        CHECKED(the_first_job_computes_all_partitions),  CHECKED(jobs_share_the_computation),
-        CHECKED(shuffles_run_before_and_after),          CHECKED(failures_reach_all_who_wait_and_are_tried_again),
-        CHECKED(cancelled_jobs_give_the_computation_up), CHECKED(unpersisting_does_not_take_it_from_a_waiting_job),
-        CHECKED(unpersisting_while_it_is_computed),      CHECKED(truncated_chains_do_not_grow),
-        CHECKED(nothing_is_computed_for_no_partitions),  CHECKED(lineage_tells_what_is_kept),
+        CHECKED(what_is_kept_is_known_and_let_go),
+        CHECKED(pinned_data_stays),
+        CHECKED(truncated_lineage_becomes_blocks),
+        CHECKED(truncation_may_be_asked_for_later),
+        CHECKED(the_first_job_computes_all_partitions),
+        CHECKED(jobs_share_the_computation),
+        CHECKED(shuffles_run_before_and_after),
+        CHECKED(failures_reach_all_who_wait_and_are_tried_again),
+        CHECKED(cancelled_jobs_give_the_computation_up),
+        CHECKED(unpersisting_does_not_take_it_from_a_waiting_job),
+        CHECKED(unpersisting_while_it_is_computed),
+        CHECKED(truncated_chains_do_not_grow),
+        CHECKED(nothing_is_computed_for_no_partitions),
+        CHECKED(lineage_tells_what_is_kept),
+        CHECKED(what_finds_no_room_is_computed_by_those_who_need_it),
+        CHECKED(with_room_again_it_is_kept_again),
+        CHECKED(a_loss_on_the_way_is_made_good),
+        CHECKED(damaged_map_outputs_fail_the_job),
+        CHECKED(everything_on_disk_is_the_same),
+        CHECKED(truncation_waits_for_what_is_gone),
+        CHECKED(received_data_rests_in_the_cache),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

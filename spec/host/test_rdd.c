@@ -56,7 +56,11 @@ static void a_gather_node_is_remade_until_it_is_computed(void **state) {
     assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is being computed */
     made->keeping = NULL;
     made->failed = true;
-    tide_rdd_keep(made, empty_lists(2));
+
+    struct tide_cache *cache = rig_cache(UINT64_MAX);
+
+    rig_keep_lists(made, cache, empty_lists(2));
+    tide_cache_release(cache);
     assert_false(tide_rdd_failed(made));
     assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is computed */
 
@@ -96,7 +100,7 @@ static void blocks_are_moved_in(void **state) {
 
     assert_int_equal(lists[1].count, 0);
     assert_int_equal(block->refs, 1);
-    assert_ptr_equal(rdd->as.lists[1].items[0], block);
+    assert_ptr_equal(rdd->as.blocks.lists[1].items[0], block);
     tide_blocks_destroy(&lists[0]);
     tide_blocks_destroy(&lists[1]);
     tide_rdd_release(rdd);
@@ -286,7 +290,7 @@ static void a_settled_shuffle_lets_its_input_go(void **state) {
     tide_blocks_create(&outputs[0]);
     tide_blocks_create(&outputs[1]);
     tide_blocks_push(&outputs[1], rig_block(numbers, 3));
-    tide_rdd_settle(rdd, outputs);
+    rig_settle(rdd, outputs);
     assert_true(tide_rdd_computed(rdd));
     assert_int_equal(tide_block_live(), 1);
     assert_int_equal(tide_rdd_hash_partitions(rdd), 2);

@@ -23,6 +23,7 @@ enum { MOST_TASKS = 64, CHAIN = 20000 };
 
 static uv_loop_t loop;
 static struct tide_inbox inbox;
+static struct tide_cache *cache;
 static struct tide_scheduler *scheduler;
 static struct tide_op *collect;
 
@@ -45,11 +46,13 @@ static void compute(struct tide_task *task) {
         tide_blocks_push(&task->outputs[i], samples && i == 1 ? rig_block(keys, 4) : rig_block(&number, 1));
     }
     tide_free(plan);
+    tide_task_end(task);
 }
 
 static void submit(void *self, struct tide_task *task) {
     assert_ptr_equal(self, &held);
     seen++;
+    assert_true(tide_task_begin(task));
     if (run_at_once) {
         compute(task);
         tide_inbox_post(&inbox, &task->message);
@@ -91,6 +94,7 @@ static void fail_task(int index, const char *text) {
     struct tide_task *task = take(index);
 
     tide_error_set(&task->error, TIDE_ECLOSURE, "%s", text);
+    tide_task_end(task);
     give_back(task);
 }
 
@@ -120,7 +124,8 @@ static int set_up(void **state) {
     run_at_once = false;
     collect = rig_op("collect", false);
     if (uv_loop_init(&loop) != 0 || tide_inbox_create(&inbox, &loop, &loop, true) != 0) return -1;
-    scheduler = tide_scheduler_new(&executor, &inbox);
+    cache = rig_cache(UINT64_MAX);
+    scheduler = tide_scheduler_new(&executor, cache, &inbox);
     return tide_block_live() == 0 ? 0 : -1;
 }
 
@@ -133,6 +138,7 @@ static uint32_t shut_down(void) {
     turn();
     lost = tide_scheduler_delete(scheduler);
     scheduler = NULL;
+    tide_cache_release(cache);
     tide_inbox_destroy(&inbox);
     assert_int_equal(uv_loop_close(&loop), 0);
     return lost;

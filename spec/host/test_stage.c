@@ -36,7 +36,7 @@ static int tear_down(void **state) {
 static struct tide_stage *cut(struct tide_rdd *rdd) {
     struct tide_sink sink = tide_sink_final(collect);
 
-    return tide_stage_new(plans, rdd, NULL, 0, &sink);
+    return tide_stage_new(plans, rdd, NULL, 0, &sink, false);
 }
 
 static void assert_plan(const struct tide_plan *plan, const char *expected) {
@@ -50,6 +50,8 @@ static void assert_plan(const struct tide_plan *plan, const char *expected) {
 static void assert_inputs(const struct tide_stage *stage, uint32_t index, const char *expected) {
     struct tide_task *task = tide_stage_task(stage, index);
     struct tide_buffer out;
+
+    assert_true(tide_task_begin(task));
 
     tide_buffer_create(&out);
     for (uint32_t i = 0; i < task->ninputs; i++) {
@@ -75,7 +77,7 @@ static void settle(struct tide_rdd *rdd, int first) {
         tide_blocks_create(&outputs[i]);
         tide_blocks_push(&outputs[i], rig_block(&first, 1));
     }
-    tide_rdd_settle(rdd, outputs);
+    rig_settle(rdd, outputs);
 }
 
 /* ---- Narrow lineage ------------------------------------------------------------------------------------------- */
@@ -212,14 +214,14 @@ static void chosen_partitions_in_the_order_asked(void **state) {
     struct tide_rdd *rdd = rig_blocks(5, 1, 0);
     struct tide_sink sink = tide_sink_final(collect);
     uint32_t chosen[] = {4, 1};
-    struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink);
+    struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink, false);
 
     assert_int_equal(stage->count, 2);
     assert_int_equal(stage->parts[0].partition, 4);
     assert_inputs(stage, 0, "4");
     assert_inputs(stage, 1, "1");
     tide_stage_delete(stage);
-    stage = tide_stage_new(plans, rdd, chosen, 0, &sink);
+    stage = tide_stage_new(plans, rdd, chosen, 0, &sink, false);
     assert_int_equal(stage->count, 0);
     tide_stage_delete(stage);
     tide_rdd_release(rdd);
@@ -264,7 +266,7 @@ static void needs_are_those_of_the_chosen_partitions(void **state) {
     struct tide_rdd *rdd = rig_union(tide_rdd_retain(a), tide_rdd_retain(b));
     struct tide_sink sink = tide_sink_final(collect);
     uint32_t chosen[] = {3, 2};
-    struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink);
+    struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink, false);
 
     assert_int_equal(stage->nneeds, 1);
     assert_ptr_equal(stage->needs[0].rdd, b);
@@ -293,7 +295,7 @@ static void map_side_sinks(void **state) {
         struct tide_rdd *rdd =
             rig_shuffle(rig_blocks(1, 1, 0), cases[i].route, cases[i].partitions, cases[i].ascending);
         struct tide_sink sink = tide_sink_map(rdd->as.shuffle.exchange);
-        struct tide_stage *stage = tide_stage_new(plans, rdd->parent, NULL, 0, &sink);
+        struct tide_stage *stage = tide_stage_new(plans, rdd->parent, NULL, 0, &sink, false);
 
         assert_plan(stage->parts[0].plan, cases[i].plan);
         assert_int_equal(stage->outputs, cases[i].outputs);
@@ -317,7 +319,7 @@ static void operators_may_be_absent(void **state) {
     struct tide_exchange *exchange = tide_exchange_new(TIDE_ROUTE_HASH, 2, true, NULL, NULL);
     struct tide_rdd *rdd = tide_rdd_shuffled_new(base, exchange);
     struct tide_sink sink = tide_sink_map(exchange);
-    struct tide_stage *map = tide_stage_new(plans, base, NULL, 0, &sink), *reduce = cut(rdd);
+    struct tide_stage *map = tide_stage_new(plans, base, NULL, 0, &sink, false), *reduce = cut(rdd);
 
     assert_plan(map->parts[0].plan, "[[leaf, nil], [shuffle, nil, 0, true]]");
     assert_plan(reduce->parts[0].plan, "[[leaf, nil], collect]");
@@ -459,7 +461,7 @@ static void very_deep_nests(void **state) {
     /* One partition less each time: the last one joins two, of which the second is such a one again. */
     for (uint32_t n = DEEP - 1; n >= 1; n--) rdd = rig_narrow(rig_coalesce(rdd, n), "f");
 
-    struct tide_stage *stage = tide_stage_new(plans, rdd, &last, 1, &sink);
+    struct tide_stage *stage = tide_stage_new(plans, rdd, &last, 1, &sink, false);
     const struct tide_plan *plan = stage->parts[0].plan;
 
     assert_int_equal(stage->parts[0].leaves, DEEP);
@@ -553,7 +555,7 @@ static void persistent_datasets_are_leaves(void **state) {
 
     struct tide_stage *stage = cut(rdd);
     struct tide_sink sink = tide_sink_keep(collect);
-    struct tide_stage *own = tide_stage_new(plans, kept, NULL, 0, &sink);
+    struct tide_stage *own = tide_stage_new(plans, kept, NULL, 0, &sink, false);
 
     assert_plan(before->parts[0].plan, "[[chain, [leaf, nil], [f, g]], collect]");
     assert_plan(stage->parts[0].plan, "[[chain, [leaf, nil], [g]], collect]");
@@ -568,7 +570,10 @@ static void persistent_datasets_are_leaves(void **state) {
 
     for (uint32_t i = 0; i < 2; i++) tide_blocks_create(&lists[i]);
     tide_blocks_push(&lists[1], rig_block(&number, 1));
-    tide_rdd_keep(kept, lists);
+    struct tide_cache *cache = rig_cache(UINT64_MAX);
+
+    rig_keep_lists(kept, cache, lists);
+    tide_cache_release(cache);
     assert_inputs(stage, 0, "");
     assert_inputs(stage, 1, "7");
     assert_inputs(before, 1, "1");
@@ -588,7 +593,7 @@ static void persistent_shuffles_need_their_map_side_first(void **state) {
 
     tide_rdd_persist(shuffled, TIDE_LEVEL_MEMORY, false);
 
-    struct tide_stage *outer = cut(shuffled), *own = tide_stage_new(plans, shuffled, NULL, 0, &sink);
+    struct tide_stage *outer = cut(shuffled), *own = tide_stage_new(plans, shuffled, NULL, 0, &sink, false);
 
     assert_plan(outer->parts[0].plan, "[[leaf, nil], collect]");
     assert_true(outer->needs[0].kept);
@@ -652,7 +657,7 @@ static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct 
         break;
     }
     default: {
-        char *numbers = rig_numbers(&rdd->as.lists[partition]);
+        char *numbers = rig_numbers(&rdd->as.blocks.lists[partition]);
 
         tide_buffer_format(out, "%s", numbers);
         tide_free(numbers);
@@ -776,6 +781,8 @@ static void random_lineages(void **state) {
             struct tide_task *task = tide_stage_task(stage, i);
             struct tide_buffer expected, got;
             uint32_t input = 0;
+
+            assert_true(tide_task_begin(task));
 
             tide_buffer_create(&expected);
             tide_buffer_create(&got);

@@ -88,7 +88,7 @@ static struct tide_rdd *input_of(struct tide_rdd *rdd, uint32_t index) {
 
 static void expect_time(struct tide_rdd *rdd, double time) {
     for (uint32_t i = 0; i < PARTITIONS; i++) {
-        const struct tide_block *block = rdd->as.lists[i].items[0];
+        const struct tide_block *block = rdd->as.blocks.lists[i].items[0];
 
         assert_int_equal(block->count, 1);
         assert_true(tide_unpack_value(block->data, block->data + block->size).number == time);

@@ -6,24 +6,23 @@ local storage_level = require "moontide.storage_level"
 
 local storage = {}
 
--- The level argument of persist; NONE is no level to keep something at.
 local function check_level(level, default)
     if level == nil then
         return default
     end
     check.handle(1, "persist", level, storage_level.class)
-    if level == storage_level.NONE then
-        check.fail("bad argument #1 to 'persist' (StorageLevel.NONE keeps nothing; to stop keeping a dataset, call unpersist)")
-    end
-    return level
+    return storage_level.note(level)
 end
 
 local function persist(rdd, level)
     local has = storage_level.of((rdd.node:storage()))
     if has ~= storage_level.NONE and has ~= level then
-        check.fail("'persist': the dataset has the storage level %s already; unpersist it first", has.name)
+        check.fail("'persist': cannot change the storage level of a dataset after it was already assigned a level (%s); "
+            .. "unpersist it first", has.name)
     end
-    rdd.node:persist(level.code)
+    if level ~= storage_level.NONE then
+        rdd.node:persist(level.code)
+    end
     return rdd
 end
 
@@ -38,9 +37,14 @@ function storage.install(RDD, class)
     ---     parsed:count()
     ---     parsed:filter(bad):take(10)  -- does not parse again
     ---
-    --- Records are kept packed, outside the Lua heap, until `unpersist` or until the dataset is not used any more.
-    --- As in Spark 0.9.
-    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; another one than before is refused
+    --- Records are kept packed, outside the Lua heap, until `unpersist` or until the dataset is not used any more. When kept data
+    --- reaches the setting `memory.limit`, other datasets make room, the one used least recently first: with MEMORY_AND_DISK
+    --- they go to disk, with MEMORY_ONLY what has no room is computed again when it is needed. DISK_ONLY keeps nothing in memory.
+    ---
+    ---     local all = sc:range(0, 1000):persist(moontide.StorageLevel.MEMORY_AND_DISK)
+    ---
+    --- Guide: "Persistence".
+    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE does nothing, another one than before is refused
     --- @return moontide.RDD self
     function RDD:persist(level)
         operators.begin(self, "persist")
@@ -121,8 +125,10 @@ function storage.install_stream(DStream)
     ---
     ---     local parsed = lines:map(parse):persist()
     ---
+    ---
     --- Guide: "Persistence".
-    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER
+    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE takes it back. See RDD:persist; states and what windows
+    ---   read are never given up: without room in memory they go to disk
     --- @return moontide.DStream self
     function DStream:persist(level)
         operators.begin(self, "persist")

@@ -1,0 +1,213 @@
+/*
+ * What a run does by itself: cutting its stage, making tasks of it, keeping count of what they made and of what was lost on the
+ * way. In which order runs go, and where tasks go, is the scheduler's business (scheduler.c), the only caller. Driver
+ * thread.
+ */
+#include "driver/run.h"
+
+#include <assert.h>
+
+#include "base/alloc.h"
+#include "rdd/node.h"
+
+struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_time) {
+    struct tide_run *run = tide_xcalloc(1, sizeof *run);
+
+    run->means = means;
+    run->state = TIDE_RUN_WAITING;
+    run->batch_time = batch_time;
+    tide_list_create(&run->needs);
+    tide_list_create(&run->needed_by);
+    tide_list_create(&run->queued);
+    tide_list_create(&run->link);
+    return run;
+}
+
+/* ---- What is made --------------------------------------------------------------------------------------------- */
+
+static void outputs_free(struct tide_run *run) {
+    for (uint32_t i = 0; i < run->tasks; i++) {
+        if (run->outputs != NULL) tide_blocks_destroy(&run->outputs[i]);
+        if (run->made != NULL) tide_cached_release(run->made[i]);
+    }
+    tide_free(run->outputs);
+    tide_free(run->made);
+    run->outputs = NULL;
+    run->made = NULL;
+}
+
+static void outputs_new(struct tide_run *run) {
+    uint32_t count = run->tasks > 0 ? run->tasks : 1;
+
+    if (run->lists > 0) run->made = tide_xcalloc(count, sizeof *run->made);
+    if (run->lists > 0 && !run->sampling) return;
+    run->outputs = tide_xcalloc(count, sizeof *run->outputs);
+    for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_create(&run->outputs[i]);
+}
+
+struct tide_cached **tide_run_begin_routing(struct tide_run *run) {
+    struct tide_cached **sampled = run->made;
+
+    run->made = NULL;
+    outputs_free(run);
+    run->sampling = false;
+    run->todo = run->tasks;
+    run->lists = run->target->as.shuffle.exchange->partitions;
+    outputs_new(run);
+    return sampled;
+}
+
+/* Where what the task makes will be kept. Map outputs can't be computed again: what they are made from is let go of. */
+static struct tide_cached *made_new(const struct tide_run *run, const struct tide_task *task) {
+    const struct tide_rdd *rdd = run->target;
+    uint8_t level = run->keeps ? rdd->level : TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK;
+    struct tide_cached_options options = {
+        .kind = run->keeps ? TIDE_CACHED_PARTITION : TIDE_CACHED_MAP_OUTPUT,
+        .dataset = rdd->id,
+        .partition = task->partition,
+        .lists = run->lists,
+        .memory =
+            level == 0 || (level & TIDE_LEVEL_MEMORY) != 0, /* 0: unpersisted, but there are jobs that wait for it */
+        .disk = (level & TIDE_LEVEL_DISK) != 0,
+        .recomputable = run->keeps && !rdd->truncate,
+    };
+
+    return tide_cached_new(run->means->cache, &options);
+}
+
+void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t index) {
+    task->batch_time = run->batch_time;
+    task->limit = run->limit;
+    task->cancelled = &run->cancelled;
+    task->owner = run;
+    task->index = index;
+    if (run->lists > 0 && task->made == NULL) task->made = made_new(run, task);
+}
+
+/* ---- Stages --------------------------------------------------------------------------------------------------- */
+
+void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t count, bool again) {
+    struct tide_rdd *root = run->root;
+    struct tide_sink sink;
+
+    if (run->keeps) {
+        root = run->target;
+        sink = tide_sink_keep(run->means->keep);
+    } else if (run->target != NULL) {
+        root = run->target->parent;
+        sink = tide_sink_map(run->target->as.shuffle.exchange);
+        run->sampling = sink.kind == TIDE_SINK_SAMPLE;
+    } else {
+        sink = tide_sink_final(run->sink);
+    }
+    run->stage = tide_stage_new(run->means->plans, root, partitions, count, &sink, again);
+    run->next = 0;
+}
+
+void tide_run_cut_target(struct tide_run *run) {
+    struct tide_rdd *rdd = run->target;
+
+    if (run->keeps && rdd->kept != NULL) { /* all but what there is or would find no room */
+        run->kept = tide_xcalloc(rdd->partitions, sizeof *run->kept);
+        for (uint32_t i = 0; i < rdd->partitions; i++)
+            if (!tide_cached_at_hand(rdd->kept[i]) && tide_cached_fits(rdd->kept[i])) run->kept[run->nkept++] = i;
+    }
+    tide_run_cut(run, run->kept, run->nkept, false);
+}
+
+void tide_run_begin(struct tide_run *run) {
+    const struct tide_stage *stage = run->stage;
+
+    assert(stage != NULL);
+    if (run->state == TIDE_RUN_ACTIVE) return;
+    run->state = TIDE_RUN_ACTIVE;
+    run->tasks = run->todo = stage->count;
+    if (run->job == NULL) run->lists = run->sampling ? 1 : stage->outputs;
+    outputs_new(run);
+    if (!run->sampling) return;
+    run->numbers = tide_xcalloc(stage->count > 0 ? stage->count : 1, sizeof *run->numbers);
+    for (uint32_t i = 0; i < stage->count; i++) run->numbers[i] = stage->parts[i].partition;
+}
+
+static void root_free(struct tide_run *run) {
+    tide_op_release(run->sink);
+    run->sink = NULL;
+    if (run->root != NULL) tide_rdd_release(run->root);
+    run->root = NULL;
+}
+
+static void stage_free(struct tide_run *run) {
+    tide_stage_delete(run->stage);
+    run->stage = NULL;
+    tide_free(run->indexes);
+    run->indexes = NULL;
+}
+
+struct tide_task *tide_run_next(struct tide_run *run, uint32_t *index) {
+    struct tide_stage *stage = run->stage;
+
+    while (run->next < stage->count) {
+        uint32_t part = run->next++;
+        struct tide_task *task = tide_stage_task(stage, part);
+
+        *index = run->indexes != NULL ? run->indexes[part] : part;
+        if (task != NULL) return task;
+        tide_run_lose(run, *index, stage->parts[part].partition);
+    }
+    /* Inputs go with the tasks that read them if none of these can get lost. */
+    run->may_lose |= stage->may_lose || run->nlost > 0;
+    if (!run->may_lose) root_free(run);
+    stage_free(run);
+    return NULL;
+}
+
+/* ---- Losses --------------------------------------------------------------------------------------------------- */
+
+void tide_run_lose(struct tide_run *run, uint32_t index, uint32_t partition) {
+    if (run->nlost == run->lost_slots) {
+        run->lost_slots = run->lost_slots > 0 ? run->lost_slots * 2 : 4;
+        run->lost = tide_xrealloc(run->lost, run->lost_slots * sizeof *run->lost);
+    }
+    run->lost[run->nlost++] = (struct tide_run_lost){.index = index, .partition = partition};
+}
+
+bool tide_run_cut_lost(struct tide_run *run) {
+    if (run->nlost == 0 || run->stage != NULL) return false;
+
+    uint32_t *partitions = tide_xcalloc(run->nlost, sizeof *partitions);
+
+    run->indexes = tide_xcalloc(run->nlost, sizeof *run->indexes);
+    for (uint32_t i = 0; i < run->nlost; i++) {
+        run->indexes[i] = run->lost[i].index;
+        partitions[i] = run->lost[i].partition;
+    }
+    tide_run_cut(run, partitions, run->nlost, true);
+    run->nlost = 0;
+    tide_free(partitions);
+    return true;
+}
+
+/* ---- The end -------------------------------------------------------------------------------------------------- */
+
+void tide_run_end(struct tide_run *run) {
+    run->state = TIDE_RUN_ENDED;
+    tide_list_remove(&run->queued);
+    outputs_free(run);
+    stage_free(run);
+    root_free(run);
+    tide_free(run->numbers);
+    tide_free(run->lost);
+    tide_free(run->kept);
+    run->numbers = run->kept = NULL;
+    run->lost = NULL;
+    tide_error_clear(&run->error);
+    if (run->target != NULL) {
+        struct tide_rdd *rdd = run->target;
+
+        run->target = NULL;
+        if (run->keeps) rdd->keeping = NULL;
+        else rdd->as.shuffle.running = NULL;
+        tide_rdd_release(rdd);
+    }
+    if (run->outstanding == 0) tide_list_remove(&run->link);
+}
