@@ -285,7 +285,11 @@ describe("a program", function()
     ]]
 
     it("leaves no file behind, however it ends", function()
-        for ending, code in pairs({ [""] = 0, ["error('out')"] = 1, ["os.exit(3)"] = 3 }) do
+        local endings = { [""] = 0, ["error('out')"] = 1 }
+        if (os.getenv("MOONTIDE_SANITIZE") or "") == "" then
+            endings["os.exit(3)"] = 3 -- frees nothing, which a sanitizer would report
+        end
+        for ending, code in pairs(endings) do
             local result = run(KEEPS .. ending)
             assert.equal(code, result.code, result.err)
             assert.equal("", result.left)

@@ -330,12 +330,27 @@ struct tide_cached *tide_cached_retain(struct tide_cached *cached) {
     return cached;
 }
 
+/* Gives up a reference that is not the last one; false: it is, or it may become so. */
+static bool drop_shared(struct tide_cached *cached) {
+    uint32_t refs = __atomic_load_n(&cached->refs, __ATOMIC_RELAXED);
+
+    while (refs > 1)
+        if (__atomic_compare_exchange_n(&cached->refs, &refs, refs - 1, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+            return true;
+    return false;
+}
+
+/* The last reference goes with the lock, together with the place in the list: whoever finds a thing in a list may retain it. */
 void tide_cached_release(struct tide_cached *cached) {
-    if (cached == NULL || __atomic_sub_fetch(&cached->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
+    if (cached == NULL || drop_shared(cached)) return;
 
     struct tide_cache *cache = cached->cache;
 
     pthread_mutex_lock(&cache->lock);
+    if (__atomic_sub_fetch(&cached->refs, 1, __ATOMIC_ACQ_REL) != 0) {
+        pthread_mutex_unlock(&cache->lock);
+        return;
+    }
     tide_list_remove(&cached->link);
     if (cached->state == MEMORY) cache->used -= cached->footprint;
 

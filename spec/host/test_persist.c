@@ -117,6 +117,7 @@ static int tear_down(void **state) {
 
     uint32_t lost = tide_scheduler_delete(scheduler);
 
+    tide_cache_close(cache);
     tide_cache_release(cache);
     tide_inbox_destroy(&inbox);
     tide_op_release(collect);
