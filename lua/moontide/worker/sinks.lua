@@ -122,7 +122,8 @@ local Route = class {
         local by_key = self.route == HASH or self.route == RANGE
         if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then return false end
         if S.arity ~= nil and S.arity ~= block.arity then return false end
-        local router, done = S.R or router_of(S, block.arity), nil
+        local router = S.R or router_of(S, block.arity)
+        local done
         if by_key then
             done = C.tide_router_pairs(router, block, self.route == RANGE and bounds_of(S) or nil, self.ascending)
         else
