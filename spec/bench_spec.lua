@@ -83,6 +83,28 @@ describe("report.bars", function()
         assert.same({ false, true, true, false }, met)
         assert.equal(150, list[3].value)
     end)
+
+    it("holds windows against the count, and memory after its warm-up", function()
+        local window = {
+            { keys = 1000, pipeline = "count", ratio_of_cpu = 1, ratio_of_wall = 1 },
+            { keys = 1000, pipeline = "window", ratio_of_cpu = 1.5, ratio_of_wall = 2.01 },
+        }
+        local memory = { warm_up = 10000, batches = 100000, growth_of_rss = -0.06, growth_of_blocks = 0.04, growth_of_datasets = 0 }
+        local function shown(results)
+            local texts = {}
+            for index, bar in ipairs(report.bars({}, {}, results)) do
+                texts[index] = bar.what .. " " .. tostring(bar.met)
+            end
+            return texts
+        end
+        assert.same({
+            "window against reduceByKey, 1,000 keys, CPU true", "window against reduceByKey, 1,000 keys, wall false",
+            "resident memory, batch 10000 to 100000 false", "live blocks, batch 10000 to 100000 true",
+            "live datasets, batch 10000 to 100000 true",
+        }, shown { window = window, memory = memory })
+        memory.warm_up = 500
+        assert.equal(2, #shown { memory = memory })
+    end)
 end)
 
 describe("json.encode", function()
@@ -104,6 +126,11 @@ describe("bench.lua", function()
         assert.equal(1, result.code)
     end)
 
+    it("is told which cases to run", function()
+        local result = shell.moontide({ "run", "spec/bench/bench.lua", "--only", "windows" })
+        assert.matches("unknown argument 'windows'; names: .* window join sort memory", result.err)
+    end)
+
     -- A sanitizer makes everything several times slower and larger.
     if not sanitized then
         it("measures, shows and writes JSON", function()
@@ -118,6 +145,18 @@ describe("bench.lua", function()
             assert.equal(6, #written.throughput)
             assert.equal(500, written.probes.empty.samples)
             assert(written.probes.idle.median > 0 and written.throughput[1].records_per_second > 0)
+        end)
+
+        it("compares a join with one by hand", function()
+            local dir = tempdir.new()
+            finally(function() dir:remove() end)
+            local result = shell.moontide({ "run", "spec/bench/bench.lua", "--quick", "--json", dir:file("bench.json"), "--only",
+                "join" }, { timeout = 120 })
+            assert.equal(0, result.code, result.err)
+            assert.matches("by hand: a table +%d+", result.out)
+            local rows = require("dkjson").decode(dir:read("bench.json")).cases.join
+            assert.equal(3, #rows)
+            assert(rows[1].records_per_second > 0 and rows[3].ratio_of_cpu == 1)
         end)
     end
 end)

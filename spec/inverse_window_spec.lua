@@ -14,13 +14,11 @@ end
 
 -- The same functions in a form that is not recognised as adding and subtracting.
 local function plus(a, b)
-    local sum = a + b
-    return sum
+    return b + a
 end
 
 local function minus(a, b)
-    local rest = a - b
-    return rest
+    return -b + a
 end
 
 local function not_zero(_, n)

@@ -322,6 +322,12 @@ describe("a failure in a worker", function()
                 assert.matches("the key is NaN, which is not equal to itself and so belongs to no group", (failure_of(rdd)))
             end
             assert.matches("sortByKey: the key is NaN, which has no place in an order", (failure_of(nan:sortByKey())))
+            -- Records that are at hand, which C sends without a look.
+            local kept = nan:cache()
+            assert.equal(2, kept:count())
+            assert.matches("the key is NaN, which is not equal to itself and so belongs to no group", (failure_of(kept:groupByKey())))
+            assert.matches("sortByKey: the key is NaN, which has no place in an order", (failure_of(kept:sortByKey(true, 2))))
+            assert.matches("needs .*pairs", (failure_of(numbers:cache():groupByKey())))
         end)
 
         it("values that are no data", function()

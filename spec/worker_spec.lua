@@ -113,7 +113,7 @@ for _, master in ipairs { "local[1]", "local[2]" } do
                 local expected = {}
                 for _, pair in ipairs(input) do expected[pair[1]] = (expected[pair[1]] or 0) + pair[2] end
                 assert.same(expected, sc:parallelizePairs(input, 5):reduceByKey(add):collectAsMap())
-                assert.same(expected, sc:parallelizePairs(input, 5):reduceByKey(function(a, b) local sum = a + b return sum end, 3)
+                assert.same(expected, sc:parallelizePairs(input, 5):reduceByKey(function(a, b) return b + a end, 3)
                     :collectAsMap())
                 local longest = sc:parallelizePairs(input, 3):mapValues(function(v) return ("x"):rep(v % 50) end)
                     :reduceByKey(function(a, b) return #a >= #b and a or b end)

@@ -353,6 +353,11 @@ static int core_live_blocks(lua_State *L) {
     return 2;
 }
 
+static int core_live_rdds(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)tide_rdd_live());
+    return 1;
+}
+
 int luaopen_moontide_core(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"monotonic", core_monotonic},
@@ -361,6 +366,7 @@ int luaopen_moontide_core(lua_State *L) {
         {"log_level", core_log_level},
         {"library", core_library},
         {"live_blocks", core_live_blocks},
+        {"live_rdds", core_live_rdds},
         {"engine", tide_bind_engine_new},
         {NULL, NULL},
     };

@@ -2,8 +2,8 @@
  * Nodes of lineage: making, counting and letting go of them.
  *
  * Called by the bindings and the stream graph (constructors), by stages and the scheduler (reading, settling shuffles).
- * Driver thread only; only the two counters that must be unique in the process are atomic, because every engine has a
- * driver thread of its own. Nothing here computes data or recurses over lineage.
+ * Driver thread only; only the counters that concern the whole process are atomic, because every engine has a driver
+ * thread of its own. Nothing here computes data or recurses over lineage.
  */
 #include "rdd/rdd.h"
 
@@ -17,6 +17,7 @@
 
 static atomic_uint_fast64_t last_id;
 static atomic_uint_fast64_t last_mark;
+static atomic_uint_fast64_t live;
 
 /* ---- Operators and exchanges ---------------------------------------------------------------------------------- */
 
@@ -81,6 +82,7 @@ void tide_exchange_release(struct tide_exchange *exchange) {
 static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
     struct tide_rdd *rdd = tide_xcalloc(1, sizeof *rdd);
 
+    atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
     rdd->id = atomic_fetch_add_explicit(&last_id, 1, memory_order_relaxed) + 1;
     rdd->refs = 1;
     rdd->kind = kind;
@@ -339,6 +341,7 @@ static void bury(struct tide_rdd *dead) {
         cached_free(node->kept, node->partitions);
         tide_free(node->name);
         tide_free(node);
+        atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
     }
 }
 
@@ -348,6 +351,8 @@ void tide_rdd_release(struct tide_rdd *rdd) {
     drop(rdd, &dead);
     bury(dead);
 }
+
+uint64_t tide_rdd_live(void) { return atomic_load_explicit(&live, memory_order_relaxed); }
 
 /* ---- Persistence ---------------------------------------------------------------------------------------------- */
 

@@ -108,6 +108,8 @@ struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions);
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd);
 /* Long lineages are released without recursion. */
 void tide_rdd_release(struct tide_rdd *rdd);
+/* Live nodes in the whole process: for leak checks. Any thread. */
+uint64_t tide_rdd_live(void);
 
 uint64_t tide_rdd_id(const struct tide_rdd *rdd); /* unique in the process */
 enum tide_rdd_kind tide_rdd_kind(const struct tide_rdd *rdd);

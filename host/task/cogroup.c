@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "task/combine.h"
 #include "task/emit.h"
+#include "wire/hash.h"
 #include "wire/unpack.h"
 
 struct value_ref {
@@ -61,24 +62,45 @@ static bool add_value(struct tide_cogroup *group, struct chain *chain, const uin
     return true;
 }
 
+/* A record that has been looked at. */
+struct record {
+    const uint8_t *key, *value, *next;
+    uint64_t hash; /* of the key */
+};
+
+static bool add_record(struct tide_cogroup *group, uint32_t side, bool wanted, const struct record *record) {
+    uint32_t key = tide_combine_hashed(group->keys, record->hash, record->key, (size_t)(record->value - record->key));
+
+    if (key == TIDE_COMBINE_NOMEM) return false;
+    if (group->keys->fresh && !new_key(group, key)) return false;
+    assert(group->chains != NULL);
+
+    struct chain *chain = &group->chains[(size_t)key * group->sides + side];
+
+    if (wanted && !add_value(group, chain, record->value, (size_t)(record->next - record->value))) return false;
+    chain->count++;
+    return true;
+}
+
+/* Some records at a time, so that the waiting for the table's memory is shared by them. */
 static bool read_block(struct tide_cogroup *group, uint32_t side, const struct tide_block *block) {
+    enum { TOGETHER = 32 };
+    struct record records[TOGETHER];
     const uint8_t *at = block->data, *end = block->data + block->size;
     bool wanted = side == 0 || (group->mode != TIDE_COGROUP_SUBTRACT && group->mode != TIDE_COGROUP_INTERSECT);
 
-    for (uint32_t i = 0; i < block->count; i++) {
-        const uint8_t *value = tide_unpack_skip(at, end);
-        const uint8_t *next = tide_unpack_skip(value, end);
-        uint32_t key = tide_combine_packed(group->keys, at, (size_t)(value - at));
+    for (uint32_t done = 0, count; done < block->count; done += count) {
+        count = block->count - done < TOGETHER ? block->count - done : TOGETHER;
+        for (uint32_t i = 0; i < count; i++) {
+            const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
 
-        if (key == TIDE_COMBINE_NOMEM) return false;
-        if (group->keys->fresh && !new_key(group, key)) return false;
-        assert(group->chains != NULL);
-
-        struct chain *chain = &group->chains[(size_t)key * group->sides + side];
-
-        if (wanted && !add_value(group, chain, value, (size_t)(next - value))) return false;
-        chain->count++;
-        at = next;
+            records[i] = (struct record){at, value, next, tide_hash_packed(at, (size_t)(value - at))};
+            tide_combine_fetch_slot(group->keys, records[i].hash);
+            at = next;
+        }
+        for (uint32_t i = 0; i < count; i++) tide_combine_fetch_entry(group->keys, records[i].hash);
+        for (uint32_t i = 0; i < count; i++)
+            if (!add_record(group, side, wanted, &records[i])) return false;
     }
     return true;
 }

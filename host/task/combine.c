@@ -132,8 +132,7 @@ static uint32_t string_head(uint8_t *head, size_t size) {
     return 5;
 }
 
-uint32_t tide_combine_string(struct tide_combine *combine, const char *data, size_t size) {
-    uint64_t hash = tide_hash_string(data, size);
+static uint32_t find_string(struct tide_combine *combine, uint64_t hash, const void *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & combine->mask;
     for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
@@ -148,6 +147,10 @@ uint32_t tide_combine_string(struct tide_combine *combine, const char *data, siz
     uint8_t head[STRING_HEAD_MAX];
     uint32_t head_size = string_head(head, size);
     return insert(combine, at, hash, head, head_size, data, size, true);
+}
+
+uint32_t tide_combine_string(struct tide_combine *combine, const char *data, size_t size) {
+    return find_string(combine, tide_hash_string(data, size), data, size);
 }
 
 /* Keys other than strings: compared by their canonical packed bytes. */
@@ -182,23 +185,31 @@ static uint32_t find_large(struct tide_combine *combine, uint64_t hash, const ui
     return insert(combine, at, hash, NULL, 0, data, size, false);
 }
 
-uint32_t tide_combine_number(struct tide_combine *combine, double key) {
+static uint32_t find_number(struct tide_combine *combine, uint64_t hash, double key) {
     uint8_t packed[TIDE_PACKED_NUMBER_MAX];
     if (key == 0) key = 0; /* -0 and 0 are the same key */
     size_t size = tide_pack_number_at(packed, key);
-    if (key > EXACT || key < -EXACT) return find_large(combine, tide_hash_number(key), packed, size);
-    return find_packed(combine, tide_hash_number(key), packed, size);
+    if (key > EXACT || key < -EXACT) return find_large(combine, hash, packed, size);
+    return find_packed(combine, hash, packed, size);
+}
+
+uint32_t tide_combine_number(struct tide_combine *combine, double key) {
+    return find_number(combine, tide_hash_number(key), key);
+}
+
+uint32_t tide_combine_hashed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
+    struct tide_value value = tide_unpack_value(data, data + size);
+    switch (value.type) {
+    case TIDE_VALUE_STRING: return find_string(combine, hash, value.data, value.size);
+    case TIDE_VALUE_NUMBER: return find_number(combine, hash, value.number);
+    case TIDE_VALUE_INT64:
+    case TIDE_VALUE_UINT64: return find_large(combine, hash, data, size);
+    default: return find_packed(combine, hash, data, size);
+    }
 }
 
 uint32_t tide_combine_packed(struct tide_combine *combine, const uint8_t *data, size_t size) {
-    struct tide_value value = tide_unpack_value(data, data + size);
-    switch (value.type) {
-    case TIDE_VALUE_STRING: return tide_combine_string(combine, (const char *)value.data, value.size);
-    case TIDE_VALUE_NUMBER: return tide_combine_number(combine, value.number);
-    case TIDE_VALUE_INT64:
-    case TIDE_VALUE_UINT64: return find_large(combine, tide_hash_packed(data, size), data, size);
-    default: return find_packed(combine, tide_hash_packed(data, size), data, size);
-    }
+    return tide_combine_hashed(combine, tide_hash_packed(data, size), data, size);
 }
 
 static bool add(struct tide_combine *combine, uint32_t entry, double value) {

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "store/block.h"
+#include "task/radix.h"
 
 /* Most bytes tide_emit_array writes. */
 enum { TIDE_EMIT_ARRAY = 5 };
@@ -26,6 +27,9 @@ bool tide_emit_room(struct tide_block **block, int arity, size_t size);
 
 /* A growing array of items of `item` bytes: room for `needed` of them. false: no memory; the array is as before. */
 bool tide_emit_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item);
+
+/* Appends the pairs that the items point to to `out`, in their order. false: no memory. */
+bool tide_emit_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out);
 
 static inline uint8_t *tide_emit_at(const struct tide_block *block) { return block->data + block->size; }
 

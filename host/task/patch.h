@@ -41,7 +41,7 @@ struct tide_patch {
     struct tide_patch_old *old; /* by entry of keys; after the scan */
     struct tide_patch_due *due; /* keys that were not added, with n below the limit: they have not been copied */
     uint32_t *order;            /* entry of each record added, in order */
-    uint32_t *open; /* tide_window_sum: entries that are left to the caller to put, their sums in keys->numbers */
+    uint32_t *open; /* tide_sums_slide: entries that are left to the caller to put, their sums in keys->numbers */
     uint32_t records, dues, opens;
     uint32_t reserved;
     /* C only */
@@ -64,12 +64,6 @@ bool tide_patch_scan(struct tide_patch *patch, const struct tide_blocks *state, 
 /* (key of the entry, [n, x]); value NULL: x as it was. */
 bool tide_patch_put(struct tide_patch *patch, uint32_t entry, double n, const uint8_t *value, size_t size);
 void tide_patch_finish(struct tide_patch *patch);
-
-/* All of an inverse window whose functions add and subtract numbers: n is the number of partial results of the key in the
- * window. Instead of add, scan and put. With `asks`, keys of which none is left are not put but left open. 1: done but for the
- * open ones and tide_patch_finish; 0: some value is no number, nothing is in `out`; -1: no memory. */
-int tide_window_sum(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
-                    const struct tide_blocks *entering, bool asks, struct tide_blocks *out);
 
 /* Appends the pair to the last block of `out`, which is the caller's alone, or to a new one. */
 bool tide_pairs_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size);

@@ -119,6 +119,44 @@ bool tide_router_range(struct tide_router *router, const struct tide_block *boun
     return put(router, partition, record, size);
 }
 
+static bool is_nan(const uint8_t *key, size_t size) {
+    if (*key != 0xcb && *key != 0xca) return false; /* no floating point number */
+
+    double number = tide_unpack_value(key, key + size).number;
+
+    return number != number;
+}
+
+int tide_router_pairs(struct tide_router *router, const struct tide_block *block, const struct tide_block *bounds,
+                      bool ascending) {
+    const uint8_t *at = block->data, *end = block->data + block->size;
+
+    for (uint32_t i = 0; i < block->count; i++) {
+        const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
+        size_t key_size = (size_t)(value - at), size = (size_t)(next - at);
+
+        if (is_nan(at, key_size)) return 0;
+        if (!(bounds != NULL ? tide_router_range(router, bounds, ascending, at, key_size, size)
+                             : tide_router_hash(router, at, key_size, size)))
+            return -1;
+        at = next;
+    }
+    return 1;
+}
+
+int tide_router_spread(struct tide_router *router, const struct tide_block *block) {
+    const uint8_t *at = block->data, *end = block->data + block->size;
+
+    for (uint32_t i = 0; i < block->count; i++) {
+        const uint8_t *next = tide_unpack_skip(at, end);
+
+        if (block->arity == 2) next = tide_unpack_skip(next, end);
+        if (!tide_router_next(router, at, (size_t)(next - at))) return -1;
+        at = next;
+    }
+    return 1;
+}
+
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size) {
     uint32_t key_size;

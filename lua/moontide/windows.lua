@@ -50,13 +50,14 @@ end
 
 -- The results of each batch, by key.
 local function reduced(node, name, site, merge, partitions)
-    local read = { kind = "merge", merge = merge }
-    return operators.shuffle(node, name, site, "hash", partitions, { kind = "combine", merge = merge }, read, read)
+    local parts = operators.shuffle(node, name, site, "hash", partitions, { kind = "combine", merge = merge },
+        { kind = "concat" }, true)
+    return parts:front(operators.descriptor("mergeParts", name, site, { merge = merge }), true)
 end
 
 -- Merges the results of the batches of each window.
 local function merged_window(node, name, site, merge, span, partitions)
-    local op = operators.descriptor("merge", name, site, { merge = merge })
+    local op = operators.descriptor("mergeParts", name, site, { merge = merge })
     return reduced(node, name, site, merge, partitions):mergeWindow(span.length, span.slide, partitions, op, true)
 end
 

@@ -1,12 +1,13 @@
 -- Measures the engine. Started by `make bench`.
 --
---     moontide run spec/bench/bench.lua [--json FILE] [--data FOLDER] [--quick] [--long] [name...]
+--     moontide run spec/bench/bench.lua [--json FILE] [--data FOLDER] [--quick] [--long] [[--only] name...]
 --
--- Names: wordcount grep topk count empty latency start idle ticks; without any, all. --quick uses little data and
--- repeats nothing; --long holds the 10 ms batches for a minute. What is compared is measured in turns, several
--- times, and the medians are shown: on a shared machine only the ratios mean much. See the README.md beside this
--- file for what each figure is.
+-- Names: wordcount grep topk count empty latency start idle ticks window join sort memory; without any, all. --quick
+-- uses little data and repeats nothing; --long holds the 10 ms batches for a minute. What is compared is measured in
+-- turns, several times, and the medians are shown: on a shared machine only the ratios mean much. See the README.md
+-- beside this file for what each figure is.
 
+local cases = require "spec.bench.cases"
 local json = require "spec.bench.json"
 local report = require "spec.bench.report"
 local statistics = require "spec.bench.statistics"
@@ -18,8 +19,10 @@ local SEED = 20140203
 local options = {}
 local chosen, any_chosen = {}, false
 
+local all_names = { workloads.names, report.probe_names, cases.names }
+
 local function known(name)
-    for _, list in ipairs({ workloads.names, report.probe_names }) do
+    for _, list in ipairs(all_names) do
         for _, each in ipairs(list) do
             if each == name then
                 return true
@@ -40,9 +43,12 @@ local function parse_arguments()
             options[word:sub(3)] = true
         elseif known(word) then
             chosen[word], any_chosen = true, true
-        else
-            error("unknown argument '" .. word .. "'; names: " .. table.concat(workloads.names, " ") .. " "
-                .. table.concat(report.probe_names, " "), 0)
+        elseif word ~= "--only" then -- names follow, which are enough
+            local names = {}
+            for at, list in ipairs(all_names) do
+                names[at] = table.concat(list, " ")
+            end
+            error("unknown argument '" .. word .. "'; names: " .. table.concat(names, " "), 0)
         end
         index = index + 1
     end
@@ -78,7 +84,7 @@ end
 -- Runs a child process; its output has to be one number at least.
 local function run(words)
     local output = capture(command(words))
-    if not output:match("^%d") then
+    if not output:match("^%l* ?%d") then
         error("this run failed: " .. table.concat(words, " ") .. "\n" .. output, 0)
     end
     return output
@@ -312,7 +318,18 @@ local function machine()
     }
 end
 
-local function write_json(about, rows, results, list)
+local function measure_cases()
+    local results = {}
+    for _, name in ipairs(cases.names) do
+        if wanted(name) then
+            progress(cases.titles[name])
+            results[name] = cases.measure(name, { program = program, quick = options.quick or false, run = run })
+        end
+    end
+    return results
+end
+
+local function write_json(about, rows, results, case_results, list)
     local file = assert(io.open(options.json, "w"))
     assert(file:write(json.encode({
         machine = about,
@@ -321,7 +338,7 @@ local function write_json(about, rows, results, list)
             word_lines = inputs.words and inputs.words.lines or 0, workers = { 1, 2 },
             log_lines = inputs.logs and inputs.logs.lines or 0,
         },
-        throughput = rows, probes = results, bars = list,
+        throughput = rows, probes = results, cases = case_results, bars = list,
     })))
     file:close()
     print("written to " .. options.json)
@@ -338,16 +355,18 @@ local function main()
             results[name] = measure[name](rows)
         end
     end
-    local list = report.bars(rows, results)
+    local case_results = measure_cases()
+    local list = report.bars(rows, results, case_results)
 
     print(string.format("Moontide %s, %s, %d cores (%s), %s, load %.1f before", about.moontide, about.luajit,
         about.cores, about.processor, about.system, about.load_before))
     report.print_throughput(rows)
     report.print_probes(results)
+    cases.print(case_results)
     report.print_bars(list)
     print(string.format("\n%.0f s", clock() - began))
     if options.json then
-        write_json(about, rows, results, list)
+        write_json(about, rows, results, case_results, list)
     end
 end
 

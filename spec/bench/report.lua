@@ -1,5 +1,6 @@
 -- Shows the results of a run of the benchmark, and compares them with the bars the project holds itself to.
 
+local cases = require "spec.bench.cases"
 local workloads = require "spec.bench.workloads"
 
 local report = {}
@@ -33,6 +34,9 @@ end
 --- The probes.
 --- @param results table<string, table>
 function report.print_probes(results)
+    if next(results) == nil then
+        return
+    end
     print()
     print(string.format("%-44s %10s %10s %10s %10s %8s", "", "median", "p90", "p99", "max", "samples"))
     for _, name in ipairs(report.probe_names) do
@@ -56,8 +60,9 @@ end
 --- What was measured against the bars; only what was measured is in the list.
 --- @param rows table[]
 --- @param results table<string, table>
+--- @param case_results? table<string, table> of cases.lua
 --- @return { what: string, value: number, unit: string, bar: string, met: boolean }[]
-function report.bars(rows, results)
+function report.bars(rows, results, case_results)
     local list = {}
     local function at_least(what, value, unit, bar)
         if value then
@@ -80,6 +85,7 @@ function report.bars(rows, results)
     at_most("start of the process to the first batch, median", start.median, "ms", 50)
     at_most("idle memory", idle.median, "MB", 20)
     at_most("10 ms batches: drift over the run", ticks.drift and math.abs(ticks.drift), "µs", 1000)
+    cases.bars(case_results or {}, at_most)
     return list
 end
 
@@ -87,8 +93,8 @@ end
 function report.print_bars(list)
     print()
     for _, bar in ipairs(list) do
-        print(string.format("%-58s %9.2f %-3s %-7s %s", bar.what, bar.value, bar.unit, bar.bar,
-            bar.met and "met" or "NOT MET"))
+        print(string.format("%-66s %9.2f %-3s %-7s %s", bar.what, bar.value, bar.unit, bar.bar,
+            bar.met and "met" or "MISSED"))
     end
 end
 

@@ -1,6 +1,7 @@
 /*
  * task/router: every record arrives once, in order, at the partition where its key lives; blocks are sealed in time.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -196,6 +197,84 @@ static void few_bounds_leave_partitions_empty(void **state) {
     tide_block_release(one);
 }
 
+/* A block at once is the same as its records one by one. */
+static void blocks_are_sent_as_their_records_are(void **state) {
+    static const double limits[] = {300, 310.5, 400};
+    struct tide_block *bounds = bounds_of(limits, 3), *block;
+    uint64_t seed = 17;
+
+    for (uint32_t i = 0; i < 700; i++) {
+        if (i % 3 == 0) packed_text(&record, "text", i % 5, 0);
+        else tide_pack_number(&record, (double)random_below(&seed, 900) / (i % 4 == 0 ? 7 : 1));
+        random_value(&record, &seed, 2);
+    }
+    block = packed_block(&record, 700, 2);
+    for (int way = 0; way < 4; way++) {
+        char *shown[2][4];
+
+        for (int whole = 0; whole < 2; whole++) {
+            const uint8_t *at = block->data, *end = at + block->size;
+
+            open_router(4, 2, 3);
+            if (whole) {
+                assert_int_equal(way == 3 ? tide_router_spread(router, block)
+                                          : tide_router_pairs(router, block, way == 0 ? NULL : bounds, way == 1),
+                                 1);
+            }
+            for (uint32_t r = 0; !whole && r < block->count; r++) {
+                const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
+                size_t key_size = (size_t)(value - at), size = (size_t)(next - at);
+
+                if (way == 0) assert_true(tide_router_hash(router, at, key_size, size));
+                else if (way == 3) assert_true(tide_router_next(router, at, size));
+                else assert_true(tide_router_range(router, bounds, way == 1, at, key_size, size));
+                at = next;
+            }
+            close_router();
+            for (int p = 0; p < 4; p++) {
+                shown[whole][p] = packed_show(&outputs[p]);
+                tide_blocks_destroy(&outputs[p]);
+            }
+        }
+        for (int p = 0; p < 4; p++) {
+            assert_true(shown[0][p][0] != '\0');
+            assert_string_equal(shown[1][p], shown[0][p]);
+            tide_free(shown[0][p]);
+            tide_free(shown[1][p]);
+        }
+    }
+    tide_block_release(block);
+    tide_block_release(bounds);
+}
+
+static void single_values_are_spread(void **state) {
+    struct tide_block *block;
+
+    for (int i = 0; i < 5; i++) tide_pack_number(&record, i);
+    block = packed_block(&record, 5, 1);
+    open_router(2, 1, 1);
+    assert_int_equal(tide_router_spread(router, block), 1);
+    close_router();
+    tide_block_release(block);
+    expect(0, "1 3");
+    expect(1, "0 2 4");
+}
+
+static void nan_keys_are_not_sent(void **state) {
+    struct tide_block *block;
+
+    for (int i = 0; i < 2; i++) {
+        tide_pack_number(&record, i == 0 ? 1 : NAN);
+        tide_pack_number(&record, 2);
+    }
+    block = packed_block(&record, 2, 2);
+    open_router(2, 2, 0);
+    assert_int_equal(tide_router_pairs(router, block, NULL, true), 0);
+    assert_int_equal(tide_router_spread(router, block), 1); /* there it is a key like any other */
+    close_router();
+    tide_block_release(block);
+}
+
 /* Bounds of any kind, compared one after the other. */
 static void range_agrees_with_a_plain_search(void **state) {
     uint64_t seed = 8;
@@ -351,6 +430,9 @@ int main(void) {
         TEST(nothing_written_is_no_block),
         TEST(range_puts_a_bound_below_itself),
         TEST(few_bounds_leave_partitions_empty),
+        TEST(blocks_are_sent_as_their_records_are),
+        TEST(single_values_are_spread),
+        TEST(nan_keys_are_not_sent),
         TEST(range_agrees_with_a_plain_search),
         TEST(blocks_are_sealed_when_full),
         TEST(entries_go_where_their_key_goes),

@@ -372,40 +372,6 @@ static void a_large_block_without_changes_is_shared(void **state) {
     tide_blocks_destroy(&records);
 }
 
-static void sums_follow_what_leaves_and_comes(void **state) {
-    struct tide_blocks before, leaving, entering, out;
-    struct tide_patch *patch = tide_patch_new();
-
-    states(&before, "a=2,7 b=1,3 c=1,1");
-    numbers(&leaving, "a=3 b=3");
-    numbers(&entering, "a=1 d=4 d=2");
-    tide_blocks_create(&out);
-    assert_int_equal(tide_window_sum(patch, &before, &leaving, &entering, true, &out), 1);
-    assert_int_equal(patch->opens, 1); /* b: nothing of it is left */
-    assert_true(patch->keys->numbers[patch->open[0]] == 0);
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
-    expect_blocks(&out, "c=1,1 a=2,5 d=2,6");
-
-    patch = tide_patch_new();
-    tide_blocks_create(&out);
-    assert_int_equal(tide_window_sum(patch, &before, &leaving, &entering, false, &out), 1);
-    assert_int_equal(patch->opens, 0);
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
-    expect_blocks(&out, "c=1,1 a=2,5 b=0,0 d=2,6");
-
-    patch = tide_patch_new();
-    tide_blocks_create(&out);
-    assert_int_equal(tide_window_sum(patch, &before, &leaving, &before, false, &out),
-                     0); /* values that are no numbers */
-    assert_int_equal(out.count, 0);
-    tide_patch_delete(patch);
-    tide_blocks_destroy(&before);
-    tide_blocks_destroy(&leaving);
-    tide_blocks_destroy(&entering);
-}
-
 static void states_and_results_are_told_apart(void **state) {
     struct tide_blocks both, out;
     const uint8_t key[] = {0xa1, 'k'}, value = 5;
@@ -453,7 +419,6 @@ int main(void) {
         cmocka_unit_test(the_usual_interval_is_ten_seconds_or_more),
         cmocka_unit_test(a_patch_changes_the_keys_it_is_told),
         cmocka_unit_test(a_large_block_without_changes_is_shared),
-        cmocka_unit_test(sums_follow_what_leaves_and_comes),
         cmocka_unit_test(states_and_results_are_told_apart),
         cmocka_unit_test(lists_of_a_key_become_one),
     };

@@ -53,6 +53,9 @@ bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t 
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);
 bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending, const uint8_t *record,
                        size_t key_size, size_t size);
+int tide_router_pairs(struct tide_router *router, const struct tide_block *block, const struct tide_block *bounds,
+                      bool ascending);
+int tide_router_spread(struct tide_router *router, const struct tide_block *block);
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size);
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
@@ -68,6 +71,7 @@ struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const str
 void tide_cartesian_delete(struct tide_cartesian *cartesian);
 int tide_cartesian_next(struct tide_cartesian *cartesian, struct tide_block **out);
 bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_blocks *out);
+bool tide_sort_has_place(const struct tide_block *block);
 bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
 struct tide_error { int code; char *text; };

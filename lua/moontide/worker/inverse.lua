@@ -21,6 +21,18 @@ function gather.readers.concatLists(_, lists)
     return out
 end
 
+--- (key, value) records, the results of several batches: one for each key. What C has added is in the order of host/task/order.h.
+function gather.readers.mergeParts(op, lists, task, run)
+    if op.adds then
+        gather.need_pairs(op, lists)
+        local out = gather.blocks()
+        local done = C.tide_sums_merge(lists[1], out)
+        if done < 0 then no_memory() end
+        if done == 1 then return out end
+    end
+    return gather.readers.merge(op, lists, task, run)
+end
+
 -- Inverse windows -----------------------------------------------------------------------------------------------
 --
 -- State records are (key, [number of partial results in the window, value]).
@@ -116,7 +128,7 @@ function gather.readers.inverse(op, lists)
     local out = gather.blocks()
     if op.adds and op.subtracts then
         local patch = patches.new()
-        local done = C.tide_window_sum(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
+        local done = C.tide_sums_slide(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
         if done < 0 then no_memory() end
         if done == 1 then
             loops.of(op, "decide", DECIDE, constants_of(op))(patch)

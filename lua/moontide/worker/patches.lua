@@ -19,7 +19,8 @@ bool tide_patch_add(struct tide_patch *patch, const struct tide_blocks *records)
 bool tide_patch_scan(struct tide_patch *patch, const struct tide_blocks *state, double limit, struct tide_blocks *out);
 bool tide_patch_put(struct tide_patch *patch, uint32_t entry, double n, const uint8_t *value, size_t size);
 void tide_patch_finish(struct tide_patch *patch);
-int tide_window_sum(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
+int tide_sums_merge(const struct tide_blocks *in, struct tide_blocks *out);
+int tide_sums_slide(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
                     const struct tide_blocks *entering, bool asks, struct tide_blocks *out);
 bool tide_pick_state(const struct tide_blocks *in, struct tide_blocks *out);
 bool tide_pick_mapped(const struct tide_blocks *in, struct tide_blocks *out);

@@ -81,12 +81,15 @@ local function router_of(S, arity)
     return router
 end
 
+-- The second input of a task that spreads records over ranges of keys.
+local function bounds_of(S) return S.task.inputs[1].blocks.items[0] end
+
 local Route = class {
     prologue = "local W = S.W",
     constants = function(self, K)
         K.C, K.put, K.put_key, K.router_of, K.no_memory, K.set_arity = C, put, put_key, router_of, no_memory, set_arity
         K.ascending = self.ascending
-        K.bounds_of = function(S) return S.task.inputs[1].blocks.items[0] end
+        K.bounds_of = bounds_of
         K.not_pairs = function(a)
             failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
                 .. "; make pairs with map(function(x) return key, value end)")
@@ -112,6 +115,22 @@ local Route = class {
         g:line(op, ("W.pos = 0 put(W, %s)"):format(a))
         if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end
         g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(arity))
+    end,
+    -- Records that nothing changes go where they belong without being looked into. What cannot be sent goes to the loop, which
+    -- tells why.
+    whole = function(self, S, block)
+        local by_key = self.route == HASH or self.route == RANGE
+        if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then return false end
+        if S.arity ~= nil and S.arity ~= block.arity then return false end
+        local router = S.R or router_of(S, block.arity)
+        local done
+        if by_key then
+            done = C.tide_router_pairs(router, block, self.route == RANGE and bounds_of(S) or nil, self.ascending)
+        else
+            done = C.tide_router_spread(router, block)
+        end
+        if done < 0 then no_memory() end
+        return done == 1
     end,
     finish = function(_, S)
         codec.free(S.W)
@@ -285,6 +304,10 @@ local Sample = class {
         if arity == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
         g:line(self.op, ("if %s ~= %s then check_key(%s) end"):format(a, a, a))
         return Collect.record(self, g, arity, a, b)
+    end,
+    whole = function(self, S, block)
+        if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_has_place(block) then return false end
+        return Collect.whole(self, S, block)
     end,
     finish = function(_, S)
         seal(S)

@@ -1,0 +1,533 @@
+/*
+ * task/sums and task/order: parts of windows merged, windows made from those before, records in the order of their hashes.
+ * Results are compared with a plain model that keeps one slot for each of a few keys.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/buffer.h"
+#include "base/fault.h"
+#include "packed.h"
+#include "random_value.h"
+#include "task/order.h"
+#include "task/sums.h"
+#include "wire/hash.h"
+#include "wire/pack.h"
+#include "wire/unpack.h"
+
+enum { KEYS = 6000 };
+
+static int nothing_is_left(void **state) {
+    tide_fault_clear();
+    return tide_block_live() != 0;
+}
+
+/* ---- Records -------------------------------------------------------------------------------------------------- */
+
+/* Keys 0, 3, 6 … are numbers, 1, 4 … short texts, 2, 5 … long ones. */
+static void pack_key(struct tide_buffer *bytes, uint32_t key) {
+    char text[80];
+
+    if (key % 3 == 0) {
+        tide_pack_number(bytes, key % 2 == 0 ? key * 37.0 : key / 8.0);
+        return;
+    }
+    snprintf(text, sizeof text, key % 3 == 1 ? "k%u" : "a key that is longer than thirty-one bytes, number %u", key);
+    tide_pack_text(bytes, text);
+}
+
+/* The number of a packed key. */
+static uint32_t key_of(const uint8_t *at, const uint8_t *end) {
+    struct tide_value value = tide_unpack_value(at, end);
+
+    if (value.type == TIDE_VALUE_NUMBER) {
+        bool whole = (double)(uint32_t)value.number == value.number;
+
+        return (uint32_t)(whole ? value.number / 37 : value.number * 8);
+    }
+    assert_int_equal(value.type, TIDE_VALUE_STRING);
+
+    uint32_t key = 0, place = 1;
+
+    for (uint32_t i = value.size; i > 0 && value.data[i - 1] >= '0' && value.data[i - 1] <= '9'; i--, place *= 10)
+        key += (uint32_t)(value.data[i - 1] - '0') * place;
+    return key;
+}
+
+struct list {
+    struct tide_blocks blocks;
+    struct tide_buffer bytes;
+    uint32_t count;
+};
+
+static void list_create(struct list *list) {
+    tide_blocks_create(&list->blocks);
+    tide_buffer_create(&list->bytes);
+    list->count = 0;
+}
+
+static void end_block(struct list *list) {
+    if (list->count > 0) tide_blocks_push(&list->blocks, packed_block(&list->bytes, list->count, 2));
+    list->count = 0;
+}
+
+static void list_destroy(struct list *list) {
+    tide_blocks_destroy(&list->blocks);
+    tide_buffer_destroy(&list->bytes);
+}
+
+static void add_pair(struct list *list, uint32_t key, double value) {
+    pack_key(&list->bytes, key);
+    tide_pack_number(&list->bytes, value);
+    list->count++;
+}
+
+static void add_state(struct list *list, uint32_t key, double n, double value) {
+    pack_key(&list->bytes, key);
+    tide_pack_array(&list->bytes, 2);
+    tide_pack_number(&list->bytes, n);
+    tide_pack_number(&list->bytes, value);
+    list->count++;
+}
+
+/* Replaces what is in the list by the same in order. */
+static void put_in_order(struct list *list) {
+    struct tide_blocks ordered;
+
+    end_block(list);
+    tide_blocks_create(&ordered);
+    assert_true(tide_order_blocks(&list->blocks, &ordered));
+    assert_int_equal(tide_blocks_records(&ordered), tide_blocks_records(&list->blocks));
+    tide_blocks_destroy(&list->blocks);
+    list->blocks = ordered;
+}
+
+static void assert_in_order(const struct tide_blocks *blocks) {
+    uint64_t before = 0;
+
+    for (uint32_t b = 0; b < blocks->count; b++) {
+        const uint8_t *at = blocks->items[b]->data, *end = at + blocks->items[b]->size;
+
+        for (uint32_t r = 0; r < blocks->items[b]->count; r++) {
+            const uint8_t *value = tide_unpack_skip(at, end);
+            uint64_t hash = tide_hash_packed(at, (size_t)(value - at));
+
+            assert_true(hash >= before);
+            before = hash;
+            at = tide_unpack_skip(value, end);
+        }
+        assert_ptr_equal(at, end);
+    }
+}
+
+/* ---- The model ------------------------------------------------------------------------------------------------ */
+
+struct row {
+    bool there;
+    double n, sum;
+};
+
+static void assert_rows(const struct tide_blocks *blocks, const struct row rows[KEYS], bool states) {
+    static bool seen[KEYS];
+    uint64_t expected = 0;
+
+    memset(seen, 0, sizeof seen);
+    for (uint32_t k = 0; k < KEYS; k++) expected += rows[k].there;
+    assert_int_equal(tide_blocks_records(blocks), expected);
+    for (uint32_t b = 0; b < blocks->count; b++) {
+        const uint8_t *at = blocks->items[b]->data, *end = at + blocks->items[b]->size;
+
+        for (uint32_t r = 0; r < blocks->items[b]->count; r++) {
+            uint32_t key = key_of(at, end);
+            struct tide_value value = tide_unpack_value(tide_unpack_skip(at, end), end);
+
+            assert_true(key < KEYS && rows[key].there && !seen[key]);
+            seen[key] = true;
+            if (states) {
+                assert_int_equal(value.type, TIDE_VALUE_ARRAY);
+                value = tide_unpack_value(value.next, end);
+                assert_true(value.number == rows[key].n);
+                value = tide_unpack_value(value.next, end);
+            }
+            assert_int_equal(value.type, TIDE_VALUE_NUMBER);
+            assert_true(value.number == rows[key].sum);
+            at = value.next;
+        }
+        assert_ptr_equal(at, end);
+    }
+}
+
+static void add_to(struct row *row, double value) {
+    row->sum = row->there ? row->sum + value : value;
+    row->n++;
+    row->there = true;
+}
+
+/* Values in every form of numbers, whole and not, small and large, negative. */
+static double random_number(uint64_t *random) {
+    static const double scales[] = {1, 1, 1, 100, 40000, 3e9, 0.37, -1, -0.001, -5e7};
+
+    return random_below(random, 200) * scales[random_below(random, 10)];
+}
+
+/* `count` records, in blocks of several sizes. */
+static void add_random(struct list *list, struct row *rows, uint32_t count, uint32_t keys, uint64_t *random) {
+    uint32_t size = 1 + random_below(random, 5000);
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t key = random_below(random, keys);
+        double value = random_number(random);
+
+        add_pair(list, key, value);
+        add_to(&rows[key], value);
+        if (list->count == size) {
+            end_block(list);
+            size = 1 + random_below(random, 5000);
+        }
+    }
+    end_block(list);
+}
+
+/* ---- Order ---------------------------------------------------------------------------------------------------- */
+
+static void records_are_put_in_the_order_of_hashes(void **state) {
+    static const uint32_t sizes[] = {1, 2, 47, 48, 49, 50, 3000};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct list list;
+
+        list_create(&list);
+        for (uint32_t r = 0; r < sizes[i]; r++) {
+            add_pair(&list, r * 7 % KEYS, r);
+            if (r % 100 == 99) end_block(&list);
+        }
+        put_in_order(&list);
+        assert_in_order(&list.blocks);
+        list_destroy(&list);
+    }
+}
+
+static void records_of_one_key_stay_as_they_come(void **state) {
+    struct list list;
+
+    list_create(&list);
+    for (uint32_t r = 0; r < 500; r++) add_pair(&list, r % 5 * 3 + 1, r);
+    put_in_order(&list);
+    assert_in_order(&list.blocks);
+
+    const uint8_t *at = list.blocks.items[0]->data, *end = at + list.blocks.items[0]->size;
+
+    for (uint32_t r = 0; r < 500; r++) {
+        struct tide_value value = tide_unpack_value(tide_unpack_skip(at, end), end);
+
+        assert_int_equal(key_of(at, end), (uint32_t)value.number % 5 * 3 + 1);
+        assert_int_equal((uint32_t)value.number / 5, r % 100);
+        at = value.next;
+    }
+    list_destroy(&list);
+}
+
+static void nothing_is_in_order(void **state) {
+    struct tide_blocks none, out;
+
+    tide_blocks_create(&none);
+    tide_blocks_create(&out);
+    assert_true(tide_order_blocks(&none, &out));
+    assert_int_equal(tide_sums_merge(&none, &out), TIDE_SUMS_DONE);
+    assert_int_equal(out.count, 0);
+}
+
+/* ---- Parts of a window ---------------------------------------------------------------------------------------- */
+
+static void parts_are_merged(void **state) {
+    uint64_t random = 11;
+
+    for (uint32_t turn = 0; turn < 24; turn++) {
+        static struct row rows[KEYS];
+        struct list all;
+        struct tide_blocks out;
+        uint32_t parts = 1 + random_below(&random, 9), keys = turn % 3 == 0 ? 20 : KEYS;
+
+        memset(rows, 0, sizeof rows);
+        list_create(&all);
+        tide_blocks_create(&out);
+        for (uint32_t p = 0; p < parts; p++) {
+            struct list part;
+
+            list_create(&part);
+            add_random(&part, rows, random_below(&random, 4000), keys, &random);
+            if (turn % 4 != 0) put_in_order(&part); /* else: as it comes */
+            tide_blocks_append(&all.blocks, &part.blocks);
+            list_destroy(&part);
+        }
+        assert_int_equal(tide_sums_merge(&all.blocks, &out), TIDE_SUMS_DONE);
+        assert_rows(&out, rows, false);
+        assert_in_order(&out);
+        tide_blocks_destroy(&out);
+        list_destroy(&all);
+    }
+}
+
+/* 0.1 + 0.2 + 0.3 is not 0.3 + 0.2 + 0.1. */
+static void values_are_added_in_the_order_of_the_parts(void **state) {
+    static const double values[] = {0.1, 0.2, 0.3, 1e16, -1e16};
+    struct row rows[KEYS] = {{0}};
+    struct list list;
+    struct tide_blocks out;
+
+    list_create(&list);
+    tide_blocks_create(&out);
+    for (size_t i = 0; i < 5; i++) {
+        add_pair(&list, 4, values[i]);
+        add_to(&rows[4], values[i]);
+        end_block(&list);
+    }
+    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_SUMS_DONE);
+    assert_rows(&out, rows, false);
+    tide_blocks_destroy(&out);
+    list_destroy(&list);
+}
+
+/* Equal to Lua, whatever form the bytes have. */
+static void forms_of_one_key_meet(void **state) {
+    struct tide_buffer bytes;
+    struct tide_blocks in, out;
+    uint32_t count = 0;
+
+    tide_buffer_create(&bytes);
+    for (int form = 0; form < NUMBER_FORMS; form++) {
+        if (!packed_number(&bytes, 5, form)) continue;
+        tide_pack_number(&bytes, 1);
+        count++;
+    }
+    for (int form = 0; form < TEXT_FORMS; form++) {
+        if (!packed_text(&bytes, "five", 4, form)) continue;
+        tide_pack_number(&bytes, 1);
+        count++;
+    }
+    assert_true(count > 10);
+    tide_blocks_create(&in);
+    tide_blocks_create(&out);
+    tide_blocks_push(&in, packed_block(&bytes, count, 2));
+    assert_int_equal(tide_sums_merge(&in, &out), TIDE_SUMS_DONE);
+    assert_int_equal(tide_blocks_records(&out), 2);
+    tide_blocks_destroy(&out);
+    tide_blocks_destroy(&in);
+    tide_buffer_destroy(&bytes);
+}
+
+static void values_that_are_no_numbers_are_left_to_the_caller(void **state) {
+    struct list list, none;
+    struct tide_blocks out;
+
+    list_create(&list);
+    list_create(&none);
+    tide_blocks_create(&out);
+    for (uint32_t k = 0; k < 3000; k++) add_pair(&list, k, k);
+    pack_key(&list.bytes, 9);
+    tide_pack_text(&list.bytes, "text");
+    list.count++;
+    put_in_order(&list);
+    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_SUMS_OTHER);
+    assert_int_equal(out.count, 0);
+
+    for (int side = 1; side < 3; side++) {
+        struct tide_patch *patch = tide_patch_new();
+
+        assert_int_equal(tide_sums_slide(patch, &none.blocks, side == 1 ? &list.blocks : &none.blocks,
+                                         side == 2 ? &list.blocks : &none.blocks, false, &out),
+                         TIDE_SUMS_OTHER);
+        assert_int_equal(out.count, 0);
+        tide_patch_finish(patch);
+        tide_patch_delete(patch);
+    }
+    list_destroy(&list);
+    list_destroy(&none);
+}
+
+/* ---- One window after the other ------------------------------------------------------------------------------- */
+
+/* Sums and counts of what one slide takes away or adds, in order. */
+static void random_change(struct list *list, uint32_t count, uint32_t keys, uint64_t *random, struct row *rows) {
+    memset(rows, 0, KEYS * sizeof *rows);
+    list_create(list);
+    add_random(list, rows, count, keys, random);
+    put_in_order(list);
+}
+
+static void slide_model(struct row *window, const struct row *left, const struct row *came) {
+    for (uint32_t k = 0; k < KEYS; k++) {
+        if (window[k].there) {
+            if (left[k].there) window[k].sum -= left[k].sum;
+            if (came[k].there) window[k].sum += came[k].sum;
+            window[k].n += came[k].n - left[k].n;
+        } else if (came[k].there) {
+            window[k] = came[k];
+        }
+    }
+}
+
+/* Puts the keys left open whose sum is positive; the model forgets the others. */
+static void decide(struct tide_patch *patch, struct row *window) {
+    static bool open[KEYS];
+
+    memset(open, 0, sizeof open);
+    for (uint32_t i = 0; i < patch->opens; i++) {
+        uint32_t entry = patch->open[i], size;
+        const uint8_t *at = tide_combine_key(patch->keys, entry, &size);
+        uint32_t key = key_of(at, at + size);
+        double sum = patch->keys->numbers[entry];
+        uint8_t packed[TIDE_PACKED_NUMBER_MAX];
+
+        assert_true(window[key].there && window[key].n <= 0 && window[key].sum == sum && !open[key]);
+        open[key] = true;
+        if (sum > 0) assert_true(tide_patch_put(patch, entry, 0, packed, tide_pack_number_at(packed, sum)));
+        window[key].n = 0;
+        if (sum <= 0) window[key].there = false;
+    }
+}
+
+/* Windows of a few slides: what has come leaves that much later. */
+static void windows_slide(void **state) {
+    enum { LENGTH = 3, TURNS = 40 };
+    static struct row window[KEYS], came[LENGTH + 1][KEYS];
+    uint64_t random = 5;
+
+    for (int asks = 0; asks < 2; asks++) {
+        struct list entering[LENGTH + 1];
+        struct tide_blocks before;
+
+        memset(window, 0, sizeof window);
+        memset(came, 0, sizeof came);
+        tide_blocks_create(&before);
+        for (int i = 0; i <= LENGTH; i++) list_create(&entering[i]);
+        for (uint32_t turn = 0; turn < TURNS; turn++) {
+            uint32_t now = turn % (LENGTH + 1), then = (turn + 1) % (LENGTH + 1);
+            /* For some time hardly anything comes: the state is copied past it. */
+            bool rare = turn % 20 > 12, nothing = turn % 20 == 17;
+            struct tide_patch *patch = tide_patch_new();
+            struct tide_blocks out;
+
+            list_destroy(&entering[now]);
+            random_change(&entering[now], nothing ? 0 : random_below(&random, rare ? 4 : 6000), rare ? 10 : KEYS,
+                          &random, came[now]);
+            tide_blocks_create(&out);
+            assert_int_equal(
+                tide_sums_slide(patch, &before, &entering[then].blocks, &entering[now].blocks, asks != 0, &out),
+                TIDE_SUMS_DONE);
+            slide_model(window, came[then], came[now]);
+            assert_true(asks || patch->opens == 0);
+            decide(patch, window);
+            tide_patch_finish(patch);
+            tide_patch_delete(patch);
+            assert_rows(&out, window, true);
+            tide_blocks_destroy(&before);
+            before = out;
+        }
+        for (int i = 0; i <= LENGTH; i++) list_destroy(&entering[i]);
+        tide_blocks_destroy(&before);
+    }
+}
+
+static void a_window_to_which_nothing_happens_is_shared(void **state) {
+    struct list window, none;
+    struct tide_blocks out;
+    struct tide_patch *patch = tide_patch_new();
+
+    list_create(&window);
+    list_create(&none);
+    tide_blocks_create(&out);
+    while (window.bytes.size < TIDE_BLOCK_TARGET) add_state(&window, window.count, 1, 2);
+    end_block(&window);
+    assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &none.blocks, true, &out), TIDE_SUMS_DONE);
+    tide_patch_finish(patch);
+    tide_patch_delete(patch);
+    assert_int_equal(out.count, 1);
+    assert_ptr_equal(out.items[0], window.blocks.items[0]);
+    tide_blocks_destroy(&out);
+    list_destroy(&window);
+    list_destroy(&none);
+}
+
+/* What a mapWithState or an object file may have put beside it. */
+static void what_is_no_state_is_passed_over(void **state) {
+    struct list window, entering, none;
+    struct row rows[KEYS] = {{0}};
+    struct tide_blocks out;
+    struct tide_patch *patch = tide_patch_new();
+
+    list_create(&window);
+    list_create(&entering);
+    list_create(&none);
+    tide_blocks_create(&out);
+    add_state(&window, 1, 2, 3);
+    add_pair(&window, 2, 3);
+    put_in_order(&window);
+    add_pair(&entering, 1, 4);
+    end_block(&entering);
+    rows[1] = (struct row){.there = true, .n = 3, .sum = 7};
+    assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &entering.blocks, false, &out),
+                     TIDE_SUMS_DONE);
+    tide_patch_finish(patch);
+    tide_patch_delete(patch);
+    assert_rows(&out, rows, true);
+    tide_blocks_destroy(&out);
+    list_destroy(&window);
+    list_destroy(&entering);
+    list_destroy(&none);
+}
+
+/* ---- Memory --------------------------------------------------------------------------------------------------- */
+
+static void memory_that_is_gone_is_reported(void **state) {
+    static struct row rows[KEYS];
+    struct list list;
+    uint64_t random = 3;
+    int status = TIDE_SUMS_NO_MEMORY;
+    long nth = 0;
+
+    list_create(&list);
+    add_random(&list, rows, 3000, 2000, &random); /* not in order: ordering is part of it */
+    while (status != TIDE_SUMS_DONE) {
+        struct tide_blocks out;
+        struct tide_patch *patch = tide_patch_new();
+        struct tide_blocks none;
+
+        tide_blocks_create(&out);
+        tide_blocks_create(&none);
+        tide_fault_arm("alloc", nth++, 1);
+        status = nth % 2 == 0 ? tide_sums_merge(&list.blocks, &out)
+                              : tide_sums_slide(patch, &none, &none, &list.blocks, true, &out);
+        tide_fault_clear();
+        assert_true(status == TIDE_SUMS_DONE || status == TIDE_SUMS_NO_MEMORY);
+        if (status == TIDE_SUMS_NO_MEMORY) assert_int_equal(out.count, 0);
+        tide_patch_finish(patch);
+        tide_patch_delete(patch);
+        tide_blocks_destroy(&out);
+    }
+    assert_true(nth > 5);
+    list_destroy(&list);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(records_are_put_in_the_order_of_hashes, nothing_is_left),
+        cmocka_unit_test_teardown(records_of_one_key_stay_as_they_come, nothing_is_left),
+        cmocka_unit_test_teardown(nothing_is_in_order, nothing_is_left),
+        cmocka_unit_test_teardown(parts_are_merged, nothing_is_left),
+        cmocka_unit_test_teardown(values_are_added_in_the_order_of_the_parts, nothing_is_left),
+        cmocka_unit_test_teardown(forms_of_one_key_meet, nothing_is_left),
+        cmocka_unit_test_teardown(values_that_are_no_numbers_are_left_to_the_caller, nothing_is_left),
+        cmocka_unit_test_teardown(windows_slide, nothing_is_left),
+        cmocka_unit_test_teardown(a_window_to_which_nothing_happens_is_shared, nothing_is_left),
+        cmocka_unit_test_teardown(what_is_no_state_is_passed_over, nothing_is_left),
+        cmocka_unit_test_teardown(memory_that_is_gone_is_reported, nothing_is_left),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
