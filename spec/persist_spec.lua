@@ -144,7 +144,6 @@ describe("persist", function()
         assert.matches("StorageLevel.NONE keeps nothing", message(function() rdd:persist(levels.NONE) end))
         assert.matches("bad argument #1 to 'unpersist' %(boolean expected, got number%)",
             message(function() rdd:unpersist(1) end))
-        assert.matches("checkpoints come later", message(function() rdd:checkpoint() end))
     end)
 
     it("gives datasets names", function()
