@@ -146,7 +146,6 @@ describe("persist", function()
         assert.equal(levels.NONE, rdd:persist(levels.NONE):getStorageLevel())
         assert.matches("bad argument #1 to 'unpersist' %(boolean expected, got number%)",
             message(function() rdd:unpersist(1) end))
-        assert.matches("checkpoints come later", message(function() rdd:checkpoint() end))
     end)
 
     it("gives datasets names", function()

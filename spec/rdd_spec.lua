@@ -174,8 +174,9 @@ describe("transformations", function()
         assert.matches("#1 to 'sortByKey' (boolean expected, got number)", message(rdd.sortByKey, rdd, 3), 1, true)
         assert.matches("'union': the list is empty", message(sc.union, sc, {}), 1, true)
         assert.matches("position 1, got number", message(sc.union, sc, { 1 }), 1, true)
-        assert.matches("no method 'checkpoint' in this release: checkpoints come later", message(function() rdd:checkpoint() end),
-            1, true)
+        assert.matches("no method 'localCheckpoint' in this release: use checkpoint()", message(function()
+            rdd:localCheckpoint()
+        end), 1, true)
     end)
 
     it("refuse functions that cannot be shipped, naming the variable", function()

@@ -274,6 +274,78 @@ static int rdd_name(lua_State *L) {
     return 1;
 }
 
+/* ---- Checkpoints ---------------------------------------------------------------------------------------------- */
+
+/* rdd:checkpoint() → "marked", "writing" or "done", directory, site; nothing when it is not marked.
+ * rdd:checkpoint(directory, site) marks it. */
+static int rdd_checkpoint(lua_State *L) {
+    static const char *const names[] = {
+        [TIDE_CHECKPOINT_NONE] = "none",
+        [TIDE_CHECKPOINT_MARKED] = "marked",
+        [TIDE_CHECKPOINT_WRITING] = "writing",
+        [TIDE_CHECKPOINT_DONE] = "done",
+    };
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+
+    if (!lua_isnoneornil(L, 2)) {
+        const char *directory = luaL_checkstring(L, 2), *site = luaL_checkstring(L, 3);
+
+        tide_rdd_checkpoint_mark(rdd, directory, site);
+        return 0;
+    }
+    if (tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_NONE) return 0;
+    lua_pushstring(L, names[tide_rdd_checkpoint(rdd)]);
+    lua_pushstring(L, tide_rdd_checkpoint_directory(rdd));
+    lua_pushstring(L, tide_rdd_checkpoint_site(rdd));
+    return 3;
+}
+
+/* rdd:checkpointsDue() → datasets to be written when a job on it has succeeded, or nil */
+static int rdd_checkpoints_due(lua_State *L) {
+    struct tide_rdd **marked, *rdd = tide_bind_check_rdd(L, 1);
+    uint32_t count = tide_rdd_checkpoint_due(rdd, &marked);
+
+    if (count == 0) return 0;
+
+    /* As scratch on the stack, since what follows may raise; the nodes are alive as long as the dataset is. */
+    struct tide_rdd **due = lua_newuserdata(L, count * sizeof(struct tide_rdd *));
+
+    memcpy(due, marked, count * sizeof(struct tide_rdd *));
+    tide_free(marked);
+    lua_createtable(L, (int)count, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        tide_bind_push_rdd(L, 1, due[i]);
+        lua_rawseti(L, -2, (int)i + 1);
+    }
+    return 1;
+}
+
+static int rdd_checkpoint_begin(lua_State *L) {
+    lua_pushboolean(L, tide_rdd_checkpoint_begin(tide_bind_check_rdd(L, 1)));
+    return 1;
+}
+
+static int rdd_checkpoint_fail(lua_State *L) {
+    tide_rdd_checkpoint_fail(tide_bind_check_rdd(L, 1));
+    return 0;
+}
+
+/* rdd:checkpointEnd(parts, descriptor of what reads them) */
+static int rdd_checkpoint_end(lua_State *L) {
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1), *parts = tide_bind_check_rdd(L, 2);
+
+    if (tide_rdd_checkpoint(rdd) != TIDE_CHECKPOINT_WRITING)
+        return luaL_error(L, "no checkpoint of the dataset has begun");
+    if (tide_rdd_partitions(parts) != tide_rdd_partitions(rdd))
+        luaL_argerror(L, 2, "dataset of as many partitions expected");
+
+    struct tide_op *read = tide_bind_check_op(L, 3, true);
+
+    tide_rdd_checkpoint_end(rdd, parts, read);
+    tide_op_release(read);
+    return 0;
+}
+
 static int rdd_partitions(lua_State *L) {
     lua_pushnumber(L, tide_rdd_partitions(tide_bind_check_rdd(L, 1)));
     return 1;
@@ -452,6 +524,11 @@ void tide_bind_rdd(lua_State *L) {
         {"persist", rdd_persist},
         {"unpersist", rdd_unpersist},
         {"storage", rdd_storage},
+        {"checkpoint", rdd_checkpoint},
+        {"checkpointsDue", rdd_checkpoints_due},
+        {"checkpointBegin", rdd_checkpoint_begin},
+        {"checkpointFail", rdd_checkpoint_fail},
+        {"checkpointEnd", rdd_checkpoint_end},
         {"setName", rdd_set_name},
         {"name", rdd_name},
         {"partitions", rdd_partitions},

@@ -107,6 +107,9 @@ static void write_persistence(const struct tide_rdd *rdd, struct tide_buffer *ou
     out->size--; /* the last comma */
 }
 
+/* Nothing leads to its parents any more, or soon: what it is made from now is its own affair. */
+static bool is_cut(const struct tide_rdd *rdd) { return tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_DONE; }
+
 static void write_line(const struct step *step, bool again, struct tide_buffer *out) {
     const struct tide_rdd *rdd = step->rdd;
 
@@ -118,7 +121,13 @@ static void write_line(const struct step *step, bool again, struct tide_buffer *
     }
     tide_buffer_format(out, "(%u) #%llu ", rdd->partitions, (unsigned long long)rdd->id);
     if (rdd->name != NULL) tide_buffer_format(out, "%s, ", rdd->name);
-    write_kind(rdd, out);
+    if (is_cut(rdd)) {
+        tide_buffer_format(out, "checkpoint (%s), files in %s", tide_rdd_checkpoint_site(rdd),
+                           tide_rdd_checkpoint_directory(rdd));
+    } else {
+        write_kind(rdd, out);
+        if (rdd->checkpoint != NULL) tide_buffer_format(out, ", to be checkpointed");
+    }
     if (rdd->level != 0) write_persistence(rdd, out);
     tide_buffer_append(out, "\n", 1);
 }
@@ -135,6 +144,7 @@ void tide_rdd_lineage(struct tide_rdd *rdd, struct tide_buffer *out) {
         write_line(&step, again, out);
         if (again) continue;
         step.rdd->mark = mark;
+        if (is_cut(step.rdd)) continue;
         if (tide_rdd_has_many(step.rdd)) {
             for (uint32_t i = step.rdd->as.many.count; i > 0; i--)
                 push(&steps, step.rdd->as.many.parents[i - 1], step.depth + 1, true);

@@ -27,7 +27,8 @@ struct tide_rdd {
     uint32_t pins;              /* inputs of stages that will read what this node has now */
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;
-    bool failed; /* persistent, and its last computation has failed */
+    bool failed;                            /* persistent, and its last computation has failed */
+    struct tide_rdd_checkpoint *checkpoint; /* or NULL: not marked */
     union {
         struct { /* BLOCKS, by partition: one of the two */
             struct tide_blocks *lists;
@@ -73,6 +74,11 @@ void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const 
 /* An input of a stage stands for this node: what it holds now stays until it is unpinned. */
 void tide_rdd_pin(struct tide_rdd *rdd);
 void tide_rdd_unpin(struct tide_rdd *rdd);
+
+/* Cuts the lineage of a node whose checkpoint is complete, once nothing waits to read from it. */
+void tide_rdd_checkpoint_settle(struct tide_rdd *rdd);
+/* Frees what a node that dies knows of its checkpoint. */
+void tide_rdd_checkpoint_forget(struct tide_rdd *rdd);
 
 /* SHUFFLED and its map side is at hand. */
 static inline bool tide_rdd_computed(const struct tide_rdd *rdd) {

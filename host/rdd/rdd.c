@@ -339,6 +339,7 @@ static void bury(struct tide_rdd *dead) {
         assert(node->pins == 0 && node->keeping == NULL);
         content_free(node, &dead);
         cached_free(node->kept, node->partitions);
+        tide_rdd_checkpoint_forget(node);
         tide_free(node->name);
         tide_free(node);
         atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
@@ -513,6 +514,7 @@ void tide_rdd_unpin(struct tide_rdd *rdd) {
     assert(rdd->pins > 0);
     rdd->pins--;
     settle_level(rdd);
+    tide_rdd_checkpoint_settle(rdd);
 }
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */

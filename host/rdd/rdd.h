@@ -166,4 +166,32 @@ void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places)
  * they may go to disk, and with a level without MEMORY they do (its own level if it has one, else this; 0: memory first). Nothing happens to other nodes and to what the cache has. */
 void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level);
 
+/* ---- Checkpoints (rdd/checkpoint.c) ---------------------------------------------------------------------------
+ *
+ * A node that is marked is written to files after the next job that reaches it, and reads them from then on instead of being
+ * computed from its parents, which it lets go of. Who runs jobs does the writing (lua/moontide/operators/checkpoint.lua);
+ * here is what the node knows of it.
+ */
+
+enum tide_checkpoint { TIDE_CHECKPOINT_NONE, TIDE_CHECKPOINT_MARKED, TIDE_CHECKPOINT_WRITING, TIDE_CHECKPOINT_DONE };
+
+enum tide_checkpoint tide_rdd_checkpoint(const struct tide_rdd *rdd);
+/* Where its files are or will be, and where in the script that was asked for; NULL when it is not marked. */
+const char *tide_rdd_checkpoint_directory(const struct tide_rdd *rdd);
+const char *tide_rdd_checkpoint_site(const struct tide_rdd *rdd);
+/* NONE → MARKED. Otherwise nothing happens. Copies. */
+void tide_rdd_checkpoint_mark(struct tide_rdd *rdd, const char *directory, const char *site);
+/* The nodes to be written when a job on `rdd` has succeeded: on each way up from it (itself included) the first that is marked,
+ * unless one that is being written or has been comes before. To be asked before the job, which may let go of what leads there.
+ * *marked: heap array, borrowed nodes; NULL when there are none. Returns their number. */
+uint32_t tide_rdd_checkpoint_due(struct tide_rdd *rdd, struct tide_rdd ***marked);
+/* MARKED → WRITING. false: it is not marked, or somebody else writes it. */
+bool tide_rdd_checkpoint_begin(struct tide_rdd *rdd);
+/* WRITING → NONE: it could not be written. */
+void tide_rdd_checkpoint_fail(struct tide_rdd *rdd);
+/* WRITING → DONE, after a job has computed all partitions. `parts` (BLOCKS, as many partitions) says where the records of each
+ * partition are, `read` gets them; both are retained. What the node keeps (persist) stays until it is unpersisted. Takes effect
+ * on the lineage when no stage waits to read from the node. */
+void tide_rdd_checkpoint_end(struct tide_rdd *rdd, struct tide_rdd *parts, struct tide_op *read);
+
 #endif

@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "store/sequence_file.h"
+#include "wire/hash.h"
 #include "wire/unpack.h"
 
 enum {
@@ -28,8 +29,9 @@ struct tide_sequence_writer {
     struct tide_sequence_header header;
     struct tide_buffer out; /* not written yet */
     uint64_t written;
-    uint64_t synced;           /* position behind the last marker, or 0 */
-    struct tide_buffer record; /* the record being added, without blocks */
+    struct tide_hasher *hasher; /* of what was written */
+    uint64_t synced;            /* position behind the last marker, or 0 */
+    struct tide_buffer record;  /* the record being added, without blocks */
     /* The block being filled. */
     struct tide_buffer key_sizes, keys, value_sizes, values;
     uint32_t records;
@@ -47,6 +49,7 @@ static uint64_t position(const struct tide_sequence_writer *writer) { return wri
 
 static int flush(struct tide_sequence_writer *writer, struct tide_error *err) {
     size_t done = 0;
+    tide_hasher_add(writer->hasher, writer->out.data, writer->out.size);
     while (done < writer->out.size) {
         ssize_t put = tide_fault("sequence.write")
                           ? (errno = ENOSPC, -1)
@@ -218,9 +221,14 @@ struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tid
     struct tide_sequence_writer *writer = tide_xcalloc(1, sizeof *writer);
     writer->fd = fd;
     writer->path = tide_xstrdup(path);
+    writer->hasher = tide_hasher_new();
     writer->header.key = key;
     writer->header.value = value;
     writer->header.compression = compress ? TIDE_SEQUENCE_BLOCKS : TIDE_SEQUENCE_PLAIN;
+    if (writer->hasher == NULL) {
+        no_memory(writer, err);
+        goto fail;
+    }
     if (compress && deflateInit(&writer->zip, Z_DEFAULT_COMPRESSION) != Z_OK) {
         no_memory(writer, err);
         goto fail;
@@ -247,10 +255,16 @@ int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide
     return code;
 }
 
+void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal) {
+    uint64_t hash = tide_hasher_value(writer->hasher);
+    *seal = (struct tide_file_seal){writer->written, {(uint32_t)(hash >> 32), (uint32_t)hash}};
+}
+
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer) {
     if (writer == NULL) return;
     if (writer->fd >= 0) close(writer->fd);
     if (writer->zips) deflateEnd(&writer->zip);
+    tide_hasher_delete(writer->hasher);
     tide_buffer_destroy(&writer->out);
     tide_buffer_destroy(&writer->record);
     tide_buffer_destroy(&writer->key_sizes);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "store/file_seal.h"
 #include "store/writable.h"
 
 struct tide_sequence_writer;
@@ -30,6 +31,8 @@ int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_
                                struct tide_error *err);
 /* Writes what is left and closes the file. A full disk shows here at the latest. The writer can only be deleted then. */
 int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide_error *err);
+/* After finish: what tells later whether the file is still the one that was written. */
+void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal);
 /* Closes the file as it is, unless it was finished. NULL is fine. */
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
 

@@ -149,3 +149,24 @@ void tide_hash_content(const void *data, size_t size, uint64_t id[2]) {
     id[0] = hash.low64;
     id[1] = hash.high64;
 }
+
+/* ---- Piece by piece ------------------------------------------------------------------------------------------- */
+
+/* struct tide_hasher is XXH3's own state, which it allocates itself because it must be aligned to 64 bytes. */
+
+struct tide_hasher *tide_hasher_new(void) {
+    XXH3_state_t *state = XXH3_createState();
+
+    if (state != NULL) XXH3_64bits_reset(state);
+    return (struct tide_hasher *)state;
+}
+
+void tide_hasher_add(struct tide_hasher *hasher, const void *data, size_t size) {
+    XXH3_64bits_update((XXH3_state_t *)hasher, data, size);
+}
+
+uint64_t tide_hasher_value(const struct tide_hasher *hasher) {
+    return XXH3_64bits_digest((const XXH3_state_t *)hasher);
+}
+
+void tide_hasher_delete(struct tide_hasher *hasher) { XXH3_freeState((XXH3_state_t *)hasher); }

@@ -19,6 +19,13 @@ uint64_t tide_hash_packed(const uint8_t *data, size_t size);
 /* Content id of bytes (XXH3-128), e.g. of plans. */
 void tide_hash_content(const void *data, size_t size, uint64_t id[2]);
 
+/* Checksum (XXH3-64) of bytes that come piece by piece; how they are cut does not matter. */
+struct tide_hasher;
+struct tide_hasher *tide_hasher_new(void); /* NULL: out of memory */
+void tide_hasher_add(struct tide_hasher *hasher, const void *data, size_t size);
+uint64_t tide_hasher_value(const struct tide_hasher *hasher);
+void tide_hasher_delete(struct tide_hasher *hasher); /* NULL is fine */
+
 static inline uint32_t tide_key_group(uint64_t hash) { return (uint32_t)(hash >> 32) % TIDE_KEY_GROUPS; }
 /* A partition owns a contiguous range of key groups. */
 static inline uint32_t tide_key_partition(uint64_t hash, uint32_t partitions) {

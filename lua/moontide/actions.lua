@@ -18,9 +18,31 @@ local function sink(kind, name, site)
     return codec.pack({ kind = kind, name = name, site = site })
 end
 
--- Computes partitions of a node (all, or a 0-based list) and returns the ended job.
-local function run(scope, node, sink_bytes, partitions, limit)
+-- The datasets to be written to files when a job on the node has succeeded; nil when there are none.
+local function checkpoints_due(scope, node)
+    return scope.state.has_checkpoints and node:checkpointsDue()
+end
+
+local function write_checkpoints(scope, due)
+    if due then
+        require("moontide.operators.checkpoint").write(scope, due)
+    end
+end
+
+-- How many records there are where that is known without a job. Checkpoints are written as after one.
+local function known_records(rdd)
+    local known = rdd.node:knownRecords()
+    if known >= 0 then
+        write_checkpoints(rdd.scope, checkpoints_due(rdd.scope, rdd.node))
+    end
+    return known
+end
+
+-- Computes partitions of a node (all, or a 0-based list) and returns the ended job. `writing`: it is the one that writes a
+-- checkpoint.
+local function run(scope, node, sink_bytes, partitions, limit, writing)
     local state = scope.state
+    local due = not writing and checkpoints_due(scope, node)
     local task = loop.enclosing()
     local stream = task and task.stream
     if stream and stream.is_stopping_now() then
@@ -38,6 +60,7 @@ local function run(scope, node, sink_bytes, partitions, limit)
         end
         error(errors.new(code, message), 0)
     end
+    write_checkpoints(scope, due)
     return job
 end
 
@@ -74,9 +97,10 @@ end
 --- @param partitions? integer[]
 --- @param name? string operator, for messages
 --- @param site? string
+--- @param writing? boolean the job writes a checkpoint: no others are written because of it
 --- @return any[]
-function actions.collect(scope, node, partitions, name, site)
-    return records_of(run(scope, node, sink("collect", name, site), partitions))
+function actions.collect(scope, node, partitions, name, site, writing)
+    return records_of(run(scope, node, sink("collect", name, site), partitions, nil, writing))
 end
 
 --- The records of each partition. Used by the test harness.
@@ -147,7 +171,7 @@ end
 --- @param skip_empty? boolean a dataset without records leaves no directory
 function actions.save(rdd, directory, writer, skip_empty)
     local save = require "moontide.save"
-    if skip_empty and rdd.node:knownRecords() == 0 then
+    if skip_empty and known_records(rdd) == 0 then
         save.clear(directory)
         return
     end
@@ -219,7 +243,7 @@ local function install_reading(RDD, class)
     --- @return integer
     function RDD:count()
         local scope = begin(self, class, "count")
-        local known = self.node:knownRecords()
+        local known = known_records(self)
         if known >= 0 then
             return known
         end
@@ -264,7 +288,7 @@ local function install_reading(RDD, class)
     --- @return boolean
     function RDD:isEmpty()
         begin(self, class, "isEmpty")
-        local known = self.node:knownRecords()
+        local known = known_records(self)
         if known >= 0 then
             return known == 0
         end

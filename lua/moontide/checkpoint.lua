@@ -1,5 +1,5 @@
--- The directory for checkpoints. What is written there, and recovery, come with a later release; what must be so by then is
--- checked now: it can be made, and written to.
+-- The directory for checkpoints: it can be made, and written to. Datasets are written there (operators/checkpoint.lua); streams,
+-- and recovery, come with a later release.
 
 local ffi = require "ffi"
 local files = require "moontide.files"
@@ -29,6 +29,24 @@ function checkpoint.prepare(directory)
     return true
 end
 
+-- 16 random bytes as a UUID.
+local function uuid()
+    local source = assert(io.open("/dev/urandom", "rb"))
+    local bytes = { source:read(16):byte(1, 16) }
+    source:close()
+    bytes[7] = bytes[7] % 16 + 0x40
+    bytes[9] = bytes[9] % 64 + 0x80
+    return (("%02x"):rep(16):format(unpack(bytes)):gsub("^(%x%x%x%x%x%x%x%x)(%x%x%x%x)(%x%x%x%x)(%x%x%x%x)", "%1-%2-%3-%4-"))
+end
+
+--- Where a context writes its datasets from now on: a directory of its own in `directory`, made when the first is written. So
+--- what several contexts or runs write there does not mix.
+--- @param state table of the context
+--- @param directory string
+function checkpoint.use(state, directory)
+    state.checkpoints = directory:gsub("(.)/+$", "%1") .. "/" .. uuid()
+end
+
 --- A new directory for one run.
 --- @return string? path
 --- @return string? reason
@@ -42,10 +60,15 @@ function checkpoint.temporary()
     return ffi.string(path)
 end
 
---- Removes a directory that `temporary` made.
+--- Removes a directory that `temporary` made, with all that is in it.
 --- @param path string
 function checkpoint.remove(path)
-    files.remove_directory(path)
+    for _, name in ipairs(files.list(path)) do
+        if not os.remove(path .. "/" .. name) then
+            checkpoint.remove(path .. "/" .. name)
+        end
+    end
+    os.remove(path)
 end
 
 return checkpoint

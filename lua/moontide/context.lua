@@ -20,7 +20,6 @@ context.overrides = { conf = {}, watch_signals = false }
 local Context = {}
 
 local LATER = {
-    setCheckpointDir = "checkpoints come later",
     runJob = "use the actions of an RDD",
 }
 
@@ -285,6 +284,7 @@ end
 
 require("moontide.sequence").install_context(Context, begin)
 require("moontide.sources").install(Context, begin)
+require("moontide.operators.checkpoint").install_context(Context, begin)
 
 --- The records of all the datasets of a list; their partitions follow one another.
 ---

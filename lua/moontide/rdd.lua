@@ -26,7 +26,7 @@ end
 -- Methods of Spark's RDD, so that whoever looks for one is told and not sent to a name that looks alike.
 local LATER = {}
 for _, group in ipairs({
-    later("checkpoints come later", "checkpoint", "isCheckpointed", "getCheckpointFile"),
+    later("use checkpoint() to cut the lineage, persist() to keep records in memory", "localCheckpoint"),
     later("pairs are always partitioned by the hash of their key; see partitionBy", "partitioner"),
     later("use getNumPartitions() for their number, glom() for their records", "partitions"),
     later("use saveAsHadoopFile, which writes the same files", "saveAsNewAPIHadoopFile"),
@@ -433,7 +433,7 @@ function RDD:toDebugString()
 end
 
 actions.install(RDD, class)
-for _, group in ipairs({ "keyed", "joins", "sets", "sampling", "numbers", "storage" }) do
+for _, group in ipairs({ "keyed", "joins", "sets", "sampling", "numbers", "storage", "checkpoint" }) do
     require("moontide.operators." .. group).install(RDD, class)
 end
 require("moontide.sequence").install_rdd(RDD, class)

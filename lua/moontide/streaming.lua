@@ -405,7 +405,8 @@ end
 ---
 ---     ssc:checkpoint("checkpoints")
 ---
---- In this release nothing is written there yet: recovery from a checkpoint (getOrCreate) comes with a later one.
+--- In this release streams write nothing there yet: recovery from a checkpoint (getOrCreate) comes with a later one. Datasets
+--- do, as after sc:setCheckpointDir(directory): see RDD:checkpoint.
 --- Guide: "RDD Checkpointing".
 --- A directory that cannot be made or written to is an error.
 --- @param directory string? nil takes it away again
@@ -420,6 +421,9 @@ function StreamingContext:checkpoint(directory)
     end
     self.life.checkpoint, self.life.checkpoint_lent = directory, false
     self.life.graph:checkpointing(directory ~= nil)
+    if directory ~= nil then
+        checkpoint.use(self.sc.state, directory)
+    end
 end
 
 --- Has a listener told of batches, outputs and receivers; before or after start.

@@ -215,6 +215,28 @@ static void keys_spread_over_the_groups(void **state) {
     }
 }
 
+static void a_checksum_does_not_depend_on_the_pieces(void **state) {
+    uint8_t bytes[3000];
+    uint64_t whole = 0;
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * i);
+    for (size_t piece = sizeof bytes; piece > 0; piece /= 3) {
+        struct tide_hasher *hasher = tide_hasher_new();
+        for (size_t at = 0; at < sizeof bytes; at += piece)
+            tide_hasher_add(hasher, bytes + at, at + piece < sizeof bytes ? piece : sizeof bytes - at);
+        if (piece == sizeof bytes) whole = tide_hasher_value(hasher);
+        assert_true(tide_hasher_value(hasher) == whole);
+        tide_hasher_add(hasher, NULL, 0);
+        assert_true(tide_hasher_value(hasher) == whole);
+        tide_hasher_add(hasher, bytes, 1);
+        assert_true(tide_hasher_value(hasher) != whole);
+        tide_hasher_delete(hasher);
+    }
+    struct tide_hasher *hasher = tide_hasher_new();
+    assert_true(tide_hasher_value(hasher) == UINT64_C(0x2d06800538d394c2)); /* XXH3-64 of nothing */
+    tide_hasher_delete(hasher);
+    tide_hasher_delete(NULL);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(strings_never_change),
@@ -226,6 +248,7 @@ int main(void) {
         cmocka_unit_test(damaged_keys_are_only_bytes),
         cmocka_unit_test(partitions_cover_the_groups_in_order),
         cmocka_unit_test(keys_spread_over_the_groups),
+        cmocka_unit_test(a_checksum_does_not_depend_on_the_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

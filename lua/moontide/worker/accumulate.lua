@@ -165,6 +165,7 @@ accumulate.kinds = {
     glom = new(Glom),
     saveText = new(SaveText),
     saveObjects = hadoop.objects,
+    saveCheckpoint = hadoop.checkpoint,
     saveSequence = hadoop.sequence,
     saveLines = hadoop.lines,
 }

@@ -55,11 +55,23 @@ function Objects:record(g, arity, a, b)
     g:line(op, ("S.n = S.n + 1 S.group = S.group + 1 if S.group == %d then write_group(S) end"):format(sequence.GROUP))
 end
 
-function Objects:finish(S, emit)
+-- Completes the file: true gives its seal.
+function Objects:complete(S, sealed)
     if S.group > 0 then write_group(S, self.op) end
-    sequence.finish(S, self.op)
+    codec.free(S.W)
+    return sequence.finish(S, self.op, sealed)
+end
+
+function Objects:finish(S, emit)
+    self:complete(S)
     emit(S.n)
 end
+
+--- The same for a part of a checkpoint: yields what tells later whether the file is still the one that was written.
+local Checkpoint = setmetatable({ prologue = Objects.prologue }, Objects)
+Checkpoint.__index = Checkpoint
+
+function Checkpoint:finish(S, emit) emit(self:complete(S, true)) end
 
 -- Pairs ----------------------------------------------------------------------------------------------------------
 
@@ -123,6 +135,7 @@ function Sequence:record(g, arity, a, b)
 end
 
 function Sequence:finish(S, emit)
+    codec.free(S.W)
     sequence.finish(S, self.op)
     emit(S.n)
 end
@@ -179,6 +192,7 @@ end
 
 --- The makers of the terminals, for accumulate.kinds.
 function hadoop.objects(op) return setmetatable({ op = op }, Objects) end
+function hadoop.checkpoint(op) return setmetatable({ op = op }, Checkpoint) end
 function hadoop.sequence(op) return setmetatable({ op = op }, Sequence) end
 function hadoop.lines(op) return setmetatable({ op = op }, Lines) end
 

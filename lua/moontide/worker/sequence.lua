@@ -15,12 +15,16 @@ const char *tide_writable_name(int kind);
 int tide_writable_find(const char *name, size_t size);
 int tide_writable_text(int kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out, struct tide_error *err);
 
+struct tide_file_seal { uint64_t size; uint32_t hash[2]; };
+int tide_file_seal_check(const struct tide_file_seal *seal, const char *path, struct tide_error *err);
+
 struct tide_sequence_writer;
 struct tide_sequence_writer *tide_sequence_writer_new(const char *path, int key, int value, bool compress,
                                                       struct tide_error *err);
 int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t *record, size_t size, struct tide_error *err);
 int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_t *bytes, size_t size, struct tide_error *err);
 int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide_error *err);
+void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal);
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
 
 struct tide_sequence_reader;
@@ -32,7 +36,7 @@ void tide_sequence_reader_delete(struct tide_sequence_reader *reader);
 
 local sequence = {}
 
-local FORMS = { sequenceFile = 1, objectFile = 2 } -- enum tide_sequence_form
+local FORMS = { sequenceFile = 1, objectFile = 2, checkpoint = 2 } -- enum tide_sequence_form
 local UNFIT = -2 -- TIDE_EINVAL
 
 --- Records in one value of an object file.
@@ -50,7 +54,7 @@ end
 
 --- Raises what a function of C has reported.
 ---@param op table operator that failed
-local function fail(op) failure.broken(op, message()) end
+local function fail(op) failure.broken(op, op.advice and message() .. op.advice or message()) end
 sequence.fail = fail
 
 -- Writables -----------------------------------------------------------------------------------------------------
@@ -103,11 +107,17 @@ function sequence.open(S, op, path, key, value)
     end
 end
 
+local seal = ffi.new "struct tide_file_seal"
+
 --- Completes the part file of a terminal.
-function sequence.finish(S, op)
+---@param sealed? boolean whether its seal is wanted
+---@return { [1]: number, [2]: number, [3]: number }? seal its size and the halves of its checksum (host/store/file_seal.h)
+function sequence.finish(S, op, sealed)
     if C.tide_sequence_writer_finish(S.P, err) ~= 0 then fail(op) end
+    if sealed then C.tide_sequence_writer_seal(S.P, seal) end
     C.tide_sequence_writer_delete(S.P)
     S.P = nil
+    return sealed and { tonumber(seal.size), seal.hash[0], seal.hash[1] } or nil
 end
 
 --- After tide_sequence_writer_add has failed with `code`: returns the reason when the record does not fit, else raises.
@@ -173,6 +183,22 @@ function sequence.read(it, name, site)
     local split = it()
     if split == nil then return {} end
     return records_of(split, { name = name, site = site })
+end
+
+-- What a script can do about a checkpoint that can't be read.
+local ADVICE = "; it is part of a checkpoint, and the dataset can't be computed from anything else any more: put the file back, "
+    .. "or make the dataset anew from its source"
+
+--- What is in the part of a checkpoint that a partition stands for: its one record is {path, size, hash, hash}. The file is
+--- compared with its seal before the first record is given.
+---@param it fun(): table? the partition
+---@param site string where the checkpoint was asked for
+---@return function records
+function sequence.read_checkpoint(it, site)
+    local part, op = it(), { name = "checkpoint", site = site, advice = ADVICE }
+    seal.size, seal.hash[0], seal.hash[1] = part[2], part[3], part[4]
+    if C.tide_file_seal_check(seal, part[1], err) ~= 0 then fail(op) end
+    return records_of({ part[1], 0, part[2] }, op)
 end
 
 return sequence
