@@ -3,7 +3,6 @@
 --- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
-local preview = require "moontide.preview"
 
 local failure = {}
 
@@ -52,7 +51,7 @@ local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame
 ---@param look fun(locals: table<string, any>): table, string?
 function failure.frame(fn, look) frames[fn] = look end
 
-failure.preview = preview
+failure.preview = require "moontide.preview"
 
 -- The index-th record of a block, read again for the message.
 local function record_of(block, index)
