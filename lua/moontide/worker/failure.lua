@@ -27,6 +27,7 @@ function failure.complete(text, code) error(setmetatable({ text = text, code = c
 function failure.no_memory() error(setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken), 0) end
 
 local chunks = {} -- chunk name → { line → op }
+local makes = {} -- chunk name → true: its first operator makes the records, what it reads from blocks are not theirs
 
 -- Sources of our own modules. A script may well lie in a folder called moontide.
 local modules = {}
@@ -39,9 +40,13 @@ end
 function failure.is_ours(source) return modules[source] or chunks[source] ~= nil end
 jit.off(failure.is_ours) -- see on_trace in lua/moontide/worker/init.lua
 
---- Tells which operator each line of a generated chunk belongs to.
-function failure.register(name, lines) chunks[name] = lines end
-function failure.forget(name) chunks[name] = nil end
+--- Tells which operator each line of a generated chunk belongs to, and which is the first of them.
+function failure.register(name, lines, first)
+    chunks[name] = lines
+    makes[name] = first and first.source
+end
+
+function failure.forget(name) chunks[name], makes[name] = nil, nil end
 
 local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame tells
 
@@ -110,12 +115,15 @@ local function locate(level)
         if lines then
             op = op or lines[info.currentline]
             local locals = locals_of(at)
-            if locals.block ~= nil then
+            if makes[info.source] then
+                if locals.v1 ~= nil then preview = failure.preview(locals.v1, locals.w1) end
+                if locals.block ~= nil then break end
+            elseif locals.block ~= nil then
                 local ok, a, b = pcall(record_of, locals.block, locals.i or -1)
                 if ok and a ~= nil then preview = failure.preview(a, b) end
                 break
             end
-            if locals.a0 ~= nil then preview = preview or failure.preview(locals.a0, locals.b0) end
+            if locals.a0 ~= nil and not makes[info.source] then preview = preview or failure.preview(locals.a0, locals.b0) end
         elseif look and not op then
             op, preview = look(locals_of(at))
             break
