@@ -8,6 +8,8 @@
 #include "engine.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -164,6 +166,26 @@ static void on_leaked_handle(uv_handle_t *handle, void *arg) {
     uv_close(handle, NULL);
 }
 
+void tide_engine_keep_standard_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
+        /* The lowest free number, and so this one. */
+        if (open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY) != fd) return;
+    }
+}
+
+/* libuv ends the process when the first loop of a process finds no descriptors for its pipe: what a loop takes is looked for before. */
+static int init_loop(uv_loop_t *loop) {
+    enum { NEEDED = 8 };
+    int taken[NEEDED], n = 0, status = 0;
+
+    tide_engine_keep_standard_streams();
+    while (n < NEEDED && (taken[n] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)) >= 0) n++;
+    if (n < NEEDED) status = UV_EMFILE;
+    while (n > 0) close(taken[--n]);
+    return status == 0 ? uv_loop_init(loop) : status;
+}
+
 static void close_loop(uv_loop_t *loop) {
     int status;
 
@@ -195,7 +217,7 @@ static void on_updates(struct tide_block *take, void *arg) {
 
 struct tide_engine *tide_engine_new(const struct tide_engine_options *options, struct tide_error *err) {
     struct tide_engine *engine = tide_xcalloc(1, sizeof *engine);
-    int status = uv_loop_init(&engine->loop);
+    int status = init_loop(&engine->loop);
     bool inbox = false;
 
     if (status < 0) {

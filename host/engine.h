@@ -55,6 +55,11 @@ struct tide_signals {
     void (*handled)(void);  /* the script took notice of the signals so far */
 };
 
+/* A process may have been started with stdin, stdout or stderr closed. Their numbers must not go to files and sockets of ours:
+ * the log would be written into these, and libuv ends the process when it has to close one of them. From now on they are
+ * taken: reading finds the end, writing to stdout fails as it would have. A new engine does it; the program sooner. */
+void tide_engine_keep_standard_streams(void);
+
 /* Once, before any engine is made; static memory. NULL: nobody owns signals (the Lua module). */
 void tide_engine_set_signals(const struct tide_signals *signals);
 /* From now on SIGINT/SIGTERM become TIDE_EVENT_SIGNAL with how many arrived since the first. Twice is fine. TIDE_ESTATE when the

@@ -136,6 +136,7 @@ int main(int argc, char **argv) {
     struct tide_error err = {0};
     int code = EXIT_FAILED;
 
+    tide_engine_keep_standard_streams();
     setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     take_signals();
 

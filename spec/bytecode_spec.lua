@@ -25,6 +25,8 @@ describe("bytecode.scan", function()
             assert.same({ "fifth", "first", "fourth", "second" }, globals)
         end
         assert.same({ "a", "b" }, scan(compile "return a, b, a").globals)
+        assert.same({ a = true, b = true, c = true },
+            scan(compile "local s = a return function(x) return x.b, s['c'] end").strings)
     end)
 
     it("finds none where none are named", function()

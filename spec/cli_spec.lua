@@ -137,13 +137,20 @@ describe("moontide run", function()
         assert.matches("moontide: cannot read the script .", folder.err, 1, true)
     end)
 
+    it("takes a script from a pipe", function()
+        local script = "#!/usr/bin/env moontide\nprint(...)\nerror('mine')\n"
+        local result = shell.run("cat | " .. shell.quote(program) .. " run /dev/stdin a", { input = script })
+        assert.same({ "a\n", 1 }, { result.out, result.code })
+        assert.matches("^moontide: /dev/stdin:3: mine\n", result.err)
+    end)
+
     it("shows where a script failed", function()
         local result = run("print('before')\nlocal function f()\n  error('mine')\nend\nf()\n")
         assert.equal(1, result.code)
         assert.equal("before\n", result.out)
         assert.equal("moontide: job.lua:3: mine\nstack traceback:\n\t[C]: in function 'error'\n\tjob.lua:3: in function 'f'\n"
             .. "\tjob.lua:5: in function 'script'\n", result.err)
-        assert.matches("moontide: (error value of type table", run("error({})").err, 1, true)
+        assert.matches("moontide: (error object) {code = 7}\n", run("error({ code = 7 })").err, 1, true)
     end)
 
     it("shows what a job failed of, once", function()
@@ -254,6 +261,41 @@ describe("print", function()
         local result = shell.run(shell.quote(program) .. " run job.lua >/dev/full", { cwd = dir.path })
         assert.equal(1, result.code)
         assert.matches("cannot write to standard output: No space left on device", result.err, 1, true)
+    end)
+
+    it("is started with standard streams closed, as a program and as a module", function()
+        dir:write("job.lua", [[
+            local moontide = require "moontide"
+            local ssc = moontide.StreamingContext("local[1]", "job", 10)
+            local stream = ssc:queueStream({ { 1 } })
+            stream:foreachRDD(function(rdd)
+                io.stderr:write(rdd:count(), " ", tostring(io.read()), "\n")
+                ssc:stop()
+            end)
+            ssc:start()
+            ssc:awaitTermination()
+        ]])
+        local starts = { shell.quote(program) .. " run" }
+        -- Under a sanitizer there is no module for a stock luajit.
+        starts[2] = (os.getenv("MOONTIDE_SANITIZE") or "") == "" and "luajit" or nil
+        for _, start in ipairs(starts) do
+            assert.same({ out = "", err = "1 nil\n", code = 0 }, shell.run(start .. " job.lua <&-", { cwd = dir.path }))
+            assert.same({ out = "", err = "1 nil\n", code = 0 }, shell.run(start .. " job.lua >&-", { cwd = dir.path }))
+            assert.same({ out = "", err = "", code = 0 },
+                shell.run(start .. " job.lua <&- >&- 2>&-", { cwd = dir.path }))
+        end
+        -- What is printed to nowhere is a failure, as with a full disk.
+        dir:write("job.lua", "print(1)")
+        assert.equal(1, shell.run(shell.quote(program) .. " run job.lua >&-", { cwd = dir.path }).code)
+    end)
+
+    it("says that there are too few descriptors", function()
+        dir:write("job.lua", "print(pcall(require('moontide').Context, 'local[1]', 'job'))")
+        for limit = 5, 12 do
+            local result = shell.run("ulimit -n " .. limit .. "; " .. shell.quote(program) .. " run job.lua", { cwd = dir.path })
+            assert.same({ "", 0 }, { result.err, result.code }, limit)
+            assert.is_true(result.out:find("too many open files", 1, true) ~= nil or result.out:find("^true") ~= nil, result.out)
+        end
     end)
 end)
 

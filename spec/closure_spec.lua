@@ -346,6 +346,44 @@ describe("libraries and modules", function()
         assert.equal(-2, assert(unpack_package.load(bytes))(2))
     end)
 
+    it("get the fields that the script added, where a function names them", function()
+        local function forget()
+            rawset(string, "trimmed", nil)
+            rawset(math, "twice", nil)
+            rawset(table, "pack2", nil)
+        end
+        cleanup(forget)
+        local text, number, none = script([[
+            function string.trimmed(s) return (s:gsub("^%s+", "")) end
+            function math.twice(x) return 2 * x end
+            table.pack2 = function(...) return { n = select("#", ...), ... } end
+            local function nested() return function(s) return s:trimmed(), string.trimmed(s), table.pack2(s).n end end
+            return nested(), function(x) return math.twice(math.twice(x)) end, function(x) return x end
+        ]])
+        local text_bytes, number_bytes = closure.pack(text, "map", "f"), closure.pack(number, "map", "f")
+        assert.is_nil(closure.pack(none, "map", "f"):find("twice", 1, true))
+        assert.is_nil(number_bytes:find("trimmed", 1, true))
+        forget()
+        assert.same({ "a", "a", 1 }, { assert(unpack_package.load(text_bytes))("  a") })
+        assert.is_nil(rawget(math, "twice"))
+        assert.equal(12, assert(unpack_package.load(number_bytes))(3))
+    end)
+
+    it("keep what they have when the script replaces it", function()
+        local format = string.format
+        rawset(string, "format", function() return "replaced" end)
+        local bytes = closure.pack(script("return function(x) return string.format('%d', x) end"), "map", "f")
+        rawset(string, "format", format)
+        assert.equal("3", assert(unpack_package.load(bytes))(3))
+    end)
+
+    it("that got something that can't travel are named, where a function uses it", function()
+        cleanup(function() rawset(string, "log", nil) end)
+        rawset(string, "log", io.tmpfile())
+        contains(refusal(script("return function(s) return string.log:write(s) end")), "'string.log'", "job.lua:1", "an open file")
+        assert.equal(1, ship(function() return 1 end)())
+    end)
+
     it("that the worker can't load are named", function()
         package.loaded.spec_no_such_module = { f = function(x) return x end }
         cleanup(function() package.loaded.spec_no_such_module = nil end)

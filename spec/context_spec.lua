@@ -178,6 +178,12 @@ describe("textFile", function()
     before_each(function() dir = tempdir.new() end)
     after_each(function() dir:remove() end)
 
+    it("refuses a file whose size is not known, instead of finding nothing in it", function()
+        local sc = engine.context()
+        assert.matches("context_spec.lua:%d+: textFile: cannot read /proc/version in parts", tostring(select(2,
+            pcall(function() sc:textFile("/proc/version") end))))
+    end)
+
     it("reads the lines of a file", function()
         local sc = engine.context()
         local path = dir:write("a.txt", "one\ntwo\r\n\nlast")

@@ -376,6 +376,20 @@ describe("made datasets", function()
 
     before_each(function() sc = engine.context() end)
 
+    it("show the number that a function failed on", function()
+        -- The second time round, the loop has been compiled for what it has learned.
+        local function failing(x)
+            return x == 3700 and error("no") or x, 1
+        end
+        for _ = 1, 2 do
+            for _, rdd in ipairs({ sc:range(4000):map(failing), sc:range(4000):filter(failing), sc:range(4000):map(failing):keys() }) do
+                local ok, err = pcall(rdd.count, rdd)
+                assert.is_false(ok)
+                assert.matches("\n  record: 3700$", tostring(err))
+            end
+        end
+    end)
+
     it("count through a range", function()
         assert.same({ 0, 1, 2, 3, 4 }, sc:range(5):collect())
         assert.same({ 2, 3 }, sc:range(2, 4):collect())

@@ -168,8 +168,9 @@ end
 --- @param rdd moontide.RDD
 --- @param directory string
 --- @param writer fun(temporary: string): userdata makes the node that writes parts to a directory
+--- @param label string "job.lua:12: saveAsTextFile", for messages
 --- @param skip_empty? boolean a dataset without records leaves no directory
-function actions.save(rdd, directory, writer, skip_empty)
+function actions.save(rdd, directory, writer, label, skip_empty)
     local save = require "moontide.save"
     if skip_empty and known_records(rdd) == 0 then
         save.clear(directory)
@@ -177,7 +178,7 @@ function actions.save(rdd, directory, writer, skip_empty)
     end
     local saving, reason = save.begin(directory)
     if not saving then
-        error(errors.new("EIO", reason), 0)
+        error(errors.new("EIO", label .. ": " .. reason), 0)
     end
     local ok, result = pcall(count_written, rdd, writer(saving.temporary))
     if ok and skip_empty and result == 0 then
@@ -187,7 +188,7 @@ function actions.save(rdd, directory, writer, skip_empty)
     end
     if ok then
         ok, result = save.commit(saving)
-        result = result and errors.new("EIO", result)
+        result = result and errors.new("EIO", label .. ": " .. result)
     end
     if not ok then
         save.abort(saving)
@@ -426,7 +427,7 @@ local function install_effects(RDD, class)
         local site = check.site()
         actions.save(self, directory, function(temporary)
             return operators.save_text(self, "saveAsTextFile", site, temporary)
-        end)
+        end, site .. ": saveAsTextFile")
     end
 end
 

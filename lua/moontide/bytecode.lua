@@ -33,6 +33,7 @@ local const_bytes = ffi.typeof("const uint8_t *")
 ---@class moontide.bytecode.Scan
 ---@field dump string the dump, constant tables in canonical order
 ---@field globals string[] names of the globals read or written, in order of appearance
+---@field strings table<string, boolean> the string constants of the function and of those nested in it
 ---@field upvalues integer number of upvalues of the function itself
 ---@field immutable boolean[] per upvalue: the compiler saw that nobody assigns to the variable after its declaration
 ---@field uv_offset integer where the upvalue list of the function starts in `dump` (from 0)
@@ -111,7 +112,7 @@ local function skip_table(p, pos, dump, patches)
 end
 
 --- Reads the prototype at `pos`. Returns the number of its upvalues and where their list starts.
-local function scan_prototype(p, pos, stripped, dump, patches, globals)
+local function scan_prototype(p, pos, stripped, dump, patches, globals, strings)
     local upvalues = p[pos + 3]
     local gcconsts, instructions, debug_length, _
     gcconsts, pos = uleb(p, pos + 4)
@@ -134,6 +135,7 @@ local function scan_prototype(p, pos, stripped, dump, patches, globals)
         if kind >= KGC_STRING then
             from[i], length[i] = pos, kind - KGC_STRING
             pos = pos + length[i]
+            strings[sub(dump, from[i] + 1, pos)] = true
         elseif kind == KGC_TABLE then
             pos = skip_table(p, pos, dump, patches)
         elseif kind ~= KGC_CHILD then
@@ -189,7 +191,7 @@ function M.scan(dump)
         pos = pos + length
     end
 
-    local patches, names = {}, {}
+    local patches, names, strings = {}, {}, {}
     local upvalues, uv_offset = 0, 0
     while true do
         local length
@@ -197,7 +199,7 @@ function M.scan(dump)
         if length == 0 then
             break
         end
-        upvalues, uv_offset = scan_prototype(p, pos, stripped, dump, patches, names)
+        upvalues, uv_offset = scan_prototype(p, pos, stripped, dump, patches, names, strings)
         pos = pos + length
     end
 
@@ -213,6 +215,7 @@ function M.scan(dump)
     return {
         dump = #patches > 0 and patched(dump, patches) or dump,
         globals = globals,
+        strings = strings,
         upvalues = upvalues,
         immutable = immutable,
         uv_offset = uv_offset,

@@ -194,13 +194,15 @@ local function load_script(path)
     if not file then
         return nil, "cannot open the script " .. reason
     end
-    local readable, read_reason = file:read(0)
-    local size = file:seek("end")
+    local text, read_reason = file:read("*a")
     file:close()
-    if not readable and size ~= 0 then
+    if not text then
         return nil, string.format("cannot read the script %s: %s", path, read_reason or "not a file")
     end
-    local chunk, syntax_error = loadfile(path)
+    -- Read once: a pipe, as /dev/stdin may be one, is empty after that. loadfile passes over the mark of UTF-8 and a first
+    -- line for the shell; of the latter the line end stays, for the numbers of the lines.
+    text = text:gsub("^\239\187\191", ""):gsub("^#[^\n]*", "")
+    local chunk, syntax_error = load(text, "@" .. path)
     if not chunk then
         return nil, "the script does not compile: " .. syntax_error
     end

@@ -9,6 +9,7 @@
 --     functions that use it, also across the packages of one stage (`moontide.closure.identity`);
 --   * the script's globals that it names. Workers keep them in a table of their own that falls back to `_G`; a global
 --     that is undefined now stays undefined until a worker assigns it;
+--   * what the script added to the standard libraries, when a function names the field (`string.trim`, `s:trim()`);
 --   * modules, and what belongs to a module or library, by name (`moontide.closure.library`);
 --   * shared variables, by their number (`moontide.shared`).
 --
@@ -64,6 +65,7 @@ M.MAX_BYTES = 64 * 1024 * 1024
 ---@field envs table<table, integer>
 ---@field named table<integer, table<string, boolean>> names already written, by environment
 ---@field bytecodes table<string, integer>
+---@field added? { [1]: string, [2]: string, [3]: any }[] what the script added to the standard libraries
 ---@field current_label? string the branch being written
 ---@field current_start? integer where it began
 ---@field keeps? boolean contexts, streams and datasets are no reason to refuse
@@ -335,6 +337,16 @@ local function write_function(graph, node)
             graph.cell_upvalue[entry] = env_node
         end
     end
+    local added, strings = graph.added, scan.strings
+    for i = 1, added and #added or 0 do
+        local item = added[i]
+        local name = item[1] .. "." .. item[2]
+        if strings[item[2]] and not named[name] then
+            named[name] = true
+            local entry = add(graph, "added", item[3], node, "added", name)
+            graph.cell_upvalue[entry] = env_node
+        end
+    end
     dir:byte(format.FUNCTION)
     dir:uint(code_node)
     dir:uint(env_node)
@@ -384,6 +396,12 @@ local records = {
         graph.dir:byte(format.GLOBAL)
         graph.dir:uint(graph.cell_upvalue[node])
     end,
+    added = function(graph, node)
+        graph.body:string(graph.what[node])
+        write(graph, graph.object[node], node)
+        graph.dir:byte(format.GLOBAL)
+        graph.dir:uint(graph.cell_upvalue[node])
+    end,
     path = function(graph, node)
         local path, dir = graph.object[node], graph.dir
         dir:byte(format.PATH)
@@ -415,6 +433,7 @@ local records = {
 local function walk(graph)
     local dir, body, sizes, branch = graph.dir, graph.body, graph.sizes, graph.branch
     library.refresh()
+    graph.added = library.added()
     dir:string(graph.site)
     write(graph, graph.root, 0)
     local node = 1

@@ -2,6 +2,7 @@
 -- written. They print as their message, and carry a code for programs.
 
 local check = require "moontide.check"
+local preview = require "moontide.preview"
 
 local errors = {}
 
@@ -54,7 +55,7 @@ function errors.text(value)
     if type(metatable) == "table" and metatable.__tostring then
         return tostring(value)
     end
-    return string.format("(error value of type %s: %s)", type(value), tostring(value))
+    return "(error object) " .. preview(value)
 end
 
 -- A line of a traceback that tells nothing about the script: the library, and what C calls it from.

@@ -85,9 +85,13 @@ local function size_of(path)
         return nil, "cannot read " .. reason
     end
     local size, seek_reason = file:seek("end")
+    -- Files of /proc and of devices have something in them that their size says nothing of.
+    local unsized = size == 0 and file:read(1) ~= nil
     file:close()
     if not size then
         return nil, string.format("cannot read %s: %s", path, seek_reason)
+    elseif unsized then
+        return nil, string.format("cannot read %s in parts: the system does not tell its size; read a copy of it", path)
     end
     return size
 end

@@ -159,7 +159,8 @@ function sequence.install_rdd(RDD, class)
         begin_save(self, class, "saveAsObjectFile", directory)
         options = object_options(2, "saveAsObjectFile", options)
         refuse_existing("saveAsObjectFile", directory)
-        actions.save(self, directory, object_writer(self, "saveAsObjectFile", check.site(), options))
+        local site = check.site()
+        actions.save(self, directory, object_writer(self, "saveAsObjectFile", site, options), site .. ": saveAsObjectFile")
     end
 
     --- Writes pairs to `directory` as Hadoop's output formats do: part-00000 … and, last, _SUCCESS. A directory that exists
@@ -178,7 +179,8 @@ function sequence.install_rdd(RDD, class)
         begin_save(self, class, "saveAsHadoopFile", directory)
         options = hadoop_options(2, "saveAsHadoopFile", options)
         refuse_existing("saveAsHadoopFile", directory)
-        actions.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", check.site(), options))
+        local site = check.site()
+        actions.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", site, options), site .. ": saveAsHadoopFile")
     end
 end
 
@@ -197,7 +199,8 @@ end
 local function save_batches(stream, scope, name, prefix, suffix, options, writer)
     local site = check.site()
     scope.output(stream, name, site, function(rdd, time)
-        actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options), options.skipEmpty)
+        actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options), site .. ": " .. name,
+            options.skipEmpty)
     end)
 end
 

@@ -22,7 +22,7 @@ end
 -- A dataset that workers make of a few descriptions, cut in `n` partitions.
 local function described(scope, name, descriptions, n, kind, make)
     local handle = scope.from_array(name, descriptions, n, 1)
-    return scope.wrap(operators.narrow(handle, kind, name, check.site(), { fn = operators.own(name, make) }))
+    return scope.wrap(operators.narrow(handle, kind, name, check.site(), { fn = operators.own(name, make), source = true }))
 end
 
 local function check_bound(index, value)

@@ -13,7 +13,7 @@
 --   function  node of its bytecode, node of its environment  number of upvalues, then for each a value or a cell
 --   cell      -                                              value of a variable that functions share and assign to
 --   env       1: the globals, 0: set by setfenv              -
---   global    node of the environment                        name, value
+--   global    node of the environment                        name, value; "string.trim": a field of a standard library
 --   path      module, number of fields, fields               -
 --   bytecode  -                                              a dump
 --   shared    class and number of a shared variable          nothing; of an accumulator zero value and merge function

@@ -4,8 +4,8 @@
 -- duplicated), so both travel as a path such as `string` -> `gmatch` and the receiving state looks them up with
 -- `require`. This module keeps the reverse map from value to path:
 --
---   * the standard libraries as they were when this module was loaded, so that what a script adds to them later is
---     treated as the script's own;
+--   * the standard libraries as they were when this module was loaded; what a script adds to them is the script's
+--     own. Workers get such fields of the libraries with the functions that name them (`added`);
 --   * every other entry of `package.loaded`, two levels of fields deep, brought up to date when modules were added.
 local type, rawget = type, rawget
 local next = require("moontide.iterate").next
@@ -15,6 +15,21 @@ local next = require("moontide.iterate").next
 ---@field [integer] string fields to follow from there
 ---@field standard? boolean part of LuaJIT's own libraries
 ---@field file? string|false where the module was loaded from, when it is a Lua file (looked up on demand)
+
+-- Libraries to which scripts like to add functions, with the names that every LuaJIT 2.1 has in them. A field that replaces
+-- one of these is not carried to workers: our own code there relies on them. (Names of Lua 5.2 that only some builds have,
+-- table.pack and table.unpack, are what scripts add; a worker that has them keeps its own.)
+local EXTENSIBLE = {
+    string = "byte char dump find format gmatch gsub len lower match rep reverse sub upper",
+    table = "concat foreach foreachi getn insert maxn move remove sort",
+    math = "abs acos asin atan atan2 ceil cos cosh deg exp floor fmod frexp huge ldexp log log10 max min modf pi pow rad "
+        .. "random randomseed sin sinh sqrt tan tanh",
+    os = "clock date difftime execute exit getenv remove rename setlocale time tmpname",
+    io = "close flush input lines open output popen read stderr stdin stdout tmpfile type write",
+    bit = "arshift band bnot bor bswap bxor lshift rol ror rshift tobit tohex",
+    coroutine = "close create isyieldable resume running status wrap yield",
+}
+local own_fields = {}
 
 ---@class moontide.closure.library
 local M = {}
@@ -141,6 +156,36 @@ function M.refresh(all)
     end
 end
 
+--- The fields that the script added to the standard libraries, in a fixed order. `string.trim` is asked for as
+--- string.trim(s) and as s:trim(): both name the field.
+---@return { [1]: string, [2]: string, [3]: any }[]? fields library, field, value; nil when there are none
+function M.added()
+    local added
+    for i = 1, #STANDARD do
+        local name = STANDARD[i]
+        local own, module = own_fields[name], package.loaded[name]
+        if own and type(module) == "table" then
+            local first = added and #added + 1 or 1
+            for field, value in next, module do
+                if type(field) == "string" and not own[field] then
+                    added = added or {}
+                    added[#added + 1] = { name, field, value }
+                end
+            end
+            -- Sorted within each library.
+            for at = first + 1, added and #added or 0 do
+                local item = added[at]
+                while at > first and added[at - 1][2] > item[2] do
+                    added[at] = added[at - 1]
+                    at = at - 1
+                end
+                added[at] = item
+            end
+        end
+    end
+    return added
+end
+
 --- The path of a value, or nil. Does not look for new modules; call `refresh` before.
 ---@param value any
 ---@return moontide.closure.Path?
@@ -172,6 +217,12 @@ function M.describe(path)
     return table.concat({ path.module, unpack(path) }, ".")
 end
 
+for name, fields in next, EXTENSIBLE do
+    own_fields[name] = {}
+    for field in fields:gmatch("%w+") do
+        own_fields[name][field] = true
+    end
+end
 capture_standard()
 
 return M

@@ -54,6 +54,8 @@ local function step(how, what)
         return what == "" and "an upvalue without a name" or "upvalue " .. quoted(what)
     elseif how == "global" then
         return "global " .. quoted(what)
+    elseif how == "added" then
+        return quoted(what)
     elseif how == "field" then
         return type(what) == "string" and "field " .. quoted(what) or "field [" .. tostring(what) .. "]"
     elseif how == "key" then

@@ -141,7 +141,7 @@ local Glom = class {
 local SaveText = class {
     constants = function(_, K) K.show = text_form.record end,
     begin = function(self, S)
-        local part = require("moontide.worker.save").open_part(self.op.dir, S.partition)
+        local part = require("moontide.worker.save").open_part(self.op.dir, S.partition, self.op)
         S.part, S.n = part, 0
         S.cleanup[#S.cleanup + 1] = function() part:abandon() end
     end,

@@ -3,13 +3,9 @@
 --- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
-local values = require "moontide.values"
 
 local failure = {}
 
-local PREVIEW = 120 -- bytes of a string in a preview
-local LONGEST = 400 -- bytes of a whole preview
-local ELEMENTS = 8 -- of a table in a preview
 local LOOKED_AT = 200 -- frames at either end of the stack: the recursion between them is left out
 local SHOWN = 20 -- lines of a traceback
 
@@ -31,6 +27,7 @@ function failure.complete(text, code) error(setmetatable({ text = text, code = c
 function failure.no_memory() error(setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken), 0) end
 
 local chunks = {} -- chunk name → { line → op }
+local makes = {} -- chunk name → true: its first operator makes the records, what it reads from blocks are not theirs
 
 -- Sources of our own modules. A script may well lie in a folder called moontide.
 local modules = {}
@@ -43,9 +40,13 @@ end
 function failure.is_ours(source) return modules[source] or chunks[source] ~= nil end
 jit.off(failure.is_ours) -- see on_trace in lua/moontide/worker/init.lua
 
---- Tells which operator each line of a generated chunk belongs to.
-function failure.register(name, lines) chunks[name] = lines end
-function failure.forget(name) chunks[name] = nil end
+--- Tells which operator each line of a generated chunk belongs to, and which is the first of them.
+function failure.register(name, lines, first)
+    chunks[name] = lines
+    makes[name] = first and first.source
+end
+
+function failure.forget(name) chunks[name], makes[name] = nil, nil end
 
 local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame tells
 
@@ -55,64 +56,7 @@ local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame
 ---@param look fun(locals: table<string, any>): table, string?
 function failure.frame(fn, look) frames[fn] = look end
 
--- Bytes that are not UTF-8 as \ddd, so that a message can be shown anywhere.
-local function printable(text)
-    text = text:gsub('[%c"\\\127]', function(c)
-        return ({ ["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ['"'] = '\\"', ["\\"] = "\\\\" })[c] or ("\\%03d"):format(c:byte())
-    end)
-    return (text:gsub("[\128-\255]+", function(run)
-        local parts, at = {}, 1
-        while at <= #run do
-            local b = run:byte(at)
-            local more = b >= 0xf5 and 0 or b >= 0xf0 and 3 or b >= 0xe0 and 2 or b >= 0xc2 and 1 or 0
-            if more > 0 and run:find("^" .. ("[\128-\191]"):rep(more), at + 1) then
-                parts[#parts + 1] = run:sub(at, at + more)
-                at = at + more + 1
-            else
-                parts[#parts + 1] = ("\\%03d"):format(b)
-                at = at + 1
-            end
-        end
-        return table.concat(parts)
-    end))
-end
-
--- The first bytes of a text, without half a character at the end.
-local function cut(text, size)
-    if #text <= size then return text end
-    for _ = 1, 3 do
-        if text:byte(size + 1) >= 128 and text:byte(size + 1) < 192 then size = size - 1 end
-    end
-    return text:sub(1, size) .. "…"
-end
-
-local function quote(value, depth)
-    local t = type(value)
-    if t == "string" then return '"' .. printable(cut(value, PREVIEW)) .. '"' end
-    if t ~= "table" or value == values.null then return tostring(value) end
-    if depth >= 3 then return "{…}" end
-    local parts, n, length = {}, 0, #value
-    for k, v in next, value do
-        n = n + 1
-        if n > ELEMENTS then
-            parts[n] = "…"
-            break
-        end
-        if type(k) == "number" and k >= 1 and k <= length then
-            parts[n] = quote(v, depth + 1)
-        elseif type(k) == "string" and k:find("^[%a_][%w_]*$") then
-            parts[n] = k .. " = " .. quote(v, depth + 1)
-        else
-            parts[n] = "[" .. quote(k, depth + 1) .. "] = " .. quote(v, depth + 1)
-        end
-    end
-    return "{" .. table.concat(parts, ", ") .. "}"
-end
-
---- A short preview of a record.
-function failure.preview(a, b)
-    return cut(b ~= nil and "(" .. quote(a, 0) .. ", " .. quote(b, 0) .. ")" or quote(a, 0), LONGEST)
-end
+failure.preview = require "moontide.preview"
 
 -- The index-th record of a block, read again for the message.
 local function record_of(block, index)
@@ -171,12 +115,15 @@ local function locate(level)
         if lines then
             op = op or lines[info.currentline]
             local locals = locals_of(at)
-            if locals.block ~= nil then
+            if makes[info.source] then
+                if locals.v1 ~= nil then preview = failure.preview(locals.v1, locals.w1) end
+                if locals.block ~= nil then break end
+            elseif locals.block ~= nil then
                 local ok, a, b = pcall(record_of, locals.block, locals.i or -1)
                 if ok and a ~= nil then preview = failure.preview(a, b) end
                 break
             end
-            if locals.a0 ~= nil then preview = preview or failure.preview(locals.a0, locals.b0) end
+            if locals.a0 ~= nil and not makes[info.source] then preview = preview or failure.preview(locals.a0, locals.b0) end
         elseif look and not op then
             op, preview = look(locals_of(at))
             break

@@ -334,7 +334,7 @@ local function load_text(g, head, tail)
     for at, op in pairs(g.ops) do lines[at + 1] = op end
     local chunk, why = loadstring(source, name)
     if chunk == nil then error("moontide: generated code does not compile: " .. why .. "\n" .. source, 0) end
-    failure.register(name, lines)
+    failure.register(name, lines, g.feed.ops[1])
     g.feed.chunks[#g.feed.chunks + 1] = name
     return chunk(g.feed.constants)
 end

@@ -173,7 +173,7 @@ function Lines:constants(K)
 end
 
 function Lines:begin(S)
-    local part = save.open_part(self.op.dir, S.partition)
+    local part = save.open_part(self.op.dir, S.partition, self.op)
     S.part, S.n = part, 0
     S.cleanup[#S.cleanup + 1] = function() part:abandon() end
 end

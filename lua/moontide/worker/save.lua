@@ -1,6 +1,8 @@
 -- Writes one part file of text: saveAsTextFile, and saveAsHadoopFile with format = "text". Runs in a worker; the driver
 -- has made the directory and renames the parts when all of them are complete.
 
+local failure = require "moontide.worker.failure"
+
 local save = {}
 
 local Part = {}
@@ -8,12 +10,16 @@ Part.__index = Part
 
 local BUFFER = 64 * 1024
 
-local function fail(path, reason)
+local function fail(path, reason, op)
     reason = tostring(reason)
     if reason:sub(1, #path + 2) == path .. ": " then
         reason = reason:sub(#path + 3)
     end
-    error(string.format("cannot write %s: %s", path, reason), 0)
+    local text = string.format("cannot write %s: %s", path, reason)
+    if op then
+        failure.broken(op, text)
+    end
+    error(text, 0)
 end
 
 --- The path of part-NNNNN.
@@ -33,15 +39,16 @@ end
 --- Failures raise an error with the path and the reason.
 --- @param directory string
 --- @param partition integer from 0
+--- @param op? table the operator that writes, for messages
 --- @return table part
-function save.open_part(directory, partition)
+function save.open_part(directory, partition, op)
     local path = save.part_path(directory, partition)
     local file, reason = io.open(path, "wb")
     if not file then
-        fail(path, reason)
+        fail(path, reason, op)
     end
     file:setvbuf("full", BUFFER)
-    return setmetatable({ file = file, path = path }, Part)
+    return setmetatable({ file = file, path = path, op = op }, Part)
 end
 
 --- Writes one line; the line end is added.
@@ -49,7 +56,7 @@ end
 function Part:line(text)
     local written, reason = self.file:write(text, "\n")
     if not written then
-        fail(self.path, reason)
+        fail(self.path, reason, self.op)
     end
 end
 
@@ -59,7 +66,7 @@ function Part:close()
     local flushed, reason = self.file:flush()
     local closed, close_reason = self.file:close()
     if not (flushed and closed) then
-        fail(self.path, reason or close_reason)
+        fail(self.path, reason or close_reason, self.op)
     end
 end
 

@@ -19,7 +19,7 @@ local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE, SHARED =
     format.TABLE, format.FUNCTION, format.CELL, format.ENV, format.GLOBAL, format.PATH, format.BYTECODE, format.SHARED
 
 local setupvalue, upvaluejoin = debug.setupvalue, debug.upvaluejoin
-local rawset, load = rawset, load
+local rawget, rawset, load = rawget, rawset, load
 
 ---@class moontide.worker.unpack
 local M = {}
@@ -401,12 +401,27 @@ local function fill_function(r, fn, objects)
     end
 end
 
+-- Fields of the standard libraries that scripts have added, of all sessions: a library is one thing for the whole state,
+-- and what it lacks may be filled in, but nothing that it has may be replaced.
+local added_fields = {}
+
+local function fill_added(name, value)
+    local library, field = name:match("^(%w+)%.(.*)$")
+    local holder = _G[library]
+    if type(holder) == "table" and (added_fields[name] or rawget(holder, field) == nil) then
+        added_fields[name] = true
+        rawset(holder, field, value)
+    end
+end
+
 local function fill_global(package, node, r, env, objects)
     local name = r:string()
     if not env.origin[name] then
         env.origin[name] = { package, node }
         local value = r:value(objects)
-        if value ~= nil then
+        if name:find(".", 1, true) then
+            fill_added(name, value)
+        elseif value ~= nil then
             rawset(env.env, name, value)
         end
     end
