@@ -159,7 +159,7 @@ describe("a checkpoint of a dataset", function()
         assert.equal(4, rdd:count())
         assert.equal(4, calls:value())
         assert.is_true(rdd:isCheckpointed())
-        assert.matches("checkpoint .*, persistent, computed: 4 records", rdd:toDebugString())
+        assert.matches("checkpoint .*, persistent MEMORY_ONLY_SER, computed: 4 records, 2 in memory", rdd:toDebugString())
         local part = rdd:getCheckpointFile() .. "/part-00000"
         os.rename(part, part .. ".away")
         assert.same({ 1, 2, 3, 4 }, rdd:collect())

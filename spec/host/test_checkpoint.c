@@ -56,7 +56,11 @@ static void keep(struct tide_rdd *rdd) {
         tide_blocks_create(&lists[i]);
         tide_blocks_push(&lists[i], rig_block(&number, 1));
     }
-    tide_rdd_keep(rdd, lists);
+
+    struct tide_cache *cache = rig_cache(UINT64_MAX);
+
+    rig_keep_lists(rdd, cache, lists);
+    tide_cache_release(cache);
 }
 
 static void assert_due(struct tide_rdd *root, struct tide_rdd *first, struct tide_rdd *second) {
@@ -201,7 +205,7 @@ static void a_truncated_node_can_be_unpersisted_again(void **state) {
     assert_true(tide_rdd_at_hand(rdd, NULL));
     tide_rdd_pin(rdd);
     tide_rdd_unpersist(rdd);
-    assert_non_null(tide_rdd_kept(rdd));
+    assert_non_null(tide_rdd_kept(rdd, 0));
     tide_rdd_unpin(rdd);
     assert_false(tide_rdd_at_hand(rdd, NULL));
     assert_int_equal(tide_block_live(), 2);
