@@ -40,7 +40,7 @@ function storage.install(RDD, class)
     ---
     ---     local all = sc:textFile("large.log"):map(parse):persist(moontide.StorageLevel.MEMORY_AND_DISK)
     ---
-    --- Guide: "RDD Persistence".
+    --- Guide: "Persistence".
     --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE does nothing, another one than before is refused
     --- @return moontide.RDD self
     function RDD:persist(level)
