@@ -332,6 +332,15 @@ describe("a program", function()
         assert.matches("WARN  storage: MEMORY_ONLY_2 asks for two replicas; Moontide runs on one machine and keeps one", result.err)
     end)
 
+    -- So little that most of what is kept has to go, some to disk and some to be computed again.
+    it("gives the same results with hardly any memory", function()
+        local count = (os.getenv("MOONTIDE_SANITIZE") or "") == "" and 100 or 20
+        local result = shell.run(shell.command({ shell.program, "run", "spec/differential/run.lua", "--count", count, "--seed", 7000 }),
+            { env = { MOONTIDE_MEMORY_LIMIT = "700" }, timeout = 200 })
+        assert.equal(0, result.code, result.out .. result.err)
+        assert.matches(count .. " pipelines .*, 0 differences", result.out)
+    end)
+
     it("may have its limit set from outside, and sees it in the help", function()
         local result = run(KEEPS .. "print(sc:getStorageStatus().maxMem)", { MOONTIDE_MEMORY_LIMIT = "5mb" })
         assert.equal(5 * 2 ^ 20 .. "\n", result.out)
@@ -423,7 +432,8 @@ describe("received data", function()
         it("of a long window goes to disk, with " .. name, function()
             local server = line_server.listen()
             finally(function() server:close() end)
-            local sc = engine.context("local[2]", { ["memory.limit"] = "128kb", ["socket.memory"] = "256kb" })
+            local limit = name == "DISK_ONLY" and "1gb" or "128kb"
+            local sc = engine.context("local[2]", { ["memory.limit"] = limit, ["socket.memory"] = "256kb" })
             local ssc = moontide.StreamingContext(sc, 50)
             local lines = ssc:socketTextStream("127.0.0.1", server.port, levels[name])
             local seen, text, status = 0, {}, nil

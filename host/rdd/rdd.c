@@ -489,7 +489,7 @@ void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level
     struct tide_blocks *lists = rdd->as.blocks.lists;
 
     if (rdd->kind != TIDE_RDD_BLOCKS || rdd->as.blocks.cached != NULL || rdd->known_records == 0) return;
-    if (rdd->level != 0) level = rdd->level;
+    if (level == 0) level = rdd->level;
     rdd->as.blocks.cached = tide_xcalloc(rdd->partitions, sizeof *rdd->as.blocks.cached);
     for (uint32_t i = 0; i < rdd->partitions; i++) {
         struct tide_cached_options options = {

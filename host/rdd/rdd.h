@@ -163,7 +163,8 @@ struct tide_rdd_places {
 
 void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places);
 /* From now on the cache has the blocks of this BLOCKS node, received data above all: they are nowhere else, so none is given up, but
- * they may go to disk, and with a level without MEMORY they do (its own level if it has one, else this; 0: memory first). Nothing happens to other nodes and to what the cache has. */
+ * they may go to disk, and with a level without MEMORY they do (0: its own one, if any; else memory
+ * first). Nothing happens to other nodes and to what the cache has. */
 void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level);
 
 /* ---- Checkpoints (rdd/checkpoint.c) ---------------------------------------------------------------------------
