@@ -221,6 +221,7 @@ local function message(err, context)
         parts = { (theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs }
     end
     parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. place_of(context)
+    if not op then parts[#parts + 1] = "  operators: " .. context.operators end
     if preview then parts[#parts + 1] = "  record: " .. preview end
     if not broken then
         local lines = script_traceback(3, op)

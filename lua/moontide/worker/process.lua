@@ -1,9 +1,25 @@
 --- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the command
 --- can be read from while it works, whatever it does with its input.
 
+local ffi = require "ffi"
 local text_form = require "moontide.text_form"
 
 local process = {}
+
+ffi.cdef "int pthread_sigmask(int how, const void *set, void *before);"
+
+local SIG_SETMASK = 2
+local MASK_BYTES = 128 -- a sigset_t, as the C library has it
+
+-- Starts a command that takes signals as usual. Threads of workers have them blocked (host/thread/thread.h), and what they start
+-- would inherit that: it would not end when nobody reads its output any more, nor at Ctrl-C.
+local function start(line)
+    local none, before = ffi.new("char[?]", MASK_BYTES), ffi.new("char[?]", MASK_BYTES)
+    ffi.C.pthread_sigmask(SIG_SETMASK, none, before)
+    local output, why = io.popen(line, "r")
+    ffi.C.pthread_sigmask(SIG_SETMASK, before, nil)
+    return output, why
+end
 
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
@@ -68,8 +84,10 @@ function process.pipe(command, env, it)
         remove()
         error(err, 0)
     end
-    local line = ("%s( %s\n) < %s; echo $? > %s"):format(exports(env), command, quote(input), quote(status))
-    local output, why = io.popen(line, "r")
+    -- The input goes as soon as it is open: nothing of it stays when this process ends before the command does.
+    local line = ("exec < %s; rm -f %s; %s( %s\n); echo $? > %s"):format(quote(input), quote(input), exports(env), command,
+        quote(status))
+    local output, why = start(line)
     if output == nil then
         remove()
         error(("pipe: the command %s can't be run: %s"):format(command, why), 0)
