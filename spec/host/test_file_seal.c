@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,12 +18,11 @@
 #include "store/file_seal.h"
 #include "store/sequence_writer.h"
 
-static char directory[] = "/tmp/moontide-seal.XXXXXX";
-static char path[64];
+static char directory[32], path[64];
 static struct tide_error err;
 
 static int set_up(void **state) {
-    strcpy(strstr(directory, "seal.") + 5, "XXXXXX");
+    snprintf(directory, sizeof directory, "/tmp/moontide-seal.XXXXXX");
     if (mkdtemp(directory) == NULL) return -1;
     snprintf(path, sizeof path, "%s/file", directory);
     return 0;

@@ -56,9 +56,10 @@ local function failed(raised, node, directory, site)
     if errors.is(raised) and raised.code == "ECANCELLED" then
         return raised
     end
-    return errors.new(errors.is(raised) and raised.code or "ESTATE", string.format("checkpoint (%s): the job succeeded, but dataset #%d could not be written to %s: %s\n"
-        .. "  it is computed from its parents as before; call checkpoint() again to have it tried again", site, node:id(),
-        directory, errors.text(raised)))
+    local code = errors.is(raised) and raised.code or "ESTATE"
+    return errors.new(code, string.format("checkpoint (%s): the job succeeded, but dataset #%d could not be written to %s: %s\n"
+        .. "  it is computed from its parents as before; call checkpoint() again to have it tried again",
+        site, node:id(), directory, errors.text(raised)))
 end
 
 --- Writes the datasets of a list that nobody else is writing. The first failure is raised.
