@@ -168,16 +168,23 @@ local function worker_memory(sc)
     return most
 end
 
+-- Collectors let go of a chain of handles link by link, and which worker gets the task that collects is chance: the
+-- least of several looks is what is alive.
+local LOOKS = 8
+
 --- What is alive now: blocks and their bytes, datasets, Lua memory of the driver and (the largest) of a worker in kB.
 function Job:sample()
-    local workers = worker_memory(self.sc)
-    collectgarbage()
-    collectgarbage()
-    local blocks, bytes = core.live_blocks()
-    return {
-        batch = self.batch, blocks = blocks, bytes = bytes, rdds = core.live_rdds(), lua = collectgarbage("count"),
-        workers = workers,
-    }
+    local least = { batch = self.batch, blocks = math.huge, bytes = math.huge, rdds = math.huge, lua = math.huge, workers = 0 }
+    for _ = 1, LOOKS do
+        least.workers = math.max(least.workers, worker_memory(self.sc))
+        collectgarbage()
+        collectgarbage()
+        local blocks, bytes = core.live_blocks()
+        least.blocks, least.bytes = math.min(least.blocks, blocks), math.min(least.bytes, bytes)
+        least.rdds = math.min(least.rdds, core.live_rdds())
+        least.lua = math.min(least.lua, collectgarbage("count"))
+    end
+    return least
 end
 
 function Job:stop()
