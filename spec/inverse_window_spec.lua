@@ -121,6 +121,42 @@ describe("an inverse window", function()
         assert.matches("reduceByKeyAndWindow", result.error.message)
     end)
 
+    it("is the same in C and in Lua, with thousands of keys that come and go", function()
+        local input = {}
+        for index = 1, 12 do
+            input[index] = {}
+            -- From the ninth on hardly anything comes, and then nothing leaves.
+            for at = 1, index < 8 and 3000 or index - 7 do
+                input[index][at] = (index * 7919 + at * at) % 5003
+            end
+        end
+        local function window(f, inverse, filter)
+            return run { inputs = { input }, build = function(_, a)
+                return ones(a):reduceByKeyAndWindow(f, inverse, 3000, 1000, 2, filter)
+            end }
+        end
+        for _, filter in ipairs { false, not_zero, function(k, n) return n > 1 or n == 0 and k % 2 == 0 end } do
+            assert.are.same(window(add, subtract, filter or nil), window(plus, minus, filter or nil))
+        end
+    end)
+
+    it("makes something else of numbers in Lua", function()
+        assert.are.same({ "1: k=1", "2: k=3", "3: k=5", "4: k=3" }, run { inputs = { { { 1 }, { 2 }, { 3 }, {} } },
+            build = function(_, a)
+                return a:map(function(x) return "k", x end):reduceByKeyAndWindow(function(l, r) return l + r + 0LL end,
+                    function(l, r) return l - r + 0LL end, 2000)
+            end })
+    end)
+
+    it("tells on which key a function failed", function()
+        local result = testing.run { inputs = { { { 1 }, { 2 }, { 4 } } }, build = function(_, a)
+            return a:map(function(x) return "k", x end):reduceByKeyAndWindow(plus, function() error("no inverse") end, 2000)
+        end }
+        assert.are.equal(2, #result.batches)
+        assert.matches("no inverse", result.error.message)
+        assert.matches('record: %("k", 3%)', result.error.message)
+    end)
+
     it("says which function returned nil", function()
         local result = testing.run { inputs = { { { 1 }, { 1 }, { 1 } } }, build = function(_, a)
             return a:map(function(x) return "k", x end):reduceByKeyAndWindow(plus, function() return nil end, 2000)

@@ -165,6 +165,49 @@ describe("reduceByKeyAndWindow", function()
         end
     end)
 
+    -- Not recognised as adding; the second makes something else of two numbers.
+    local others = { sum = function(a, b) return b + a end, int64 = function(a, b) return a + b + 0LL end }
+    for name, other in pairs(others) do
+        it("does so with functions that C does not know: " .. name, function()
+            for _, span in ipairs { { 7, 1 }, { 6, 4 }, { 2, 5 } } do
+                local length, slide = span[1], span[2]
+                assert.are.same(model(batches, length, slide, 45), run { inputs = { batches }, batches = 45,
+                    build = function(_, a) return keyed(a):reduceByKeyAndWindow(other, length * 1000, slide * 1000, 3) end })
+            end
+        end)
+    end
+
+    it("brings thousands of keys together, whatever the function", function()
+        local input, expected = {}, {}
+        for index = 1, 5 do
+            input[index] = {}
+            for at = 1, 4000 do
+                input[index][at] = (index * 7919 + at * at) % 100003
+            end
+        end
+        for time = 1, 5 do
+            expected[time] = {}
+            for index = math.max(1, time - 2), time do
+                for _, x in ipairs(input[index]) do
+                    local key = "k" .. x % 3000
+                    expected[time][key] = math.max(expected[time][key] or x, x)
+                end
+            end
+        end
+        local result = testing.run { inputs = { input }, build = function(_, a)
+            return a:map(function(x) return "k" .. x % 3000, x end):reduceByKeyAndWindow(math.max, 3000)
+        end }
+        assert.is_nil(result.error)
+        for time, batch in ipairs(result.batches) do
+            local found = {}
+            for _, record in ipairs(batch.records) do
+                assert.is_nil(found[record[1]])
+                found[record[1]] = record[2]
+            end
+            assert.are.same(expected[time], found)
+        end
+    end)
+
     it("merges the results of each batch once, however many windows have them", function()
         local calls = 0
         local accumulated = {}
@@ -211,6 +254,15 @@ describe("reduceByKeyAndWindow", function()
         end }
         assert.matches("no merge", result.error.message)
         assert.matches("window_spec%.lua", result.error.message)
+        assert.matches('record: %("k", 1%)', result.error.message)
+    end)
+
+    it("does not take nil for a result", function()
+        local result = testing.run { inputs = six.inputs, build = function(_, a)
+            return a:map(function(x) return "k", x end):reduceByKeyAndWindow(function() end, 2000)
+        end }
+        assert.are.equal(1, #result.batches)
+        assert.matches("reduceByKeyAndWindow: f returned nil; it must return the combined value", result.error.message)
     end)
 end)
 

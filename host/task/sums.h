@@ -1,12 +1,10 @@
 /*
  * Windows over pairs whose values are numbers and are added (and taken away): the parts of a window merged, and a window made
- * from the one before.
+ * from the one before. The results are in order (order.h); parts that are in order too are merged without a table of all keys
+ * (fold.h).
  *
- * The results are in order (order.h). Parts that are in order are read side by side, one small range of hashes after the
- * other: the keys of a range fit in the processor's first cache, which a table of all keys does not, and nothing is read or
- * written twice. Parts that are not in order are ordered first.
- *
- * Thread: the worker that runs the task. Called by worker Lua through FFI.
+ * Thread: the worker that runs the task. Called by worker Lua through FFI. Both answer TIDE_FOLD_DONE, TIDE_FOLD_NO_MEMORY, or
+ * TIDE_FOLD_OTHER when a value is no number: nothing is in `out` then.
  */
 #ifndef TIDE_TASK_SUMS_H
 #define TIDE_TASK_SUMS_H
@@ -16,13 +14,6 @@
 #include "store/block.h"
 #include "task/patch.h"
 
-/* What the functions below answer. */
-enum tide_sums_result {
-    TIDE_SUMS_NO_MEMORY = -1,
-    TIDE_SUMS_OTHER = 0, /* some value is no number: nothing is in `out`, the caller has to do it another way */
-    TIDE_SUMS_DONE = 1
-};
-
 /* One pair for each key of `in`: its values added, in the order in which they come. */
 int tide_sums_merge(const struct tide_blocks *in, struct tide_blocks *out);
 
@@ -31,5 +22,9 @@ int tide_sums_merge(const struct tide_blocks *in, struct tide_blocks *out);
  * put but left open: patch->open, to be put by the caller or not. The patch is a new one; tide_patch_finish comes afterwards. */
 int tide_sums_slide(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
                     const struct tide_blocks *entering, bool asks, struct tide_blocks *out);
+
+/* Whether so little changes that the state is copied past the changes (patch.h) rather than folded with them. */
+bool tide_sums_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
+                    const struct tide_blocks *entering);
 
 #endif

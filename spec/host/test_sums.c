@@ -15,6 +15,7 @@
 #include "base/fault.h"
 #include "packed.h"
 #include "random_value.h"
+#include "task/fold.h"
 #include "task/order.h"
 #include "task/sums.h"
 #include "wire/hash.h"
@@ -239,7 +240,7 @@ static void nothing_is_in_order(void **state) {
     tide_blocks_create(&none);
     tide_blocks_create(&out);
     assert_true(tide_order_blocks(&none, &out));
-    assert_int_equal(tide_sums_merge(&none, &out), TIDE_SUMS_DONE);
+    assert_int_equal(tide_sums_merge(&none, &out), TIDE_FOLD_DONE);
     assert_int_equal(out.count, 0);
 }
 
@@ -266,7 +267,7 @@ static void parts_are_merged(void **state) {
             tide_blocks_append(&all.blocks, &part.blocks);
             list_destroy(&part);
         }
-        assert_int_equal(tide_sums_merge(&all.blocks, &out), TIDE_SUMS_DONE);
+        assert_int_equal(tide_sums_merge(&all.blocks, &out), TIDE_FOLD_DONE);
         assert_rows(&out, rows, false);
         assert_in_order(&out);
         tide_blocks_destroy(&out);
@@ -288,7 +289,7 @@ static void values_are_added_in_the_order_of_the_parts(void **state) {
         add_to(&rows[4], values[i]);
         end_block(&list);
     }
-    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_SUMS_DONE);
+    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_FOLD_DONE);
     assert_rows(&out, rows, false);
     tide_blocks_destroy(&out);
     list_destroy(&list);
@@ -315,7 +316,7 @@ static void forms_of_one_key_meet(void **state) {
     tide_blocks_create(&in);
     tide_blocks_create(&out);
     tide_blocks_push(&in, packed_block(&bytes, count, 2));
-    assert_int_equal(tide_sums_merge(&in, &out), TIDE_SUMS_DONE);
+    assert_int_equal(tide_sums_merge(&in, &out), TIDE_FOLD_DONE);
     assert_int_equal(tide_blocks_records(&out), 2);
     tide_blocks_destroy(&out);
     tide_blocks_destroy(&in);
@@ -334,7 +335,7 @@ static void values_that_are_no_numbers_are_left_to_the_caller(void **state) {
     tide_pack_text(&list.bytes, "text");
     list.count++;
     put_in_order(&list);
-    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_SUMS_OTHER);
+    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_FOLD_OTHER);
     assert_int_equal(out.count, 0);
 
     for (int side = 1; side < 3; side++) {
@@ -342,7 +343,7 @@ static void values_that_are_no_numbers_are_left_to_the_caller(void **state) {
 
         assert_int_equal(tide_sums_slide(patch, &none.blocks, side == 1 ? &list.blocks : &none.blocks,
                                          side == 2 ? &list.blocks : &none.blocks, false, &out),
-                         TIDE_SUMS_OTHER);
+                         TIDE_FOLD_OTHER);
         assert_int_equal(out.count, 0);
         tide_patch_finish(patch);
         tide_patch_delete(patch);
@@ -420,7 +421,7 @@ static void windows_slide(void **state) {
             tide_blocks_create(&out);
             assert_int_equal(
                 tide_sums_slide(patch, &before, &entering[then].blocks, &entering[now].blocks, asks != 0, &out),
-                TIDE_SUMS_DONE);
+                TIDE_FOLD_DONE);
             slide_model(window, came[then], came[now]);
             assert_true(asks || patch->opens == 0);
             decide(patch, window);
@@ -445,7 +446,7 @@ static void a_window_to_which_nothing_happens_is_shared(void **state) {
     tide_blocks_create(&out);
     while (window.bytes.size < TIDE_BLOCK_TARGET) add_state(&window, window.count, 1, 2);
     end_block(&window);
-    assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &none.blocks, true, &out), TIDE_SUMS_DONE);
+    assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &none.blocks, true, &out), TIDE_FOLD_DONE);
     tide_patch_finish(patch);
     tide_patch_delete(patch);
     assert_int_equal(out.count, 1);
@@ -473,7 +474,7 @@ static void what_is_no_state_is_passed_over(void **state) {
     end_block(&entering);
     rows[1] = (struct row){.there = true, .n = 3, .sum = 7};
     assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &entering.blocks, false, &out),
-                     TIDE_SUMS_DONE);
+                     TIDE_FOLD_DONE);
     tide_patch_finish(patch);
     tide_patch_delete(patch);
     assert_rows(&out, rows, true);
@@ -483,35 +484,112 @@ static void what_is_no_state_is_passed_over(void **state) {
     list_destroy(&none);
 }
 
+/* ---- Functions of the caller ---------------------------------------------------------------------------------- */
+
+/* Folds the values of each key as 2 * before + value, which tells their order. */
+static int fold_doubling(const struct tide_blocks *in, struct tide_blocks *out) {
+    struct tide_fold *fold;
+    int status = tide_fold_open(&fold, NULL, NULL, in, false, false);
+
+    if (status != TIDE_FOLD_DONE) return status;
+    while ((status = tide_fold_read(fold)) == TIDE_FOLD_RANGE) {
+        for (uint32_t i = 0; i < fold->meetings; i++)
+            fold->values[fold->met[i]] = 2 * fold->values[fold->met[i]] + fold->newcomers[i];
+        if (!tide_fold_write(fold, false)) {
+            status = TIDE_FOLD_NO_MEMORY;
+            break;
+        }
+    }
+    if (status == TIDE_FOLD_DONE) tide_fold_finish(fold, out);
+    else tide_fold_delete(fold);
+    return status;
+}
+
+static void values_that_meet_are_told_in_their_order(void **state) {
+    static struct row rows[KEYS];
+    uint64_t random = 23;
+    struct list list;
+    struct tide_blocks out;
+
+    memset(rows, 0, sizeof rows);
+    list_create(&list);
+    tide_blocks_create(&out);
+    for (uint32_t i = 0; i < 12000; i++) {
+        uint32_t key = random_below(&random, 4000);
+        double value = random_below(&random, 5);
+
+        add_pair(&list, key, value);
+        rows[key].sum = rows[key].there ? 2 * rows[key].sum + value : value;
+        rows[key].there = true;
+        if (i % 1000 == 999) end_block(&list); /* not in order */
+    }
+    assert_int_equal(fold_doubling(&list.blocks, &out), TIDE_FOLD_DONE);
+    assert_rows(&out, rows, false);
+    assert_in_order(&out);
+    tide_blocks_destroy(&out);
+    list_destroy(&list);
+}
+
+/* Before any function has been called. */
+static void what_is_no_number_is_found_first(void **state) {
+    struct list list;
+    struct tide_fold *fold;
+
+    list_create(&list);
+    for (uint32_t k = 0; k < 5000; k++) add_pair(&list, k, k);
+    pack_key(&list.bytes, 7);
+    tide_pack_bool(&list.bytes, true);
+    list.count++;
+    end_block(&list);
+    assert_int_equal(tide_fold_open(&fold, NULL, NULL, &list.blocks, false, false), TIDE_FOLD_OTHER);
+    assert_int_equal(tide_fold_open(&fold, NULL, &list.blocks, NULL, false, false), TIDE_FOLD_OTHER);
+    assert_int_equal(tide_fold_open(&fold, &list.blocks, NULL, NULL, false, false), TIDE_FOLD_DONE);
+    assert_int_equal(tide_fold_read(fold), TIDE_FOLD_DONE); /* none of it is a state */
+    tide_fold_delete(fold);
+    list_destroy(&list);
+}
+
 /* ---- Memory --------------------------------------------------------------------------------------------------- */
+
+static int run(int way, const struct tide_blocks *in, struct tide_blocks *out) {
+    struct tide_patch *patch;
+    struct tide_blocks none;
+    int status;
+
+    if (way == 0) return tide_sums_merge(in, out);
+    if (way == 1) return fold_doubling(in, out);
+    tide_blocks_create(&none);
+    patch = tide_patch_new();
+    if (patch == NULL) return TIDE_FOLD_NO_MEMORY;
+    status = tide_sums_slide(patch, &none, &none, in, true, out);
+    tide_patch_finish(patch);
+    tide_patch_delete(patch);
+    return status;
+}
 
 static void memory_that_is_gone_is_reported(void **state) {
     static struct row rows[KEYS];
     struct list list;
     uint64_t random = 3;
-    int status = TIDE_SUMS_NO_MEMORY;
-    long nth = 0;
 
     list_create(&list);
     add_random(&list, rows, 3000, 2000, &random); /* not in order: ordering is part of it */
-    while (status != TIDE_SUMS_DONE) {
-        struct tide_blocks out;
-        struct tide_patch *patch = tide_patch_new();
-        struct tide_blocks none;
+    for (int way = 0; way < 3; way++) {
+        int status = TIDE_FOLD_NO_MEMORY;
 
-        tide_blocks_create(&out);
-        tide_blocks_create(&none);
-        tide_fault_arm("alloc", nth++, 1);
-        status = nth % 2 == 0 ? tide_sums_merge(&list.blocks, &out)
-                              : tide_sums_slide(patch, &none, &none, &list.blocks, true, &out);
-        tide_fault_clear();
-        assert_true(status == TIDE_SUMS_DONE || status == TIDE_SUMS_NO_MEMORY);
-        if (status == TIDE_SUMS_NO_MEMORY) assert_int_equal(out.count, 0);
-        tide_patch_finish(patch);
-        tide_patch_delete(patch);
-        tide_blocks_destroy(&out);
+        for (long nth = 0; status != TIDE_FOLD_DONE; nth++) {
+            struct tide_blocks out;
+
+            assert_true(nth < 1000);
+            tide_blocks_create(&out);
+            tide_fault_arm("alloc", nth, 1);
+            status = run(way, &list.blocks, &out);
+            tide_fault_clear();
+            assert_int_equal(status, out.count > 0 ? TIDE_FOLD_DONE : TIDE_FOLD_NO_MEMORY);
+            assert_true(nth > 0 || status == TIDE_FOLD_NO_MEMORY);
+            tide_blocks_destroy(&out);
+        }
     }
-    assert_true(nth > 5);
     list_destroy(&list);
 }
 
@@ -527,6 +605,8 @@ int main(void) {
         cmocka_unit_test_teardown(windows_slide, nothing_is_left),
         cmocka_unit_test_teardown(a_window_to_which_nothing_happens_is_shared, nothing_is_left),
         cmocka_unit_test_teardown(what_is_no_state_is_passed_over, nothing_is_left),
+        cmocka_unit_test_teardown(values_that_meet_are_told_in_their_order, nothing_is_left),
+        cmocka_unit_test_teardown(what_is_no_number_is_found_first, nothing_is_left),
         cmocka_unit_test_teardown(memory_that_is_gone_is_reported, nothing_is_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

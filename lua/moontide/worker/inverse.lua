@@ -2,6 +2,7 @@
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
+local fold = require "moontide.worker.fold"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
 local patches = require "moontide.worker.patches"
@@ -21,16 +22,14 @@ function gather.readers.concatLists(_, lists)
     return out
 end
 
---- (key, value) records, the results of several batches: one for each key. What C has added is in the order of host/task/order.h.
+--- (key, value) records, the results of several batches: one for each key. Numbers come in the order of host/task/order.h.
 function gather.readers.mergeParts(op, lists, task, run)
-    if op.adds then
-        gather.need_pairs(op, lists)
-        local out = gather.blocks()
-        local done = C.tide_sums_merge(lists[1], out)
-        if done < 0 then no_memory() end
-        if done == 1 then return out end
-    end
-    return gather.readers.merge(op, lists, task, run)
+    gather.need_pairs(op, lists)
+    if not op.adds then return fold.merge(op, lists[1]) or gather.readers.merge(op, lists, task, run) end
+    local out = gather.blocks()
+    local done = C.tide_sums_merge(lists[1], out)
+    if done < 0 then no_memory() end
+    return done == 1 and out or gather.readers.merge(op, lists, task, run)
 end
 
 -- Inverse windows -----------------------------------------------------------------------------------------------
@@ -100,16 +99,16 @@ local function constants_of(op)
     }
 end
 
--- Any functions, any values.
+-- Any functions, any values; and a state of which hardly anything changes.
 local function general(op, patch, lists, out)
     local constants = constants_of(op)
-    local fold, apply = loops.of(op, "fold", FOLD, constants), loops.of(op, "apply", APPLY, constants)
+    local fold_list, apply = loops.of(op, "fold", FOLD, constants), loops.of(op, "apply", APPLY, constants)
     patches.add(patch, lists[2])
     patches.add(patch, lists[3])
     patches.scan(patch, lists[1], -1, out)
     local left, nleft, came, ncame = {}, {}, {}, {}
-    local at = fold(patch, lists[2], 0, left, nleft)
-    fold(patch, lists[3], at, came, ncame)
+    local at = fold_list(patch, lists[2], 0, left, nleft)
+    fold_list(patch, lists[3], at, came, ncame)
     apply(patch, left, nleft, came, ncame)
 end
 
@@ -123,21 +122,29 @@ return function(patch)
     end
 end]]
 
+local function sums(op, lists)
+    local out, patch = gather.blocks(), patches.new()
+    local done = C.tide_sums_slide(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
+    if done < 0 then no_memory() end
+    if done ~= 1 then
+        patches.free(patch)
+        return nil
+    end
+    loops.of(op, "decide", DECIDE, constants_of(op))(patch)
+    patches.finish(patch)
+    return out
+end
+
 function gather.readers.inverse(op, lists)
     gather.need_pairs(op, lists)
-    local out = gather.blocks()
+    local made
     if op.adds and op.subtracts then
-        local patch = patches.new()
-        local done = C.tide_sums_slide(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
-        if done < 0 then no_memory() end
-        if done == 1 then
-            loops.of(op, "decide", DECIDE, constants_of(op))(patch)
-            patches.finish(patch)
-            return out
-        end
-        patches.free(patch)
+        made = sums(op, lists)
+    elseif not C.tide_sums_rare(lists[1], lists[2], lists[3]) then
+        made = fold.slide(op, lists)
     end
-    local patch = patches.new()
+    if made then return made end
+    local out, patch = gather.blocks(), patches.new()
     general(op, patch, lists, out)
     patches.finish(patch)
     return out

@@ -22,6 +22,8 @@ void tide_patch_finish(struct tide_patch *patch);
 int tide_sums_merge(const struct tide_blocks *in, struct tide_blocks *out);
 int tide_sums_slide(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
                     const struct tide_blocks *entering, bool asks, struct tide_blocks *out);
+bool tide_sums_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
+                    const struct tide_blocks *entering);
 bool tide_pick_state(const struct tide_blocks *in, struct tide_blocks *out);
 bool tide_pick_mapped(const struct tide_blocks *in, struct tide_blocks *out);
 bool tide_pairs_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size);
