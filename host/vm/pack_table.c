@@ -7,6 +7,7 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -168,11 +169,36 @@ static int pack(lua_State *L) {
     return 1;
 }
 
-static int destroy(lua_State *L) {
-    struct tide_buffer *out = lua_touserdata(L, BUFFER);
+/* The buffers of all states, so that those of a state that is left behind (task/worker.c) stay within reach. On the heap, and
+ * not in Lua's memory: ThreadSanitizer does not see that Lua gives that back between two threads. */
+struct scratch {
+    struct tide_buffer buffer; /* first: pack knows nothing else of it */
+    struct scratch *next;
+};
 
-    tide_buffer_destroy(out);
-    tide_free(out);
+static struct scratch *scratches;
+static pthread_mutex_t scratches_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct tide_buffer *scratch_new(void) {
+    struct scratch *scratch = tide_xcalloc(1, sizeof *scratch);
+
+    tide_buffer_create(&scratch->buffer);
+    pthread_mutex_lock(&scratches_lock);
+    scratch->next = scratches;
+    scratches = scratch;
+    pthread_mutex_unlock(&scratches_lock);
+    return &scratch->buffer;
+}
+
+static int destroy(lua_State *L) {
+    struct scratch *scratch = lua_touserdata(L, BUFFER), **at = &scratches;
+
+    pthread_mutex_lock(&scratches_lock);
+    while (*at != scratch) at = &(*at)->next;
+    *at = scratch->next;
+    pthread_mutex_unlock(&scratches_lock);
+    tide_buffer_destroy(&scratch->buffer);
+    tide_free(scratch);
     return 0;
 }
 
@@ -181,10 +207,8 @@ int tide_vm_packer(lua_State *L) {
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 2);
 
-    /* On the heap, and not in Lua's memory: ThreadSanitizer does not see that Lua gives that back between two threads. */
-    struct tide_buffer *out = tide_xcalloc(1, sizeof *out);
+    struct tide_buffer *out = scratch_new();
 
-    tide_buffer_create(out);
     lua_pushlightuserdata(L, out);
     lua_insert(L, 1);
     lua_newuserdata(L, 1); /* upvalue 4 of pack: goes with it, and takes the buffer along */
