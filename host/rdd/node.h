@@ -46,6 +46,8 @@ struct tide_rdd {
             struct tide_exchange *exchange;
             struct tide_cached **maps; /* once computed what each map task made, a list per partition; else NULL */
             uint32_t nmaps;
+            uint32_t *
+                shifts; /* ROUNDROBIN, once computed: partition p reads list (p - shifts[i]) mod n of maps[i]; else NULL */
             void *running; /* the scheduler's computation of the map side while one is under way */
         } shuffle;
     } as;
@@ -83,6 +85,15 @@ void tide_rdd_checkpoint_forget(struct tide_rdd *rdd);
 /* SHUFFLED and its map side is at hand. */
 static inline bool tide_rdd_computed(const struct tide_rdd *rdd) {
     return rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps != NULL;
+}
+
+/* Which list of what map task `map` made belongs to a partition of a computed SHUFFLED node. */
+static inline uint32_t tide_rdd_map_list(const struct tide_rdd *rdd, uint32_t map, uint32_t partition) {
+    if (rdd->as.shuffle.shifts == NULL) return partition;
+
+    uint32_t shift = rdd->as.shuffle.shifts[map];
+
+    return partition >= shift ? partition - shift : partition + rdd->partitions - shift;
 }
 
 /* A SHUFFLED node's map side is computed: takes the heap array of what its map tasks made. The parent is let go: map outputs

@@ -19,64 +19,6 @@ static atomic_uint_fast64_t last_id;
 static atomic_uint_fast64_t last_mark;
 static atomic_uint_fast64_t live;
 
-/* ---- Operators and exchanges ---------------------------------------------------------------------------------- */
-
-struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
-    struct tide_op *op = tide_xmalloc(sizeof *op + size);
-
-    assert(size <= UINT32_MAX);
-    op->refs = 1;
-    op->keeps_keys = keeps_keys;
-    op->indexed = false;
-    op->size = (uint32_t)size;
-    memcpy(op->bytes, bytes, size);
-    return op;
-}
-
-struct tide_op *tide_op_retain(struct tide_op *op) {
-    op->refs++;
-    return op;
-}
-
-void tide_op_release(struct tide_op *op) {
-    if (op != NULL && --op->refs == 0) tide_free(op);
-}
-
-struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
-                                        struct tide_op *write, struct tide_op *read) {
-    struct tide_exchange *exchange = tide_xmalloc(sizeof *exchange);
-
-    assert(partitions >= 1 && partitions <= TIDE_RDD_MAX_PARTITIONS);
-    exchange->refs = 1;
-    exchange->route = route;
-    exchange->partitions = partitions;
-    exchange->ascending = ascending;
-    exchange->stays = false;
-    exchange->here = NULL;
-    exchange->write = write != NULL ? tide_op_retain(write) : NULL;
-    exchange->read = read != NULL ? tide_op_retain(read) : NULL;
-    return exchange;
-}
-
-void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here) {
-    assert(exchange->route == TIDE_ROUTE_HASH && !exchange->stays);
-    exchange->stays = true;
-    exchange->here = here != NULL ? tide_op_retain(here) : NULL;
-}
-
-struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange) {
-    exchange->refs++;
-    return exchange;
-}
-
-void tide_exchange_release(struct tide_exchange *exchange) {
-    if (exchange == NULL || --exchange->refs > 0) return;
-    tide_op_release(exchange->write);
-    tide_op_release(exchange->read);
-    tide_op_release(exchange->here);
-    tide_free(exchange);
-}
-
 /* ---- Constructors --------------------------------------------------------------------------------------------- */
 
 static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
@@ -325,6 +267,7 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     case TIDE_RDD_SHUFFLED:
         assert(rdd->as.shuffle.running == NULL);
         cached_free(rdd->as.shuffle.maps, rdd->as.shuffle.nmaps);
+        tide_free(rdd->as.shuffle.shifts);
         tide_exchange_release(rdd->as.shuffle.exchange);
         break;
     }
@@ -538,12 +481,28 @@ void tide_rdd_set_name(struct tide_rdd *rdd, const char *name) {
 
 const char *tide_rdd_name(const struct tide_rdd *rdd) { return rdd->name; }
 
+/* Every map task deals its records out from list 0 on, so its first lists may have one record more than the others. Its lists
+ * are turned by the number of records that the tasks before it made: then partitions differ by one record at most, as if one
+ * task had dealt all of them. */
+static uint32_t *even_shifts(struct tide_cached *const *maps, uint32_t count, uint32_t partitions) {
+    uint32_t *shifts = tide_xcalloc(count > 0 ? count : 1, sizeof *shifts);
+    uint64_t records = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        shifts[i] = (uint32_t)(records % partitions);
+        records += (uint64_t)tide_cached_records(maps[i]);
+    }
+    return shifts;
+}
+
 void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint32_t count) {
     struct tide_rdd *parent = rdd->parent;
 
     assert(rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps == NULL);
     rdd->as.shuffle.maps = take_maps;
     rdd->as.shuffle.nmaps = count;
+    if (rdd->as.shuffle.exchange->route == TIDE_ROUTE_ROUNDROBIN)
+        rdd->as.shuffle.shifts = even_shifts(take_maps, count, rdd->partitions);
     rdd->parent = NULL;
     tide_rdd_release(parent);
 }

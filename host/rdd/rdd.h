@@ -10,50 +10,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "rdd/op.h"
 #include "store/block.h"
 #include "store/cache.h"
-
-/* An operator descriptor made in Lua: opaque MessagePack map. Reference counted; shared by all batches. */
-struct tide_op {
-    uint32_t refs;
-    bool keeps_keys; /* keys are not changed: the partitioning of the parent still holds (filter, mapValues …) */
-    bool indexed;    /* it wants to know the number of the partition it works on; set after _new */
-    uint32_t size;
-    uint8_t bytes[];
-};
-
-struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys);
-struct tide_op *tide_op_retain(struct tide_op *op);
-void tide_op_release(struct tide_op *op);
-
-/* How records find their new partition. */
-enum tide_route {
-    TIDE_ROUTE_HASH,       /* by key group of the key */
-    TIDE_ROUTE_ROUNDROBIN, /* repartition: evenly, whatever the record is */
-    TIDE_ROUTE_SINGLE,     /* everything to partition 0 */
-    TIDE_ROUTE_RANGE       /* by key order, bounds sampled from the data: sortByKey */
-};
-
-/* A shuffle: `write` runs at the end of the map-side task (combine or plain), `read` at the start of the
- * reduce-side task (merge, group, sort, concat). Reference counted. */
-struct tide_exchange {
-    uint32_t refs;
-    enum tide_route route;
-    uint32_t partitions;
-    bool ascending; /* RANGE */
-    bool stays;     /* HASH: no shuffle where the parent is partitioned so already (tide_exchange_stays) */
-    struct tide_op *write;
-    struct tide_op *read;
-    struct tide_op *here; /* what stands for write and read then: a GATHER operator over one child; NULL: nothing */
-};
-
-struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
-                                        struct tide_op *write, struct tide_op *read); /* retains the ops */
-/* On a dataset whose records are partitioned by key hash in as many partitions, nothing is shuffled: `here` (retained) does
- * the work within each partition; NULL: the dataset stays as it is. See tide_rdd_exchanged_new. */
-void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here);
-struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange);
-void tide_exchange_release(struct tide_exchange *exchange);
 
 enum tide_rdd_kind {
     TIDE_RDD_BLOCKS,    /* partitions of blocks at hand */
@@ -66,9 +25,6 @@ enum tide_rdd_kind {
     TIDE_RDD_GATHER,    /* parents of as many partitions each: an operator makes partition i of all theirs */
     TIDE_RDD_CARTESIAN  /* two parents a, b: an operator makes partition i * |b| + j of a's i and b's j */
 };
-
-/* Most partitions a dataset may have. */
-enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
 
 struct tide_rdd;
 

@@ -368,7 +368,7 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
     } else {
         assert(tide_rdd_computed(rdd));
         for (uint32_t i = 0; i < rdd->as.shuffle.nmaps; i++)
-            tide_task_read(task, index, rdd->as.shuffle.maps[i], leaf->partition);
+            tide_task_read(task, index, rdd->as.shuffle.maps[i], tide_rdd_map_list(rdd, i, leaf->partition));
     }
 }
 

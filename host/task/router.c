@@ -24,14 +24,13 @@ struct tide_router {
     uint32_t nbounds;
 };
 
-struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity, uint32_t start) {
+struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity) {
     struct tide_router *router = tide_alloc_try(sizeof(*router));
     if (router == NULL) return NULL;
     memset(router, 0, sizeof(*router));
     router->outputs = outputs;
     router->count = count;
     router->arity = arity;
-    router->next = start % count;
     router->open = tide_alloc_try(count * sizeof(*router->open));
     if (router->open == NULL) {
         tide_free(router);

@@ -16,9 +16,9 @@
 
 struct tide_router;
 
-/* Routes to outputs[0 … count-1], records of this arity. The outputs must stay in place until the delete. `start` is where
- * round robin begins. */
-struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity, uint32_t start);
+/* Routes to outputs[0 … count-1], records of this arity. The outputs must stay in place until the delete. Round robin begins
+ * at outputs[0]; the reading side makes the sizes even across tasks (rdd/node.h, shifts). */
+struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity);
 /* Seals what is open, in partition order, and frees the router. */
 void tide_router_delete(struct tide_router *router);
 

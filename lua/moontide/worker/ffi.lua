@@ -47,7 +47,7 @@ void tide_merge_begin(struct tide_merge *merge, const struct tide_block *block);
 int tide_merge_next(struct tide_merge *merge);
 
 struct tide_router;
-struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity, uint32_t start);
+struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity);
 void tide_router_delete(struct tide_router *router);
 bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size);
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);

@@ -71,7 +71,7 @@ local HASH, RANGE = 0, 3
 
 local function router_of(S, arity)
     if S.arity ~= arity then set_arity(S, arity) end
-    local router = C.tide_router_new(S.task.outputs, S.task.noutputs, arity, S.partition)
+    local router = C.tide_router_new(S.task.outputs, S.task.noutputs, arity)
     if router == nil then no_memory() end
     S.R = router
     S.cleanup[#S.cleanup + 1] = function()
