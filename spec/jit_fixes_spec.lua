@@ -71,6 +71,88 @@ local function carried()
     return table.concat(out, " ")
 end
 
+-- Loops that append to a list under another name, by each way of appending: how often `#list` was not what it had to be.
+local appending = {
+    ["by a computed index"] = function(count)
+        local list, wrong = {}, 0
+        local view = { list = list } -- luacheck: ignore 241
+        for i = 1, count do
+            local before = #list
+            view.list[before + 1] = i
+            if #list ~= before + 1 then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+    ["by table.insert"] = function(count)
+        local list, wrong = {}, 0
+        local view = { list = list } -- luacheck: ignore 241
+        for i = 1, count do
+            local before = #list
+            table.insert(view.list, i)
+            if #list ~= before + 1 then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+    ["by rawset"] = function(count)
+        local list, wrong = {}, 0
+        local view = { list = list } -- luacheck: ignore 241
+        for i = 1, count do
+            local before = #list
+            rawset(view.list, before + 1, i)
+            if #list ~= before + 1 then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+    ["by a constant index"] = function(count)
+        local wrong = 0
+        local list = { true }
+        local view = { list = list } -- luacheck: ignore 241
+        for i = 1, count do
+            view.list[1] = i % 2 == 0 or nil
+            local before = #list
+            view.list[1] = i % 2 ~= 0 or nil
+            if #list == before then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+    ["in a function of two parameters"] = function(count)
+        local function both(a, b, i)
+            local before = #a
+            b[before + 1] = i
+            return #a - before
+        end
+        local list, wrong = {}, 0
+        for i = 1, count do
+            if both(list, list, i) ~= 1 then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+    ["while its growth is added up"] = function(count)
+        local function grow(a, b)
+            local growth = 0
+            for i = 1, count do
+                local before = #a
+                b[#b + 1] = i
+                growth = growth + #a - before
+            end
+            return growth
+        end
+        local list = {}
+        return count - grow(list, list)
+    end,
+    ["by removing"] = function(count)
+        local list, wrong = {}, 0
+        for i = 1, count do list[i] = i end
+        local view = { list = list } -- luacheck: ignore 241
+        for _ = 1, count do
+            local before = #list
+            table.remove(view.list)
+            if #list ~= before - 1 then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+}
+
 -- The same, interpreted.
 local function interpreted(fn)
     local copy = loadstring(string.dump(fn))
@@ -97,6 +179,32 @@ describe("compiled loops with table constructors", function()
         assert.equal("stored", dataset:map(function() return rehashed() end):first())
         assert.equal(0, dataset:map(function() return alternating() end):first())
         assert.equal(interpreted(carried), dataset:map(function() return carried() end):first())
+    end)
+
+    for way, loop in pairs(appending) do
+        it("know the length of a list that grows under another name, " .. way .. ", in the driver", function()
+            assert.equal(0, loop(10000))
+        end)
+
+        it("know the length of a list that grows under another name, " .. way .. ", in a worker", function()
+            local sc = engine.context("local[1]")
+            assert.equal(0, sc:parallelize({ 10000 }):map(loop):first())
+        end)
+    end
+
+    it("know the length of a list that a function of mapPartitions appends to under another name", function()
+        local sc = engine.context("local[1]")
+        local wrong = sc:range(0, 100000, 1, 1):mapPartitions(function(it)
+            local list, failures = {}, 0
+            local view = { list = list } -- luacheck: ignore 241
+            for i in it do
+                local before = #list
+                view.list[before + 1] = i
+                if #list ~= before + 1 then failures = failures + 1 end
+            end
+            return { failures }
+        end):first()
+        assert.equal(0, wrong)
     end)
 
     it("leave the optimisation to others, in a worker", function()

@@ -4,10 +4,13 @@
 -- constructor says, although another store or a rehash came between (LuaJIT issues 980 and 994, fixed in the rolling
 -- releases of 2023). Such a loop computes with wrong values, or leaves a trace behind that crashes the garbage collector.
 --
+-- Those betas also forward the length of a list across a store through another name of the same list (mended in May 2022):
+-- `#list` is then what it was before `other[#list + 1] = x`. No constructor is needed for that.
+--
 -- So the optimisation, load forwarding, is off. Without it loops over plain values take five to ten times as long, as FFI
 -- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
--- in a trace (fixes.watch). The driver's state runs few loops, and under stock luajit it is the script's, whose own handlers of
--- compiler events are left alone.
+-- in a trace, or a trace both asks for the length of a table and stores under a number (fixes.watch). The driver's state runs
+-- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone.
 
 local fixes = {}
 
@@ -23,14 +26,30 @@ local function first_opcode(fn)
     return bit.band((require("jit.util").funcbc(fn, 1)), 0xff)
 end
 
-local function forward_without_tables(heard)
-    local band, instruction_at = bit.band, require("jit.util").funcbc
-    local TNEW, TDUP = first_opcode(function() return {} end), first_opcode(function() return { 1 } end)
+-- What a function of the library does to tables when it is called: "length" and "store" as the instructions do, "both", or "make".
+local function effects_of_library()
+    local effects = { [rawset] = "store" }
+    for _, fn in pairs(table) do
+        effects[fn] = "both"
+    end
+    effects[require "table.clear"] = "both"
+    effects[require "table.new"] = "make"
+    return effects
+end
 
-    -- Whether forwarding is off: the trace being recorded makes tables.
+local function forward_without_tables(heard)
+    local band, rshift, instruction_at = bit.band, bit.rshift, require("jit.util").funcbc
+    local getlocal, getinfo, find = debug.getlocal, debug.getinfo, string.find
+    local TNEW, TDUP = first_opcode(function() return {} end), first_opcode(function() return { 1 } end)
+    local LEN = first_opcode(function(t) return #t end)
+    local TSETV, TSETB = first_opcode(function(t, k) t[k] = k end), first_opcode(function(t, k) t[1] = k end)
+    local effects = effects_of_library()
+
+    -- Whether forwarding is off: the trace being recorded makes tables, or has both a length and a store.
     local careful = true
-    -- By trace: whether it makes tables. Those that branch off from it may begin with tables that it left unmade.
-    local makes_tables = {}
+    local has_length, has_store = false, false
+    -- By trace: whether it was off. Those that branch off from it may begin with tables that it left unmade.
+    local was_careful = {}
 
     local function be_careful(on)
         if on ~= careful then
@@ -39,32 +58,76 @@ local function forward_without_tables(heard)
         end
     end
 
-    -- Each bytecode instruction, before it is recorded.
+    local function begin_trace(parent)
+        has_length, has_store = false, false
+        be_careful(parent ~= nil and was_careful[parent] or false)
+    end
+
+    -- The value in a register of the function whose instruction is being recorded; nil when it cannot be seen. Level 2 is
+    -- on_record, 3 that function.
+    local function register(slot)
+        local _, value = getlocal(3, slot + 1)
+        return value
+    end
+
+    -- Strings have lengths too, and pointers are stored through: these are no tables.
+    local function is_table(value)
+        local kind = type(value)
+        return kind ~= "string" and kind ~= "cdata"
+    end
+
+    local function note(length, store)
+        has_length, has_store = has_length or length, has_store or store
+        if has_length and has_store then
+            be_careful(true)
+        end
+    end
+
+    -- table.new makes a table that is known while the trace is compiled only when its sizes are constants: in ours they are not.
+    local function note_call(fn)
+        local effect = effects[fn]
+        if effect == "make" then
+            local caller = getinfo(4, "S")
+            be_careful(not (caller and find(caller.source, "^@moontide/worker/")))
+        elseif effect then
+            note(effect == "both", true)
+        end
+    end
+
+    -- Each bytecode instruction, and each call of a function of the library (pc < 0), before it is recorded.
     local function on_record(_, fn, pc)
-        local instruction = not careful and pc >= 0 and instruction_at(fn, pc)
-        if instruction then
-            local opcode = band(instruction, 0xff)
-            if opcode == TNEW or opcode == TDUP then
-                be_careful(true)
-            end
+        if careful then return end
+        if pc <= 0 then note_call(fn) end
+        local instruction = pc >= 0 and instruction_at(fn, pc)
+        if not instruction then return end
+        local opcode = band(instruction, 0xff)
+        if opcode == TNEW or opcode == TDUP then
+            be_careful(true)
+        elseif opcode == LEN then
+            note(is_table(register(rshift(instruction, 16))), false)
+        elseif opcode == TSETB then
+            note(false, is_table(register(rshift(instruction, 24))))
+        elseif opcode == TSETV then
+            local key = type(register(band(rshift(instruction, 16), 0xff)))
+            note(false, (key == "number" or key == "nil") and is_table(register(rshift(instruction, 24))))
         end
     end
 
     local function on_trace(what, trace, fn, pc, parent)
         if what == "start" then
-            be_careful(parent ~= nil and makes_tables[parent] or false)
+            begin_trace(parent)
         elseif what == "stop" then
-            makes_tables[trace] = careful
+            was_careful[trace] = careful
             be_careful(false)
         elseif what == "abort" then
             be_careful(false)
         elseif what == "flush" then
-            makes_tables = {}
+            was_careful = {}
         end
         heard(what, trace, fn, pc)
     end
 
-    for _, fn in ipairs { be_careful, on_record, on_trace } do
+    for _, fn in ipairs { be_careful, begin_trace, register, is_table, note, note_call, on_record, on_trace } do
         jit.off(fn)
     end
     be_careful(false)
