@@ -113,9 +113,10 @@ local function forward_without_tables(heard)
         end
     end
 
-    local function on_trace(what, trace, fn, pc, parent)
+    -- The last argument is, at a start, the trace that it branches off from; at an abort, the number of the reason.
+    local function on_trace(what, trace, fn, pc, parent_or_reason)
         if what == "start" then
-            begin_trace(parent)
+            begin_trace(parent_or_reason)
         elseif what == "stop" then
             was_careful[trace] = careful
             be_careful(false)
@@ -124,7 +125,7 @@ local function forward_without_tables(heard)
         elseif what == "flush" then
             was_careful = {}
         end
-        heard(what, trace, fn, pc)
+        heard(what, trace, fn, pc, parent_or_reason)
     end
 
     for _, fn in ipairs { be_careful, begin_trace, register, is_table, note, note_call, on_record, on_trace } do
@@ -169,7 +170,7 @@ end
 --- used wherever it is right. For the states of workers.
 ---
 --- LuaJIT calls `heard` while it compiles, so neither it nor what it calls may be compiled itself (jit.off).
---- @param heard fun(what: string, trace: integer, fn: function, pc: integer)
+--- @param heard fun(what: string, trace: integer, fn: function, pc: integer, parent_or_reason?: integer)
 function fixes.watch(heard)
     if wrong then
         anchor_coroutines()

@@ -17,12 +17,12 @@ local format, concat, tostring, type = string.format, table.concat, tostring, ty
 -- As Lua shows numbers, but whole numbers keep all their digits as long as they are exact.
 local function number(value)
     if value == math.floor(value) and value > -LARGEST_EXACT and value < LARGEST_EXACT then
-        return format("%.0f", value == 0 and 0 or value)
+        return (format("%.0f", value == 0 and 0 or value)) -- no tail calls, see worker/codec.lua
     end
     if value ~= value then
         return "nan"
     end
-    return format("%.14g", value)
+    return (format("%.14g", value))
 end
 
 local value_text
@@ -77,7 +77,7 @@ function value_text(value)
     elseif kind == "cdata" then
         return value == values.null and "null" or (tostring(value):gsub("U?LL$", ""))
     end
-    return tostring(value)
+    return (tostring(value))
 end
 
 --- The text of one value.

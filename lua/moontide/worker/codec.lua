@@ -32,20 +32,58 @@ end
 
 local decode
 
-local function decode_array(p, i, n)
+-- What generated loops call for each record must not be given up by LuaJIT, for then each loop that calls it is interpreted, for
+-- as long as the process lives. Two things are given up after some records, or not, as chance has it:
+--   * a loop that has a turn or two and is left: so few entries are read one after the other, without a loop;
+--   * a function that ends in `return f(...)` where f is the library's: so results go into a local, or into parentheses.
+
+local function decode_long_array(p, i, n)
     local list = table_new(n, 0)
     for at = 1, n do list[at], i = decode(p, i) end
-    if n == 0 then setmetatable(list, array_mt) end
     return list, i
 end
 
-local function decode_map(p, i, n)
-    local map = table_new(0, n)
-    for _ = 1, n do
-        local key
-        key, i = decode(p, i)
-        map[key], i = decode(p, i)
+local function decode_array(p, i, n)
+    if n > 4 then return decode_long_array(p, i, n) end
+    local list = table_new(n, 0)
+    if n == 0 then
+        setmetatable(list, array_mt)
+        return list, i
     end
+    list[1], i = decode(p, i)
+    if n == 1 then return list, i end
+    list[2], i = decode(p, i)
+    if n == 2 then return list, i end
+    list[3], i = decode(p, i)
+    if n == 3 then return list, i end
+    list[4], i = decode(p, i)
+    return list, i
+end
+
+local function decode_entry(map, p, i)
+    local key
+    key, i = decode(p, i)
+    map[key], i = decode(p, i)
+    return i
+end
+
+local function decode_long_map(p, i, n)
+    local map = table_new(0, n)
+    for _ = 1, n do i = decode_entry(map, p, i) end
+    return map, i
+end
+
+local function decode_map(p, i, n)
+    if n > 4 then return decode_long_map(p, i, n) end
+    local map = table_new(0, n)
+    if n == 0 then return map, i end
+    i = decode_entry(map, p, i)
+    if n == 1 then return map, i end
+    i = decode_entry(map, p, i)
+    if n == 2 then return map, i end
+    i = decode_entry(map, p, i)
+    if n == 3 then return map, i end
+    i = decode_entry(map, p, i)
     return map, i
 end
 
@@ -61,7 +99,7 @@ local function decode_int64(p, i)
     number_box.u[1] = bswap(words[0])
     number_box.u[0] = bswap(words[1])
     local n = number_box.i + 0LL
-    if n >= -9007199254740992LL and n <= 9007199254740992LL then return tonumber(n) end
+    if n >= -9007199254740992LL and n <= 9007199254740992LL then n = tonumber(n) end
     return n
 end
 
@@ -70,13 +108,14 @@ local function decode_uint64(p, i)
     number_box.u[1] = bswap(words[0])
     number_box.u[0] = bswap(words[1])
     local n = number_box.q + 0ULL
-    if n <= 9007199254740992ULL then return tonumber(n) end
+    if n <= 9007199254740992ULL then n = tonumber(n) end
     return n
 end
 
 local function decode_float(p, i)
     float_box.u = bswap(ffi_cast(u32p, p + i)[0])
-    return tonumber(float_box.f)
+    local n = tonumber(float_box.f)
+    return n
 end
 
 -- All but small non-negative integers and short strings; the usual ones first.

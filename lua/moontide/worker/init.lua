@@ -22,11 +22,35 @@ local context = { batch_time = -1, partition = 0, operators = "" }
 local handler, settle = failure.handler(context)
 pipe.handler, pipe.settle = handler, settle
 
+-- Aborted recordings that met code of ours which LuaJIT had given up for good ("blacklisted"): how often, by place. Whatever reaches
+-- such a place is interpreted from then on, so there must be none (spec/blacklist_spec.lua).
+local BLACKLISTED = 5 -- LJ_TRERR_BLACKL, jit.vmdef.traceerr
+local MOST_PLACES = 100
+local given_up, places = {}, 0
+
+local function note_abort(fn, pc, reason)
+    if reason ~= BLACKLISTED or fn == nil then return end
+    local at = jit_util.funcinfo(fn, pc)
+    if not at.source or not failure.is_ours(at.source) then return end
+    local place = at.source:sub(2) .. ":" .. (at.currentline or 0)
+    if not given_up[place] then
+        if places == MOST_PLACES then return end
+        places = places + 1
+    end
+    given_up[place] = (given_up[place] or 0) + 1
+end
+
+--- Places of our own code that LuaJIT has given up, with how many recordings ended there.
+---@return table<string, integer>
+function worker.given_up() return given_up end
+
 --- Registers the machine code of each trace, so that a loop that does not end can be found from outside. LuaJIT calls it while
 --- it compiles, and leaving a trace then changes what it compiles: so neither this function nor any that it calls may be
 --- compiled themselves.
-local function on_trace(what, trace, fn, pc)
-    if what == "flush" then
+local function on_trace(what, trace, fn, pc, reason)
+    if what == "abort" then
+        note_abort(fn, pc, reason)
+    elseif what == "flush" then
         C.tide_worker_forget_traces(self_pointer)
     elseif what == "start" then
         local at = jit_util.funcinfo(fn, pc)
@@ -40,6 +64,7 @@ local function on_trace(what, trace, fn, pc)
 end
 
 jit.off(on_trace)
+jit.off(note_abort)
 
 --- Called once, with the worker's C struct.
 function worker.start(pointer)

@@ -110,6 +110,9 @@ function patches.key(patch, entry) return (codec.decode(C.tide_patch_key(patch, 
 local FAR = 2 ^ 40
 
 --- Where the value after the one at `pos` begins.
-function patches.skip(data, pos) return tonumber(C.tide_unpack_skip(data + pos, data + FAR) - data) end
+function patches.skip(data, pos)
+    local after = tonumber(C.tide_unpack_skip(data + pos, data + FAR) - data)
+    return after -- no tail call, see codec.lua
+end
 
 return patches

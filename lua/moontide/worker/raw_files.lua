@@ -51,7 +51,8 @@ function raw_files.records(split)
             left = left - wanted / length
         end
         at = at + length
-        return chunk:sub(at - length, at - 1)
+        local record = chunk:sub(at - length, at - 1)
+        return record -- no tail call, see codec.lua
     end
 end
 

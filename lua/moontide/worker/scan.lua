@@ -51,22 +51,25 @@ scan.Scanner = Scanner
 function Scanner.__call(self)
     if C.tide_scan_run(self.class, self.text, #self.text, self.at, run) == 0 then return end
     self.at = run.stop
-    return sub(self.text, run.start + 1, run.stop)
+    local found = sub(self.text, run.start + 1, run.stop)
+    return found -- no tail call, see codec.lua
 end
 
 --- Like string.gmatch.
 function scan.gmatch(text, pattern)
     local class = classes[pattern]
     if class == nil then
-        if type(pattern) ~= "string" then return original(text, pattern) end
+        if type(pattern) ~= "string" then return (original(text, pattern)) end
         class = new_class(pattern)
     end
-    if not class then return original(text, pattern) end
+    if not class then return (original(text, pattern)) end
     if type(text) ~= "string" then
-        if type(text) ~= "number" then return original(text, pattern) end
+        if type(text) ~= "number" then return (original(text, pattern)) end
         text = tostring(text)
     end
-    return setmetatable({ text = text, class = class, at = 0 }, Scanner)
+    local scanner = { text = text, class = class, at = 0 }
+    setmetatable(scanner, Scanner)
+    return scanner
 end
 
 --- Puts it in the place of string.gmatch in this state.
