@@ -10,6 +10,85 @@ local function add(a, b)
     return a + b
 end
 
+-- Chains of operators of one record at a time share locals in the worker: what one makes must not be seen by another.
+describe("chains of operators", function()
+    local chains = require("moontide").Context("local[2]", "chains")
+
+    teardown(function() chains:stop() end)
+
+    -- By name: the operator on a dataset, and the same on one record (a, b) of a list, given to emit.
+    local single = {
+        map = { function(d) return d:map(function(x) return x * 2 + 1 end) end, function(emit, x) emit(x * 2 + 1) end },
+        pair = { function(d) return d:map(function(x) return x, x + 7 end) end, function(emit, x) emit(x, x + 7) end, true },
+        keyBy = { function(d) return d:keyBy(function(x) return x % 5 end) end, function(emit, x) emit(x % 5, x) end, true },
+        filter = { function(d) return d:filter(function(x) return x % 3 ~= 0 end) end,
+            function(emit, x) if x % 3 ~= 0 then emit(x) end end },
+        flatMap = { function(d) return d:flatMap(function(x) return { x, x + 1 } end) end,
+            function(emit, x) emit(x) emit(x + 1) end },
+        iterator = { function(d)
+            return d:flatMap(function(x)
+                local n = 0
+                return function()
+                    n = n + 1
+                    if n < 3 then return x + n, n end
+                end
+            end)
+        end, function(emit, x) emit(x + 1, 1) emit(x + 2, 2) end, true },
+    }
+    local paired = {
+        map = { function(d) return d:map(function(k, v) return k * 2 + v end) end, function(emit, k, v) emit(k * 2 + v) end, true },
+        swap = { function(d) return d:map(function(k, v) return v, k end) end, function(emit, k, v) emit(v, k) end },
+        mapValues = { function(d) return d:mapValues(function(v) return v - 3 end) end, function(emit, k, v) emit(k, v - 3) end },
+        keyBy = { function(d) return d:keyBy(function(k, v) return k - v end):mapValues(function(t) return t[1] + 2 * t[2] end) end,
+            function(emit, k, v) emit(k - v, k + 2 * v) end },
+        flatMapValues = { function(d) return d:flatMapValues(function(v) return { v, v + 1 } end) end,
+            function(emit, k, v) emit(k, v) emit(k, v + 1) end },
+        keys = { function(d) return d:keys() end, function(emit, k) emit(k) end, true },
+        values = { function(d) return d:values() end, function(emit, _, v) emit(v) end, true },
+        filter = { function(d) return d:filter(function(k, v) return (k + v) % 4 ~= 0 end) end,
+            function(emit, k, v) if (k + v) % 4 ~= 0 then emit(k, v) end end },
+    }
+    local names = { [single] = {}, [paired] = {} }
+    for kind, list in pairs(names) do
+        for name in pairs(kind) do list[#list + 1] = name end
+        table.sort(list)
+    end
+
+    it("give what each of them says, whichever they are", function()
+        local state = 20260101
+        local function draw(n)
+            state = (state * 16807) % 2147483647
+            return state % n + 1
+        end
+        for round = 1, 60 do
+            local records, kind, said = {}, single, {}
+            for x = 1, 20 do records[x] = { x } end
+            local dataset = chains:range(1, 21, 1, 1)
+            local flat = 0
+            for _ = 1, 2 + draw(24) do
+                local name = names[kind][draw(#names[kind])]
+                local operator = kind[name]
+                if name:find("[Ff]lat") or name == "iterator" then flat = flat + 1 end
+                if flat <= 4 or not (name:find("[Ff]lat") or name == "iterator") then
+                    said[#said + 1] = name
+                    dataset = operator[1](dataset)
+                    local made = {}
+                    for _, record in ipairs(records) do
+                        operator[2](function(a, b) made[#made + 1] = { a, b } end, record[1], record[2])
+                    end
+                    records = made
+                    if operator[3] then kind = kind == single and paired or single end
+                end
+            end
+            local expected = {}
+            for at, record in ipairs(records) do expected[at] = kind == paired and record or record[1] end
+            for _ = 1, 2 do
+                assert.same(expected, dataset:collect(), round .. ": " .. table.concat(said, " "))
+            end
+        end
+    end)
+end)
+
 describe("transformations", function()
     engine.watch(after_each)
     local sc

@@ -48,6 +48,26 @@ describe("a failure in a worker", function()
         texts = sc:parallelizePairs({ { "a", 1 }, { "b", "x" }, { "a", "y" } }, 1)
     end)
 
+    it("tells the record that was read, whatever the operators before have made of it", function()
+        local function fail(x) if x == 6 then error("six", 0) end return x end
+        for _, before in ipairs {
+            function(rdd) return rdd:map(function(x) return x * 3 end) end,
+            function(rdd) return rdd:map(function(x) return x, x end):mapValues(function(x) return x * 3 end):values() end,
+            function(rdd) return rdd:keyBy(function(x) return -x end):map(function(_, x) return x * 3 end) end,
+            function(rdd) return rdd:keyBy(tostring):keyBy(function() return 1 end):map(function(_, pair) return pair[2] * 3 end) end,
+            function(rdd) return rdd:flatMap(function(x) return { x } end):map(function(x) return x * 3 end) end,
+        } do
+            for length = 0, 20, 10 do
+                local rdd = before(numbers)
+                for _ = 1, length do rdd = rdd:map(function(x) return x + 1 end):map(function(x) return x - 1 end) end
+                assert.matches("^six\n  in map %b(), partition 0\n  record: 2", failure_of(rdd:map(fail)))
+            end
+        end
+        assert.matches("^six\n  in map %b(), partition 0\n  record: 2", failure_of(sc:range(0, 4, 1, 1):map(function(x)
+            return x * 3
+        end):map(function(x) return x end):map(fail)))
+    end)
+
     it("names line, operator, partition and record", function()
         local at
         local text, err = failure_of(sc:parallelize({ 1, 2, 3, 4 }, 2):map(function(x)

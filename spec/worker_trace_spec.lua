@@ -122,6 +122,17 @@ describe("a worker compiles", function()
         return rdd
     end)
 
+    for _, length in ipairs { 17, 24, 40 } do
+        job(("chains of %d operators before a filter that drops every other record"):format(length), function()
+            local rdd = numbers
+            for at = 1, length do
+                rdd = rdd:map(function(x) return x + at end)
+                if at % 8 == 0 then rdd = rdd:keyBy(function(x) return x % 7 end):mapValues(function(x) return x + 1 end):values() end
+            end
+            return rdd:filter(function(x) return x % 2 == 0 end)
+        end)
+    end
+
     it("the lines of files, and actions", function()
         local path = os.tmpname()
         finally(function() os.remove(path) end)

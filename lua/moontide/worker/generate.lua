@@ -23,6 +23,32 @@ local LOOK_INSIDE = 64
 local Text = {}
 Text.__index = Text
 
+--- The two locals that records of this block of the text are kept in, declared when they are first needed. An operator that
+--- makes a new record assigns to them: of the record before it nothing is needed any more. (Locals of their own for each
+--- operator stay alive to the end of the block, and with more than some 16 of them LuaJIT refuses to compile side traces.)
+--- The record that was read, a0 and b0, stays as it is for messages.
+---@param op table
+---@param k integer the operator's number
+---@return string v
+---@return string w
+function Text:pair_of(op, k)
+    local own = self.own
+    if own == nil then
+        own = { "v" .. k, "w" .. k }
+        self.own = own
+        self:line(op, ("local %s, %s"):format(own[1], own[2]))
+    end
+    return own[1], own[2]
+end
+
+--- Writes a loop's body: a block with a pair of its own, for records of the block around it are read in each turn.
+function Text:block(body)
+    local outer = self.own
+    self.own = nil
+    body()
+    self.own = outer
+end
+
 function Text:line(op, text)
     local n = #self.lines + 1
     self.lines[n] = text
@@ -89,12 +115,12 @@ local function loop_over(g, k, op, call, each, element)
     local function array_loop(body)
         g:line(op, ("local n%d = #%s if n%d == 0 and S.empties < %d then look_inside(S, %d, %s) end"):format(k, it, k, LOOK_INSIDE, k, it))
         g:line(op, ("for j%d = 1, n%d do local %s = %s[j%d]"):format(k, k, v, it, k))
-        body()
+        g:block(body)
         g:line(op, "end")
     end
     local function iterator_loop(body)
         g:line(op, ("for %s, %s in %s, %s, %s do"):format(v, w, it, st, c))
-        body()
+        g:block(body)
         g:line(op, "end")
     end
     g:line(op, ("local %s, %s, %s = %s"):format(it, st, c, call))
@@ -105,7 +131,7 @@ local function loop_over(g, k, op, call, each, element)
         g:line(op, ("while C.tide_scan_run(class%d, text%d, #text%d, at%d, scan_run) ~= 0 do at%d = scan_run.stop"):format(
             k, k, k, k, k))
         g:line(op, ("local %s = sub(text%d, scan_run.start + 1, at%d)"):format(v, k, k))
-        element(v, false)
+        g:block(function() element(v, false) end)
         g:line(op, "end else")
     elseif shape == "iterator" then
         g:line(op, ('if type(%s) == "function" then'):format(it))
@@ -136,8 +162,9 @@ end
 generate.operators = {
     map = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
-        local v, w = "v" .. k, "w" .. k
-        g:line(op, ("local %s, %s = f%d(%s)"):format(v, w, k, args_of(arity, a, b)))
+        local v, w = g:pair_of(op, k)
+        g:line(op, ("%s, %s = f%d(%s)"):format(v, w, k, args_of(arity, a, b)))
+        if op.source then g.own = nil end -- messages tell what it made: that stays as it is, too
         g:result(k, op, v, w)
     end,
 
@@ -176,8 +203,8 @@ generate.operators = {
     mapValues = function(g, k, op, arity, a, b)
         if not needs_pairs(g, k, op, arity, a) then return end
         g:uses("f" .. k)
-        local w = "w" .. k
-        g:line(op, ("local %s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, k, b, w, k))
+        local _, w = g:pair_of(op, k)
+        g:line(op, ("%s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, k, b, w, k))
         g:continue(k + 1, 2, a, w)
     end,
 
@@ -193,14 +220,10 @@ generate.operators = {
 
     keyBy = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
-        local v = "v" .. k
-        g:line(op, ("local %s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(v, k, args_of(arity, a, b), v, k))
-        if arity == 2 then
-            g:line(op, ("local w%d = {%s, %s}"):format(k, a, b))
-            g:continue(k + 1, 2, v, "w" .. k)
-        else
-            g:continue(k + 1, 2, v, a)
-        end
+        local v, w = g:pair_of(op, k)
+        g:line(op, ("%s, %s = f%d(%s), %s"):format(v, w, k, args_of(arity, a, b), element_of(arity, a, b)))
+        g:line(op, ("if %s == nil then returned_nil(%d) end"):format(v, k))
+        g:continue(k + 1, 2, v, w)
     end,
 
     keys = function(g, k, op, arity, a)
@@ -212,27 +235,30 @@ generate.operators = {
     end,
 
     one = function(g, k, op, arity, a, b)
-        g:line(op, ("local v%d = %s"):format(k, element_of(arity, a, b)))
-        g:continue(k + 1, 2, "v" .. k, "1")
+        local v = g:pair_of(op, k)
+        g:line(op, ("%s = %s"):format(v, element_of(arity, a, b)))
+        g:continue(k + 1, 2, v, "1")
     end,
 
     pairUp = function(g, k, op, arity, a, b)
-        g:line(op, ("local v%d = %s"):format(k, element_of(arity, a, b)))
-        g:continue(k + 1, 2, "v" .. k, tostring(arity))
+        local v = g:pair_of(op, k)
+        g:line(op, ("%s = %s"):format(v, element_of(arity, a, b)))
+        g:continue(k + 1, 2, v, tostring(arity))
     end,
 
     unpair = function(g, k, op, arity, a, b)
         if not needs_pairs(g, k, op, arity, a) then return end
-        g:line(op, ("local v%d, w%d = %s"):format(k, k, a))
-        g:line(op, ("if %s == 2 then v%d, w%d = v%d[1], v%d[2] end"):format(b, k, k, k, k))
-        g:result(k, op, "v" .. k, "w" .. k)
+        local v, w = g:pair_of(op, k)
+        g:line(op, ("if %s == 2 then %s, %s = %s[1], %s[2] else %s, %s = %s, nil end"):format(b, v, w, a, a, v, w, a))
+        g:result(k, op, v, w)
     end,
 
     -- sortBy's records: (key, {x}) or (key, {k, v}).
     unwrap = function(g, k, op, arity, a, b)
         if not needs_pairs(g, k, op, arity, a) then return end
-        g:line(op, ("local v%d, w%d = %s[1], %s[2]"):format(k, k, b, b))
-        g:result(k, op, "v" .. k, "w" .. k)
+        local v, w = g:pair_of(op, k)
+        g:line(op, ("%s, %s = %s[1], %s[2]"):format(v, w, b, b))
+        g:result(k, op, v, w)
     end,
 
     foreach = function(g, k, op, arity, a, b)
@@ -276,7 +302,10 @@ end
 
 generate.is_list, generate.callable = is_list, callable
 
-local function shape_of(it) return getmetatable(it) == scan.Scanner and "scan" or "iterator" end
+local function shape_of(it)
+    local mt = getmetatable(it)
+    return mt == scan.Scanner and "scan" or "iterator"
+end
 
 --- Checks that generated code calls when a function breaks a rule; bound to the operators of one feed.
 local function rules_of(feed)
