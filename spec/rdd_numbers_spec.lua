@@ -233,6 +233,12 @@ describe("reducing in a tree", function()
             message(function() sc:emptyRDD():treeReduce(add) end))
         assert.matches("'treeReduce': the dataset is empty", message(function() sc:parallelize({}, 3):treeReduce(add) end))
         assert.equal(7, sc:emptyRDD():treeAggregate(7, add, add))
+        for _, rdd in ipairs { sc:emptyRDD(), sc:parallelize({}, 3), sc:parallelize({ 1 }, 1) } do
+            local zero = { n = {} }
+            local result = rdd:treeAggregate(zero, function(acc) acc.n[1] = 1 return acc end, function(a) return a end)
+            result.n.mine = true
+            assert.same({ n = {} }, zero) -- what comes back is not the script's own table
+        end
         assert.equal(0, sc:parallelize({}, 3):treeAggregate(0, add, add))
     end)
 

@@ -3,6 +3,7 @@
 local actions = require "moontide.actions"
 local check = require "moontide.check"
 local closure = require "moontide.closure"
+local codec = require "moontide.worker.codec"
 local duration = require "moontide.duration"
 local operators = require "moontide.operators"
 local order = require "moontide.order"
@@ -378,7 +379,7 @@ local function install_trees(RDD, class)
         local merge = operators.package(3, "treeAggregate", comb, "combOp")
         depth = check_depth(4, "treeAggregate", depth)
         if self.node:partitions() == 0 then
-            return zero
+            return codec.unpack(codec.pack(zero)) -- not the script's own table: it may change what it gets
         end
         local site = closure.site(seq)
         local parts = operators.narrow(self, "aggregatePartition", "treeAggregate", site, fields)
