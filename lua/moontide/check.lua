@@ -336,6 +336,21 @@ function check.options(what, options, valid)
     end
 end
 
+-- The method with a check in front: arguments beyond its own must be nil (moontide.surplus says why).
+local function sealed(class, name, method)
+    local info = debug.getinfo(method, "u")
+    if info.isvararg then
+        return method
+    end
+    local most = info.nparams -- with the receiver
+    return function(self, ...)
+        if select("#", ...) >= most then
+            require("moontide.surplus").refuse(check, class, name, most - 1, ...)
+        end
+        return method(self, ...)
+    end
+end
+
 --- A metatable for handles. Asking a handle for a name that it does not have is an error that proposes the nearest one.
 --- @param name string as shown in messages: "DStream"
 --- @param article string "a" or "an"
@@ -343,9 +358,17 @@ end
 --- @param later table<string, string> methods of Spark that this release lacks, and why or what to use instead
 --- @return table metatable
 function check.class(name, article, methods, later)
+    local ready = {} -- methods with the check of their arguments
     local function missing(_, key)
-        local method = methods[key]
+        local method = ready[key]
         if method ~= nil then
+            return method
+        end
+        method = methods[key]
+        if type(method) == "function" then
+            ready[key] = sealed(name, key, method)
+            return ready[key]
+        elseif method ~= nil then
             return method
         end
         if type(key) ~= "string" then
