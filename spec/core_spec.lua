@@ -159,10 +159,11 @@ describe("an engine", function()
 
     it("describes datasets", function()
         local keyed = engine:blocks({ {}, {} }):shuffle({ route = "hash", partitions = 3, write = PLAIN, read = CONCAT })
-        assert.equal(3, keyed:hashPartitions())
-        assert.equal(3, keyed:narrow(COUNT, true):hashPartitions())
-        assert.equal(0, keyed:narrow(COUNT, false):hashPartitions())
-        assert.equal(0, engine:union({ keyed, keyed }):hashPartitions())
+        assert.equal(3, keyed:keyPartitions())
+        assert.equal(3, keyed:narrow(COUNT, true):keyPartitions())
+        assert.equal(0, keyed:narrow(COUNT, false):keyPartitions())
+        assert.equal(3, engine:union({ keyed, keyed }):keyPartitions())
+        assert.equal(0, engine:union({ keyed, keyed:narrow(COUNT, false) }):keyPartitions())
         assert.is_true(keyed:narrow(COUNT):id() > keyed:id())
         local text = keyed:narrow(COUNT):lineage():gsub("#%d+", "#")
         assert.equal("(3) # count (spec.lua:1)\n(3) # repartition (spec.lua:2), shuffle by key\n"
@@ -267,7 +268,7 @@ describe("a closed engine", function()
         for _, name in ipairs({ "turn", "poll", "workers", "interrupt", "describe", "watch_signals" }) do
             raises("the engine has been closed", engine[name], engine)
         end
-        for _, name in ipairs({ "partitions", "hashPartitions", "id", "knownRecords", "lineage" }) do
+        for _, name in ipairs({ "partitions", "keyPartitions", "id", "knownRecords", "lineage" }) do
             raises("the engine has been closed", rdd[name], rdd)
         end
         raises("the engine has been closed", rdd.narrow, rdd, COUNT)

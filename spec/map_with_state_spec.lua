@@ -196,7 +196,7 @@ describe("mapWithState", function()
         assert.has_error(function() count:timeout(0) end)
         assert.has_error(function() count:numPartitions(0) end)
         assert.has_error(function() count:initialState({}) end)
-        assert.has_error(function() return count.partitioner end)
+        assert.has_error(function() count:partitioner(2) end)
         assert.has_error(function() return StateSpec["function"] end)
         for _, build in ipairs {
             function(a) return a:mapWithState(function() end) end,

@@ -72,9 +72,9 @@ describe("products and zips", function()
         assert.same({ { 1, 10 }, { 3, 20 } }, a:zipPartitions(b, function(xs, ys)
             return coroutine.wrap(function() coroutine.yield(xs(), (ys())) end)
         end):collect())
-        assert.equal(0, a:zipPartitions(b, all).node:hashPartitions())
+        assert.equal(0, a:zipPartitions(b, all).node:keyPartitions())
         local keyed = sc:parallelizePairs({ { 1, 1 } }):partitionBy(2)
-        assert.equal(2, keyed:zipPartitions(b, function(xs) return xs end, true).node:hashPartitions())
+        assert.equal(2, keyed:zipPartitions(b, function(xs) return xs end, true).node:keyPartitions())
         assert.matches("bad argument #2 to 'zipPartitions' %(function expected, got nil%)",
             message(function() a:zipPartitions(b) end))
         assert.matches("bad argument #1 to 'zipPartitions' %(the datasets have 2 and 3 partitions",
@@ -257,7 +257,7 @@ describe("samples", function()
 
     it("keep partitioning and pairs", function()
         local pairs_rdd = numbers:map(function(x) return x % 10, x end):partitionBy(3)
-        assert.equal(3, pairs_rdd:sample(false, 0.5, 1).node:hashPartitions())
+        assert.equal(3, pairs_rdd:sample(false, 0.5, 1).node:keyPartitions())
         assert.equal(2, #pairs_rdd:sample(false, 0.5, 1):first())
     end)
 

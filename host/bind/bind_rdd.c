@@ -1,5 +1,5 @@
 /*
- * Datasets and jobs for Lua: engine:blocks/files/union/zipUnion, the methods of rdds, jobs.
+ * Datasets and jobs for Lua: engine:blocks/files/union, the methods of rdds, jobs.
  *
  * Called by Lua on the driver thread. An rdd's userdata holds one reference to its node, a job's one to the job. Jobs are values that
  * stay readable after their engine was closed (they have ended then); everything else asks for an open engine.
@@ -141,23 +141,10 @@ static int engine_union(lua_State *L) {
     struct tide_rdd **parents = check_rdds(L, 2, NULL, &count);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
 
-    object->pointer = tide_rdd_union_new(parents, count);
+    object->pointer = tide_rdd_together_new(parents, count);
     if (object->pointer == NULL)
         luaL_error(L, "the union would have more than %d partitions: coalesce its datasets first",
                    TIDE_RDD_MAX_PARTITIONS);
-    return 1;
-}
-
-static int engine_zip_union(lua_State *L) {
-    tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_ENGINE));
-
-    uint32_t count;
-    struct tide_rdd **parents = check_rdds(L, 2, NULL, &count);
-    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
-
-    object->pointer = tide_rdd_zip_union_new(parents, count);
-    if (object->pointer == NULL)
-        luaL_argerror(L, 2, "at least one dataset, all of the same number of partitions, expected");
     return 1;
 }
 
@@ -351,8 +338,17 @@ static int rdd_partitions(lua_State *L) {
     return 1;
 }
 
-static int rdd_hash_partitions(lua_State *L) {
-    lua_pushnumber(L, tide_rdd_hash_partitions(tide_bind_check_rdd(L, 1)));
+static int rdd_key_partitions(lua_State *L) {
+    lua_pushnumber(L, tide_rdd_key_partitions(tide_bind_check_rdd(L, 1)));
+    return 1;
+}
+
+/* The descriptor of the partitioner, nil where records lie by key hash or not by key. */
+static int rdd_partitioner(lua_State *L) {
+    const struct tide_partitioner *partitioner = tide_rdd_partitioner(tide_bind_check_rdd(L, 1));
+
+    if (partitioner != NULL) lua_pushlstring(L, (const char *)partitioner->bytes, partitioner->size);
+    else lua_pushnil(L);
     return 1;
 }
 
@@ -512,7 +508,6 @@ void tide_bind_rdd(lua_State *L) {
         {"blocks", engine_blocks},
         {"files", engine_files},
         {"union", engine_union},
-        {"zipUnion", engine_zip_union},
         {NULL, NULL},
     };
     static const luaL_Reg rdd_methods[] = {
@@ -532,7 +527,8 @@ void tide_bind_rdd(lua_State *L) {
         {"setName", rdd_set_name},
         {"name", rdd_name},
         {"partitions", rdd_partitions},
-        {"hashPartitions", rdd_hash_partitions},
+        {"keyPartitions", rdd_key_partitions},
+        {"partitioner", rdd_partitioner},
         {"id", rdd_id},
         {"knownRecords", rdd_known_records},
         {"lineage", rdd_lineage},

@@ -242,12 +242,29 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
     size_t here_size = 0;
     const char *here = stays && !as_is ? check_descriptor(L, lua_gettop(L), index, &here_size) : NULL;
 
+    /* Of a partitioner of the script: its descriptor, and what makes it the same as another. */
+    size_t by_size, identity_size = 0;
+    const char *by = field_descriptor(L, index, "partitioner", &by_size);
+
+    lua_getfield(L, index, "identity");
+
+    const char *identity = lua_tolstring(L, -1, &identity_size);
+
+    if (by != NULL && (identity == NULL || routes[route] != TIDE_ROUTE_HASH))
+        luaL_argerror(L, index, "field partitioner goes with route \"hash\" and a field identity");
+
     /* Nothing raises from here on. */
     struct tide_op *write_op = write != NULL ? tide_op_new(write, write_size, false) : NULL;
     struct tide_op *read_op = read != NULL ? tide_op_new(read, read_size, false) : NULL;
     struct tide_exchange *exchange =
         tide_exchange_new(routes[route], (uint32_t)partitions, ascending, write_op, read_op);
 
+    if (by != NULL) {
+        struct tide_partitioner *partitioner = tide_partitioner_new(identity, identity_size, by, by_size);
+
+        tide_exchange_partition_by(exchange, partitioner);
+        tide_partitioner_release(partitioner);
+    }
     if (stays) {
         struct tide_op *here_op = here != NULL ? tide_op_new(here, here_size, true) : NULL;
 
@@ -256,7 +273,7 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
     }
     tide_op_release(write_op);
     tide_op_release(read_op);
-    lua_pop(L, 3);
+    lua_pop(L, 5);
     return exchange;
 }
 

@@ -195,7 +195,7 @@ struct tide_rdd *tide_stream_moment(int64_t time, uint32_t partitions) {
 
 bool tide_stream_initial_fits(const char *what, const struct tide_rdd *initial, uint32_t partitions,
                               struct tide_error *err) {
-    if (!initial || tide_rdd_hash_partitions(initial) == partitions) return true;
+    if (!initial || tide_rdd_key_partitions(initial) == partitions) return true;
     tide_error_set(err, TIDE_EINVAL, "%s: the initial state must be partitioned by key in %" PRIu32 " partitions",
                    what, partitions);
     return false;

@@ -56,9 +56,9 @@ void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_
     if (site.type == TIDE_VALUE_STRING) tide_buffer_format(out, " (%.*s)", (int)site.size, (const char *)site.data);
 }
 
-static const char *route_text(enum tide_route route) {
-    switch (route) {
-    case TIDE_ROUTE_HASH: return "shuffle by key";
+static const char *route_text(const struct tide_exchange *exchange) {
+    switch (exchange->route) {
+    case TIDE_ROUTE_HASH: return exchange->partitioner != NULL ? "shuffle by partitioner" : "shuffle by key";
     case TIDE_ROUTE_ROUNDROBIN: return "shuffle evenly";
     case TIDE_ROUTE_SINGLE: return "shuffle to one partition";
     case TIDE_ROUTE_RANGE: return "shuffle by key order";
@@ -82,7 +82,7 @@ static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
         const struct tide_exchange *exchange = rdd->as.shuffle.exchange;
 
         tide_op_label(exchange->read != NULL ? exchange->read : exchange->write, "shuffle", out);
-        tide_buffer_format(out, ", %s%s", route_text(exchange->route), tide_rdd_computed(rdd) ? ", computed" : "");
+        tide_buffer_format(out, ", %s%s", route_text(exchange), tide_rdd_computed(rdd) ? ", computed" : "");
         break;
     }
     }

@@ -16,7 +16,9 @@ struct tide_rdd {
     uint64_t mark; /* number of the walk that saw this node last (rdd/lineage.c, rdd/stage.c) */
     uint32_t refs;
     uint32_t partitions;
-    uint32_t hash_partitions;
+    uint32_t key_partitions;              /* partitioned by key in so many; 0: not by key */
+    struct tide_partitioner *partitioner; /* how: NULL: by key hash */
+    bool nothing;                         /* it has no record, so that it is partitioned in any way */
     enum tide_rdd_kind kind;
     int64_t known_records;
     struct tide_rdd *next_dead; /* chains nodes while they are being released */

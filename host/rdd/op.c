@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "base/alloc.h"
 
@@ -31,6 +32,34 @@ void tide_op_release(struct tide_op *op) {
     if (op != NULL && --op->refs == 0) tide_free(op);
 }
 
+struct tide_partitioner *tide_partitioner_new(const void *identity, size_t identity_size, const void *bytes,
+                                              size_t size) {
+    struct tide_partitioner *partitioner = tide_xmalloc(sizeof *partitioner + size);
+    XXH128_hash_t id = XXH3_128bits(identity, identity_size);
+
+    assert(size <= UINT32_MAX);
+    partitioner->refs = 1;
+    partitioner->size = (uint32_t)size;
+    partitioner->id[0] = id.high64;
+    partitioner->id[1] = id.low64;
+    memcpy(partitioner->bytes, bytes, size);
+    return partitioner;
+}
+
+struct tide_partitioner *tide_partitioner_retain(struct tide_partitioner *partitioner) {
+    if (partitioner != NULL) partitioner->refs++;
+    return partitioner;
+}
+
+void tide_partitioner_release(struct tide_partitioner *partitioner) {
+    if (partitioner != NULL && --partitioner->refs == 0) tide_free(partitioner);
+}
+
+bool tide_partitioner_same(const struct tide_partitioner *a, const struct tide_partitioner *b) {
+    if (a == NULL || b == NULL) return a == b;
+    return a->id[0] == b->id[0] && a->id[1] == b->id[1];
+}
+
 struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
                                         struct tide_op *write, struct tide_op *read) {
     struct tide_exchange *exchange = tide_xmalloc(sizeof *exchange);
@@ -40,11 +69,17 @@ struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitio
     exchange->route = route;
     exchange->partitions = partitions;
     exchange->ascending = ascending;
+    exchange->partitioner = NULL;
     exchange->stays = false;
     exchange->here = NULL;
     exchange->write = write != NULL ? tide_op_retain(write) : NULL;
     exchange->read = read != NULL ? tide_op_retain(read) : NULL;
     return exchange;
+}
+
+void tide_exchange_partition_by(struct tide_exchange *exchange, struct tide_partitioner *partitioner) {
+    assert(exchange->route == TIDE_ROUTE_HASH && exchange->partitioner == NULL);
+    exchange->partitioner = tide_partitioner_retain(partitioner);
 }
 
 void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here) {
@@ -63,5 +98,6 @@ void tide_exchange_release(struct tide_exchange *exchange) {
     tide_op_release(exchange->write);
     tide_op_release(exchange->read);
     tide_op_release(exchange->here);
+    tide_partitioner_release(exchange->partitioner);
     tide_free(exchange);
 }

@@ -27,9 +27,25 @@ struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys);
 struct tide_op *tide_op_retain(struct tide_op *op);
 void tide_op_release(struct tide_op *op);
 
+/* A function of the script that says which partition a key belongs to. Two of them are the same when their identity is, which is
+ * the content of the function unless the script named it. `bytes` is a descriptor made in Lua: opaque. Reference counted. */
+struct tide_partitioner {
+    uint32_t refs;
+    uint32_t size;
+    uint64_t id[2];
+    uint8_t bytes[];
+};
+
+struct tide_partitioner *tide_partitioner_new(const void *identity, size_t identity_size, const void *bytes,
+                                              size_t size);
+struct tide_partitioner *tide_partitioner_retain(struct tide_partitioner *partitioner); /* NULL is fine */
+void tide_partitioner_release(struct tide_partitioner *partitioner);                    /* NULL is fine */
+/* NULL is the partitioner by key hash. */
+bool tide_partitioner_same(const struct tide_partitioner *a, const struct tide_partitioner *b);
+
 /* How records find their new partition. */
 enum tide_route {
-    TIDE_ROUTE_HASH,       /* by key group of the key */
+    TIDE_ROUTE_HASH,       /* by key: by its key group, or by the partitioner of the exchange */
     TIDE_ROUTE_ROUNDROBIN, /* repartition: evenly, whatever the record is */
     TIDE_ROUTE_SINGLE,     /* everything to partition 0 */
     TIDE_ROUTE_RANGE       /* by key order, bounds sampled from the data: sortByKey */
@@ -41,8 +57,9 @@ struct tide_exchange {
     uint32_t refs;
     enum tide_route route;
     uint32_t partitions;
-    bool ascending; /* RANGE */
-    bool stays;     /* HASH: no shuffle where the parent is partitioned so already (tide_exchange_stays) */
+    bool ascending;                       /* RANGE */
+    struct tide_partitioner *partitioner; /* HASH: what `write` partitions by; NULL: key hash */
+    bool stays; /* HASH: no shuffle where the parent is partitioned so already (tide_exchange_stays) */
     struct tide_op *write;
     struct tide_op *read;
     struct tide_op *here; /* what stands for write and read then: a GATHER operator over one child; NULL: nothing */
@@ -50,7 +67,9 @@ struct tide_exchange {
 
 struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
                                         struct tide_op *write, struct tide_op *read); /* retains the ops */
-/* On a dataset whose records are partitioned by key hash in as many partitions, nothing is shuffled: `here` (retained) does
+/* HASH only. Retains. */
+void tide_exchange_partition_by(struct tide_exchange *exchange, struct tide_partitioner *partitioner);
+/* On a dataset whose records are partitioned by key in that way already, nothing is shuffled: `here` (retained) does
  * the work within each partition; NULL: the dataset stays as it is. See tide_rdd_exchanged_new. */
 void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here);
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange);

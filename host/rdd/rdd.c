@@ -33,6 +33,34 @@ static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
     return rdd;
 }
 
+/* Records lie by key as those of another node do, or as an exchange puts them. */
+static void lie_by(struct tide_rdd *rdd, uint32_t partitions, struct tide_partitioner *partitioner) {
+    struct tide_partitioner *before = rdd->partitioner;
+
+    rdd->nothing = false;
+    rdd->key_partitions = partitions;
+    rdd->partitioner = partitions > 0 ? tide_partitioner_retain(partitioner) : NULL;
+    tide_partitioner_release(before);
+}
+
+static void lie_as(struct tide_rdd *rdd, const struct tide_rdd *other) {
+    lie_by(rdd, other->key_partitions, other->partitioner);
+    rdd->nothing = other->nothing;
+}
+
+/* Whether the records of a node lie by key in that way. */
+static bool lies_by(const struct tide_rdd *rdd, uint32_t partitions, const struct tide_partitioner *partitioner) {
+    return rdd->key_partitions == partitions && partitions > 0 &&
+           (rdd->nothing || tide_partitioner_same(rdd->partitioner, partitioner));
+}
+
+/* Of nodes, the first that says how keys lie: one without records says nothing. */
+static const struct tide_rdd *first_to_say(struct tide_rdd **parents, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (!parents[i]->nothing) return parents[i];
+    return parents[0];
+}
+
 static int64_t records_of(const struct tide_blocks *lists, uint32_t count) {
     uint64_t records = 0;
 
@@ -68,7 +96,7 @@ struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op
 
     rdd->parent = tide_rdd_retain(parent);
     rdd->as.op = tide_op_retain(op);
-    rdd->hash_partitions = op->keeps_keys ? parent->hash_partitions : 0;
+    if (op->keeps_keys) lie_as(rdd, parent);
     return rdd;
 }
 
@@ -107,7 +135,7 @@ struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count) {
     rdd->as.many.first = tide_xcalloc((size_t)count + 1, sizeof *rdd->as.many.first);
     for (uint32_t i = 0; i < count; i++) rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
     rdd->known_records = known_together(parents, count);
-    rdd->hash_partitions = count == 1 ? parents[0]->hash_partitions : 0;
+    if (count == 1) lie_as(rdd, parents[0]);
     return rdd;
 }
 
@@ -120,7 +148,7 @@ struct tide_rdd *tide_rdd_coalesce_new(struct tide_rdd *parent, uint32_t partiti
 
     rdd->parent = tide_rdd_retain(parent);
     rdd->known_records = parent->known_records;
-    rdd->hash_partitions = count == parent->partitions ? parent->hash_partitions : 0;
+    if (count == parent->partitions) lie_as(rdd, parent);
     return rdd;
 }
 
@@ -129,18 +157,18 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
 
     rdd->parent = tide_rdd_retain(parent);
     rdd->as.shuffle.exchange = tide_exchange_retain(exchange);
-    rdd->hash_partitions = exchange->route == TIDE_ROUTE_HASH ? exchange->partitions : 0;
+    if (exchange->route == TIDE_ROUTE_HASH) lie_by(rdd, exchange->partitions, exchange->partitioner);
     return rdd;
 }
 
 struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
-    if (!exchange->stays || parent->hash_partitions != exchange->partitions)
+    if (!exchange->stays || !lies_by(parent, exchange->partitions, exchange->partitioner))
         return tide_rdd_shuffled_new(parent, exchange);
     if (exchange->here == NULL) return tide_rdd_retain(parent);
 
     struct tide_rdd *rdd = tide_rdd_gather_new(&parent, 1, exchange->here);
 
-    rdd->hash_partitions = parent->hash_partitions;
+    lie_by(rdd, exchange->partitions, exchange->partitioner);
     return rdd;
 }
 
@@ -150,11 +178,14 @@ static bool alike(struct tide_rdd **parents, uint32_t count) {
     return count > 0;
 }
 
-static bool hashed_alike(struct tide_rdd **parents, uint32_t count) {
+static bool keyed_alike(struct tide_rdd **parents, uint32_t count) {
+    if (count == 0) return false;
+
+    const struct tide_rdd *first = first_to_say(parents, count);
+
     for (uint32_t i = 0; i < count; i++)
-        if (parents[i]->hash_partitions == 0 || parents[i]->hash_partitions != parents[0]->hash_partitions)
-            return false;
-    return count > 0;
+        if (!lies_by(parents[i], first->key_partitions, first->partitioner)) return false;
+    return true;
 }
 
 struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t count) {
@@ -163,13 +194,22 @@ struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t coun
     struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP_UNION, parents[0]->partitions, parents, count, NULL);
 
     rdd->known_records = known_together(parents, count);
-    rdd->hash_partitions = hashed_alike(parents, count) ? parents[0]->hash_partitions : 0;
+    if (keyed_alike(parents, count)) lie_as(rdd, first_to_say(parents, count));
     return rdd;
 }
 
 struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count) {
-    return count > 1 && hashed_alike(parents, count) ? tide_rdd_zip_union_new(parents, count)
-                                                     : tide_rdd_union_new(parents, count);
+    struct tide_rdd **filled = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        if (parents[i]->partitions > 0) filled[n++] = parents[i];
+
+    struct tide_rdd *rdd =
+        n > 1 && keyed_alike(filled, n) ? tide_rdd_zip_union_new(filled, n) : tide_rdd_union_new(filled, n);
+
+    tide_free(filled);
+    return rdd;
 }
 
 struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
@@ -177,7 +217,7 @@ struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, 
 
     struct tide_rdd *rdd = many_new(TIDE_RDD_GATHER, parents[0]->partitions, parents, count, op);
 
-    rdd->hash_partitions = op->keeps_keys ? parents[0]->hash_partitions : 0;
+    if (op->keeps_keys) lie_as(rdd, first_to_say(parents, count));
     return rdd;
 }
 
@@ -190,7 +230,8 @@ bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uin
 
     rdd->as = made->as;
     made->as = old.as;
-    rdd->hash_partitions = op->keeps_keys ? parents[0]->hash_partitions : 0;
+    lie_by(rdd, 0, NULL);
+    if (op->keeps_keys) lie_as(rdd, first_to_say(parents, count));
     rdd->failed = false;
     tide_rdd_release(made); /* with what the node was made from before */
     return true;
@@ -209,7 +250,8 @@ struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions) {
 
     rdd->as.blocks.lists = tide_xcalloc(partitions > 0 ? partitions : 1, sizeof *rdd->as.blocks.lists);
     for (uint32_t i = 0; i < partitions; i++) tide_blocks_create(&rdd->as.blocks.lists[i]);
-    rdd->hash_partitions = partitions;
+    rdd->key_partitions = partitions;
+    rdd->nothing = true;
     rdd->known_records = 0;
     return rdd;
 }
@@ -283,6 +325,7 @@ static void bury(struct tide_rdd *dead) {
         content_free(node, &dead);
         cached_free(node->kept, node->partitions);
         tide_rdd_checkpoint_forget(node);
+        tide_partitioner_release(node->partitioner);
         tide_free(node->name);
         tide_free(node);
         atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
@@ -468,7 +511,11 @@ enum tide_rdd_kind tide_rdd_kind(const struct tide_rdd *rdd) { return rdd->kind;
 
 uint32_t tide_rdd_partitions(const struct tide_rdd *rdd) { return rdd->partitions; }
 
-uint32_t tide_rdd_hash_partitions(const struct tide_rdd *rdd) { return rdd->hash_partitions; }
+uint32_t tide_rdd_key_partitions(const struct tide_rdd *rdd) { return rdd->key_partitions; }
+
+struct tide_partitioner *tide_rdd_partitioner(const struct tide_rdd *rdd) {
+    return rdd->partitioner;
+}
 
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd) { return rdd->known_records; }
 

@@ -47,8 +47,9 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
 struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange);
 /* At least one parent. NULL when they differ in their number of partitions. */
 struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t count);
-/* The union of datasets as programs mean it: a ZIP_UNION when all are partitioned by key hash in as many partitions,
- * which that union then is too; else a UNION. NULL when it would have too many partitions. */
+/* The union of datasets as programs mean it: a ZIP_UNION when all are partitioned by key in the same way,
+ * which that union then is too; else a UNION. Datasets without partitions do not count, as in Spark. NULL when it would have too
+ * many partitions. */
 struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count);
 /* At least one parent. NULL when they differ in their number of partitions. An op that keeps keys promises that each record
  * is in the partition that the first parent's partitioning gives its key. */
@@ -59,7 +60,7 @@ struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, 
 bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op);
 /* NULL when it would have more than TIDE_RDD_MAX_PARTITIONS. */
 struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op);
-/* No records, and so partitioned by key hash. */
+/* No records, and so partitioned by key in whatever way is asked for. */
 struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions);
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd);
 /* Long lineages are released without recursion. */
@@ -70,8 +71,10 @@ uint64_t tide_rdd_live(void);
 uint64_t tide_rdd_id(const struct tide_rdd *rdd); /* unique in the process */
 enum tide_rdd_kind tide_rdd_kind(const struct tide_rdd *rdd);
 uint32_t tide_rdd_partitions(const struct tide_rdd *rdd);
-/* Number of partitions if records are partitioned by key hash, else 0. */
-uint32_t tide_rdd_hash_partitions(const struct tide_rdd *rdd);
+/* Number of partitions if records are partitioned by key, else 0. */
+uint32_t tide_rdd_key_partitions(const struct tide_rdd *rdd);
+/* What by. NULL: key hash. Borrowed. */
+struct tide_partitioner *tide_rdd_partitioner(const struct tide_rdd *rdd);
 /* Records at hand without computing (BLOCKS, persistent ones that were computed, unions of these), or -1. */
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd);
 /* A name for people, shown in lineage; NULL: none (also what is returned then). Copied. */

@@ -81,6 +81,10 @@ bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t 
     return put(router, tide_key_partition(tide_hash_packed(record, key_size), router->count), record, size);
 }
 
+bool tide_router_to(struct tide_router *router, uint32_t partition, const uint8_t *record, size_t size) {
+    return put(router, partition, record, size);
+}
+
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size) {
     uint32_t partition = router->next;
     router->next = partition + 1 == router->count ? 0 : partition + 1;
@@ -158,9 +162,15 @@ int tide_router_spread(struct tide_router *router, const struct tide_block *bloc
 
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size) {
+    uint32_t partition = tide_key_partition(combine->entries[index].hash, router->count);
+
+    return tide_router_entry_to(router, combine, index, partition, value, value_size);
+}
+
+bool tide_router_entry_to(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
+                          uint32_t partition, const uint8_t *value, size_t value_size) {
     uint32_t key_size;
     const uint8_t *key = tide_combine_key(combine, index, &key_size);
-    uint32_t partition = tide_key_partition(combine->entries[index].hash, router->count);
     uint8_t number[TIDE_PACKED_NUMBER_MAX];
     if (value == NULL) {
         value = number;
@@ -173,6 +183,10 @@ bool tide_router_entry(struct tide_router *router, const struct tide_combine *co
     router->open[partition]->size += key_size + value_size;
     router->open[partition]->count++;
     return true;
+}
+
+const uint8_t *tide_router_entry_key(const struct tide_combine *combine, uint32_t index) {
+    return combine->arena + combine->entries[index].offset;
 }
 
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine) {

@@ -24,6 +24,8 @@ void tide_router_delete(struct tide_router *router);
 
 /* record = size bytes, of which the first key_size are the packed key. */
 bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size);
+/* To that partition, which must be below count. */
+bool tide_router_to(struct tide_router *router, uint32_t partition, const uint8_t *record, size_t size);
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);
 /* bounds: a packed block (arity 1) of ascending keys; partition i gets keys <= bounds[i]. */
 bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending,
@@ -36,6 +38,11 @@ int tide_router_spread(struct tide_router *router, const struct tide_block *bloc
 /* Entry `index` of a combine table with its number, or with a packed value when value is not NULL, by key hash. */
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size);
+/* The same to a partition that somebody else chose, which must be below count. */
+bool tide_router_entry_to(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
+                          uint32_t partition, const uint8_t *value, size_t value_size);
+/* The packed key of an entry, for who chooses its partition. Good until the table gets another key. */
+const uint8_t *tide_router_entry_key(const struct tide_combine *combine, uint32_t index);
 /* All entries with their numbers. */
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
 

@@ -5,6 +5,7 @@ local actions = require "moontide.actions"
 local check = require "moontide.check"
 local closure = require "moontide.closure"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 local text_form = require "moontide.text_form"
 
 local dstream = {}
@@ -54,7 +55,9 @@ function dstream.scope(ssc, life)
     end
 
     -- How the datasets of a batch are partitioned is known only then.
-    scope.partitions = scope.parallelism
+    function scope.partitioner()
+        return partitioner.by_hash(life.context.parallelism)
+    end
 
     function scope.wrap(node)
         return setmetatable({ ssc = ssc, scope = scope, node = node, number = node:id(), slide = node:slide() }, class)
@@ -269,7 +272,7 @@ end
 ---
 --- Guide: "Transformations".
 --- @param f fun(a: any, b: any): any
---- @param n? integer partitions, default the context's parallelism
+--- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
 --- @return moontide.DStream
 function DStream:reduceByKey(f, n)
     return operators.reduceByKey(self, f, n)
@@ -280,7 +283,7 @@ end
 ---     scores:groupByKey():mapValues(function(values) return #values end):print()
 ---
 --- As in Spark 0.9.
---- @param n? integer partitions, default the context's parallelism
+--- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
 --- @return moontide.DStream
 function DStream:groupByKey(n)
     return operators.groupByKey(self, n)
@@ -296,7 +299,7 @@ end
 --- @param createCombiner fun(value: any): any
 --- @param mergeValue fun(combiner: any, value: any): any
 --- @param mergeCombiners fun(a: any, b: any): any
---- @param n? integer partitions, default the context's parallelism
+--- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
 --- @return moontide.DStream
 function DStream:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
     return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)

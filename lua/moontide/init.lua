@@ -22,6 +22,7 @@ local values = require "moontide.values"
 ---@field Context moontide.ContextConstructor
 ---@field StreamingContext moontide.StreamingContextConstructor
 ---@field StateSpec moontide.StateSpecs
+---@field Partitioner fun(n: integer, f: (fun(key: any): integer)?, id: (string|number)?): moontide.Partitioner
 ---@field StorageLevel moontide.StorageLevels
 ---@field testing moontide.testing
 ---@field StatsReportListener fun(numBatches: integer?, write: fun(line: string)?): moontide.StreamingListener
@@ -67,6 +68,10 @@ end
 
 function loaders.StreamingContext()
     return require("moontide.streaming").constructor
+end
+
+function loaders.Partitioner()
+    return require("moontide.partitioner").constructor
 end
 
 function loaders.StateSpec()

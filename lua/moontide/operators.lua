@@ -6,12 +6,13 @@
 --     scope.ready(name)        raises at the caller's line when no operator may be added
 --     scope.wrap(node)         the handle for a new node
 --     scope.parallelism()      default number of partitions
---     scope.partitions(nodes)  the same for an operator by key on these: what one of them is partitioned in already, so that
---                              it need not be shuffled
+--     scope.partitioner(nodes) default partitioner of an operator by key on these: what one of them is partitioned by already, so
+--                              that it need not be shuffled
 
 local check = require "moontide.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
+local partitioner = require "moontide.partitioner"
 
 local operators = {}
 
@@ -89,18 +90,29 @@ local function without_function(handle, kind)
     return scope.wrap(narrow(handle, kind, kind, check.site()))
 end
 
-local function exchange(name, site, route, partitions, write, read, here, ascending)
-    return {
-        route = route, partitions = partitions, ascending = ascending ~= false,
-        write = descriptor(write.kind, name, site, write), read = descriptor(read.kind, name, site, read),
+-- `by`: a number of partitions, or on route "hash" a partitioner.
+local function exchange(name, site, route, by, write, read, here, ascending)
+    local made = {
+        route = route, partitions = by, ascending = ascending ~= false,
+        read = descriptor(read.kind, name, site, read),
         here = type(here) == "table" and descriptor(here.kind, name, site, here) or here,
     }
+    local fields = write
+    if type(by) == "table" then
+        made.partitions, made.partitioner, made.identity = by.count, by.descriptor or nil, by.identity or nil
+        if by.package then
+            fields = { partition = by.package, partitions = by.count }
+            for field, value in pairs(write) do fields[field] = value end
+        end
+    end
+    made.write = descriptor(write.kind, name, site, fields)
+    return made
 end
 
 --- A shuffle. `write`, `read` and `here` are tables of descriptor fields with their `kind`; `here` is what is done with
---- records that are in their partitions already, true when nothing is (host/rdd/rdd.h: tide_exchange_stays).
-local function shuffle(node, name, site, route, partitions, write, read, here, ascending)
-    return node:shuffle(exchange(name, site, route, partitions, write, read, here, ascending))
+--- records that are in their partitions already, true when nothing is (host/rdd/op.h: tide_exchange_stays).
+local function shuffle(node, name, site, route, by, write, read, here, ascending)
+    return node:shuffle(exchange(name, site, route, by, write, read, here, ascending))
 end
 
 operators.shuffle = shuffle
@@ -110,10 +122,10 @@ local ROUTE, CONCAT = { kind = "route" }, { kind = "concat" }
 --- The exchange that brings records to the partition of their key, and does nothing where they are there already.
 --- @param name string operator, for messages
 --- @param site string "job.lua:12", for messages
---- @param partitions integer
---- @return string descriptor
-function operators.by_key(name, site, partitions)
-    return exchange(name, site, "hash", partitions, ROUTE, CONCAT, true)
+--- @param by moontide.Partitioner
+--- @return table exchange
+function operators.by_key(name, site, by)
+    return exchange(name, site, "hash", by, ROUTE, CONCAT, true)
 end
 
 local function add(a, b)
@@ -186,14 +198,22 @@ end
 
 -- By key -------------------------------------------------------------------------------------------------------
 
-local function partitions(handle, index, name, n)
-    return check.partitions(index, name, n, handle.scope.partitions({ handle.node }))
+--- Argument `index` of an operator by key: how the records of its result are partitioned.
+--- @param handle table
+--- @param index integer
+--- @param name string
+--- @param by? integer|moontide.Partitioner
+--- @return moontide.Partitioner
+function operators.partitioning(handle, index, name, by)
+    return partitioner.argument(index, name, by, handle.scope.partitioner({ handle.node }))
 end
+
+local partitioning = operators.partitioning
 
 function operators.reduceByKey(handle, fn, n)
     local scope = begin(handle, "reduceByKey")
     local merge = package(1, "reduceByKey", fn)
-    n = partitions(handle, 2, "reduceByKey", n)
+    n = partitioning(handle, 2, "reduceByKey", n)
     local read = { kind = "merge", merge = merge }
     return scope.wrap(shuffle(handle.node, "reduceByKey", closure.site(fn), "hash", n,
         { kind = "combine", merge = merge }, read, read))
@@ -201,7 +221,7 @@ end
 
 function operators.groupByKey(handle, n)
     local scope = begin(handle, "groupByKey")
-    n = partitions(handle, 1, "groupByKey", n)
+    n = partitioning(handle, 1, "groupByKey", n)
     local group = { kind = "group" }
     return scope.wrap(shuffle(handle.node, "groupByKey", check.site(), "hash", n, ROUTE, group, group))
 end
@@ -211,7 +231,7 @@ function operators.combineByKey(handle, create, merge_value, merge_combiners, n)
     local create_bytes = package(1, "combineByKey", create, "createCombiner")
     local merge = package(2, "combineByKey", merge_value, "mergeValue")
     local merge_both = package(3, "combineByKey", merge_combiners, "mergeCombiners")
-    n = partitions(handle, 4, "combineByKey", n)
+    n = partitioning(handle, 4, "combineByKey", n)
     local combine = { kind = "combine", create = create_bytes, merge = merge }
     return scope.wrap(shuffle(handle.node, "combineByKey", closure.site(create), "hash", n, combine,
         { kind = "merge", merge = merge_both }, combine))
@@ -236,12 +256,32 @@ function operators.distinct(handle, n)
     return scope.wrap(merged:narrow(descriptor("unpair", "distinct", site), false))
 end
 
-function operators.sortByKey(handle, ascending, n)
+function operators.sortByKey(handle, ascending, n, key)
     local scope = begin(handle, "sortByKey")
     ascending = check.boolean(1, "sortByKey", ascending, true)
     n = check.partitions(2, "sortByKey", n, scope.parallelism())
+    if key ~= nil then
+        package(3, "sortByKey", key, "key")
+        return operators.sort_by(handle, "sortByKey", key, function(k) return key(k) end, ascending, n)
+    end
     return scope.wrap(shuffle(handle.node, "sortByKey", check.site(), "range", n, ROUTE,
         { kind = "sort", ascending = ascending }, nil, ascending))
+end
+
+--- The records in the order of `order(record)`. The record travels as an array of one or two, which tells single values and pairs
+--- apart again (unwrap).
+--- @param handle table
+--- @param name string operator, for messages
+--- @param fn function of the script, already checked: where the operator is said to stand
+--- @param order function what to sort by, of value or of key and value
+--- @param ascending boolean
+--- @param n integer partitions
+--- @return table handle
+function operators.sort_by(handle, name, fn, order, ascending, n)
+    local site = closure.site(fn)
+    local keyed = narrow(handle, "map", name, site, { fn = own(name, function(a, b) return order(a, b), { a, b } end) })
+    local sorted = shuffle(keyed, name, site, "range", n, ROUTE, { kind = "sort", ascending = ascending }, nil, ascending)
+    return handle.scope.wrap(sorted:narrow(descriptor("unwrap", name, site), false))
 end
 
 --- How often each key occurs, for countByKey.
@@ -252,7 +292,7 @@ function operators.count_keys(handle)
     local site, merge = check.site(), own("countByKey", add)
     local ones = narrow(handle, "mapValues", "countByKey", site, { fn = own("countByKey", one) }, true)
     local read = { kind = "merge", merge = merge }
-    return scope.wrap(shuffle(ones, "countByKey", site, "hash", scope.partitions({ handle.node }),
+    return scope.wrap(shuffle(ones, "countByKey", site, "hash", scope.partitioner({ handle.node }),
         { kind = "combine", merge = merge }, read, read))
 end
 

@@ -6,6 +6,7 @@ local actions = require "moontide.actions"
 local check = require "moontide.check"
 local codec = require "moontide.worker.codec"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 
 local rdd = {}
 
@@ -27,7 +28,6 @@ end
 local LATER = {}
 for _, group in ipairs({
     later("use checkpoint() to cut the lineage, persist() to keep records in memory", "localCheckpoint"),
-    later("pairs are always partitioned by the hash of their key; see partitionBy", "partitioner"),
     later("use getNumPartitions() for their number, glom() for their records", "partitions"),
     later("use saveAsHadoopFile, which writes the same files", "saveAsNewAPIHadoopFile"),
 }) do
@@ -104,12 +104,14 @@ function rdd.scope(sc, state)
         return state.parallelism
     end
 
-    function scope.partitions(nodes)
-        local most = 0
+    function scope.partitioner(nodes)
+        local most
         for _, node in ipairs(nodes) do
-            most = math.max(most, node:hashPartitions())
+            if node:keyPartitions() > (most and most:keyPartitions() or 0) then
+                most = node
+            end
         end
-        return most > 0 and most or state.parallelism
+        return most and partitioner.of(most) or partitioner.by_hash(state.parallelism)
     end
 
     function scope.wrap(node)
@@ -134,12 +136,7 @@ function rdd.scope(sc, state)
             end
             nodes[index] = other.node
         end
-        -- Datasets that are partitioned by key alike are united partition by partition, and stay so.
-        local alike = nodes[1]:hashPartitions() > 0
-        for _, node in ipairs(nodes) do
-            alike = alike and node:hashPartitions() == nodes[1]:hashPartitions()
-        end
-        return scope.wrap(alike and state.engine:zipUnion(nodes) or state.engine:union(nodes))
+        return scope.wrap(state.engine:union(nodes))
     end
 
     return scope
@@ -309,7 +306,7 @@ end
 ---
 --- As in Spark 0.9.
 --- @param f fun(a: any, b: any): any
---- @param n? integer partitions, default the context's parallelism
+--- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
 --- @return moontide.RDD
 function RDD:reduceByKey(f, n)
     return operators.reduceByKey(self, f, n)
@@ -320,7 +317,7 @@ end
 ---     sc:parallelizePairs({ { "a", 1 }, { "a", 2 } }):groupByKey():collect()  --> { { "a", { 1, 2 } } }
 ---
 --- As in Spark 0.9.
---- @param n? integer partitions, default the context's parallelism
+--- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
 --- @return moontide.RDD
 function RDD:groupByKey(n)
     return operators.groupByKey(self, n)
@@ -336,7 +333,7 @@ end
 --- @param createCombiner fun(value: any): any
 --- @param mergeValue fun(combiner: any, value: any): any
 --- @param mergeCombiners fun(a: any, b: any): any
---- @param n? integer partitions, default the context's parallelism
+--- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
 --- @return moontide.RDD
 function RDD:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
     return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
@@ -349,9 +346,10 @@ end
 --- Numbers come before text, text before arrays. As in Spark 0.9.
 --- @param ascending? boolean default true
 --- @param n? integer partitions, default the context's parallelism
+--- @param key? fun(key: any): any what to sort by instead of the key, default the key
 --- @return moontide.RDD
-function RDD:sortByKey(ascending, n)
-    return operators.sortByKey(self, ascending, n)
+function RDD:sortByKey(ascending, n, key)
+    return operators.sortByKey(self, ascending, n, key)
 end
 
 --- The same records, spread evenly over `n` partitions; their order is lost.

@@ -6,6 +6,7 @@ local closure = require "moontide.closure"
 local conf = require "moontide.conf"
 local duration = require "moontide.duration"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 
 local state = {}
 
@@ -14,9 +15,7 @@ local state = {}
 --- What mapWithState does, made by moontide.StateSpec.func. It does not change: each method gives a changed copy.
 ---@class moontide.StateSpec
 local StateSpec = {}
-local class = check.class("StateSpec", "a", StateSpec, {
-    partitioner = "keys are always partitioned by hash: use numPartitions(n)",
-})
+local class = check.class("StateSpec", "a", StateSpec, {})
 
 ---@class moontide.StateSpecs
 local Specs = {}
@@ -71,7 +70,19 @@ end
 --- @return moontide.StateSpec a changed copy
 function StateSpec:numPartitions(n)
     check.self(self, class, "numPartitions")
-    return changed(self, "partitions", check.partitions(1, "numPartitions", n))
+    return changed(self, "partitions", partitioner.by_hash(check.partitions(1, "numPartitions", n)))
+end
+
+--- What the keys are partitioned by, instead of their hash.
+---
+---     spec:partitioner(moontide.Partitioner(4, function(key) return #key end))
+---
+--- As in Spark 1.6.
+--- @param by moontide.Partitioner
+--- @return moontide.StateSpec a changed copy
+function StateSpec:partitioner(by)
+    check.self(self, class, "partitioner")
+    return changed(self, "partitions", check.handle(1, "partitioner", by, partitioner.class))
 end
 
 --- A key without records for longer than that is timed out: in the first batch T with last use < T - timeout.
@@ -100,7 +111,7 @@ end
 -- The streams -----------------------------------------------------------------------------------------------------
 
 -- The core's dataset of the initial state, in the partitions of the state; nil for none.
-local function initial_node(scope, name, site, rdd, partitions)
+local function initial_node(scope, name, site, rdd, by)
     if rdd == nil then
         return nil
     end
@@ -110,7 +121,7 @@ local function initial_node(scope, name, site, rdd, partitions)
     if rdd.scope ~= scope.life.context.sc.scope then
         check.fail("'%s': the initial state belongs to another Context", name)
     end
-    return rdd.node:shuffle(operators.by_key(name, site, partitions))
+    return rdd.node:shuffle(operators.by_key(name, site, by))
 end
 
 local OPTIONS = { "partitions", "initial" }
@@ -134,23 +145,24 @@ function state.install(DStream)
     --- A function that fails, fails the batch; with the setting `onError = "skip"` the key keeps the state it had.
     --- Guide: "UpdateStateByKey Operation".
     --- @param f fun(values: any[], old: any, time: number, key: any): any
-    --- @param options? integer|{ partitions: integer?, initial: moontide.RDD? } number of partitions, default the context's
+    --- @param options? integer|moontide.Partitioner|{ partitions: (integer|moontide.Partitioner)?, initial: moontide.RDD? }
+    ---   partitions, default the context's
     ---   parallelism; pairs of key and state to begin with
     --- @return moontide.DStream
     function DStream:updateStateByKey(f, options)
         local scope = operators.begin(self, "updateStateByKey")
         local name = "updateStateByKey"
         local fn = operators.package(1, name, f)
-        local partitions, initial = options, nil
-        if type(options) == "table" then
+        local by, initial = options, nil
+        if type(options) == "table" and getmetatable(options) ~= partitioner.class then
             check.options(name, options, OPTIONS)
-            partitions, initial = options.partitions, options.initial
+            by, initial = options.partitions, options.initial
         end
-        partitions = check.partitions(2, name, partitions, scope.partitions({ self.node }))
+        by = operators.partitioning(self, 2, name, by)
         local site = closure.site(f)
-        local values = self.node:shuffle(operators.by_key(name, site, partitions))
-        local kept = values:state(partitions, operators.descriptor("updateState", name, site, { fn = fn, skip = skips(scope) }),
-            initial_node(scope, name, site, initial, partitions))
+        local values = self.node:shuffle(operators.by_key(name, site, by))
+        local kept = values:state(by.count, operators.descriptor("updateState", name, site, { fn = fn, skip = skips(scope) }),
+            initial_node(scope, name, site, initial, by))
         scope.label(kept, name, site)
         return scope.wrap(kept)
     end
@@ -172,11 +184,11 @@ function state.install(DStream)
         check.handle(1, "mapWithState", spec, class)
         local name, fields = "mapWithState", spec.fields
         local site = fields.site
-        local partitions = fields.partitions or scope.partitions({ self.node })
-        local values = self.node:shuffle(operators.by_key(name, site, partitions))
+        local by = fields.partitions or scope.partitioner({ self.node })
+        local values = self.node:shuffle(operators.by_key(name, site, by))
         local op = operators.descriptor("mapWithState", name, site,
             { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
-        local kept = values:mapState(partitions, op, initial_node(scope, name, site, fields.initial, partitions))
+        local kept = values:mapState(by.count, op, initial_node(scope, name, site, fields.initial, by))
         scope.label(kept, name, site)
         local mapped = scope.wrap(kept:front(operators.descriptor("pickMapped", name, site), false))
         scope.kept[mapped.node:id()] = kept

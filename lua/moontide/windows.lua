@@ -5,6 +5,7 @@ local check = require "moontide.check"
 local closure = require "moontide.closure"
 local duration = require "moontide.duration"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 
 local windows = {}
 
@@ -49,28 +50,28 @@ local function of_one_key(key, x)
 end
 
 -- The results of each batch, by key.
-local function reduced(node, name, site, merge, partitions)
-    local parts = operators.shuffle(node, name, site, "hash", partitions, { kind = "combine", merge = merge },
+local function reduced(node, name, site, merge, by)
+    local parts = operators.shuffle(node, name, site, "hash", by, { kind = "combine", merge = merge },
         { kind = "concat" }, true)
     return parts:front(operators.descriptor("mergeParts", name, site, { merge = merge }), true)
 end
 
 -- Merges the results of the batches of each window.
-local function merged_window(node, name, site, merge, span, partitions)
+local function merged_window(node, name, site, merge, span, by)
     local op = operators.descriptor("mergeParts", name, site, { merge = merge })
-    return reduced(node, name, site, merge, partitions):mergeWindow(span.length, span.slide, partitions, op, true)
+    return reduced(node, name, site, merge, by):mergeWindow(span.length, span.slide, by.count, op, true)
 end
 
 -- From one window to the next: what has left is taken away with `inverse`, what has come is added. A window that slides by
 -- more than its length shares nothing with the one before. `last` is the kind of an operator (its function is fields.last) that
 -- makes the result of the window.
-local function inverse_window(scope, node, name, site, fields, span, partitions, last)
+local function inverse_window(scope, node, name, site, fields, span, by, last)
     local out, kept
     if span.slide > span.length then
-        out = merged_window(node, name, site, fields.merge, span, partitions)
+        out = merged_window(node, name, site, fields.merge, span, by)
     else
-        local parts = reduced(node, name, site, fields.merge, partitions)
-        kept = parts:inverseWindow(span.length, span.slide, partitions, operators.descriptor("inverse", name, site, fields),
+        local parts = reduced(node, name, site, fields.merge, by)
+        kept = parts:inverseWindow(span.length, span.slide, by.count, operators.descriptor("inverse", name, site, fields),
             operators.descriptor("windowAnew", name, site, fields))
         scope.label(kept, name, site)
         out = kept:front(operators.descriptor("pickState", name, site), true)
@@ -142,7 +143,7 @@ function windows.install(DStream)
         local span = spans(self, name, 3, length, slide)
         local keyed = operators.reduce(self, f).node:narrow(operators.descriptor("map", name, site,
             { fn = operators.own(name, as_one_key) }), false)
-        return inverse_window(scope, keyed, name, site, fields, span, 1, "map")
+        return inverse_window(scope, keyed, name, site, fields, span, partitioner.by_hash(1), "map")
     end
 
     --- How many records each window has, one number. None before the first record has come; from then on also 0.
@@ -162,7 +163,7 @@ function windows.install(DStream)
         node = node:narrow(operators.descriptor("filter", name, site, { fn = operators.own(name, is_positive) }), false)
         node = node:narrow(operators.descriptor("map", name, site, { fn = operators.own(name, as_one_key) }), false)
         local fields = { merge = operators.own(name, add), inverse = operators.own(name, subtract) }
-        return inverse_window(scope, node, name, site, fields, span, 1, "values")
+        return inverse_window(scope, node, name, site, fields, span, partitioner.by_hash(1), "values")
     end
 
     --- Pairs of each different record and how often it occurs in the window.
@@ -181,7 +182,8 @@ function windows.install(DStream)
         n = check.partitions(3, name, n, scope.parallelism())
         local fields = { merge = operators.own(name, add), inverse = operators.own(name, subtract),
             filter = operators.own(name, not_zero) }
-        return inverse_window(scope, operators.narrow(self, "one", name, site), name, site, fields, span, n)
+        return inverse_window(scope, operators.narrow(self, "one", name, site), name, site, fields, span,
+            partitioner.by_hash(n))
     end
 
     --- Merges the values of each key in a window with `f`.
@@ -198,20 +200,24 @@ function windows.install(DStream)
     --- @param inverse fun(a: any, b: any): any may be left out
     --- @param length number|string duration, a multiple of this stream's slide duration
     --- @param slide? number|string duration, likewise; default this stream's slide duration
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @param filter? fun(key: any, value: any): boolean with `inverse`: which pairs are part of the result
     --- @return moontide.DStream
-    --- @overload fun(self: any, f: function, length: number|string, slide: number|string?, n: integer?): moontide.DStream
+    --- @overload fun(self: any, f: function, length: number|string, slide: number|string?, n: (integer|moontide.Partitioner)?): moontide.DStream
     function DStream:reduceByKeyAndWindow(f, inverse, length, slide, n, filter)
         local scope = operators.begin(self, "reduceByKeyAndWindow")
         local name = "reduceByKeyAndWindow"
         local fields = { merge = operators.package(1, name, f) }
         local first = 3
         if inverse ~= nil and type(inverse) ~= "function" then
+            if filter ~= nil then
+                check.fail("bad argument #6 to '%s' (without an inverse function it takes 4 arguments; got %s)", name,
+                    check.type_name(filter))
+            end
             inverse, length, slide, n, filter, first = nil, inverse, length, slide, n, 2
         end
         local span = spans(self, name, first, length, slide, true)
-        n = check.partitions(first + 2, name, n, scope.partitions({ self.node }))
+        n = operators.partitioning(self, first + 2, name, n)
         if not inverse then
             if filter ~= nil then
                 check.fail("'%s': a filter goes with an inverse function only; filter the result", name)
@@ -230,16 +236,16 @@ function windows.install(DStream)
     --- As in Spark 0.9.
     --- @param length number|string duration, a multiple of this stream's slide duration
     --- @param slide? number|string duration, likewise; default this stream's slide duration
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.DStream
     function DStream:groupByKeyAndWindow(length, slide, n)
         local scope = operators.begin(self, "groupByKeyAndWindow")
         local name, site = "groupByKeyAndWindow", check.site()
         local span = spans(self, name, 1, length, slide, true)
-        n = check.partitions(3, name, n, scope.partitions({ self.node }))
+        n = operators.partitioning(self, 3, name, n)
         local group = { kind = "group" }
         local groups = operators.shuffle(self.node, name, site, "hash", n, { kind = "route" }, group, group)
-        return scope.wrap(groups:mergeWindow(span.length, span.slide, n, operators.descriptor("concatLists", name, site), false))
+        return scope.wrap(groups:mergeWindow(span.length, span.slide, n.count, operators.descriptor("concatLists", name, site), false))
     end
 end
 

@@ -145,14 +145,14 @@ static void every_kind_lets_go_of_what_it_came_from(void **state) {
 
     for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
         uint64_t id = tide_rdd_id(nodes[i]);
-        uint32_t hashed = tide_rdd_hash_partitions(nodes[i]);
+        uint32_t hashed = tide_rdd_key_partitions(nodes[i]);
 
         tide_rdd_set_name(nodes[i], "mine");
         write_now(marked(nodes[i]));
         assert_reads_files(nodes[i]);
         assert_int_equal(tide_rdd_id(nodes[i]), id);
         assert_int_equal(tide_rdd_partitions(nodes[i]), 4);
-        assert_int_equal(tide_rdd_hash_partitions(nodes[i]), hashed);
+        assert_int_equal(tide_rdd_key_partitions(nodes[i]), hashed);
         assert_int_equal(tide_rdd_known_records(nodes[i]), -1);
         assert_string_equal(tide_rdd_name(nodes[i]), "mine");
     }

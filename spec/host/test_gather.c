@@ -59,7 +59,7 @@ static void zip_unions_need_as_many_partitions(void **state) {
     assert_int_equal(tide_rdd_kind(rdd), TIDE_RDD_ZIP_UNION);
     assert_int_equal(tide_rdd_partitions(rdd), 2);
     assert_int_equal(tide_rdd_known_records(rdd), 8);
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 0);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 0);
     assert_null(tide_rdd_zip_union_new((struct tide_rdd *[]){a, c}, 2));
     assert_null(tide_rdd_zip_union_new(NULL, 0));
     release((struct tide_rdd *[]){a, b, c, rdd}, 4);
@@ -74,9 +74,9 @@ static void unions_stay_partitioned_where_all_are_alike(void **state) {
 
     assert_int_equal(tide_rdd_kind(alike), TIDE_RDD_ZIP_UNION);
     assert_int_equal(tide_rdd_partitions(alike), 4);
-    assert_int_equal(tide_rdd_hash_partitions(alike), 4);
+    assert_int_equal(tide_rdd_key_partitions(alike), 4);
     assert_int_equal(tide_rdd_partitions(unlike), 9);
-    assert_int_equal(tide_rdd_hash_partitions(unlike), 0);
+    assert_int_equal(tide_rdd_key_partitions(unlike), 0);
     assert_int_equal(tide_rdd_partitions(plain), 8);
     assert_int_equal(tide_rdd_partitions(none), 8);
     release((struct tide_rdd *[]){a, b, c, d, alike, unlike, plain, none}, 8);
@@ -89,8 +89,8 @@ static void gathers_keep_partitioning_if_their_operator_does(void **state) {
     struct tide_rdd *lost = tide_rdd_gather_new((struct tide_rdd *[]){a, b}, 2, loses);
 
     assert_int_equal(tide_rdd_partitions(keeps), 4);
-    assert_int_equal(tide_rdd_hash_partitions(keeps), 4);
-    assert_int_equal(tide_rdd_hash_partitions(lost), 0);
+    assert_int_equal(tide_rdd_key_partitions(keeps), 4);
+    assert_int_equal(tide_rdd_key_partitions(lost), 0);
     assert_int_equal(tide_rdd_known_records(keeps), -1);
     assert_null(tide_rdd_gather_new((struct tide_rdd *[]){a, c}, 2, op));
     tide_op_release(loses);
@@ -120,10 +120,10 @@ static void records_in_place_are_not_shuffled(void **state) {
     struct tide_rdd *moved = tide_rdd_exchanged_new(three, as_is);
 
     assert_int_equal(tide_rdd_kind(merged), TIDE_RDD_GATHER);
-    assert_int_equal(tide_rdd_hash_partitions(merged), 2);
+    assert_int_equal(tide_rdd_key_partitions(merged), 2);
     assert_ptr_equal(same, two);
     assert_int_equal(tide_rdd_kind(moved), TIDE_RDD_SHUFFLED);
-    assert_int_equal(tide_rdd_hash_partitions(moved), 2);
+    assert_int_equal(tide_rdd_key_partitions(moved), 2);
     release((struct tide_rdd *[]){two, three, merged, same, moved}, 5);
 }
 
@@ -196,7 +196,7 @@ static void streams_are_brought_together_by_key(void **state) {
     struct tide_rdd *rdd = generate(graph, NULL);
 
     assert_int_equal(tide_rdd_kind(rdd), TIDE_RDD_GATHER);
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 2);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 2);
     assert_ptr_equal(rdd->as.many.parents[0], tide_stream_dataset(a, 1000));
     assert_int_equal(tide_rdd_kind(rdd->as.many.parents[1]), TIDE_RDD_SHUFFLED);
     assert_ptr_equal(rdd->as.many.parents[1], rdd->as.many.parents[2]);
@@ -239,7 +239,7 @@ static void unions_of_partitioned_streams_stay_so(void **state) {
 
     struct tide_rdd *rdd = generate(graph, NULL);
 
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 2);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 2);
     tide_rdd_release(rdd);
     tide_graph_delete(graph);
 }

@@ -188,7 +188,7 @@ static void truncated_lineage_becomes_blocks(void **state) {
     assert_int_equal(tide_rdd_kind(gathered), TIDE_RDD_GATHER);
     tide_rdd_unpin(gathered);
     assert_int_equal(tide_rdd_kind(gathered), TIDE_RDD_BLOCKS);
-    assert_int_equal(tide_rdd_hash_partitions(gathered), 3);
+    assert_int_equal(tide_rdd_key_partitions(gathered), 3);
     assert_int_equal(tide_rdd_known_records(gathered), 3);
     assert_int_equal(tide_block_live(), 3); /* its inputs are gone */
     tide_rdd_unpersist(gathered);

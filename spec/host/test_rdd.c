@@ -50,7 +50,7 @@ static void a_gather_node_is_remade_until_it_is_computed(void **state) {
     assert_int_equal(a->refs, 1); /* what it was made from before is let go */
     assert_int_equal(tide_rdd_children(made, 0), 1);
     assert_ptr_equal(made->as.many.op, other);
-    assert_int_equal(tide_rdd_hash_partitions(made), 2);
+    assert_int_equal(tide_rdd_key_partitions(made), 2);
 
     made->keeping = &computation;
     assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is being computed */
@@ -79,7 +79,7 @@ static void blocks_tell_their_records(void **state) {
     assert_int_equal(tide_rdd_kind(rdd), TIDE_RDD_BLOCKS);
     assert_int_equal(tide_rdd_partitions(rdd), 3);
     assert_int_equal(tide_rdd_known_records(rdd), 12);
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 0);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 0);
     assert_true(tide_rdd_id(none) > tide_rdd_id(rdd));
     assert_int_equal(tide_rdd_partitions(none), 0);
     assert_int_equal(tide_rdd_known_records(none), 0);
@@ -127,38 +127,38 @@ static void hash_partitioning_is_kept_and_lost(void **state) {
     struct tide_rdd *rdd = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 5, true);
 
     assert_int_equal(tide_rdd_partitions(rdd), 5);
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 5);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 5);
     rdd = rig_keep(rdd, "mapValues");
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 5);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 5);
     rdd = rig_coalesce(rdd, 9); /* as many as there are: the same partitions */
     assert_int_equal(tide_rdd_partitions(rdd), 5);
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 5);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 5);
 
     struct tide_rdd *alone = tide_rdd_union_new(&rdd, 1);
 
-    assert_int_equal(tide_rdd_hash_partitions(alone), 5);
+    assert_int_equal(tide_rdd_key_partitions(alone), 5);
     tide_rdd_release(alone);
 
     struct tide_rdd *fewer = rig_coalesce(tide_rdd_retain(rdd), 2);
 
-    assert_int_equal(tide_rdd_hash_partitions(fewer), 0);
+    assert_int_equal(tide_rdd_key_partitions(fewer), 0);
     tide_rdd_release(fewer);
 
     struct tide_rdd *twice = rig_union(tide_rdd_retain(rdd), tide_rdd_retain(rdd));
 
     assert_int_equal(tide_rdd_partitions(twice), 10);
-    assert_int_equal(tide_rdd_hash_partitions(twice), 0);
+    assert_int_equal(tide_rdd_key_partitions(twice), 0);
     tide_rdd_release(twice);
 
     rdd = rig_narrow(rdd, "map");
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 0);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 0);
     tide_rdd_release(rdd);
 
     enum tide_route others[] = {TIDE_ROUTE_ROUNDROBIN, TIDE_ROUTE_SINGLE, TIDE_ROUTE_RANGE};
 
     for (int i = 0; i < 3; i++) {
         rdd = rig_shuffle(rig_blocks(1, 1, 0), others[i], 3, true);
-        assert_int_equal(tide_rdd_hash_partitions(rdd), 0);
+        assert_int_equal(tide_rdd_key_partitions(rdd), 0);
         tide_rdd_release(rdd);
     }
 }
@@ -293,7 +293,7 @@ static void a_settled_shuffle_lets_its_input_go(void **state) {
     rig_settle(rdd, outputs);
     assert_true(tide_rdd_computed(rdd));
     assert_int_equal(tide_block_live(), 1);
-    assert_int_equal(tide_rdd_hash_partitions(rdd), 2);
+    assert_int_equal(tide_rdd_key_partitions(rdd), 2);
     tide_rdd_release(rdd);
 }
 

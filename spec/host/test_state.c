@@ -108,7 +108,7 @@ static void a_state_is_made_of_values_and_the_one_before(void **state) {
     expect_time(input_of(second, 2), 2000);
     assert_int_equal(tide_rdd_known_records(input_of(third, 0)), 0); /* no dataset: as good as an empty one */
     assert_ptr_equal(input_of(third, 1), second);
-    assert_int_equal(tide_rdd_hash_partitions(third), PARTITIONS);
+    assert_int_equal(tide_rdd_key_partitions(third), PARTITIONS);
     assert_true(third->truncate);
     stop(&rig);
 }

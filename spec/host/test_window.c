@@ -185,7 +185,7 @@ static void keyed_datasets_stay_partitioned(void **state) {
     make_input(&rig, 0);
     start(&rig, tide_stream_window(rig.keyed, 2000, 1000, false, NULL));
     generate(&rig, 1);
-    assert_int_equal(tide_rdd_hash_partitions(generate(&rig, 2)), PARTITIONS);
+    assert_int_equal(tide_rdd_key_partitions(generate(&rig, 2)), PARTITIONS);
     stop(&rig);
 }
 
@@ -259,7 +259,7 @@ static void a_shared_node_is_one_dataset(void **state) {
     assert_int_equal(tide_rdd_level(parts->as.many.parents[1]), TIDE_LEVEL_MEMORY);
     assert_true(parts->as.many.parents[1]->truncate);
     assert_int_equal(tide_rdd_level(fourth), 0);
-    assert_int_equal(tide_rdd_hash_partitions(fifth), PARTITIONS);
+    assert_int_equal(tide_rdd_key_partitions(fifth), PARTITIONS);
     stop(&rig);
 }
 
@@ -319,7 +319,7 @@ static void missing_datasets_are_left_out_of_nodes(void **state) {
     expect_batch(&rig, 4, "1");
     generate(&rig, 5);
     expect_shown(generate(&rig, 6), "-");
-    assert_int_equal(tide_rdd_hash_partitions(tide_stream_dataset(rig.window, 6000)), PARTITIONS);
+    assert_int_equal(tide_rdd_key_partitions(tide_stream_dataset(rig.window, 6000)), PARTITIONS);
     expect_batch(&rig, 8, "(7 8)");
     stop(&rig);
 }
@@ -354,7 +354,7 @@ static void an_inverse_window_takes_what_leaves_and_what_comes(void **state) {
     expect_shown(generate(&rig, 1), "[-;-;1]");
     expect_shown(generate(&rig, 2), "[[-;-;1];-;2]");
     expect_shown(generate(&rig, 3), "[[[-;-;1];-;2];1;-]");
-    assert_int_equal(tide_rdd_hash_partitions(tide_stream_dataset(rig.window, 3000)), PARTITIONS);
+    assert_int_equal(tide_rdd_key_partitions(tide_stream_dataset(rig.window, 3000)), PARTITIONS);
     assert_true(tide_stream_dataset(rig.window, 3000)->truncate);
     assert_int_equal(tide_stream_checkpoint_interval(rig.window), 10000);
     assert_int_equal(tide_stream_remember(rig.window), 20000);

@@ -4,6 +4,7 @@
 local check = require "moontide.check"
 local keyed = require "moontide.operators.keyed"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 
 local joins = {}
 
@@ -38,13 +39,13 @@ local function gather(kind, name, handles, n)
     return scope.wrap(gather_rdds(handles, name, site, n, op))
 end
 
--- Default of n: what a side is partitioned in already, else the context's parallelism.
+-- Default of n: what a side is partitioned by already, else key hash in the context's parallelism.
 local function partitions(handles, index, name, n)
     local nodes = {}
     for at, handle in ipairs(handles) do
         nodes[at] = handle.node
     end
-    return check.partitions(index, name, n, handles[1].scope.partitions(nodes))
+    return partitioner.argument(index, name, n, handles[1].scope.partitioner(nodes))
 end
 
 local function with_one(name, handle, other, n)
@@ -60,7 +61,7 @@ local function with_several(name, handle, ...)
     local n
     if count > 1 then
         local last = select(count, ...)
-        if type(last) == "number" or last == nil then
+        if type(last) == "number" or last == nil or getmetatable(last) == partitioner.class then
             n, count = last, count - 1
         end
     end
@@ -82,7 +83,7 @@ local function install_joins(class_of_methods)
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
     --- @param other T pairs, of the same context
-    --- @param n? integer partitions, default the context's parallelism, or those a dataset has by key already
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism, or those a dataset has by key already
     --- @return T
     function Handle:join(other, n)
         return with_one("join", self, other, n)
@@ -96,7 +97,7 @@ local function install_joins(class_of_methods)
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
     --- @param other T pairs, of the same context
-    --- @param n? integer partitions, default as for join
+    --- @param n? integer|moontide.Partitioner partitions, default as for join
     --- @return T
     function Handle:leftOuterJoin(other, n)
         return with_one("leftOuterJoin", self, other, n)
@@ -110,7 +111,7 @@ local function install_joins(class_of_methods)
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
     --- @param other T pairs, of the same context
-    --- @param n? integer partitions, default as for join
+    --- @param n? integer|moontide.Partitioner partitions, default as for join
     --- @return T
     function Handle:rightOuterJoin(other, n)
         return with_one("rightOuterJoin", self, other, n)
@@ -124,7 +125,7 @@ local function install_joins(class_of_methods)
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
     --- @param other T pairs, of the same context
-    --- @param n? integer partitions, default as for join
+    --- @param n? integer|moontide.Partitioner partitions, default as for join
     --- @return T
     function Handle:fullOuterJoin(other, n)
         return with_one("fullOuterJoin", self, other, n)
@@ -138,7 +139,7 @@ local function install_joins(class_of_methods)
     --- Guide: "Transformations".
     --- @generic T: moontide.RDD|moontide.DStream
     --- @param self T
-    --- @param ... T|integer one or several others, and then perhaps the number of partitions
+    --- @param ... T|integer|moontide.Partitioner one or several others, and then perhaps the partitions
     --- @return T
     function Handle:cogroup(...)
         return with_several("cogroup", self, ...)
@@ -155,7 +156,7 @@ function joins.install(RDD)
     ---     a:groupWith(b)
     ---
     --- As in Spark 0.9.
-    --- @param ... moontide.RDD|integer one or several others, and then perhaps the number of partitions
+    --- @param ... moontide.RDD|integer|moontide.Partitioner one or several others, and then perhaps the partitions
     --- @return moontide.RDD
     function RDD:groupWith(...)
         return with_several("groupWith", self, ...)
@@ -167,7 +168,7 @@ function joins.install(RDD)
     ---
     --- As in Spark 0.9.
     --- @param other moontide.RDD pairs, of the same context
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:subtractByKey(other, n)
         return with_one("subtractByKey", self, other, n)
@@ -177,7 +178,7 @@ function joins.install(RDD)
     local function by_record(kind, handle, other, n)
         local scope = operators.begin(handle, kind)
         check_side(handle, 1, kind, other)
-        n = check.partitions(2, kind, n, scope.parallelism())
+        n = partitioner.argument(2, kind, n, partitioner.by_hash(scope.parallelism()))
         local site, nodes = check.site(), {}
         local op = operators.descriptor(kind == "subtract" and "subtractByKey" or kind, kind, site)
         for index, side in ipairs({ handle, other }) do
@@ -193,7 +194,7 @@ function joins.install(RDD)
     ---
     --- As in Spark 0.9.
     --- @param other moontide.RDD of the same context
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:subtract(other, n)
         return by_record("subtract", self, other, n)
@@ -205,7 +206,7 @@ function joins.install(RDD)
     ---
     --- As in Spark 1.0.
     --- @param other moontide.RDD of the same context
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:intersection(other, n)
         return by_record("intersection", self, other, n)

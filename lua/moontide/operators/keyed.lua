@@ -5,30 +5,34 @@ local check = require "moontide.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 local random = require "moontide.random"
 
 local keyed = {}
-
-local KEY_GROUPS = 128 -- host/wire/hash.h
 
 --- Brings the records to the partition of their key; what is partitioned so already stays as it is.
 --- @param node userdata of a stream or dataset
 --- @param name string
 --- @param site string
---- @param n integer
+--- @param by moontide.Partitioner
 --- @return userdata node
-function keyed.spread(node, name, site, n)
-    return node:shuffle(operators.by_key(name, site, n))
+function keyed.spread(node, name, site, by)
+    return node:shuffle(operators.by_key(name, site, by))
 end
 
-local function partitions(handle, index, name, n)
-    return check.partitions(index, name, n, handle.scope.partitions({ handle.node }))
-end
+local partitioning = operators.partitioning
 
-function keyed.partitionBy(handle, n)
+function keyed.partitionBy(handle, n, f)
     local scope = operators.begin(handle, "partitionBy")
-    n = partitions(handle, 1, "partitionBy", n)
-    return scope.wrap(keyed.spread(handle.node, "partitionBy", check.site(), n))
+    local by = partitioning(handle, 1, "partitionBy", n)
+    if f ~= nil then
+        check.func(2, "partitionBy", f)
+        if by.package then
+            check.fail("bad argument #2 to 'partitionBy' (the partitioner has a function already)")
+        end
+        by = partitioner.constructor(by.count, f)
+    end
+    return scope.wrap(keyed.spread(handle.node, "partitionBy", check.site(), by))
 end
 
 -- seq merges values into something that begins as `zero`, comb merges these.
@@ -37,7 +41,7 @@ local function by_key_from(handle, name, zero, seq, comb, seq_role, comb_role, n
     local zero_bytes = operators.zero(name, zero)
     local merge = operators.package(2, name, seq, seq_role)
     local merge_both = comb == seq and merge or operators.package(3, name, comb, comb_role)
-    n = partitions(handle, comb == seq and 3 or 4, name, n)
+    n = partitioning(handle, comb == seq and 3 or 4, name, n)
     local combine = { kind = "combine", zero = zero_bytes, merge = merge }
     return scope.wrap(operators.shuffle(handle.node, name, closure.site(seq), "hash", n, combine,
         { kind = "merge", merge = merge_both }, combine))
@@ -49,15 +53,6 @@ end
 
 function keyed.aggregateByKey(handle, zero, seq, comb, n)
     return by_key_from(handle, "aggregateByKey", zero, seq, comb, "seqOp", "combOp", n)
-end
-
--- The partition of `n` that a key belongs to, as host/wire/hash.h says.
-local function partition_of(key, n)
-    local fast = require "moontide.worker.ffi"
-    local bytes = codec.pack(key)
-    local hash = fast.C.tide_hash_packed(fast.ffi.cast("const uint8_t *", bytes), #bytes)
-    local group = tonumber(fast.ffi.cast("uint32_t", hash / 4294967296ULL)) % KEY_GROUPS
-    return math.floor(group * n / KEY_GROUPS)
 end
 
 local function lookup_node(rdd, key)
@@ -75,6 +70,16 @@ local function lookup_node(rdd, key)
     end
     local found = operators.narrow(rdd, "filter", "lookup", site, { fn = keep }, true)
     return found:narrow(operators.descriptor("values", "lookup", site), false)
+end
+
+-- Sorts each partition by what `key` makes of the keys. The records travel as values meanwhile; as they come back in the partitions
+-- where they were, the nodes say that keys are kept.
+local function sort_within(node, name, key, sort)
+    local site = closure.site(key)
+    local wrapped = node:narrow(operators.descriptor("map", name, site,
+        { fn = operators.own(name, function(k, v) return key(k), { k, v } end) }), true)
+    local sorted = wrapped:gather({}, operators.descriptor(sort.kind, name, site, sort), true)
+    return sorted:narrow(operators.descriptor("unwrap", name, site), true)
 end
 
 local function sample_by_key(with_replacement, fractions, seed)
@@ -132,11 +137,27 @@ function keyed.install(RDD, class)
     ---
     ---     local users = sc:textFile("users.txt"):map(parse):partitionBy(8):persist()
     ---
+    --- With `f`, or a partitioner, that function says the partition: its result, a whole number, modulo `n`.
+    ---
+    ---     users:partitionBy(4, function(name) return name:byte() end)
+    ---
     --- As in Spark 0.9.
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    --- @param f? fun(key: any): integer default: the hash of the key
     --- @return moontide.RDD
-    function RDD:partitionBy(n)
-        return keyed.partitionBy(self, n)
+    function RDD:partitionBy(n, f)
+        return keyed.partitionBy(self, n, f)
+    end
+
+    --- What the pairs are partitioned by, to be given to other operators by key; nil when they are not partitioned by key.
+    ---
+    ---     sc:parallelizePairs({ { "a", 1 } }):partitionBy(3):partitioner():numPartitions()  --> 3
+    ---
+    --- As in Spark 0.9.
+    --- @return moontide.Partitioner?
+    function RDD:partitioner()
+        check.self(self, class, "partitioner")
+        return partitioner.of(self.node)
     end
 
     --- Merges the values of each key with `f`, starting from `zero` (once for each key and partition).
@@ -146,7 +167,7 @@ function keyed.install(RDD, class)
     --- As in Spark 0.9.
     --- @param zero any plain data
     --- @param f fun(a: any, b: any): any
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:foldByKey(zero, f, n)
         return keyed.foldByKey(self, zero, f, n)
@@ -163,7 +184,7 @@ function keyed.install(RDD, class)
     --- @param zero any plain data; each key gets a copy
     --- @param seq fun(acc: any, value: any): any
     --- @param comb fun(a: any, b: any): any
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:aggregateByKey(zero, seq, comb, n)
         return keyed.aggregateByKey(self, zero, seq, comb, n)
@@ -175,16 +196,21 @@ function keyed.install(RDD, class)
     ---     scores:repartitionAndSortWithinPartitions(1):keys():collect()  --> { "ann", "ann", "bob" }
     ---
     --- As in Spark 1.2.
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @param ascending? boolean default true
+    --- @param key? fun(key: any): any what to sort by instead of the key, default the key
     --- @return moontide.RDD
-    function RDD:repartitionAndSortWithinPartitions(n, ascending)
+    function RDD:repartitionAndSortWithinPartitions(n, ascending, key)
         local name = "repartitionAndSortWithinPartitions"
         local scope = operators.begin(self, name)
-        n = partitions(self, 1, name, n)
+        n = partitioning(self, 1, name, n)
         ascending = check.boolean(2, name, ascending, true)
         local sort = { kind = "sort", ascending = ascending }
-        return scope.wrap(operators.shuffle(self.node, name, check.site(), "hash", n, { kind = "route" }, sort, sort))
+        if key == nil then
+            return scope.wrap(operators.shuffle(self.node, name, check.site(), "hash", n, { kind = "route" }, sort, sort))
+        end
+        operators.package(3, name, key, "key")
+        return scope.wrap(sort_within(keyed.spread(self.node, name, closure.site(key), n), name, key, sort))
     end
 
     --- A sample in which each key has a fraction of its own.
@@ -223,8 +249,8 @@ function keyed.install(RDD, class)
         if not plain then
             check.fail("bad argument #1 to 'lookup' (%s)", check.without_position(reason))
         end
-        local hashed = self.node:hashPartitions()
-        return actions.collect(self.scope, lookup_node(self, key), hashed > 0 and { partition_of(key, hashed) } or nil)
+        local by = partitioner.of(self.node)
+        return actions.collect(self.scope, lookup_node(self, key), by and { by:getPartition(key) })
     end
 
     --- Action: the values of each key merged by `f`, as a table.
@@ -252,10 +278,11 @@ function keyed.install_stream(DStream)
     ---     events:partitionBy(4)
     ---
     --- As in PySpark 1.2.
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    --- @param f? fun(key: any): integer default: the hash of the key
     --- @return moontide.DStream
-    function DStream:partitionBy(n)
-        return keyed.partitionBy(self, n)
+    function DStream:partitionBy(n, f)
+        return keyed.partitionBy(self, n, f)
     end
 end
 

@@ -5,6 +5,7 @@ local actions = require "moontide.actions"
 local check = require "moontide.check"
 local closure = require "moontide.closure"
 local operators = require "moontide.operators"
+local partitioner = require "moontide.partitioner"
 local process = require "moontide.worker.process"
 
 local sets = {}
@@ -159,12 +160,12 @@ local function install_by_key(RDD)
     ---
     --- As in Spark 0.9.
     --- @param f fun(value: any, second: any): any
-    --- @param n? integer partitions, default the context's parallelism
+    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
     --- @return moontide.RDD
     function RDD:groupBy(f, n)
         local scope = operators.begin(self, "groupBy")
         local fields = { fn = operators.package(1, "groupBy", f) }
-        n = check.partitions(2, "groupBy", n, scope.parallelism())
+        n = partitioner.argument(2, "groupBy", n, partitioner.by_hash(scope.parallelism()))
         local site = closure.site(f)
         local by_key = operators.narrow(self, "keyBy", "groupBy", site, fields)
         return scope.wrap(operators.shuffle(by_key, "groupBy", site, "hash", n, { kind = "route" }, { kind = "group" }))
@@ -181,17 +182,11 @@ local function install_by_key(RDD)
     --- @param n? integer partitions, default as many as here
     --- @return moontide.RDD
     function RDD:sortBy(f, ascending, n)
-        local scope = operators.begin(self, "sortBy")
+        operators.begin(self, "sortBy")
         operators.package(1, "sortBy", f)
         ascending = check.boolean(2, "sortBy", ascending, true)
         n = check.partitions(3, "sortBy", n, math.max(1, self.node:partitions()))
-        local site = closure.site(f)
-        -- The record travels as an array of one or two, which tells single values and pairs apart again (unwrap).
-        local wrap = operators.own("sortBy", function(a, b) return f(a, b), { a, b } end)
-        local keyed = operators.narrow(self, "map", "sortBy", site, { fn = wrap })
-        local sorted = operators.shuffle(keyed, "sortBy", site, "range", n, { kind = "route" },
-            { kind = "sort", ascending = ascending }, nil, ascending)
-        return scope.wrap(sorted:narrow(operators.descriptor("unwrap", "sortBy", site), false))
+        return operators.sort_by(self, "sortBy", f, f, ascending, n)
     end
 end
 

@@ -540,6 +540,13 @@ function codec.pack(value)
     return ffi_string(w.data, w.pos)
 end
 
+--- A key as a string of bytes; raises for what cannot be one.
+function codec.pack_key(key)
+    local w = codec.writer()
+    codec.put_key(w, key)
+    return ffi_string(w.data, w.pos)
+end
+
 --- The value packed in a string.
 function codec.unpack(bytes)
     local value, stop = decode(ffi_cast("const uint8_t *", bytes), 0)

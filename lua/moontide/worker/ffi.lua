@@ -50,6 +50,7 @@ struct tide_router;
 struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity);
 void tide_router_delete(struct tide_router *router);
 bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size);
+bool tide_router_to(struct tide_router *router, uint32_t partition, const uint8_t *record, size_t size);
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);
 bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending, const uint8_t *record,
                        size_t key_size, size_t size);
@@ -58,6 +59,9 @@ int tide_router_pairs(struct tide_router *router, const struct tide_block *block
 int tide_router_spread(struct tide_router *router, const struct tide_block *block);
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size);
+bool tide_router_entry_to(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
+                          uint32_t partition, const uint8_t *value, size_t value_size);
+const uint8_t *tide_router_entry_key(const struct tide_combine *combine, uint32_t index);
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
 
 bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out);

@@ -135,6 +135,7 @@ local function load_op(session, op)
         op.subtracts = is_subtract(op.inverse_f)
     end
     if op.filter then op.filter_f = load_function(session, op, op.filter) end
+    if op.partition then op.partition_f = load_function(session, op, op.partition) end
     if op.create then op.create_f = load_function(session, op, op.create) end
     if op.zero then
         local zero = op.zero

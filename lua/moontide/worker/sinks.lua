@@ -5,7 +5,7 @@ local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
 
 local C = fast.C
-local put, put_key = codec.put, codec.put_key
+local put, put_key, decode = codec.put, codec.put_key, codec.decode
 
 local sinks = {}
 
@@ -69,6 +69,19 @@ local Collect = class {
 
 local HASH, RANGE = 0, 3
 
+-- A function that gives the partition of a key as the script's partitioner says; nil where keys are spread by their hash.
+local function partitioner_of(op)
+    local f, n = op.partition_f, op.partitions
+    return f and function(key)
+        local at = f(key)
+        if type(at) ~= "number" or at % 1 ~= 0 then
+            failure.broken(op, ("the partitioner's function returned %s for the key %s; it must return a whole number"):format(
+                failure.preview(at), failure.preview(key)))
+        end
+        return at % n
+    end
+end
+
 local function router_of(S, arity)
     if S.arity ~= arity then set_arity(S, arity) end
     local router = C.tide_router_new(S.task.outputs, S.task.noutputs, arity)
@@ -89,7 +102,7 @@ local Route = class {
     constants = function(self, K)
         K.C, K.put, K.put_key, K.router_of, K.no_memory, K.set_arity = C, put, put_key, router_of, no_memory, set_arity
         K.ascending = self.ascending
-        K.bounds_of = bounds_of
+        K.bounds_of, K.partition_of = bounds_of, partitioner_of(self.op)
         K.not_pairs = function(a)
             failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
                 .. "; make pairs with map(function(x) return key, value end)")
@@ -103,7 +116,11 @@ local Route = class {
             if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
             g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
             g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
-            if self.route == HASH then
+            if op.partition_f then
+                g:uses "partition_of"
+                g:line(op, ("if not C.tide_router_to(S.R or router_of(S, 2), partition_of(%s), W.data, W.pos) then no_memory() end")
+                    :format(a))
+            elseif self.route == HASH then
                 g:line(op, "if not C.tide_router_hash(S.R or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
             else
                 g:line(op, "if not C.tide_router_range(S.R or router_of(S, 2), bounds_of(S), ascending, W.data, key_size, W.pos)")
@@ -119,6 +136,7 @@ local Route = class {
     -- Records that nothing changes go where they belong without being looked into. What cannot be sent goes to the loop, which
     -- tells why.
     whole = function(self, S, block)
+        if self.op.partition_f then return false end
         local by_key = self.route == HASH or self.route == RANGE
         if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then return false end
         if S.arity ~= nil and S.arity ~= block.arity then return false end
@@ -202,22 +220,27 @@ end
 
 --- Writes all entries through a router, numbers in C, other values packed here.
 local function write_entries(S, router, op)
-    local T = S.T
-    if not S.general then
+    local T, partition_of = S.T, partitioner_of(op)
+    if not S.general and not partition_of then
         if not C.tide_router_entries(router, T) then no_memory() end
         return
     end
     local w = codec.writer()
     for entry = 0, T.count - 1 do
         local value = S.others[entry]
-        local ok
-        if value == nil then
-            ok = C.tide_router_entry(router, T, entry, nil, 0)
-        else
+        local data, size = nil, 0
+        if value ~= nil then
             w.pos = 0
             local packed, why = pcall(put, w, value)
             if not packed then failure.broken(op, "the combined value can't leave the worker: " .. tostring(why)) end
-            ok = C.tide_router_entry(router, T, entry, w.data, w.pos)
+            data, size = w.data, w.pos
+        end
+        local ok
+        if partition_of then
+            ok = C.tide_router_entry_to(router, T, entry, partition_of((decode(C.tide_router_entry_key(T, entry), 0))),
+                data, size)
+        else
+            ok = C.tide_router_entry(router, T, entry, data, size)
         end
         if not ok then no_memory() end
     end
