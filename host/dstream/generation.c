@@ -12,6 +12,7 @@
 #include "dstream/generation.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #include "base/alloc.h"
 #include "clock/boundary.h"
@@ -63,6 +64,8 @@ struct tide_generation {
     uint32_t nparents, parents_capacity;
     uint32_t next; /* position in order of the step to run */
     bool asks;
+    struct tide_stream *gone; /* a dataset was asked for that was let go of; NULL: none */
+    int64_t gone_time;
 };
 
 static void *grown(void *items, uint32_t *capacity, uint32_t wanted, size_t size) {
@@ -100,6 +103,7 @@ void tide_generation_end(struct tide_generation *generation) {
     generation->nsteps = generation->norder = generation->next = 0;
     generation->nparents = 0;
     generation->asks = false;
+    generation->gone = NULL;
 }
 
 /* ---- Demand -------------------------------------------------------------------------------------------------
@@ -155,6 +159,11 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
     struct tide_rdd *rdd = tide_stream_dataset(stream, time);
     if (rdd) {
         need->rdd = tide_rdd_retain(rdd);
+        return NO_STEP;
+    }
+    if (tide_stream_is_gone(stream, time)) {
+        generation->gone = stream;
+        generation->gone_time = time;
         return NO_STEP;
     }
     make_room_in_table(generation);
@@ -238,8 +247,18 @@ static void finish_step(struct tide_generation *generation, struct step *step, s
     generation->next++;
 }
 
+/* Batches don't come here (remember.c); slices may. */
+static int missing(const struct tide_generation *generation, struct tide_error *err) {
+    return tide_error_set(err, TIDE_EGENERATION,
+                          "stream %" PRIu32 " (%s) has let go of its dataset of batch %" PRId64
+                          " ms: that batch is done, and no later one needs it; for slices, keep datasets with "
+                          "ssc:remember(duration) before start()",
+                          generation->gone->id, generation->gone->ops->name, generation->gone_time);
+}
+
 int tide_generation_run(struct tide_generation *generation, struct tide_error *err) {
     assert(!generation->asks);
+    if (generation->gone) return missing(generation, err);
     while (generation->next < generation->norder) {
         struct step *step = &generation->steps[generation->order[generation->next]];
         struct tide_rdd *rdd = NULL;
@@ -265,6 +284,10 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
 }
 
 const struct tide_stream *tide_generation_current(const struct tide_generation *generation, int64_t *time) {
+    if (generation->gone) {
+        *time = generation->gone_time;
+        return generation->gone;
+    }
     assert(generation->next < generation->norder);
 
     const struct step *step = &generation->steps[generation->order[generation->next]];

@@ -83,26 +83,6 @@ bool tide_graph_has_receivers(const struct tide_graph *graph) { return graph->nr
 /* ---- Beginning ----------------------------------------------------------------------------------------------
  * */
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
-/* Every stream remembers its last dataset, or two checkpoints, what the context asks for, and what its children need. */
-static void decide_remember(struct tide_graph *graph) {
-    for (uint32_t i = 0; i < graph->noutputs; i++) graph->outputs[i]->reached = true;
-    for (uint32_t i = graph->nstreams; i > 0; i--) {
-        struct tide_stream *stream = graph->streams[i - 1];
-        stream->remember = larger(stream->remember, stream->slide);
-        if (!stream->reached) continue;
-        if (stream->checkpoint == 0) stream->checkpoint = stream->must_checkpoint;
-        if (stream->checkpoint >= stream->slide) stream->remember = larger(stream->remember, 2 * stream->checkpoint);
-        stream->remember = larger(stream->remember, graph->remember);
-        int64_t wanted = stream->ops->parent_remember ? stream->ops->parent_remember(stream) : stream->remember;
-        for (uint32_t p = 0; p < stream->nparents; p++) {
-            stream->parents[p]->reached = true;
-            stream->parents[p]->remember = larger(stream->parents[p]->remember, wanted);
-        }
-    }
-}
-
 static int check_checkpoint(const struct tide_graph *graph, const struct tide_stream *stream,
                             struct tide_error *err) {
     const char *kind = stream->ops->name;
@@ -165,7 +145,7 @@ int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *
             "no output operations registered, so nothing to execute; call print(), foreachRDD() or a "
             "saveAs...Files() on a stream before start()");
     }
-    decide_remember(graph);
+    tide_graph_decide_remember(graph);
 
     int status = validate(graph, err);
 
@@ -227,29 +207,7 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph) {
     return records;
 }
 
-/* ---- Forgetting ---------------------------------------------------------------------------------------------
- * */
-
-/* What the next dataset will be made from stays, however long ago that was. */
-static int64_t forget_limit(const struct tide_stream *stream, int64_t time) {
-    int64_t limit = time - stream->remember;
-
-    if (!stream->graph->skipping || !stream->ops->remake) return limit;
-
-    int64_t base = tide_stream_before(stream, time + stream->slide);
-
-    return limit < base ? limit : base - 1;
-}
-
-void tide_graph_forget(struct tide_graph *graph, int64_t time) {
-    if (graph->done < time) graph->done = time;
-    for (uint32_t i = 0; i < graph->nstreams; i++) {
-        struct tide_stream *stream = graph->streams[i];
-
-        tide_stream_forget(stream, forget_limit(stream, time));
-        if (stream->ops->forget) stream->ops->forget(stream, time);
-    }
-}
+/* ---- Batches that fail ----------------------------------------------------------------------------------------- */
 
 void tide_graph_pass(struct tide_graph *graph, int64_t time) {
     if (graph->done < time) graph->done = time;
@@ -260,7 +218,7 @@ void tide_graph_pass(struct tide_graph *graph, int64_t time) {
         for (uint32_t k = 0; k < stream->ndatasets; k++) {
             int64_t t = stream->datasets[k].time;
 
-            if (t > graph->done && tide_stream_lost(stream, t - stream->slide))
+            if (t > graph->done && stream->datasets[k].rdd && tide_stream_lost(stream, t - stream->slide))
                 stream->ops->remake(stream, t, stream->datasets[k].rdd);
         }
     }
@@ -274,13 +232,5 @@ void tide_graph_give_up(struct tide_graph *graph, const struct tide_stream *from
         for (uint32_t p = 0; p < stream->nparents; p++)
             stream->touched |= stream->parents[p]->id >= from->id && stream->parents[p]->touched;
         if (stream->touched && stream->given_up < time) stream->given_up = time;
-    }
-}
-
-void tide_graph_forget_all(struct tide_graph *graph) {
-    for (uint32_t i = 0; i < graph->nstreams; i++) {
-        tide_stream_forget(graph->streams[i], INT64_MAX);
-        if (graph->streams[i]->ops->forget) graph->streams[i]->ops->forget(graph->streams[i], INT64_MAX);
-        if (tide_input_is_receiver(graph->streams[i])) tide_input_forget_all(graph->streams[i]);
     }
 }

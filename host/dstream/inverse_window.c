@@ -174,6 +174,6 @@ struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64
     window->partitions = partitions;
     window->stream.must_checkpoint = tide_stream_usual_checkpoint(slide);
     tide_stream_persist(&window->stream, TIDE_LEVEL_MEMORY, true, NULL);
-    tide_stream_persist(parent, TIDE_LEVEL_MEMORY, true, NULL);
+    tide_stream_keep_for_window(parent);
     return &window->stream;
 }

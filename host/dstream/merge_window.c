@@ -292,6 +292,6 @@ struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t
     window->length = length;
     window->unit = merges && length > slide ? greatest_divisor(length, slide) : 0;
     window->partitions = partitions;
-    tide_stream_persist(parent, TIDE_LEVEL_MEMORY, true, NULL);
+    tide_stream_keep_for_window(parent);
     return &window->stream;
 }

@@ -54,7 +54,7 @@ struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_
     }
     if (ops->needs && !parents_fit(graph, ops, parents, nparents, err)) return NULL;
     struct tide_stream *stream = tide_xcalloc(1, size);
-    stream->given_up = INT64_MIN;
+    stream->given_up = stream->base = stream->forgotten = stream->kept_from = INT64_MIN;
     stream->ops = ops;
     stream->graph = graph;
     stream->id = graph->nstreams;
@@ -76,13 +76,13 @@ struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_
 void tide_stream_delete(struct tide_stream *stream) {
     tide_stream_forget(stream, INT64_MAX);
     if (stream->ops->destroy) stream->ops->destroy(stream);
-    tide_free(stream->datasets);
+    tide_free(stream->slots);
+    tide_free(stream->readers);
     tide_free(stream->parents);
     tide_free(stream);
 }
 
-/* Index of the first dataset with a time >= `time`. */
-static uint32_t find(const struct tide_stream *stream, int64_t time) {
+uint32_t tide_stream_find(const struct tide_stream *stream, int64_t time) {
     uint32_t low = 0, high = stream->ndatasets;
     if (high > 0 && stream->datasets[high - 1].time < time) return high;
     while (low < high) {
@@ -94,36 +94,67 @@ static uint32_t find(const struct tide_stream *stream, int64_t time) {
 }
 
 struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time) {
-    uint32_t at = find(stream, time);
+    uint32_t at = tide_stream_find(stream, time);
     return at < stream->ndatasets && stream->datasets[at].time == time ? stream->datasets[at].rdd : NULL;
 }
 
+/* Room for one more behind the last. What was taken off the front is used again when it is as much as what is there, so that
+ * moving costs no more than putting. */
+static void make_room(struct tide_stream *stream) {
+    size_t before = stream->slots ? (size_t)(stream->datasets - stream->slots) : 0;
+
+    if (before + stream->ndatasets < stream->capacity) return;
+    if (before > 0 && before >= stream->ndatasets) {
+        memmove(stream->slots, stream->datasets, stream->ndatasets * sizeof *stream->slots);
+        stream->datasets = stream->slots;
+        return;
+    }
+    stream->capacity = stream->capacity ? stream->capacity * 2 : 4;
+    stream->slots = tide_xrealloc(stream->slots, stream->capacity * sizeof *stream->slots);
+    stream->datasets = stream->slots + before;
+}
+
 void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd) {
-    uint32_t at = find(stream, time);
+    uint32_t at = tide_stream_find(stream, time);
     assert(at == stream->ndatasets || stream->datasets[at].time != time);
     if (stream->level) tide_rdd_persist(rdd, stream->level, stream->truncate);
-    if (stream->ndatasets == stream->capacity) {
-        stream->capacity = stream->capacity ? stream->capacity * 2 : 4;
-        stream->datasets = tide_xrealloc(stream->datasets, stream->capacity * sizeof *stream->datasets);
-    }
+    make_room(stream);
+    if (time < stream->kept_from) stream->kept_from = time;
     memmove(stream->datasets + at + 1, stream->datasets + at, (stream->ndatasets - at) * sizeof *stream->datasets);
     stream->datasets[at] = (struct tide_dataset){time, tide_rdd_retain(rdd)};
     stream->ndatasets++;
 }
 
+static void release_dataset(const struct tide_stream *stream, struct tide_rdd *rdd) {
+    if (!rdd) return;
+    if (stream->level) tide_rdd_unpersist(rdd);
+    tide_rdd_release(rdd);
+}
+
 static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        if (stream->level) tide_rdd_unpersist(stream->datasets[from + i].rdd);
-        tide_rdd_release(stream->datasets[from + i].rdd);
-    }
+    for (uint32_t i = 0; i < count; i++) release_dataset(stream, stream->datasets[from + i].rdd);
     stream->ndatasets -= count;
-    if (stream->ndatasets == from) return;
-    memmove(stream->datasets + from, stream->datasets + from + count,
-            (stream->ndatasets - from) * sizeof *stream->datasets);
+    if (from == 0) stream->datasets += count;
+    else if (stream->ndatasets > from)
+        memmove(stream->datasets + from, stream->datasets + from + count,
+                (stream->ndatasets - from) * sizeof *stream->datasets);
+}
+
+void tide_stream_let_go(struct tide_stream *stream, uint32_t index) {
+    struct tide_rdd *rdd = stream->datasets[index].rdd;
+
+    stream->datasets[index].rdd = NULL;
+    release_dataset(stream, rdd);
+}
+
+bool tide_stream_is_gone(const struct tide_stream *stream, int64_t time) {
+    uint32_t at = tide_stream_find(stream, time);
+
+    return at < stream->ndatasets && stream->datasets[at].time == time && !stream->datasets[at].rdd;
 }
 
 void tide_stream_drop(struct tide_stream *stream, int64_t time) {
-    uint32_t at = find(stream, time);
+    uint32_t at = tide_stream_find(stream, time);
     if (at < stream->ndatasets && stream->datasets[at].time == time) remove_run(stream, at, 1);
 }
 
@@ -145,8 +176,11 @@ int64_t tide_stream_before(const struct tide_stream *stream, int64_t time) {
     if (!stream->graph->skipping) return before;
     if (tide_stream_dataset(stream, before) ? !tide_stream_lost(stream, before) : before > stream->given_up)
         return before;
-    for (uint32_t i = find(stream, before); i > 0; i--)
-        if (!tide_stream_lost(stream, stream->datasets[i - 1].time)) return stream->datasets[i - 1].time;
+    for (uint32_t i = tide_stream_find(stream, before); i > 0; i--) {
+        const struct tide_dataset *dataset = &stream->datasets[i - 1];
+
+        if (dataset->rdd && !tide_stream_lost(stream, dataset->time)) return dataset->time;
+    }
     return stream->graph->zero;
 }
 
@@ -156,8 +190,8 @@ struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time
 
 bool tide_stream_goes_on(const struct tide_stream *stream) {
     if (!stream->graph->skipping) return stream->ndatasets > 0;
-    for (uint32_t i = 0; i < stream->ndatasets; i++)
-        if (tide_rdd_at_hand(stream->datasets[i].rdd, NULL)) return true;
+    for (uint32_t i = stream->ndatasets; i > 0; i--) /* what was let go of has such a dataset after it */
+        if (!stream->datasets[i - 1].rdd || tide_rdd_at_hand(stream->datasets[i - 1].rdd, NULL)) return true;
     return false;
 }
 
@@ -209,8 +243,13 @@ int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate
     }
     if (stream->persists) stream = stream->persists;
     stream->level = level;
-    stream->truncate = truncate || stream->must_checkpoint > 0;
+    stream->truncate = truncate || stream->must_checkpoint > 0 || stream->windowed;
     return TIDE_OK;
+}
+
+void tide_stream_keep_for_window(struct tide_stream *stream) {
+    stream->windowed = true;
+    tide_stream_persist(stream, TIDE_LEVEL_MEMORY, true, NULL);
 }
 
 int tide_stream_checkpoint(struct tide_stream *stream, int64_t interval, struct tide_error *err) {

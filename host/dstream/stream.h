@@ -39,7 +39,8 @@ struct tide_stream_ops {
 
 struct tide_dataset {
     int64_t time;
-    struct tide_rdd *rdd; /* retained, never NULL: "no dataset" is not kept */
+    struct tide_rdd
+        *rdd; /* retained; NULL: there was one, and it was let go of (remember.c). "No dataset" is not kept */
 };
 
 struct tide_stream {
@@ -51,14 +52,22 @@ struct tide_stream {
     uint8_t level; /* storage level of its datasets; 0: none */
     bool truncate;
     int64_t slide;
-    int64_t remember;              /* ms; 0 until the graph has begun */
+    int64_t remember; /* ms; 0 until the graph has begun */
+    int64_t due;      /* ms of it that are not for the sake of children that can do without (remember.c) */
+    int64_t base;     /* kinds with ops->remake: the last complete dataset of a batch that is done; INT64_MIN: none */
+    int64_t forgotten;            /* up to here datasets were forgotten, and nobody asks for one */
+    int64_t kept_from;            /* those before were let go of or forgotten */
+    struct tide_stream **readers; /* children that some output depends on, itself not */
+    uint32_t nreaders;
+    bool windowed;                 /* a window reads it: what it keeps must stay */
     int64_t checkpoint;            /* ms between two of its datasets that go into a checkpoint; 0: none do */
     int64_t must_checkpoint;       /* the same where the script does not say; 0: it need not be */
     struct tide_stream *persists;  /* whose storage level is meant when the script sets this one's; NULL: its own */
     int64_t given_up;              /* up to here, datasets that are not there will not be asked for (ops->remake) */
     bool touched;                  /* scratch of tide_graph_give_up */
     bool reached;                  /* some output depends on it; known once the graph has begun */
-    struct tide_dataset *datasets; /* in ascending order of time */
+    struct tide_dataset *datasets; /* in ascending order of time; somewhere within slots */
+    struct tide_dataset *slots;
     uint32_t ndatasets, capacity;
 };
 
@@ -92,6 +101,17 @@ void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *
 void tide_stream_drop(struct tide_stream *stream, int64_t time);
 /* Forgets the datasets with time <= limit. */
 void tide_stream_forget(struct tide_stream *stream, int64_t limit);
+/* Index of the first dataset with a time >= `time`. */
+uint32_t tide_stream_find(const struct tide_stream *stream, int64_t time);
+/* Lets go of a dataset before its time; its place stays. */
+void tide_stream_let_go(struct tide_stream *stream, uint32_t index);
+/* Whether there was a dataset of that time that was let go of. */
+bool tide_stream_is_gone(const struct tide_stream *stream, int64_t time);
+/* A window reads the stream's datasets again and again: they are kept in memory, and never dropped. */
+void tide_stream_keep_for_window(struct tide_stream *stream);
+
+/* remember.c: how long each stream remembers; the graph begins. */
+void tide_graph_decide_remember(struct tide_graph *graph);
 
 /* For kinds with ops->remake. Whether the dataset of that time could not be computed, and its batch is over. */
 bool tide_stream_lost(const struct tide_stream *stream, int64_t time);

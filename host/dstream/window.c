@@ -69,6 +69,6 @@ struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t lengt
     window->length = length;
     window->single = single;
     window->stream.persists = parent;
-    tide_stream_persist(parent, TIDE_LEVEL_MEMORY, true, NULL);
+    tide_stream_keep_for_window(parent);
     return &window->stream;
 }

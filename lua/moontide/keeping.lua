@@ -70,8 +70,8 @@ function keeping.install(DStream)
     ---         end
     ---     end)
     ---
-    --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, and what makes the
-    --- computation fail. As in Spark 0.9.
+    --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, datasets that were
+    --- let go of because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
     --- @param from number ms; rounded down to the stream's batch times
     --- @param to number ms; likewise
     --- @return moontide.RDD[] the oldest first; batches without a dataset are left out

@@ -291,12 +291,17 @@ local function collect(child, S)
     return S.outputs
 end
 
+-- Lets go of lists that were read, now: the collector does not know how much is in them.
+local function release(lists)
+    for _, list in ipairs(lists) do C.tide_blocks_destroy(list) end
+end
+
 -- Computes the inputs one after the other, as they stand in the plan, and feeds on what the operator makes of them.
 local function run_gather(feed, S, state_of)
     local op, lists = feed.source.op, {}
     for at, child in ipairs(feed.source.children) do lists[at] = collect(child, state_of(S.run)) end
     local drain = gather.drains[op.kind]
-    if drain then return feed:drain(S, op, drain(op, lists, S.run.task)) end
+    if drain then return feed:drain(S, op, drain(op, lists, S.run.task)) end -- the script may keep an iterator over them
     local made = gather.readers[op.kind](op, lists, S.run.task, S.run)
     local stop = false
     if type(made) == "function" then
@@ -312,7 +317,8 @@ local function run_gather(feed, S, state_of)
             if stop then break end
         end
     end
-    lists[1] = nil -- a use after the loop: until here nothing of them may be collected
+    if type(made) ~= "function" then lists[#lists + 1] = made end
+    release(lists) -- a use after the loop: until here nothing of them may be collected
     return stop
 end
 
