@@ -140,6 +140,47 @@ describe("environment variables", function()
         }))
     end)
 
+    it("are told of and ignored when they are no setting, as those of a service called moontide", function()
+        local service = {
+            MOONTIDE_PORT = "tcp://10.0.0.1:7077", MOONTIDE_SERVICE_HOST = "10.0.0.1", MOONTIDE_SERVICE_PORT = "7077",
+            MOONTIDE_PORT_7077_TCP = "tcp://10.0.0.1:7077", MOONTIDE_PORT_7077_TCP_ADDR = "10.0.0.1",
+            MOONTIDE_PORT_7077_TCP_PROTO = "tcp", MOONTIDE_NAME = "/a/moontide", MOONTIDE_ENV_PATH = "/bin",
+            MOONTIDE_MASTER_SERVICE_HOST = "10.0.0.2", MOONTIDE_MASTER_PORT = "tcp://10.0.0.2:1", MOONTIDE_ON_ERROR = "skip",
+        }
+        local settings, unknown = conf.from_environment(service)
+        assert.same({ onError = "skip" }, settings)
+        assert.equal(10, #unknown)
+        local shell, tempdir = require "spec.support.shell", require "spec.support.tempdir"
+        local dir = tempdir.new()
+        local script = dir:write("job.lua", [[
+            for _ = 1, 2 do
+                local sc = require("moontide").Context("local[1]")
+                print(sc:parallelize({ 1, 2 }):sum())
+                sc:stop()
+            end
+        ]])
+        local result = shell.moontide({ "run", script }, { env = service })
+        assert.equal(0, result.code)
+        assert.equal("3\n3\n", result.out)
+        local told = "WARN  settings: the environment has MOONTIDE_ENV_PATH, MOONTIDE_MASTER_PORT, MOONTIDE_MASTER_SERVICE_HOST, "
+            .. "MOONTIDE_NAME, MOONTIDE_PORT and 5 more, which no setting has the name of (moontide help conf lists them): ignored"
+        local from, to = result.err:find(told, 1, true)
+        assert(from, result.err)
+        assert.is_nil(result.err:find(told, to, true)) -- once
+        dir:remove()
+    end)
+
+    it("are refused when they miss a setting's name by a slip", function()
+        for _, name in ipairs {
+            "MOONTIDE_ONERROR", "MOONTIDE_ON_EROR", "MOONTIDE_SOCKETMAXLINE", "MOONTIDE_SOCKET_MAXLINE", "MOONTIDE_MASTERS",
+            "MOONTIDE_MEMORY_LIMITS", "MOONTIDE_LOGLEVEL", "MOONTIDE_DEFAULT_PARALELISM", "MOONTIDE_TASK_MAXFAILURES",
+        } do
+            local settings, message = conf.from_environment({ [name] = "1" })
+            assert.is_nil(settings)
+            assert.matches("unknown environment variable " .. name .. "; did you mean 'MOONTIDE_", message, 1, true)
+        end
+    end)
+
     it("are refused with the nearest name when they are no setting", function()
         local settings, message = conf.from_environment({ MOONTIDE_ON_ERROR = "skip", MOONTIDE_ONERROR = "stop" })
         assert.is_nil(settings)

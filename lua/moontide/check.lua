@@ -81,6 +81,10 @@ function check.type_name(value)
     return type(metatable) == "table" and type(metatable.__name) == "string" and metatable.__name or type(value)
 end
 
+--- How many letters have to be changed, added, left out or swapped with the next to make one word of the other.
+--- @param a string
+--- @param b string
+--- @return integer
 local function distance(a, b)
     local above2, above = {}, {}
     for j = 0, #b do
@@ -99,6 +103,8 @@ local function distance(a, b)
     end
     return above[#b]
 end
+
+check.distance = distance
 
 --- The candidate that differs least from `name`, or nil when none is near.
 --- @param name string

@@ -65,7 +65,8 @@ Settings of an engine. They can be given in three places; the first of these goe
   in the environment    MOONTIDE_SOCKET_MAX_LINE=64kb moontide run job.lua
 
 The environment variable of a setting is MOONTIDE_ and its name in capitals, with _ between words and instead of dots. A name
-that is not in this list is refused, with the nearest one that is; so is a value that does not fit.
+that is not in this list is refused, with the nearest one that is; so is a value that does not fit. In the environment, others
+have names that begin with MOONTIDE_ too (a service in Kubernetes): there only a slip in a name of the list is refused.
 A duration is a number of milliseconds, or a number with a unit: 250ms, 5s, 2min, 1h. A size is a number of bytes, or a number
 with a unit: 64kb, 1mb, 2gb (1kb is 1024 bytes).
 

@@ -6,7 +6,8 @@
 --     moontide help conf
 --
 -- The command line goes before the script, the script before the environment, and that before the default. A key that is not
--- in the list is refused with the nearest valid one, wherever it comes from.
+-- in the list is refused with the nearest valid one; in the environment, which others fill too, only one that misses a setting by a
+-- slip is refused, and others are a warning.
 
 local check = require "moontide.check"
 local duration = require "moontide.duration"
@@ -240,12 +241,24 @@ local OTHERS = {
     MOONTIDE_FAULT = true, MOONTIDE_BIN = true, MOONTIDE_BUILD = true, MOONTIDE_SANITIZE = true, MOONTIDE_TAP = true,
 }
 
---- Reads settings from environment variables.
+-- The setting's variable that a name misses by a slip: a letter in eight, or where the underscores are.
+local function nearly(name)
+    local plain = name:gsub("_", "")
+    for variable in pairs(key_of) do
+        if check.distance(name, variable) <= math.max(1, math.floor((#variable - 9) / 8))
+                or plain == variable:gsub("_", "") then
+            return variable
+        end
+    end
+end
+
+--- Reads settings from environment variables. Orchestrators name variables after services: one called moontide gives
+--- MOONTIDE_PORT, MOONTIDE_SERVICE_HOST and more, which are none of ours.
 --- @param variables table<string, string> all of the environment
---- @return table<string, any>? settings nil when one is wrong, or a name begins like a setting's and is none
---- @return string? reason
+--- @return table<string, any>? settings nil when one is wrong, or a name misses a setting's by a slip
+--- @return string|string[] result the reason; else the names that begin like a setting's and are none, in order
 function conf.from_environment(variables)
-    local settings = {}
+    local settings, unknown = {}, {}
     for _, name in ipairs(check.names(variables)) do
         local key = key_of[name]
         if key and variables[name] ~= "" then
@@ -255,11 +268,15 @@ function conf.from_environment(variables)
             end
             settings[key] = value
         elseif not key and name:sub(1, 9) == "MOONTIDE_" and not OTHERS[name] then
-            return nil, string.format("unknown environment variable %s%s (moontide help conf lists them)", name,
-                check.suggestion(name, check.names(key_of)))
+            local near = nearly(name)
+            if near then
+                return nil, string.format("unknown environment variable %s; did you mean '%s'? (moontide help conf lists them)",
+                    name, near)
+            end
+            unknown[#unknown + 1] = name
         end
     end
-    return settings
+    return settings, unknown
 end
 
 local function shown_default(option)

@@ -21,13 +21,22 @@ local function all()
 end
 
 local settings, problem
+local SHOWN = 5 -- so many unknown names are told
 
---- The settings.
+--- The settings. The first call tells of variables that look like settings and are none.
 --- @return table<string, any>? settings nil when one is wrong or unknown
 --- @return string? reason
 function environment.settings()
     if not settings and not problem then
-        settings, problem = conf.from_environment(all())
+        local result
+        settings, result = conf.from_environment(all())
+        if not settings then
+            problem = result
+        elseif result[1] then
+            require("moontide.core").log("warn", "settings", "the environment has " .. table.concat(result, ", ", 1,
+                math.min(#result, SHOWN)) .. (#result > SHOWN and " and " .. #result - SHOWN .. " more" or "")
+                .. ", which no setting has the name of (moontide help conf lists them): ignored")
+        end
     end
     return settings, problem
 end
