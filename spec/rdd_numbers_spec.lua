@@ -29,7 +29,7 @@ describe("statistics", function()
         assert.is_true(near(math.sqrt(10.6666666666667), numbers:sampleStdev()))
         local s = numbers:stats()
         assert.same({ 6, 28, 1, 9 }, { s.count, s.sum, s.min, s.max })
-        assert.equal("(count: 6, mean: 4.6666666666667, stdev: 2.9814239699997, max: 9, min: 1)", tostring(s))
+        assert.equal("(count: 6, mean: 4.666666666666667, stdev: 2.9814239699997196, max: 9, min: 1)", tostring(s))
     end)
 
     it("do not lose precision far from zero", function()

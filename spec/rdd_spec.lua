@@ -476,7 +476,7 @@ describe("the text form of a record", function()
         assert.equal("[1,nil,3]", text.value({ 1, nil, 3 }))
     end)
 
-    it("shows numbers as Lua does, whole ones with all digits", function()
+    it("shows numbers with all their digits", function()
         assert.equal("1", text.value(1.0))
         assert.equal("0", text.value(-0.0))
         assert.equal("0.1", text.value(0.1))

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/number_text.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
@@ -94,7 +95,12 @@ static void describe(const struct tide_value *value, char *text, size_t size) {
     switch (value->type) {
     case TIDE_VALUE_NIL: snprintf(text, size, "nil"); break;
     case TIDE_VALUE_BOOL: snprintf(text, size, "%s", value->boolean ? "true" : "false"); break;
-    case TIDE_VALUE_NUMBER: snprintf(text, size, "the number %.14g", value->number); break;
+    case TIDE_VALUE_NUMBER: {
+        char number[TIDE_NUMBER_TEXT_MAX];
+        tide_number_text(value->number, number);
+        snprintf(text, size, "the number %s", number);
+        break;
+    }
     case TIDE_VALUE_INT64: snprintf(text, size, "the number %lld", (long long)value->int64); break;
     case TIDE_VALUE_UINT64: snprintf(text, size, "the number %llu", (unsigned long long)value->uint64); break;
     case TIDE_VALUE_STRING: {

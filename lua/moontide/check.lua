@@ -1,6 +1,8 @@
 -- Argument checks. Misuse is raised at the line of the script that made the call, however deep inside the library it
 -- was noticed, and says what was expected, what came, and the nearest valid name.
 
+local number_text = require "moontide.number_text"
+
 local check = {}
 
 -- The folder this module was loaded from, as chunk names show it: "@moontide/" inside the program, a path otherwise.
@@ -216,13 +218,14 @@ function check.not_integer(value, min, max)
         return string.format("whole number expected, got %s", check.type_name(value))
     end
     if value ~= math.floor(value) or value - value ~= 0 then
-        return string.format("whole number expected, got %.14g", value)
+        return string.format("whole number expected, got %s", number_text(value))
     end
     if value < min or value > max then
         if max >= 2 ^ 53 then
-            return string.format("at least %.14g expected, got %.14g", min, value)
+            return string.format("at least %s expected, got %s", number_text(min), number_text(value))
         end
-        return string.format("a number from %.14g to %.14g expected, got %.14g", min, max, value)
+        return string.format("a number from %s to %s expected, got %s", number_text(min), number_text(max),
+            number_text(value))
     end
 end
 

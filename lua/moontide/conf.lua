@@ -11,6 +11,7 @@
 
 local check = require "moontide.check"
 local duration = require "moontide.duration"
+local number_text = require "moontide.number_text"
 
 local conf = {}
 
@@ -78,9 +79,9 @@ end
 local function in_range(option, value, shown)
     if option.min and value < option.min or option.max and value > option.max then
         if not option.max then
-            return nil, string.format("at least %.14g expected, got %s", option.min, shown)
+            return nil, string.format("at least %s expected, got %s", number_text(option.min), shown)
         end
-        return nil, string.format("%.14g to %.14g expected, got %s", option.min or 0, option.max, shown)
+        return nil, string.format("%s to %s expected, got %s", number_text(option.min or 0), number_text(option.max), shown)
     end
     return value
 end

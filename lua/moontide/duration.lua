@@ -4,6 +4,7 @@
 -- Nothing here reads a clock.
 
 local check = require "moontide.check"
+local number_text = require "moontide.number_text"
 
 local duration = {}
 
@@ -59,7 +60,7 @@ end
 --- @return string? reason why it is not a duration
 function duration.parse(value)
     if type(value) == "number" then
-        return validate(value, 1, string.format("%.14g", value))
+        return validate(value, 1, number_text(value))
     end
     if type(value) ~= "string" then
         return nil, string.format("duration expected (milliseconds, or text like \"250ms\", \"1s\", \"5min\"), got %s",
@@ -102,7 +103,7 @@ local function helper(name, unit)
         if type(count) ~= "number" then
             check.fail("bad argument #1 to '%s' (number expected, got %s)", name, check.type_name(count))
         end
-        local ms, reason = validate(count, UNITS[unit], string.format("%.14g %s", count, unit))
+        local ms, reason = validate(count, UNITS[unit], number_text(count) .. " " .. unit)
         if not ms then
             check.fail("bad argument #1 to '%s' (%s)", name, reason)
         end

@@ -3,7 +3,8 @@
 --     preview("word", 3)              --> ("word", 3)
 --     preview({ code = 7 })           --> {code = 7}
 --
--- Used on the driver and by workers: it depends on nothing but moontide.values.
+-- Used on the driver and by workers: it depends on nothing but moontide.values and number_text.
+local number_text = require "moontide.number_text"
 local values = require "moontide.values"
 
 local PREVIEW = 120 -- bytes of a string in a preview
@@ -44,6 +45,7 @@ end
 local function quote(value, depth)
     local t = type(value)
     if t == "string" then return '"' .. printable(cut(value, PREVIEW)) .. '"' end
+    if t == "number" then return number_text(value) end
     if t ~= "table" or value == values.null then return tostring(value) end
     if depth >= 3 then return "{…}" end
     local parts, n, length = {}, 0, #value

@@ -8,6 +8,8 @@
 -- error shows in the scheduling delay: records that wait are what was let in too much.
 
 local check = require "moontide.check"
+local number_text = require "moontide.number_text"
+local preview = require "moontide.preview"
 
 local rate_estimator = {}
 
@@ -43,7 +45,8 @@ end
 
 local function at_least(name, value, least, above)
     if type(value) ~= "number" or value ~= value or value < least or above and value == least then
-        check.fail("'pid': %s must be %s %g, got %s", name, above and "greater than" or "at least", least, tostring(value))
+        check.fail("'pid': %s must be %s %s, got %s", name, above and "greater than" or "at least", number_text(least),
+            preview(value))
     end
     return value
 end

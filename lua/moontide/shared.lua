@@ -19,6 +19,7 @@ local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local errors = require "moontide.errors"
 local fast = require "moontide.worker.ffi"
+local number_text = require "moontide.number_text"
 local values = require "moontide.values"
 
 local C = fast.C
@@ -204,7 +205,7 @@ function Accumulator:name()
 end
 
 function accumulator_class.__tostring(self)
-    local text = type(self.held.value) == "number" and string.format("%.14g", self.held.value) or type(self.held.value)
+    local text = type(self.held.value) == "number" and number_text(self.held.value) or type(self.held.value)
     return string.format("Accumulator %s (%s)", self.held.name and "'" .. self.held.name .. "'" or "#" .. self.id, text)
 end
 

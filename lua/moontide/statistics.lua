@@ -1,6 +1,8 @@
 -- What `rdd:stats()` returns: count, mean and variance of numbers, merged from the numbers of each partition without losing
 -- precision (Chan's method).
 
+local number_text = require "moontide.number_text"
+
 local statistics = {}
 
 ---@class moontide.Stats
@@ -16,8 +18,8 @@ local statistics = {}
 local Stats = {
     __name = "Stats",
     __tostring = function(self)
-        return string.format("(count: %.0f, mean: %.14g, stdev: %.14g, max: %.14g, min: %.14g)", self.count, self.mean,
-            self.stdev, self.max, self.min)
+        return string.format("(count: %s, mean: %s, stdev: %s, max: %s, min: %s)", number_text(self.count),
+            number_text(self.mean), number_text(self.stdev), number_text(self.max), number_text(self.min))
     end,
 }
 

@@ -4,26 +4,15 @@
 --     text_form.pair("word", 3)          --> (word,3)
 --     text_form.value({ 1, { a = 2 } })  --> [1,{a=2}]
 --
--- Used on the driver and by workers: it depends on nothing but moontide.values.
+-- Used on the driver and by workers: it depends on nothing but moontide.values and number_text.
 
 local pairs = require("moontide.iterate").pairs
+local number_text = require "moontide.number_text"
 local values = require "moontide.values"
 
 local text_form = {}
 
-local LARGEST_EXACT = 2 ^ 53
-local format, concat, tostring, type = string.format, table.concat, tostring, type
-
--- As Lua shows numbers, but whole numbers keep all their digits as long as they are exact.
-local function number(value)
-    if value == math.floor(value) and value > -LARGEST_EXACT and value < LARGEST_EXACT then
-        return (format("%.0f", value == 0 and 0 or value)) -- no tail calls, see worker/codec.lua
-    end
-    if value ~= value then
-        return "nan"
-    end
-    return (format("%.14g", value))
-end
+local concat, tostring, type = table.concat, tostring, type
 
 local value_text
 
@@ -64,7 +53,7 @@ function value_text(value)
     if kind == "string" then
         return value
     elseif kind == "number" then
-        return number(value)
+        return (number_text(value)) -- no tail calls, see worker/codec.lua
     elseif kind == "table" then
         if value == values.null then
             return "null"
@@ -75,7 +64,7 @@ function value_text(value)
         end
         return map(value)
     elseif kind == "cdata" then
-        return value == values.null and "null" or (tostring(value):gsub("U?LL$", ""))
+        return (number_text(value))
     end
     return (tostring(value))
 end

@@ -268,7 +268,7 @@ static void what_does_not_fit_is_told(void **state) {
     expect_unfit(TIDE_WRITABLE_INT,
                  "the number 2147483648: IntWritable holds whole numbers from -2147483648 to 2147483647");
     number(9223372036854775808.0);
-    expect_unfit(TIDE_WRITABLE_LONG, "the number 9.2233720368548e+18: LongWritable holds whole numbers of 64 bits");
+    expect_unfit(TIDE_WRITABLE_LONG, "the number 9223372036854775808: LongWritable holds whole numbers of 64 bits");
     number(NAN);
     expect_unfit(TIDE_WRITABLE_LONG, "the number nan: LongWritable holds whole numbers of 64 bits");
     number(1e39);

@@ -6,6 +6,7 @@ local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.partitioner"
+local preview = require "moontide.preview"
 local random = require "moontide.random"
 
 local keyed = {}
@@ -88,7 +89,7 @@ local function sample_by_key(with_replacement, fractions, seed)
         local function fraction_of(key)
             local fraction = fractions[key]
             if fraction == nil then
-                error("no fraction is given for the key " .. tostring(key), 0)
+                error("no fraction is given for the key " .. preview(key), 0)
             end
             return fraction
         end
@@ -122,8 +123,8 @@ local function check_fractions(fractions, with_replacement)
     end
     for key, fraction in pairs(fractions) do
         if type(fraction) ~= "number" or fraction ~= fraction or fraction < 0 or not with_replacement and fraction > 1 then
-            check.fail("bad argument #2 to 'sampleByKey' (key %s: a fraction %s expected, got %s)", tostring(key),
-                with_replacement and "of at least 0" or "from 0 to 1", tostring(fraction))
+            check.fail("bad argument #2 to 'sampleByKey' (key %s: a fraction %s expected, got %s)", preview(key),
+                with_replacement and "of at least 0" or "from 0 to 1", preview(fraction))
         end
     end
 end

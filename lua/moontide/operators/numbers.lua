@@ -6,7 +6,9 @@ local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local duration = require "moontide.duration"
 local operators = require "moontide.operators"
+local number_text = require "moontide.number_text"
 local order = require "moontide.order"
+local preview = require "moontide.preview"
 local statistics = require "moontide.statistics"
 
 local numbers = {}
@@ -93,7 +95,7 @@ local function install_statistics(RDD, class)
     ---
     ---     local s = sc:parallelize({ 1, 2, 3 }):stats()
     ---     s.mean  --> 2
-    ---     tostring(s)  --> "(count: 3, mean: 2, stdev: 0.81649658092773, max: 3, min: 1)"
+    ---     tostring(s)  --> "(count: 3, mean: 2, stdev: 0.816496580927726, max: 3, min: 1)"
     ---
     --- As in Spark 0.9.
     --- @return moontide.Stats
@@ -137,7 +139,7 @@ local function install_count_approx(RDD, class)
         if confidence == nil then
             confidence = 0.95
         elseif type(confidence) ~= "number" or not (confidence >= 0 and confidence <= 1) then
-            check.fail("bad argument #2 to 'countApprox' (a number from 0 to 1 expected, got %s)", tostring(confidence))
+            check.fail("bad argument #2 to 'countApprox' (a number from 0 to 1 expected, got %s)", preview(confidence))
         end
         local monotonic = require("moontide.core").monotonic
         local limit = monotonic() + timeout / 1000
@@ -179,8 +181,8 @@ local function check_buckets(buckets)
             check.fail("bad argument #1 to 'histogram' (boundary %d: number expected, got %s)", index,
                 boundary ~= boundary and "NaN" or check.type_name(boundary))
         elseif index > 1 and boundary <= buckets[index - 1] then
-            check.fail("bad argument #1 to 'histogram' (the boundaries must ascend, but %.14g follows %.14g)", boundary,
-                buckets[index - 1])
+            check.fail("bad argument #1 to 'histogram' (the boundaries must ascend, but %s follows %s)", number_text(boundary),
+                number_text(buckets[index - 1]))
         end
     end
     return buckets

@@ -3,6 +3,7 @@
 
 local check = require "moontide.check"
 local operators = require "moontide.operators"
+local preview = require "moontide.preview"
 local random = require "moontide.random"
 
 local sampling = {}
@@ -68,7 +69,7 @@ local function check_weights(weights)
     for index, weight in ipairs(weights) do
         if type(weight) ~= "number" or weight ~= weight or weight < 0 or weight == math.huge then
             check.fail("bad argument #1 to 'randomSplit' (weight %d: a number of at least 0 expected, got %s)", index,
-                tostring(weight))
+                preview(weight))
         end
         sum = sum + weight
     end
@@ -98,8 +99,8 @@ function sampling.install(RDD, class)
         if type(fraction) ~= "number" then
             check.bad_argument(2, "sample", "number", fraction)
         elseif fraction ~= fraction or fraction < 0 or fraction == math.huge or not withReplacement and fraction > 1 then
-            check.fail("bad argument #2 to 'sample' (a fraction %s expected, got %.14g)",
-                withReplacement and "of at least 0" or "from 0 to 1", fraction)
+            check.fail("bad argument #2 to 'sample' (a fraction %s expected, got %s)",
+                withReplacement and "of at least 0" or "from 0 to 1", preview(fraction))
         end
         return sampled(self, "sample", withReplacement, fraction, check_seed(3, "sample", seed))
     end

@@ -3,6 +3,7 @@
 --- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local number_text = require "moontide.number_text"
 
 local failure = {}
 
@@ -170,7 +171,7 @@ end
 
 local function text_of(err)
     if type(err) == "string" then return err end
-    if type(err) == "number" then return tostring(err) end
+    if type(err) == "number" then return number_text(err) end
     local mt = getmetatable(err)
     if type(mt) == "table" and mt.__tostring then
         local ok, text = pcall(tostring, err)

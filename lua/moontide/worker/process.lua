@@ -36,7 +36,7 @@ local function exports(env)
     local names, parts = {}, {}
     for name in pairs(env or {}) do names[#names + 1] = name end
     table.sort(names)
-    for at, name in ipairs(names) do parts[at] = ("export %s=%s; "):format(name, quote(tostring(env[name]))) end
+    for at, name in ipairs(names) do parts[at] = ("export %s=%s; "):format(name, quote(text_form.value(env[name]))) end
     return table.concat(parts)
 end
 
