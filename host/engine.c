@@ -16,10 +16,15 @@
 #include "base/alloc.h"
 #include "base/log.h"
 
+enum {
+    RECEIVED_PART = 4
+}; /* received data takes at most this part of the limit of kept data, unless the user says otherwise */
+
 struct tide_engine {
     uv_loop_t loop;
     struct tide_inbox inbox;
     struct tide_cache *cache;
+    struct tide_budget *budget;
     struct tide_pool *pool;
     struct tide_scheduler *scheduler;
     struct tide_events events;
@@ -82,6 +87,10 @@ struct tide_pool *tide_engine_pool(struct tide_engine *engine) {
 
 struct tide_cache *tide_engine_cache(struct tide_engine *engine) {
     return engine->cache;
+}
+
+struct tide_budget *tide_engine_budget(struct tide_engine *engine) {
+    return engine->budget;
 }
 
 struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine) {
@@ -248,6 +257,7 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
 
     engine->cache = tide_cache_new(&cache, err);
     if (engine->cache == NULL) goto fail;
+    engine->budget = tide_budget_new(options->receive_limit, cache.limit / RECEIVED_PART);
 
     struct tide_pool_options pool = {
         .workers = options->workers,
@@ -271,6 +281,7 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
 
 fail:
     tide_cache_release(engine->cache);
+    tide_budget_release(engine->budget);
     if (inbox) tide_inbox_close(&engine->inbox);
     uv_close((uv_handle_t *)&engine->timeout, NULL);
     uv_close((uv_handle_t *)&engine->prepare, NULL);
@@ -305,6 +316,7 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
     tide_scheduler_delete(engine->scheduler);
     tide_cache_close(engine->cache);
     tide_cache_release(engine->cache);
+    tide_budget_release(engine->budget);
 
     /* A worker that was left behind will post to the (closed) inbox if it ever ends: the engine's memory is left to it. */
     if (!ended) return TIDE_ETIMEOUT;

@@ -16,6 +16,7 @@
 #include "base/list.h"
 #include "driver/event.h"
 #include "driver/scheduler.h"
+#include "store/budget.h"
 #include "store/cache.h"
 #include "task/pool.h"
 #include "thread/inbox.h"
@@ -26,6 +27,7 @@ uv_loop_t *tide_engine_loop(struct tide_engine *engine);
 struct tide_inbox *tide_engine_inbox(struct tide_engine *engine);
 struct tide_pool *tide_engine_pool(struct tide_engine *engine);
 struct tide_cache *tide_engine_cache(struct tide_engine *engine);
+struct tide_budget *tide_engine_budget(struct tide_engine *engine); /* of received data */
 struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine);
 struct tide_events *tide_engine_events(struct tide_engine *engine);
 uint32_t tide_engine_workers(const struct tide_engine *engine);

@@ -21,6 +21,8 @@ struct tide_engine_options {
     uint32_t max_failures; /* how often a task may fail before its job does; 0: 1 */
     uint64_t
         memory_limit; /* bytes of kept data in memory; 0: half of the machine's, or of what the process may have */
+    uint64_t receive_limit; /* bytes of received data of unfinished batches; 0: follows them (store/budget.h), at most
+                               a quarter of memory_limit */
     const char *spill_directory; /* where the rest goes; NULL: $TMPDIR, else /var/tmp, else /tmp */
 };
 

@@ -104,6 +104,7 @@ describe("report.bars", function()
         }, shown { window = window, memory = memory })
         memory.warm_up = 500
         assert.equal(2, #shown { memory = memory })
+        assert.same({ "1.5 of the sustained rate offered, processed of it false" }, shown { overload = { ratio = 0.94 } })
     end)
 end)
 
@@ -128,7 +129,7 @@ describe("bench.lua", function()
 
     it("is told which cases to run", function()
         local result = shell.moontide({ "run", "spec/bench/bench.lua", "--only", "windows" })
-        assert.matches("unknown argument 'windows'; names: .* window join sort memory", result.err)
+        assert.matches("unknown argument 'windows'; names: .* window join sort memory overload", result.err)
     end)
 
     -- A sanitizer makes everything several times slower and larger.

@@ -285,6 +285,42 @@ describe("what a setting does", function()
         -- A read that began below the limit is finished: some more than it, and far less than the 800 kB there are.
         assert(most * 100 < 4 * LIMIT, most .. " lines of 100 bytes in a batch")
     end)
+
+    it("socket.memory: one limit for all sources of a context, the lines' places in it included", function()
+        local LIMIT, LINES, SOURCES = 262144, 20000, 4
+        local dir = tempdir.new()
+        local path = dir:write("text", (("x"):rep(7) .. "\n"):rep(LINES)) -- 8 bytes, and 8 more for its place
+        local sc = moontide.Context({ master = "local[1]", conf = { ["socket.memory"] = LIMIT } })
+        local ssc = moontide.StreamingContext(sc, 20)
+        local servers, streams, total, most = {}, {}, 0, 0
+        for index = 1, SOURCES do
+            servers[index] = assert(require("moontide.lineserver").start({ file = path, clients = 1 }))
+            streams[index] = ssc:socketTextStream("127.0.0.1", servers[index].port)
+        end
+        ssc:union(streams):count():foreachRDD(function(rdd)
+            local count = rdd:first()
+            total, most = total + count, math.max(most, count)
+            if total == LINES * SOURCES then
+                ssc:stop(false)
+            end
+        end)
+        ssc:start()
+        ssc:awaitTermination()
+        sc:stop()
+        for _, server in ipairs(servers) do
+            server:stop()
+        end
+        dir:remove()
+        assert.equal(LINES * SOURCES, total)
+        -- A limit each would be 1 MB, and 65536 lines of 16 bytes; each may finish a read that began below it.
+        assert(most * 16 < 2 * LIMIT, most .. " lines in a batch")
+    end)
+
+    it("socket.memory follows the batches unless it is set, and help says so", function()
+        assert.matches("socket.memory +size, default what two batches took lately, at least 64mb, at most a quarter of memory.limit",
+            conf.describe())
+        assert.is_nil(conf.get({}, "socket.memory"))
+    end)
 end)
 
 describe("settings of a context", function()

@@ -36,6 +36,7 @@ int tide_bind_engine_new(lua_State *L) {
         .package_cpath = field_text(L, 1, "packageCpath"),
         .max_failures = (uint32_t)tide_bind_field_whole(L, 1, "maxFailures", 1, INT32_MAX, 1),
         .memory_limit = (uint64_t)tide_bind_field_whole(L, 1, "memoryLimit", 1, INT64_C(1) << 53, 0),
+        .receive_limit = (uint64_t)tide_bind_field_whole(L, 1, "socketMemory", 1, INT64_C(1) << 53, 0),
         .spill_directory = field_text(L, 1, "spillDirectory"),
     };
     struct tide_bind_object *object = lua_newuserdata(L, sizeof *object);

@@ -209,7 +209,7 @@ static int graph_socket(lua_State *L) {
         .port = (int)tide_bind_field_whole(L, 2, "port", 1, 65535, INT64_MIN),
         .max_line = (uint32_t)tide_bind_field_whole(L, 2, "maxLine", 1, UINT32_MAX, 0),
         .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, MOST, 0),
-        .memory_high = (uint64_t)tide_bind_field_whole(L, 2, "memory", 1, MOST, 0),
+        .budget = tide_engine_budget(tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_GRAPH))),
     };
     uint8_t level = (uint8_t)tide_bind_field_whole(L, 2, "level", 0, 31, 0);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);

@@ -6,7 +6,7 @@
  * A block has two holders while its batch is being generated: the dataset, and `pending`. When the batch was
  * generated, pending lets go; when it was not, pending is what goes into the next batch first. After that only
  * the dataset and the jobs that read it hold the block, so forgetting the dataset frees the memory and lets the
- * source read on. A dataset that is remembered longer than its batch (for a window) goes to the cache, which may put it
+ * source read on (under a budget that follows the batches, a task that has read its blocks does so already). A dataset that is remembered longer than its batch (for a window) goes to the cache, which may put it
  * on disk, and no longer counts for the source: only a backlog slows it down.
  *
  * Neighbouring blocks share a partition only when there are more blocks than tasks worth having: order is kept,
@@ -143,7 +143,11 @@ struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_s
 
 struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct tide_socket_options *options,
                                        struct tide_error *err) {
-    struct tide_source *source = tide_socket_source_new(graph->nstreams, options, err);
+    struct tide_socket_options own = *options;
+
+    own.batch_ms = (uint64_t)graph->batch;
+
+    struct tide_source *source = tide_socket_source_new(graph->nstreams, &own, err);
     return source ? tide_stream_receiver(graph, source, err) : NULL;
 }
 

@@ -1,8 +1,8 @@
 /*
  * The socket source: keeps one TCP connection to a server of lines, for ever. Runs on the ingest thread; only
- * on_low comes from elsewhere, and it does nothing but post.
+ * on_room comes from elsewhere, and it does nothing but post.
  *
- *     NEW ──► DIALING ──► READING ──► HELD      budget exceeded; back when it is low
+ *     NEW ──► DIALING ──► READING ──► HELD      the budget is used up; back when there is room
  *                ▲  │        │  │ ◄─────┘
  *                │  ▼        ▼  └────► STARVED  memory is gone; back after reconnect_ms
  *               WAITING ◄────┘  ◄─────────┘     failed or closed by the server; DIALING after reconnect_ms
@@ -23,6 +23,7 @@
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "ingest/dial.h"
+#include "store/budget.h"
 #include "store/lines.h"
 
 enum {
@@ -31,12 +32,13 @@ enum {
     DEFAULT_CONNECT_MS = 10000,
     SMALLEST_BLOCK = 4096,
     MOST_PER_READ = 128 * 1024, /* libuv reads 32 times before it looks at anything else, such as a cut */
+    READS_PER_LIMIT = 32,       /* a read is at most 1/32 of the limit: its lines may need 16 times its bytes */
     KEEPALIVE_SECONDS = 60,     /* without it a server that lost its power would be waited for silently */
     LONG_LINES_TOLD = 10,       /* per take; the rest is reported as one number */
     LONG_LINE_PREVIEW = 32      /* bytes */
 };
 
-static const uint64_t DEFAULT_MEMORY_HIGH = UINT64_C(256) << 20;
+static const uint64_t MOST_OF_ITS_OWN = UINT64_C(256) << 20;
 
 enum state { NEW, DIALING, READING, HELD, STARVED, WAITING, STOPPED };
 
@@ -48,12 +50,12 @@ struct tide_socket {
     int port;
     uint64_t reconnect_ms;
     uint64_t connect_ms;
-    uint64_t memory_low;
+    size_t read_size;
     uv_loop_t *loop;        /* NULL until started */
     uv_timer_t timer;       /* WAITING: connect again; STARVED: read again */
     struct tide_dial *dial; /* DIALING */
     uv_tcp_t *tcp;          /* READING, HELD, STARVED; memory of its own, freed when closed */
-    struct tide_budget *budget;
+    struct tide_share *share;
     struct tide_lines lines;
     uint64_t long_lines; /* since the last take */
 };
@@ -80,22 +82,17 @@ static void enter(struct tide_socket *socket, enum state to) {
 /* ---- The budget --------------------------------------------------------------------------------------------- */
 
 /* Any thread. */
-static void on_low(void *arg) { tide_source_wake(arg); }
+static void on_room(void *arg) { tide_source_wake(arg); }
 
-/* True when others can bring the use down to the low mark. A block that holds nothing but an unfinished line does
- * not count: only reading on releases it, so a line longer than the low mark must not hold itself up. */
-static bool above_low(const struct tide_socket *socket) {
+/* A block that holds nothing but an unfinished line: only reading on releases it, so a line longer than the limit must not
+ * hold itself up. */
+static uint64_t unfinished(const struct tide_socket *socket) {
     const struct tide_block *current = socket->lines.current;
-    uint64_t used = tide_budget_used(socket->budget);
-    uint64_t own = 0;
-    if (current && current->count == 0) own = sizeof *current + TIDE_BLOCK_SLACK + current->capacity;
-    return used > own && used - own > socket->memory_low;
+    return current && current->count == 0 ? sizeof *current + TIDE_BLOCK_SLACK + current->capacity : 0;
 }
 
-/* After true, on_low is called when the use falls to the low mark. */
-static bool must_hold(struct tide_socket *socket) {
-    return tide_budget_exceeded(socket->budget) && above_low(socket);
-}
+/* After true, on_room is called when there is room. */
+static bool must_hold(struct tide_socket *socket) { return tide_share_must_wait(socket->share, unfinished(socket)); }
 
 /* ---- Failures ----------------------------------------------------------------------------------------------- */
 
@@ -146,7 +143,7 @@ static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *space) {
     struct tide_socket *socket = handle->data;
     size_t size = 0;
     space->base = (char *)tide_lines_space(&socket->lines, &size);
-    space->len = size < MOST_PER_READ ? size : MOST_PER_READ; /* 0 without base: libuv reports UV_ENOBUFS */
+    space->len = size < socket->read_size ? size : socket->read_size; /* 0 without base: libuv reports UV_ENOBUFS */
 }
 
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *space) {
@@ -267,8 +264,7 @@ static void take(struct tide_source *source, struct tide_blocks *out) {
                            "socket %s: out of memory while cutting a batch; its last lines come with the next one",
                            socket->name);
     }
-    /* on_low does not come when an unfinished line is all that is left above the low mark. */
-    if (socket->state == HELD && !above_low(socket)) read_on(socket);
+    tide_share_cut(socket->share, unfinished(socket));
 }
 
 static void stop(struct tide_source *source) {
@@ -284,7 +280,7 @@ static void stop(struct tide_source *source) {
 
 static void delete_socket(struct tide_socket *socket) {
     tide_lines_destroy(&socket->lines);
-    tide_budget_release(socket->budget);
+    tide_share_release(socket->share);
     tide_free(socket->name);
     tide_free(socket->host);
     tide_free(socket);
@@ -295,7 +291,7 @@ static void on_timer_closed(uv_handle_t *handle) { delete_socket(handle->data); 
 static void close_source(struct tide_source *source) {
     struct tide_socket *socket = socket_of(source);
     /* Blocks outlive the source; from here on none of them may wake it. */
-    tide_budget_detach(socket->budget);
+    tide_share_close(socket->share);
     if (socket->loop) uv_close((uv_handle_t *)&socket->timer, on_timer_closed);
     else delete_socket(socket);
 }
@@ -308,6 +304,10 @@ static const struct tide_source_ops SOCKET_OPS = {
     .stop = stop,
     .close = close_source,
 };
+
+static uint64_t between(uint64_t value, uint64_t least, uint64_t most) {
+    return value < least ? least : value > most ? most : value;
+}
 
 struct tide_source *tide_socket_source_new(uint32_t id, const struct tide_socket_options *options,
                                            struct tide_error *err) {
@@ -334,14 +334,16 @@ struct tide_source *tide_socket_source_new(uint32_t id, const struct tide_socket
     tide_buffer_destroy(&name);
     socket->reconnect_ms = options->reconnect_ms ? options->reconnect_ms : DEFAULT_RECONNECT_MS;
     socket->connect_ms = options->connect_ms ? options->connect_ms : DEFAULT_CONNECT_MS;
-    uint64_t high = options->memory_high ? options->memory_high : DEFAULT_MEMORY_HIGH;
-    socket->memory_low = high / 2;
-    socket->budget = tide_budget_new(high, socket->memory_low, on_low, &socket->source);
-    /* A low limit also means small blocks, or the first one would already exceed it. */
-    uint64_t block_size = high / 4 < TIDE_BLOCK_TARGET ? high / 4 : TIDE_BLOCK_TARGET;
-    if (block_size < SMALLEST_BLOCK) block_size = SMALLEST_BLOCK;
+    struct tide_budget *budget =
+        options->budget ? tide_budget_retain(options->budget) : tide_budget_new(0, MOST_OF_ITS_OWN);
+    uint64_t limit = tide_budget_limit(budget);
+    socket->share = tide_share_new(budget, options->batch_ms, on_room, &socket->source);
+    tide_budget_release(budget);
+    /* A low limit also means small blocks and reads, or the first one would already exceed it. */
+    uint64_t block_size = between(limit / 4, SMALLEST_BLOCK, TIDE_BLOCK_TARGET);
+    socket->read_size = between(limit / READS_PER_LIMIT, SMALLEST_BLOCK, MOST_PER_READ);
     tide_lines_create(&socket->lines, options->max_line ? options->max_line : DEFAULT_MAX_LINE, (uint32_t)block_size,
-                      socket->budget);
+                      socket->share);
     socket->lines.on_long_line = on_long_line;
     socket->lines.arg = socket;
     return &socket->source;

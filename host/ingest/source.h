@@ -23,7 +23,7 @@ struct tide_source_ops {
     int (*start)(struct tide_source *source, uv_loop_t *loop, struct tide_error *err);
     /* Appends every complete record received so far to `out` as sealed blocks (references handed over); keeps an unfinished record. */
     void (*take)(struct tide_source *source, struct tide_blocks *out);
-    /* The memory budget fell below its low mark: read on. */
+    /* There is room in the memory budget: read on. */
     void (*resume)(struct tide_source *source);
     /* No further reading or connecting. What was received stays for one more take. */
     void (*stop)(struct tide_source *source);
@@ -49,8 +49,8 @@ enum tide_source_event_kind {
 void tide_source_report(struct tide_source *source, enum tide_source_event_kind kind, int code, const char *format,
                         ...) __attribute__((format(printf, 4, 5)));
 
-/* Has ops->resume called on the ingest thread soon. Any thread; meant to be called from a budget's on_low, which must be
- * detached before the source is freed. */
+/* Has ops->resume called on the ingest thread soon. Any thread; meant to be called from a share's on_room; the share
+ * must be closed before the source is freed. */
 void tide_source_wake(struct tide_source *source);
 
 #endif

@@ -23,10 +23,10 @@ static uint64_t footprint(uint64_t capacity, uint32_t line_slots) {
 
 static void charge(const struct tide_block *block, uint64_t bytes) {
     __atomic_fetch_add(&live_bytes, bytes, __ATOMIC_RELAXED);
-    if (block->budget) tide_budget_charge(block->budget, bytes);
+    if (block->share) tide_share_charge(block->share, bytes);
 }
 
-struct tide_block *tide_block_new(int kind, int arity, size_t capacity, struct tide_budget *budget) {
+struct tide_block *tide_block_new(int kind, int arity, size_t capacity, struct tide_share *share) {
     if (capacity > SIZE_MAX / 2) return NULL;
     struct tide_block *block = tide_alloc_try(sizeof *block);
     if (!block) return NULL;
@@ -42,7 +42,8 @@ struct tide_block *tide_block_new(int kind, int arity, size_t capacity, struct t
         .arity = (uint8_t)arity,
         .capacity = capacity,
         .data = data,
-        .budget = budget ? tide_budget_retain(budget) : NULL,
+        .share = tide_share_retain(share),
+        .firm = share && tide_share_is_firm(share),
     };
     __atomic_fetch_add(&live_blocks, 1, __ATOMIC_RELAXED);
     charge(block, footprint(capacity, 0));
@@ -57,15 +58,15 @@ struct tide_block *tide_block_retain(struct tide_block *block) {
 void tide_block_release(struct tide_block *block) {
     if (!block || __atomic_fetch_sub(&block->refs, 1, __ATOMIC_ACQ_REL) != 1) return;
     uint64_t bytes = footprint(block->capacity, block->line_slots);
-    struct tide_budget *budget = block->budget;
+    struct tide_share *share = block->share;
     tide_free(block->data);
     tide_free(block->lines);
     tide_free(block);
     __atomic_fetch_sub(&live_bytes, bytes, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&live_blocks, 1, __ATOMIC_RELAXED);
-    if (budget) {
-        tide_budget_refund(budget, bytes);
-        tide_budget_release(budget);
+    if (share) {
+        tide_share_refund(share, bytes);
+        tide_share_release(share);
     }
 }
 
@@ -119,16 +120,20 @@ void tide_block_trim(struct tide_block *block) {
     if (!data) return;
     memset(data + block->size, 0, TIDE_BLOCK_SLACK);
     __atomic_fetch_sub(&live_bytes, waste, __ATOMIC_RELAXED);
-    if (block->budget) tide_budget_refund(block->budget, waste);
+    if (block->share) tide_share_refund(block->share, waste);
     block->data = data;
     block->capacity = block->size;
 }
 
 void tide_block_discharge(struct tide_block *block) {
-    struct tide_budget *budget = __atomic_exchange_n(&block->budget, NULL, __ATOMIC_ACQ_REL);
-    if (!budget) return;
-    tide_budget_refund(budget, footprint(block->capacity, block->line_slots));
-    tide_budget_release(budget);
+    struct tide_share *share = __atomic_exchange_n(&block->share, NULL, __ATOMIC_ACQ_REL);
+    if (!share) return;
+    tide_share_refund(share, footprint(block->capacity, block->line_slots));
+    tide_share_release(share);
+}
+
+void tide_block_consumed(struct tide_block *block) {
+    if (!block->firm) tide_block_discharge(block);
 }
 
 uint64_t tide_block_live(void) { return __atomic_load_n(&live_blocks, __ATOMIC_RELAXED); }

@@ -8,8 +8,8 @@
  *
  * The structs are visible because worker Lua reads and writes them through FFI (lua/moontide/worker/ffi.lua
  * holds the same declarations and a size handshake). Reference counting is atomic; any thread.
- * A budget counts the bytes of the blocks created under it and tells its owner when they are freed: that
- * is how ingest knows when to read on.
+ * The blocks of a source count in its share of the engine's budget (store/budget.h) until they are freed: that is how
+ * ingest knows when to read on.
  */
 #ifndef TIDE_STORE_BLOCK_H
 #define TIDE_STORE_BLOCK_H
@@ -26,24 +26,24 @@ struct tide_line {
     uint32_t length;
 };
 
-struct tide_budget;
+struct tide_share;
 
 struct tide_block {
     uint32_t refs;
     uint8_t kind;
-    uint8_t arity; /* 0 while empty and unknown */
-    uint16_t reserved;
+    uint8_t arity;       /* 0 while empty and unknown */
+    uint16_t firm;       /* counts in its share until it is freed, whoever is done with it */
     uint32_t count;      /* records */
     uint32_t line_slots; /* capacity of lines (text) */
     uint64_t size;       /* bytes used in data */
     uint64_t capacity;   /* bytes usable in data, slack not counted */
     uint8_t *data;
     struct tide_line *lines;
-    struct tide_budget *budget; /* or NULL */
+    struct tide_share *share; /* or NULL */
 };
 
-/* NULL when memory is gone. Reference count 1. `capacity` at least. budget may be NULL; it is retained. */
-struct tide_block *tide_block_new(int kind, int arity, size_t capacity, struct tide_budget *budget);
+/* NULL when memory is gone. Reference count 1. `capacity` at least. share may be NULL; it is retained. */
+struct tide_block *tide_block_new(int kind, int arity, size_t capacity, struct tide_share *share);
 struct tide_block *tide_block_retain(struct tide_block *block);
 void tide_block_release(struct tide_block *block); /* NULL is fine */
 /* Writer only: makes room for `extra` more bytes (at least doubling); data may move. false: no memory. */
@@ -54,8 +54,10 @@ bool tide_block_add_line(struct tide_block *block, uint32_t offset, uint32_t len
 bool tide_block_reserve_lines(struct tide_block *block, uint32_t count);
 /* Gives back room that is not used, if that is worth it and nobody else holds the block. */
 void tide_block_trim(struct tide_block *block);
-/* Its budget no longer counts it: whoever received it is done with it, and others keep it. Any holder. */
+/* Its share no longer counts it: the batch it was received for is done with it, and others keep it. Any holder. */
 void tide_block_discharge(struct tide_block *block);
+/* A task has read it. It no longer counts, unless the budget is an absolute limit. Any holder. */
+void tide_block_consumed(struct tide_block *block);
 /* Live blocks and their bytes in the whole process: for leak checks. */
 uint64_t tide_block_live(void);
 uint64_t tide_block_live_bytes(void);
@@ -76,16 +78,5 @@ uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 uint64_t tide_blocks_bytes(const struct tide_blocks *blocks);
 /* What they take in memory, unused room and lines included. */
 uint64_t tide_blocks_footprint(const struct tide_blocks *blocks);
-
-/* Counts bytes of live blocks. on_low is called (any thread, after the count fell to low or less, once per crossing) so that the
- * owner can wake itself up; it must only post. Reference counted because blocks outlive their source. */
-struct tide_budget *tide_budget_new(uint64_t high, uint64_t low, void (*on_low)(void *arg), void *arg);
-struct tide_budget *tide_budget_retain(struct tide_budget *budget);
-void tide_budget_release(struct tide_budget *budget);
-/* The owner goes away: on_low will not be called any more after this returns. */
-void tide_budget_detach(struct tide_budget *budget);
-uint64_t tide_budget_used(const struct tide_budget *budget);
-/* true when used >= high; the next fall to low or below will call on_low. */
-bool tide_budget_exceeded(struct tide_budget *budget);
 
 #endif

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "store/budget.h"
 
 enum {
     SMALLEST_BLOCK = 4096,
@@ -29,9 +30,9 @@ enum {
 /* Offsets in a block are 32 bits, and a block doubles while an unfinished line grows. */
 static const uint32_t LONGEST_LINE = UINT32_C(1) << 30;
 
-void tide_lines_create(struct tide_lines *lines, uint32_t max_line, uint32_t block_size, struct tide_budget *budget) {
+void tide_lines_create(struct tide_lines *lines, uint32_t max_line, uint32_t block_size, struct tide_share *share) {
     memset(lines, 0, sizeof *lines);
-    lines->budget = budget ? tide_budget_retain(budget) : NULL;
+    lines->share = tide_share_retain(share);
     lines->max_line = max_line == 0 || max_line > LONGEST_LINE ? LONGEST_LINE : max_line;
     lines->block_size = block_size == 0 ? TIDE_BLOCK_TARGET : block_size;
     if (lines->block_size > LONGEST_LINE) lines->block_size = LONGEST_LINE;
@@ -42,8 +43,8 @@ void tide_lines_destroy(struct tide_lines *lines) {
     tide_block_release(lines->current);
     lines->current = NULL;
     tide_blocks_destroy(&lines->sealed);
-    if (lines->budget) tide_budget_release(lines->budget);
-    lines->budget = NULL;
+    tide_share_release(lines->share);
+    lines->share = NULL;
 }
 
 /* How large the next block should be: a fraction of what a take brings, but never small enough to make reading
@@ -140,7 +141,7 @@ static bool scan(struct tide_lines *lines) {
 /* ---- Handing on --------------------------------------------------------------------------------------------- */
 
 static struct tide_block *new_block(const struct tide_lines *lines, size_t capacity) {
-    return tide_block_new(TIDE_BLOCK_TEXT, 1, capacity, lines->budget);
+    return tide_block_new(TIDE_BLOCK_TEXT, 1, capacity, lines->share);
 }
 
 /* The unfinished line becomes the beginning of `block`, which becomes the current one. */

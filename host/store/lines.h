@@ -13,9 +13,9 @@
 #include "store/block.h"
 
 struct tide_lines {
-    struct tide_budget *budget; /* retained, may be NULL */
-    uint32_t max_line;          /* longest line delivered */
-    uint32_t block_size;        /* a block is sealed when it holds about this many bytes */
+    struct tide_share *share; /* retained, may be NULL */
+    uint32_t max_line;        /* longest line delivered */
+    uint32_t block_size;      /* a block is sealed when it holds about this many bytes */
     struct tide_blocks sealed;
     struct tide_block *current; /* being filled; its first `current->size` bytes are committed */
     size_t line_start;          /* where the unfinished line begins in current */
@@ -32,7 +32,7 @@ struct tide_lines {
 };
 
 /* max_line 0: as long as a block can hold (1 GiB); block_size 0: TIDE_BLOCK_TARGET. Allocates nothing yet. */
-void tide_lines_create(struct tide_lines *lines, uint32_t max_line, uint32_t block_size, struct tide_budget *budget);
+void tide_lines_create(struct tide_lines *lines, uint32_t max_line, uint32_t block_size, struct tide_share *share);
 void tide_lines_destroy(struct tide_lines *lines);
 /* Room to read into: at least 1 byte, usually tens of KB; NULL when memory is gone. */
 uint8_t *tide_lines_space(struct tide_lines *lines, size_t *size);

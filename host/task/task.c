@@ -93,8 +93,18 @@ bool tide_task_begin(struct tide_task *task) {
     return false;
 }
 
+/* What was received for the task makes room for more of it before the batch ends. */
+static void consume_inputs(struct tide_task *task) {
+    for (uint32_t i = 0; i < task->ninputs; i++) {
+        const struct tide_blocks *blocks = &task->inputs[i].blocks;
+
+        for (uint32_t k = 0; k < blocks->count; k++) tide_block_consumed(blocks->items[k]);
+    }
+}
+
 void tide_task_end(struct tide_task *task) {
     drop_read_blocks(task);
+    if (task->error.code == TIDE_OK) consume_inputs(task);
     if (task->made != NULL && task->error.code == TIDE_OK) tide_cached_fill(task->made, task->outputs);
 }
 

@@ -58,8 +58,9 @@ conf.options = {
       reason = "Longest line taken from a socket; a longer one is reported and left out." },
     { key = "socket.reconnect", type = "duration", min = 1, default = 2000,
       reason = "Wait before a lost or refused connection is tried again." },
-    { key = "socket.memory", type = "bytes", min = 65536, max = 2 ^ 50, default = 268435456,
-      reason = "Received data held for unfinished batches before the socket is read more slowly." },
+    { key = "socket.memory", type = "bytes", min = 65536, max = 2 ^ 50,
+      shown = "what two batches took lately, at least 64mb, at most a quarter of memory.limit",
+      reason = "Received data of unfinished batches, of all sources together, before they are read more slowly." },
 }
 
 local by_key, keys = {}, {}

@@ -188,7 +188,7 @@ function context.create(what, master, app_name, given)
     local engine, engine_reason, code = core.engine({
         workers = workers, packagePath = package.path, packageCpath = package.cpath,
         maxFailures = conf.get(settings, "task.maxFailures"), memoryLimit = conf.get(settings, "memory.limit"),
-        spillDirectory = conf.get(settings, "spill.directory"),
+        socketMemory = conf.get(settings, "socket.memory"), spillDirectory = conf.get(settings, "spill.directory"),
     })
     if not engine then
         error(errors.new(code or "EIO", string.format("%s: the engine cannot start: %s", what, engine_reason)), 0)

@@ -79,8 +79,8 @@ end
 --- @param host string name or address
 --- @param port integer 1…65535
 --- @param storageLevel? moontide.StorageLevel of what windows keep of it after its batch, default MEMORY_AND_DISK_SER_2; it goes
----   to disk, and is never given up, when memory.limit is reached. Data of unfinished batches stays in memory, and the socket
----   is read more slowly when they fall behind (socket.memory)
+---   to disk, and is never given up, when memory.limit is reached. Data of unfinished batches stays in memory, and sockets
+---   are read more slowly when batches fall behind (socket.memory)
 --- @return moontide.DStream
 function StreamingContext:socketTextStream(host, port, storageLevel)
     local scope = begin(self, "socketTextStream")
@@ -93,7 +93,7 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     local settings = self.life.settings
     local node, reason = self.life.graph:socket({
         host = host, port = port, maxLine = conf.get(settings, "socket.maxLine"),
-        reconnect = conf.get(settings, "socket.reconnect"), memory = conf.get(settings, "socket.memory"),
+        reconnect = conf.get(settings, "socket.reconnect"),
         level = storageLevel and storageLevel.code,
     })
     if not node then

@@ -2,7 +2,7 @@
 --
 --     moontide run spec/bench/bench.lua [--json FILE] [--data FOLDER] [--quick] [--long] [[--only] name...]
 --
--- Names: wordcount grep topk count empty latency start idle ticks window join sort memory; without any, all. --quick
+-- Names: wordcount grep topk count empty latency start idle ticks window join sort memory overload; without any, all. --quick
 -- uses little data and repeats nothing; --long holds the 10 ms batches for a minute. What is compared is measured in
 -- turns, several times, and the medians are shown: on a shared machine only the ratios mean much. See the README.md
 -- beside this file for what each figure is.
@@ -108,13 +108,13 @@ local inputs = {}
 
 local function make_input(kind, megabytes, seed)
     local generator = require "spec.support.text_generator"
+    os.execute("mkdir -p " .. quote(options.data))
     local path = string.format("%s/%s-%g-%d.txt", options.data, kind, megabytes, seed)
     local result = generator.file(path, kind, { bytes = megabytes * 1e6, seed = seed })
     return { path = path, lines = result.lines, bytes = result.bytes }
 end
 
 local function prepare_inputs()
-    os.execute("mkdir -p " .. quote(options.data))
     local megabytes = options.quick and 6 or 24
     for _, kind in ipairs({ "words", "logs" }) do
         inputs[kind] = make_input(kind, megabytes, SEED)
@@ -323,7 +323,9 @@ local function measure_cases()
     for _, name in ipairs(cases.names) do
         if wanted(name) then
             progress(cases.titles[name])
-            results[name] = cases.measure(name, { program = program, quick = options.quick or false, run = run })
+            local logs = name == "overload" and make_input("logs", options.quick and 6 or 24, SEED).path or nil
+            results[name] = cases.measure(name,
+                { program = program, quick = options.quick or false, run = run, logs = logs })
         end
     end
     return results

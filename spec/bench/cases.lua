@@ -1,17 +1,18 @@
--- The measurements of whole operators: windows against the same job without one, a join, a sort, and memory over many batches.
--- Each runs in processes of its own (windows.lua, batches.lua, memory.lua); bench.lua calls what is here.
+-- The measurements of whole operators: windows against the same job without one, a join, a sort, memory over many batches, and
+-- more lines than can be taken. Each runs in processes of its own (windows.lua, batches.lua, memory.lua, overload.lua); bench.lua
+-- calls what is here.
 
 local statistics = require "spec.bench.statistics"
 
 local cases = {}
 
 --- The order in which they are run and shown.
-cases.names = { "window", "join", "sort", "memory" }
+cases.names = { "window", "join", "sort", "memory", "overload" }
 
 --- What they are, for people.
 cases.titles = {
     window = "windows of 30 s that slide by 1 s", join = "join of two batches", sort = "sort of a batch",
-    memory = "memory over many batches",
+    memory = "memory over many batches", overload = "one and a half times the sustained rate",
 }
 
 local measure = {}
@@ -158,11 +159,62 @@ local function print_memory(result)
     end
 end
 
+-- Overload ------------------------------------------------------------------------------------------------------------
+
+-- A line server offers `rate` for so long; what was done in which time after the first batch, and the memory in the last three
+-- quarters of it.
+local function offer(bench, rate, seconds)
+    local output = bench.run { bench.program, "run", "spec/bench/overload.lua", bench.logs, rate, seconds }
+    local batches = {}
+    for at, records, rss in output:gmatch("(%S+) (%d+) (%d+)\n") do
+        batches[#batches + 1] = { at = tonumber(at), records = tonumber(records), rss_kb = tonumber(rss) }
+    end
+    local done, least, most = 0, math.huge, 0
+    for index = 2, #batches do
+        done = done + batches[index].records
+        if index > #batches / 4 then
+            least, most = math.min(least, batches[index].rss_kb), math.max(most, batches[index].rss_kb)
+        end
+    end
+    return {
+        offered = rate, processed = done / batches[#batches].at, batches = batches, rss_least_kb = least, rss_most_kb = most,
+    }
+end
+
+-- The sustained rate is the highest of a ladder, a tenth from step to step, that is processed as it comes; what fails has
+-- another try, because something else may have used the machine.
+function measure.overload(bench)
+    local rate, steps, failed, sustained = 300000, {}, 0, nil
+    while failed < 2 do
+        local step = offer(bench, rate, bench.quick and 3 or 6)
+        steps[#steps + 1] = { offered = step.offered, processed = step.processed }
+        if step.processed >= 0.95 * rate then
+            failed, sustained, rate = 0, rate, math.floor(rate * (rate < 500000 and 1.5 or 1.1))
+        else
+            failed = failed + 1
+        end
+    end
+    sustained = sustained or steps[1].processed
+    local result = offer(bench, math.floor(1.5 * sustained), bench.quick and 4 or 60)
+    result.steps, result.sustained, result.ratio = steps, sustained, result.processed / sustained
+    result.growth_of_rss = result.rss_most_kb / result.rss_least_kb - 1
+    return result
+end
+
+local function print_overload(result)
+    print(string.format("\n%-28s %14s %14s %10s %10s", "overload, lines/s", "offered", "processed", "least MB", "most MB"))
+    for _, step in ipairs(result.steps) do
+        print(string.format("%-28s %14.0f %14.0f", "", step.offered, step.processed))
+    end
+    print(string.format("%-28s %14.0f %14.0f %10.0f %10.0f", "1.5 of what was sustained", result.offered, result.processed,
+        result.rss_least_kb / 1024, result.rss_most_kb / 1024))
+end
+
 -- All of them ---------------------------------------------------------------------------------------------------------
 
 --- Measures one of `cases.names`.
 --- @param name string
---- @param bench { program: string, quick: boolean, run: fun(words: any[]): string }
+--- @param bench { program: string, quick: boolean, logs: string, run: fun(words: any[]): string } logs: a file of lines
 --- @return table result
 function cases.measure(name, bench)
     return measure[name](bench)
@@ -182,6 +234,9 @@ function cases.print(results)
     if results.memory then
         print_memory(results.memory)
     end
+    if results.overload then
+        print_overload(results.overload)
+    end
 end
 
 local KEYS = { [1000] = "1,000 keys", [100000] = "100,000 keys" }
@@ -189,7 +244,8 @@ local KEYS = { [1000] = "1,000 keys", [100000] = "100,000 keys" }
 --- What of it is held against a bar.
 --- @param results table<string, table>
 --- @param at_most fun(what: string, value: number?, unit: string, bar: number)
-function cases.bars(results, at_most)
+--- @param at_least fun(what: string, value: number?, unit: string, bar: number)
+function cases.bars(results, at_most, at_least)
     for _, row in ipairs(results.window or {}) do
         if row.pipeline ~= "count" then
             local what = string.format("%s against reduceByKey, %s, ", PIPELINE_TITLES[row.pipeline], KEYS[row.keys])
@@ -205,6 +261,10 @@ function cases.bars(results, at_most)
         end
         at_most("live blocks" .. over, math.abs(memory.growth_of_blocks) * 100, "%", 5)
         at_most("live datasets" .. over, math.abs(memory.growth_of_datasets) * 100, "%", 5)
+    end
+    local overload = results.overload
+    if overload then
+        at_least("1.5 of the sustained rate offered, processed of it", overload.ratio, "x", 0.95)
     end
 end
 

@@ -85,7 +85,7 @@ function report.bars(rows, results, case_results)
     at_most("start of the process to the first batch, median", start.median, "ms", 50)
     at_most("idle memory", idle.median, "MB", 20)
     at_most("10 ms batches: drift over the run", ticks.drift and math.abs(ticks.drift), "µs", 1000)
-    cases.bars(case_results or {}, at_most)
+    cases.bars(case_results or {}, at_most, at_least)
     return list
 end
 

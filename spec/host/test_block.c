@@ -1,5 +1,5 @@
 /*
- * store/block and budgets: room and slack, lines, references from threads, lists, limits, exhaustion. Every test
+ * store/block: room and slack, lines, references from threads, lists, exhaustion (budgets: test_budget.c). Every test
  * starts and ends with no live block.
  */
 #include <setjmp.h>
@@ -13,6 +13,7 @@
 
 #include "base/fault.h"
 #include "store/block.h"
+#include "store/budget.h"
 
 static int no_block_lives(void **state) { return tide_block_live() == 0 && tide_block_live_bytes() == 0 ? 0 : -1; }
 
@@ -30,7 +31,7 @@ static void starts_empty(void **state) {
     assert_int_equal(block->size, 0);
     assert_true(block->capacity >= 1000);
     assert_null(block->lines);
-    assert_null(block->budget);
+    assert_null(block->share);
     slack_is_zero(block);
     assert_int_equal(tide_block_live(), 1);
     assert_true(tide_block_live_bytes() >= 1000);
@@ -82,9 +83,10 @@ static void reports_that_memory_is_gone(void **state) {
         assert_null(tide_block_new(TIDE_BLOCK_PACKED, 1, 64, NULL));
         assert_int_equal(tide_block_live(), 0);
     }
-    struct tide_budget *budget = tide_budget_new(1000, 500, NULL, NULL);
+    struct tide_budget *budget = tide_budget_new(1000, 0);
+    struct tide_share *share = tide_share_new(budget, 1000, NULL, NULL);
     tide_fault_clear();
-    struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 4, budget);
+    struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 4, share);
     memcpy(block->data, "tide", 4);
     block->size = 4;
     uint64_t used = tide_budget_used(budget);
@@ -92,7 +94,7 @@ static void reports_that_memory_is_gone(void **state) {
     assert_false(tide_block_reserve(block, 100));
     assert_false(tide_block_add_line(block, 0, 4));
     assert_true(tide_block_reserve(block, 0)); /* room that is there needs no memory */
-    assert_null(tide_block_new(TIDE_BLOCK_TEXT, 1, 4, budget));
+    assert_null(tide_block_new(TIDE_BLOCK_TEXT, 1, 4, share));
     assert_int_equal(tide_budget_used(budget), used);
     tide_fault_clear();
     assert_int_equal(block->count, 0);
@@ -102,6 +104,7 @@ static void reports_that_memory_is_gone(void **state) {
     assert_memory_equal(block->data, "tide", 4);
     tide_block_release(block);
     assert_int_equal(tide_budget_used(budget), 0);
+    tide_share_release(share);
     tide_budget_release(budget);
 }
 
@@ -175,170 +178,12 @@ static void lists_hold_references(void **state) {
     assert_int_equal(c.count, 0);
 }
 
-static void count_call(void *arg) { ++*(int *)arg; }
-
-static void tells_its_owner_once_per_crossing(void **state) {
-    int calls = 0;
-    struct tide_budget *budget = tide_budget_new(3000, 1500, count_call, &calls);
-    struct tide_block *blocks[4];
-    assert_false(tide_budget_exceeded(budget));
-    for (int round = 1; round <= 3; round++) {
-        for (int i = 0; i < 4; i++) {
-            assert_false(tide_budget_exceeded(budget));
-            blocks[i] = tide_block_new(TIDE_BLOCK_PACKED, 1, i == 3 ? 1000 : 600, budget);
-        }
-        assert_true(tide_budget_used(budget) >= 2800);
-        assert_true(tide_budget_exceeded(budget));
-        assert_true(tide_budget_exceeded(budget));
-        tide_block_release(blocks[0]);
-        assert_int_equal(calls, round - 1); /* under high, not yet low */
-        assert_false(tide_budget_exceeded(budget));
-        tide_block_release(blocks[3]);
-        assert_true(tide_budget_used(budget) <= 1500);
-        assert_int_equal(calls, round);
-        tide_block_release(blocks[1]);
-        tide_block_release(blocks[2]);
-        assert_int_equal(calls, round);
-        assert_int_equal(tide_budget_used(budget), 0);
-    }
-    /* Nobody asked: nobody is called. */
-    tide_block_release(tide_block_new(TIDE_BLOCK_PACKED, 1, 5000, budget));
-    assert_int_equal(calls, 3);
-    tide_budget_release(budget);
-}
-
-static void counts_growth(void **state) {
-    int calls = 0;
-    struct tide_budget *budget = tide_budget_new(4000, 2000, count_call, &calls);
-    struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 100, budget);
-    assert_false(tide_budget_exceeded(budget));
-    assert_true(tide_block_reserve(block, 5000));
-    assert_true(tide_budget_exceeded(budget));
-    uint64_t used = tide_budget_used(budget);
-    assert_true(tide_block_add_line(block, 0, 1));
-    assert_true(tide_budget_used(budget) > used);
-    assert_int_equal(tide_block_live_bytes(), tide_budget_used(budget));
-    tide_block_release(block);
-    assert_int_equal(tide_budget_used(budget), 0);
-    assert_int_equal(calls, 1);
-    tide_budget_release(budget);
-}
-
-static void outlives_its_owner(void **state) {
-    int calls = 0;
-    struct tide_budget *budget = tide_budget_new(100, 50, count_call, &calls);
-    struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 1000, budget);
-    assert_true(tide_budget_exceeded(budget));
-    tide_budget_detach(budget);
-    tide_budget_release(budget); /* the block keeps it */
-    tide_block_release(block);
-    assert_int_equal(calls, 0);
-    tide_budget_release(NULL);
-    assert_null(tide_budget_retain(NULL));
-}
-
-static void odd_limits_still_work(void **state) {
-    static const uint64_t limits[][2] = {{0, 0}, {100, 100}, {100, 5000}};
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        int calls = 0;
-        struct tide_budget *budget = tide_budget_new(limits[i][0], limits[i][1], count_call, &calls);
-        assert_false(tide_budget_exceeded(budget)); /* empty: reading may always begin */
-        struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 1000, budget);
-        assert_true(tide_budget_exceeded(budget));
-        tide_block_release(block);
-        assert_int_equal(calls, 1);
-        tide_budget_release(budget);
-    }
-}
-
-/* An owner that waits for on_low whenever it is exceeded, against threads that free: a lost wake-up would hang it. The
- * limits are met by every single block, so that owner and threads meet at the crossing each time. */
-struct stream {
-    uv_mutex_t lock;
-    uv_cond_t changed;
-    bool low;
-    bool done;
-    struct tide_blocks queue;
-    struct tide_budget *budget;
-};
-
-static void on_stream_low(void *arg) {
-    struct stream *stream = arg;
-    uv_mutex_lock(&stream->lock);
-    stream->low = true;
-    uv_cond_broadcast(&stream->changed);
-    uv_mutex_unlock(&stream->lock);
-}
-
-static void consume(void *arg) {
-    struct stream *stream = arg;
-    for (;;) {
-        uv_mutex_lock(&stream->lock);
-        while (stream->queue.count == 0 && !stream->done) uv_cond_wait(&stream->changed, &stream->lock);
-        if (stream->queue.count == 0) {
-            uv_mutex_unlock(&stream->lock);
-            return;
-        }
-        struct tide_block *block = stream->queue.items[--stream->queue.count];
-        uv_mutex_unlock(&stream->lock);
-        tide_block_release(block);
-    }
-}
-
-static void never_loses_a_wake_up(void **state) {
-    struct stream stream = {0};
-    uv_thread_t consumers[2];
-    int timeouts = 0;
-    uv_mutex_init(&stream.lock);
-    uv_cond_init(&stream.changed);
-    tide_blocks_create(&stream.queue);
-    stream.budget = tide_budget_new(700, 600, on_stream_low, &stream);
-    for (int i = 0; i < 2; i++) uv_thread_create(&consumers[i], consume, &stream);
-    for (int i = 0; i < 20000 && !timeouts; i++) {
-        uv_mutex_lock(&stream.lock);
-        stream.low = false; /* before the question: a wake-up between the two must not be wiped out */
-        uv_mutex_unlock(&stream.lock);
-        if (tide_budget_exceeded(stream.budget)) {
-            uv_mutex_lock(&stream.lock);
-            while (!stream.low && !timeouts)
-                timeouts += uv_cond_timedwait(&stream.changed, &stream.lock, UINT64_C(10000000000)) == UV_ETIMEDOUT;
-            uv_mutex_unlock(&stream.lock);
-        }
-        struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 700, stream.budget);
-        uv_mutex_lock(&stream.lock);
-        tide_blocks_push(&stream.queue, block);
-        uv_cond_broadcast(&stream.changed);
-        uv_mutex_unlock(&stream.lock);
-    }
-    uv_mutex_lock(&stream.lock);
-    stream.done = true;
-    uv_cond_broadcast(&stream.changed);
-    uv_mutex_unlock(&stream.lock);
-    for (int i = 0; i < 2; i++) uv_thread_join(&consumers[i]);
-    tide_budget_detach(stream.budget);
-    assert_int_equal(timeouts, 0);
-    assert_int_equal(tide_budget_used(stream.budget), 0);
-    tide_budget_release(stream.budget);
-    tide_blocks_destroy(&stream.queue);
-    uv_cond_destroy(&stream.changed);
-    uv_mutex_destroy(&stream.lock);
-}
-
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, no_block_lives, no_block_lives)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(starts_empty),
-        TEST(grows_and_keeps_slack),
-        TEST(takes_lines),
-        TEST(reports_that_memory_is_gone),
-        TEST(is_shared_by_threads),
-        TEST(lists_hold_references),
-        TEST(tells_its_owner_once_per_crossing),
-        TEST(counts_growth),
-        TEST(outlives_its_owner),
-        TEST(odd_limits_still_work),
-        TEST(never_loses_a_wake_up),
+        TEST(starts_empty),         TEST(grows_and_keeps_slack), TEST(takes_lines), TEST(reports_that_memory_is_gone),
+        TEST(is_shared_by_threads), TEST(lists_hold_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

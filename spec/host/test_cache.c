@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "capture.h"
+#include "store/budget.h"
 #include "store/cache.h"
 
 enum { BLOCK = 10000, READS = 400 };
@@ -310,11 +311,12 @@ static void what_is_put_goes_to_disk_later(void **state) {
 }
 
 static void budgets_are_relieved(void **state) {
-    struct tide_budget *budget = tide_budget_new(1000000, 0, NULL, NULL);
+    struct tide_budget *budget = tide_budget_new(1000000, 0);
+    struct tide_share *share = tide_share_new(budget, 1000, NULL, NULL);
     struct tide_blocks list = {0};
 
     make_cache(9);
-    tide_blocks_push(&list, tide_block_new(TIDE_BLOCK_TEXT, 0, 5000, budget));
+    tide_blocks_push(&list, tide_block_new(TIDE_BLOCK_TEXT, 0, 5000, share));
     tide_block_add_line(list.items[0], 0, 0);
     assert_true(tide_budget_used(budget) > 5000);
 
@@ -323,6 +325,7 @@ static void budgets_are_relieved(void **state) {
     tide_cached_put(cached, &list);
     assert_int_equal(tide_budget_used(budget), 0);
     tide_cached_release(cached);
+    tide_share_release(share);
     tide_budget_release(budget);
 }
 

@@ -42,6 +42,27 @@ static void push(uint32_t node) {
 
 static void a_version_is_told(void **state) { assert_string_equal(tide_version(), TIDE_VERSION); }
 
+/* ---- Limits --------------------------------------------------------------------------------------------------- */
+
+static void received_data_has_a_quarter_of_memory_or_what_is_said(void **state) {
+    static const struct {
+        uint64_t memory, received, limit;
+    } cases[] = {
+        {64 << 20, 0, 16 << 20}, {1 << 30, 0, 64 << 20}, {64 << 20, 1 << 20, 1 << 20}, {64 << 20, 1 << 30, 1 << 30}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct tide_error err = {0};
+        struct tide_engine_options own = {
+            .workers = 1, .memory_limit = cases[i].memory, .receive_limit = cases[i].received};
+        struct tide_engine *other = tide_engine_new(&own, &err);
+
+        assert_non_null(other);
+        assert_int_equal(tide_budget_limit(tide_engine_budget(other)), cases[i].limit);
+        assert_ptr_not_equal(tide_engine_budget(other), tide_engine_budget(engine));
+        assert_int_equal(tide_engine_delete(other, 1000), TIDE_OK);
+    }
+}
+
 static void turns_return_at_once_with_events(void **state) {
     push(1);
     push(2);
@@ -251,6 +272,7 @@ int main(void) {
 #define CHECKED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         CHECKED(a_version_is_told),
+        CHECKED(received_data_has_a_quarter_of_memory_or_what_is_said),
         CHECKED(turns_return_at_once_with_events),
         CHECKED(turns_wait_as_long_as_told),
         CHECKED(due_timers_end_a_turn),

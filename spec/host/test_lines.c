@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/fault.h"
+#include "store/budget.h"
 #include "store/lines.h"
 
 /* ---- What came out, and the model --------------------------------------------------------------------------- */
@@ -455,18 +456,20 @@ static void test_block_sizes(void **state) {
 }
 
 static void test_bytes_count_against_the_budget(void **state) {
-    struct tide_budget *budget = tide_budget_new(1 << 20, 1 << 19, NULL, NULL);
+    struct tide_budget *budget = tide_budget_new(1 << 20, 0);
+    struct tide_share *share = tide_share_new(budget, 1000, NULL, NULL);
     struct tide_lines lines;
     struct tide_blocks out;
     tide_blocks_create(&out);
-    tide_lines_create(&lines, 0, 0, budget);
+    tide_lines_create(&lines, 0, 0, share);
     feed_lines(&lines, 1 << 20);
-    assert_true(tide_budget_exceeded(budget));
+    assert_true(tide_share_must_wait(share, 0));
     assert_true(tide_lines_take(&lines, &out));
     tide_lines_destroy(&lines);
     assert_true(tide_budget_used(budget) >= 1 << 20);
     tide_blocks_destroy(&out);
     assert_int_equal(tide_budget_used(budget), 0);
+    tide_share_release(share);
     tide_budget_release(budget);
 }
 

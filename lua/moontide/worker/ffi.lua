@@ -5,11 +5,11 @@ local ffi = require "ffi"
 ffi.cdef [[
 struct tide_line { uint32_t offset; uint32_t length; };
 struct tide_block {
-    uint32_t refs; uint8_t kind; uint8_t arity; uint16_t reserved; uint32_t count; uint32_t line_slots;
-    uint64_t size; uint64_t capacity; uint8_t *data; struct tide_line *lines; void *budget;
+    uint32_t refs; uint8_t kind; uint8_t arity; uint16_t firm; uint32_t count; uint32_t line_slots;
+    uint64_t size; uint64_t capacity; uint8_t *data; struct tide_line *lines; void *share;
 };
 struct tide_blocks { struct tide_block **items; uint32_t count; uint32_t capacity; };
-struct tide_block *tide_block_new(int kind, int arity, size_t capacity, void *budget);
+struct tide_block *tide_block_new(int kind, int arity, size_t capacity, void *share);
 struct tide_block *tide_block_retain(struct tide_block *block);
 void tide_block_release(struct tide_block *block);
 bool tide_block_reserve(struct tide_block *block, size_t extra);
