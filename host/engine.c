@@ -224,6 +224,16 @@ static void on_updates(struct tide_block *take, void *arg) {
     tide_events_push(arg, event);
 }
 
+/* The owner of guards is the graph that made them (dstream/stream.c). */
+static void on_lost(void *owner, int64_t time, const struct tide_error *err, void *arg) {
+    struct tide_event *event = tide_event_new(TIDE_EVENT_LOST);
+
+    event->graph = owner;
+    event->time = time;
+    tide_error_copy(&event->error, err);
+    tide_events_push(arg, event);
+}
+
 struct tide_engine *tide_engine_new(const struct tide_engine_options *options, struct tide_error *err) {
     struct tide_engine *engine = tide_xcalloc(1, sizeof *engine);
     int status = init_loop(&engine->loop);
@@ -276,6 +286,7 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
 
     engine->scheduler = tide_scheduler_new(&executor, engine->cache, &engine->inbox);
     tide_scheduler_on_updates(engine->scheduler, on_updates, &engine->events);
+    tide_scheduler_on_lost(engine->scheduler, on_lost, &engine->events);
     if (options->max_failures > 0) tide_scheduler_set_max_failures(engine->scheduler, options->max_failures);
     return engine;
 

@@ -156,6 +156,7 @@ static const char *kind_name(enum tide_event_kind kind) {
     case TIDE_EVENT_TRANSFORM: return "transform";
     case TIDE_EVENT_OUTPUT: return "output";
     case TIDE_EVENT_GENERATION: return "generation";
+    case TIDE_EVENT_LOST: return "lost";
     case TIDE_EVENT_LISTENER: return "listener";
     case TIDE_EVENT_RECEIVER: return "receiver";
     case TIDE_EVENT_DRAINED: return "drained";
@@ -269,7 +270,8 @@ static void push_event(lua_State *L, const struct tide_event *event) {
         set_rdd(L, event->nrdds > 0 ? event->rdds[0] : NULL);
         lua_setfield(L, -2, "rdd");
         break;
-    case TIDE_EVENT_GENERATION: set_number(L, "time", (double)event->time); break;
+    case TIDE_EVENT_GENERATION:
+    case TIDE_EVENT_LOST: set_number(L, "time", (double)event->time); break;
     case TIDE_EVENT_LISTENER:
         set_text(L, "name", event->name);
         set_number(L, "node", event->node);

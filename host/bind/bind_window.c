@@ -199,6 +199,12 @@ static int graph_slice_answer(lua_State *L) {
     return 0;
 }
 
+/* graph:slicePass() → boolean: instead of an answer, or after a failure, where failures are passed over */
+static int graph_slice_pass(lua_State *L) {
+    lua_pushboolean(L, tide_generation_pass_over(check_slicing(L)));
+    return 1;
+}
+
 /* graph:sliceEnd() */
 static int graph_slice_end(lua_State *L) {
     struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
@@ -215,11 +221,8 @@ static int graph_checkpointing(lua_State *L) {
 
 void tide_bind_window(lua_State *L) {
     static const luaL_Reg graph_methods[] = {
-        {"checkpointing", graph_checkpointing},
-        {"sliceStep", graph_slice_step},
-        {"sliceAnswer", graph_slice_answer},
-        {"sliceEnd", graph_slice_end},
-        {NULL, NULL},
+        {"checkpointing", graph_checkpointing}, {"sliceStep", graph_slice_step}, {"sliceAnswer", graph_slice_answer},
+        {"slicePass", graph_slice_pass},        {"sliceEnd", graph_slice_end},   {NULL, NULL},
     };
     static const luaL_Reg stream_methods[] = {
         {"window", stream_window},

@@ -42,6 +42,19 @@ void tide_clock_tick(struct tide_clock *clock) {
     clock->fn(time, clock->arg);
 }
 
+void tide_stopwatch_start(struct tide_stopwatch *watch) {
+    watch->wall_ms = tide_clock_wall_ms();
+    watch->monotonic_ns = tide_clock_monotonic_ns();
+}
+
+int64_t tide_stopwatch_ms(const struct tide_stopwatch *watch) {
+    return watch->wall_ms + (int64_t)((tide_clock_monotonic_ns() - watch->monotonic_ns) / 1000000);
+}
+
+int64_t tide_clock_reading(struct tide_clock *clock, const struct tide_stopwatch *watch) {
+    return clock->kind->manual ? tide_clock_now(clock) : tide_stopwatch_ms(watch);
+}
+
 int64_t tide_clock_wall_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);

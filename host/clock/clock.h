@@ -30,6 +30,18 @@ int tide_clock_advance(struct tide_clock *clock, int64_t ms);
 /* Closes its handles; memory is freed when the loop has run their close callbacks. */
 void tide_clock_close(struct tide_clock *clock);
 
+/* The times of one matter: what the wall clock said when it was started, carried forward by the monotonic clock, so that the
+ * differences between them are right whatever happens to the wall clock. Any thread. */
+struct tide_stopwatch {
+    int64_t wall_ms;
+    uint64_t monotonic_ns;
+};
+
+void tide_stopwatch_start(struct tide_stopwatch *watch);
+int64_t tide_stopwatch_ms(const struct tide_stopwatch *watch); /* since the epoch */
+/* The same, but a manual clock's own time. */
+int64_t tide_clock_reading(struct tide_clock *clock, const struct tide_stopwatch *watch);
+
 /* Wall and monotonic readings for measurements (listener events, benches). */
 int64_t tide_clock_wall_ms(void);
 uint64_t tide_clock_monotonic_ns(void);

@@ -40,7 +40,7 @@ static void close_clock(struct tide_clock *base) {
     if (!clock->firing) tide_free(clock);
 }
 
-static const struct tide_clock_kind manual_kind = {now_ms, changed, advance, close_clock};
+static const struct tide_clock_kind manual_kind = {true, now_ms, changed, advance, close_clock};
 
 struct tide_clock *tide_clock_manual_new(int64_t start_ms) {
     struct manual_clock *clock = tide_xcalloc(1, sizeof *clock);

@@ -67,7 +67,7 @@ static void close_clock(struct tide_clock *clock) {
     if (!uv_is_closing(handle)) uv_close(handle, on_closed);
 }
 
-static const struct tide_clock_kind real_kind = {now_ms, changed, advance, close_clock};
+static const struct tide_clock_kind real_kind = {false, now_ms, changed, advance, close_clock};
 
 struct tide_clock *tide_clock_uv_new(uv_loop_t *loop) {
     struct real_clock *clock = tide_xcalloc(1, sizeof *clock);

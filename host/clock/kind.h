@@ -13,6 +13,7 @@
 #include "clock/clock.h"
 
 struct tide_clock_kind {
+    bool manual;
     int64_t (*now)(struct tide_clock *clock);
     /* The ticker was started or stopped: wait for `next`, or no longer. */
     void (*changed)(struct tide_clock *clock);

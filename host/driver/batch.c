@@ -18,34 +18,12 @@
 #include "base/log.h"
 #include "clock/boundary.h"
 #include "clock/clock.h"
+#include "driver/output.h"
 #include "dstream/generation.h"
 #include "ingest/ingest.h"
 #include "thread/inbox.h"
 
 enum { PARTITIONS_PER_WORKER = 4 };
-
-struct batch;
-
-/* One output operation of one batch. */
-struct output_run {
-    struct tide_list link; /* in runner->running */
-    struct batch *batch;
-    struct tide_rdd *rdd;
-    uint64_t token;
-    uint32_t output; /* number of the output operation */
-    int64_t start;
-};
-
-struct batch {
-    struct tide_list link;
-    int64_t time;
-    struct tide_batch_info info;
-    uint32_t count, next, ended; /* outputs; the next one to start; how many have ended */
-    bool failed;
-    struct tide_input_info *inputs;
-    uint32_t ninputs;
-    struct output_run outputs[];
-};
 
 /* Where messages of the ingest thread arrive. Outlives the runner until its handles are closed. */
 struct port {
@@ -63,13 +41,15 @@ struct tide_batch_runner {
     struct tide_graph *graph;
     struct tide_generation *generation;
     struct tide_generation *slice; /* what the script has asked for by itself; NULL: nothing */
-    uint32_t *wants;               /* of the slice, one for each time */
+    struct tide_stream *sliced;    /* its stream, from this time on */
+    int64_t slice_from;
+    uint32_t *wants; /* of the slice, one for each time */
     uint32_t nwants, wants_capacity;
     struct tide_clock *clock;
     struct port *port;          /* with receiver inputs, from start to STOPPED */
     struct tide_ingest *ingest; /* likewise */
-    bool listening;
-    uint64_t tokens; /* last token given out */
+    uint64_t tokens;            /* last token of a transform function */
+    char *failure;              /* what failed first in the generation in progress, and was passed over; or NULL */
 
     int64_t *ticks; /* nominal times to generate: [first_tick, first_tick + nticks) */
     uint32_t first_tick, nticks, ticks_capacity;
@@ -83,9 +63,7 @@ struct tide_batch_runner {
     bool nothing_left; /* STOPPING: such a cut brought nothing */
     bool extra_failed; /* STOPPING: a batch after the last tick could not be generated */
 
-    struct tide_list batches; /* submitted, not finished, in order */
-    struct tide_list running; /* output_runs */
-    uint32_t nrunning;
+    struct tide_outputs outputs;
 };
 
 static void pump(struct tide_batch_runner *runner);
@@ -100,162 +78,8 @@ static void enter(struct tide_batch_runner *runner, enum tide_batch_state to) {
     runner->state = to;
 }
 
-/* ---- Events -------------------------------------------------------------------------------------------------
- * */
-
-static struct tide_event *event_new(struct tide_batch_runner *runner, enum tide_event_kind kind, int64_t time) {
-    struct tide_event *event = tide_event_new(kind);
-    event->graph = runner->graph;
-    event->time = time;
-    return event;
-}
-
-static void set_rdds(struct tide_event *event, struct tide_rdd *const *rdds, uint32_t count) {
-    event->rdds = tide_xcalloc(count, sizeof(struct tide_rdd *));
-    event->nrdds = count;
-    for (uint32_t i = 0; i < count; i++) event->rdds[i] = tide_rdd_retain(rdds[i]);
-}
-
-static void tell_started(struct tide_batch_runner *runner, int64_t now) {
-    if (!runner->listening) return;
-    struct tide_event *event = event_new(runner, TIDE_EVENT_LISTENER, now);
-    event->name = "onStreamingStarted";
-    tide_events_push(runner->options.events, event);
-}
-
-/* `run` is NULL for what concerns the whole batch; `ended` is -1 while the output runs. */
-static void tell(struct tide_batch_runner *runner, const char *name, const struct batch *batch,
-                 const struct output_run *run, int64_t ended, const char *failure) {
-    if (!runner->listening) return;
-    struct tide_event *event = event_new(runner, TIDE_EVENT_LISTENER, batch->time);
-    event->name = name;
-    event->info = batch->info;
-    if (!run) {
-        event->inputs = tide_xmemdup(batch->inputs, batch->ninputs * sizeof *batch->inputs);
-        event->ninputs = batch->ninputs;
-        event->outputs = tide_xcalloc(batch->count, sizeof *event->outputs);
-        event->noutputs = batch->count;
-        for (uint32_t i = 0; i < batch->count; i++) event->outputs[i] = batch->outputs[i].output;
-    } else {
-        event->node = run->output;
-        event->info.output = (uint32_t)(run - batch->outputs);
-        event->info.output_start = run->start;
-        event->info.output_end = ended;
-    }
-    if (failure) {
-        tide_error_set(&event->error, TIDE_ECLOSURE, "%s", failure);
-        event->info.reason = event->error.text;
-    }
-    tide_events_push(runner->options.events, event);
-}
-
-/* ---- Outputs ------------------------------------------------------------------------------------------------
- * */
-
-static void batch_delete(struct batch *batch) {
-    for (uint32_t i = 0; i < batch->count; i++) tide_rdd_release(batch->outputs[i].rdd);
-    tide_list_remove(&batch->link);
-    tide_free(batch->inputs);
-    tide_free(batch);
-}
-
-/* Notes what the inputs bring; the sum of their records. */
-static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph) {
-    int64_t records = 0;
-
-    batch->ninputs = tide_graph_inputs(graph);
-    batch->inputs = tide_xcalloc(batch->ninputs ? batch->ninputs : 1, sizeof *batch->inputs);
-    for (uint32_t i = 0; i < batch->ninputs; i++) {
-        batch->inputs[i].records = tide_graph_input(graph, i, batch->time, &batch->inputs[i].stream);
-        records += batch->inputs[i].records;
-    }
-    return records;
-}
-
-static void submit_batch(struct tide_batch_runner *runner) {
-    uint32_t outputs = tide_graph_outputs(runner->graph), count = 0;
-    for (uint32_t i = 0; i < outputs; i++) count += tide_generation_output(runner->generation, i) != NULL;
-    if (count == 0) {
-        tide_graph_rest(runner->graph, runner->time);
-        return;
-    }
-    struct batch *batch = tide_xcalloc(1, sizeof *batch + count * sizeof batch->outputs[0]);
-    batch->time = runner->time;
-    batch->info = (struct tide_batch_info){
-        .batch_time = runner->time,
-        .submission_time = tide_clock_wall_ms(),
-        .processing_start = -1,
-        .processing_end = -1,
-        .records = count_inputs(batch, runner->graph),
-        .output_start = -1,
-        .output_end = -1,
-    };
-    for (uint32_t i = 0; i < outputs; i++) {
-        struct tide_rdd *rdd = tide_generation_output(runner->generation, i);
-        if (!rdd) continue;
-        struct output_run *run = &batch->outputs[batch->count++];
-        *run = (struct output_run){.batch = batch, .rdd = tide_rdd_retain(rdd), .output = i};
-    }
-    tide_list_push(&runner->batches, &batch->link);
-    tell(runner, "onBatchSubmitted", batch, NULL, -1, NULL);
-}
-
-static void start_output(struct tide_batch_runner *runner, struct batch *batch) {
-    int64_t now = tide_clock_wall_ms();
-    if (batch->next == 0) {
-        batch->info.processing_start = now;
-        tell(runner, "onBatchStarted", batch, NULL, -1, NULL);
-    }
-    struct output_run *run = &batch->outputs[batch->next++];
-    run->token = ++runner->tokens;
-    run->start = tide_clock_now(runner->clock);
-    tide_list_push(&runner->running, &run->link);
-    runner->nrunning++;
-    tell(runner, "onOutputOperationStarted", batch, run, -1, NULL);
-    struct tide_event *event = event_new(runner, TIDE_EVENT_OUTPUT, batch->time);
-    event->node = run->output;
-    event->token = run->token;
-    event->info = batch->info;
-    event->info.output = (uint32_t)(run - batch->outputs);
-    event->info.output_start = run->start;
-    set_rdds(event, &run->rdd, 1);
-    tide_events_push(runner->options.events, event);
-}
-
-static void start_outputs(struct tide_batch_runner *runner) {
-    struct tide_list *link = runner->batches.next;
-    while (runner->nrunning < runner->options.concurrent && link != &runner->batches) {
-        struct batch *batch = TIDE_CONTAINER_OF(link, struct batch, link);
-        if (batch->next < batch->count) start_output(runner, batch);
-        else link = link->next;
-    }
-}
-
 void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t token, const char *failure) {
-    struct output_run *run = NULL;
-    TIDE_LIST_EACH(link, &runner->running) {
-        struct output_run *candidate = TIDE_CONTAINER_OF(link, struct output_run, link);
-        if (candidate->token == token) run = candidate;
-    }
-    if (!run) return;
-    struct batch *batch = run->batch;
-    int64_t now = tide_clock_wall_ms();
-    tide_list_remove(&run->link);
-    runner->nrunning--;
-    tide_rdd_release(run->rdd);
-    run->rdd = NULL;
-    batch->failed |= failure != NULL;
-    batch->ended++;
-    tell(runner, "onOutputOperationCompleted", batch, run, tide_clock_now(runner->clock), failure);
-    if (batch->ended == batch->count) {
-        batch->info.processing_end = now;
-        tell(runner, "onBatchCompleted", batch, NULL, -1, NULL);
-        if (runner->options.skips) tide_graph_pass(runner->graph, batch->time);
-        if (!batch->failed || runner->options.skips) tide_graph_forget(runner->graph, batch->time);
-        tide_graph_rest(runner->graph, batch->time);
-        batch_delete(batch);
-    }
-    pump(runner);
+    if (tide_outputs_done(&runner->outputs, token, failure)) pump(runner);
 }
 
 /* ---- Generation ---------------------------------------------------------------------------------------------
@@ -279,47 +103,53 @@ static void on_tick(int64_t time, void *arg) {
     pump(runner);
 }
 
-/* Takes the error. */
-static void generation_failed(struct tide_batch_runner *runner, struct tide_error *err) {
-    int64_t time;
-    const struct tide_stream *stream = tide_generation_current(runner->generation, &time);
-
-    if (runner->options.skips && time < runner->time) tide_graph_give_up(runner->graph, stream, time);
+static void generation_done(struct tide_batch_runner *runner, bool generated) {
     tide_generation_end(runner->generation);
-    tide_graph_settle(runner->graph, runner->time, false);
-    if (runner->last_cut) runner->extra_failed = true;
-    struct tide_event *event = event_new(runner, TIDE_EVENT_GENERATION, runner->time);
+    tide_graph_settle(runner->graph, runner->time, generated);
+    tide_free(runner->failure);
+    runner->failure = NULL;
+    runner->phase = IDLE;
+}
+
+/* Takes the error. true: it is passed over, and the generation goes on without that dataset. */
+static bool generation_failed(struct tide_batch_runner *runner, struct tide_error *err) {
+    struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_GENERATION, runner->time);
+    bool passed = tide_generation_pass_over(runner->generation);
+    if (passed && !runner->failure && err->text) runner->failure = tide_xstrdup(err->text);
+    if (!passed && runner->last_cut) runner->extra_failed = true;
+    if (!passed) generation_done(runner, false);
     tide_error_move(&event->error, err);
     tide_events_push(runner->options.events, event);
-    runner->phase = IDLE;
+    return passed;
+}
+
+static void ask(struct tide_batch_runner *runner) {
+    struct tide_rdd *const *parents;
+    uint32_t count;
+    struct tide_stream *stream = tide_generation_asks(runner->generation, &parents, &count);
+    struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_TRANSFORM, runner->time);
+    event->info.batch_time = runner->time;
+    runner->phase = ASKING;
+    runner->asked = ++runner->tokens;
+    event->time = tide_generation_asks_time(runner->generation);
+    event->node = tide_stream_id(stream);
+    event->token = runner->asked;
+    tide_event_set_rdds(event, parents, count);
+    tide_events_push(runner->options.events, event);
 }
 
 static void go_on(struct tide_batch_runner *runner) {
     struct tide_error err = {0};
-    int status = tide_generation_run(runner->generation, &err);
-    if (status < 0) {
-        generation_failed(runner, &err);
-        return;
+    int status;
+    while ((status = tide_generation_run(runner->generation, &err)) < 0) {
+        if (!generation_failed(runner, &err)) return;
     }
     if (status == TIDE_GENERATION_ASKS) {
-        struct tide_rdd *const *parents;
-        uint32_t count;
-        struct tide_stream *stream = tide_generation_asks(runner->generation, &parents, &count);
-        struct tide_event *event = event_new(runner, TIDE_EVENT_TRANSFORM, runner->time);
-        event->info.batch_time = runner->time;
-        runner->phase = ASKING;
-        runner->asked = ++runner->tokens;
-        event->time = tide_generation_asks_time(runner->generation);
-        event->node = tide_stream_id(stream);
-        event->token = runner->asked;
-        set_rdds(event, parents, count);
-        tide_events_push(runner->options.events, event);
+        ask(runner);
         return;
     }
-    submit_batch(runner);
-    tide_generation_end(runner->generation);
-    tide_graph_settle(runner->graph, runner->time, true);
-    runner->phase = IDLE;
+    tide_outputs_submit(&runner->outputs, runner->generation, runner->time, runner->failure);
+    generation_done(runner, true);
 }
 
 static void generate(struct tide_batch_runner *runner, struct tide_cut *cut) {
@@ -346,7 +176,7 @@ void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t
                            "transform: the function of stream %" PRIu32 " returned no dataset for batch %" PRId64
                            " ms; return an RDD, an empty one if there is nothing",
                            stream, runner->time);
-        generation_failed(runner, &err);
+        if (generation_failed(runner, &err)) go_on(runner);
     }
     pump(runner);
 }
@@ -366,9 +196,11 @@ int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream
         return tide_error_set(err, TIDE_ESTATE,
                               "a transform function is running; call it from foreachRDD or from the main script");
     runner->slice = tide_generation_new(runner->graph);
+    runner->sliced = stream;
     runner->nwants = 0;
     from = from > zero ? tide_boundary_floor(from, slide, zero) : zero;
-    for (int64_t t = from > zero ? from : zero + slide; t <= to; t += slide) {
+    runner->slice_from = from > zero ? from : zero + slide;
+    for (int64_t t = runner->slice_from; t <= to; t += slide) {
         if (runner->nwants == runner->wants_capacity) {
             runner->wants_capacity = runner->wants_capacity ? runner->wants_capacity * 2 : 16;
             runner->wants = tide_xrealloc(runner->wants, runner->wants_capacity * sizeof *runner->wants);
@@ -385,7 +217,10 @@ struct tide_generation *tide_batch_runner_slicing(struct tide_batch_runner *runn
 uint32_t tide_batch_runner_sliced(const struct tide_batch_runner *runner) { return runner->nwants; }
 
 struct tide_rdd *tide_batch_runner_slice_at(const struct tide_batch_runner *runner, uint32_t index) {
-    return tide_generation_answer_of(runner->slice, runner->wants[index]);
+    struct tide_rdd *rdd = tide_generation_answer_of(runner->slice, runner->wants[index]);
+    int64_t time = runner->slice_from + index * tide_stream_slide(runner->sliced);
+
+    return rdd && runner->options.skips ? tide_stream_guarded(runner->sliced, time) : rdd;
 }
 
 void tide_batch_runner_slice_end(struct tide_batch_runner *runner) {
@@ -442,7 +277,7 @@ static void on_source(struct tide_message *message, void *owner) {
     struct tide_source_event *report = TIDE_CONTAINER_OF(message, struct tide_source_event, message);
     struct tide_batch_runner *runner = owner;
     if (runner) {
-        struct tide_event *event = event_new(runner, TIDE_EVENT_RECEIVER, tide_clock_wall_ms());
+        struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_RECEIVER, tide_clock_wall_ms());
         event->node = report->source_id;
         event->name = names[report->kind];
         tide_error_move(&event->error, &report->error);
@@ -472,7 +307,7 @@ static bool start_generation(struct tide_batch_runner *runner) {
 }
 
 static bool nothing_to_do(const struct tide_batch_runner *runner) {
-    return runner->phase == IDLE && runner->nticks == 0 && tide_list_empty(&runner->batches);
+    return runner->phase == IDLE && runner->nticks == 0 && tide_outputs_empty(&runner->outputs);
 }
 
 /* The inbox says nothing when its handle is closed. Closing handles are worked off in rounds: what begins to
@@ -527,20 +362,16 @@ static void end(struct tide_batch_runner *runner) {
         close_port(runner->port);
         runner->port = NULL;
     }
-    tide_list_create(&runner->running);
-    runner->nrunning = 0;
-    while (!tide_list_empty(&runner->batches)) {
-        batch_delete(TIDE_CONTAINER_OF(runner->batches.next, struct batch, link));
-    }
+    tide_outputs_clear(&runner->outputs);
     tide_graph_forget_all(runner->graph);
 }
 
 static void drained(struct tide_batch_runner *runner) {
-    tide_events_push(runner->options.events, event_new(runner, TIDE_EVENT_DRAINED, runner->time));
+    tide_events_push(runner->options.events, tide_outputs_event(&runner->outputs, TIDE_EVENT_DRAINED, runner->time));
 }
 
 static void pump(struct tide_batch_runner *runner) {
-    do start_outputs(runner); /* first, so that workers have something to do meanwhile */
+    do tide_outputs_start(&runner->outputs); /* first, so that workers have something to do meanwhile */
     while (start_generation(runner));
     if (runner->state != TIDE_BATCH_STOPPING || !nothing_to_do(runner)) return;
     int64_t lost = tide_graph_leftovers(runner->graph);
@@ -559,7 +390,6 @@ struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options 
     assert(options->loop && options->events && options->batch >= 1 && options->manual_start >= 0);
     struct tide_batch_runner *runner = tide_xcalloc(1, sizeof *runner);
     runner->options = *options;
-    if (runner->options.concurrent == 0) runner->options.concurrent = 1;
     if (runner->options.workers == 0) runner->options.workers = 1;
     runner->graph = tide_graph_new(options->batch, options->remember);
     tide_graph_set_skipping(runner->graph, options->skips);
@@ -567,8 +397,14 @@ struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options 
     runner->generation = tide_generation_new(runner->graph);
     runner->clock =
         options->manual_clock ? tide_clock_manual_new(options->manual_start) : tide_clock_uv_new(options->loop);
-    tide_list_create(&runner->batches);
-    tide_list_create(&runner->running);
+    runner->outputs = (struct tide_outputs){
+        .graph = runner->graph,
+        .clock = runner->clock,
+        .events = options->events,
+        .concurrent = options->concurrent,
+        .skips = options->skips,
+    };
+    tide_outputs_create(&runner->outputs);
     return runner;
 }
 
@@ -581,6 +417,7 @@ void tide_batch_runner_delete(struct tide_batch_runner *runner) {
     tide_generation_delete(runner->generation);
     tide_graph_delete(runner->graph);
     tide_free(runner->ticks);
+    tide_free(runner->failure);
     tide_free(runner);
 }
 
@@ -624,7 +461,7 @@ int tide_batch_runner_start(struct tide_batch_runner *runner, struct tide_error 
     }
     enter(runner, TIDE_BATCH_ACTIVE);
     runner->time = first - runner->options.batch;
-    tell_started(runner, now);
+    tide_outputs_tell_started(&runner->outputs, now);
     tide_clock_start(runner->clock, first, runner->options.batch, on_tick, runner);
     return TIDE_OK;
 }
@@ -655,4 +492,4 @@ bool tide_batch_runner_idle(const struct tide_batch_runner *runner) {
     return nothing_to_do(runner) && runner->state != TIDE_BATCH_STOPPING;
 }
 
-void tide_batch_runner_listen(struct tide_batch_runner *runner, bool listen) { runner->listening = listen; }
+void tide_batch_runner_listen(struct tide_batch_runner *runner, bool listen) { runner->outputs.listening = listen; }

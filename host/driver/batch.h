@@ -14,7 +14,8 @@
  * awaited (any more) is ignored.
  *
  * A batch that can't be generated becomes a GENERATION event; its received blocks go to the next batch, the clock
- * goes on. A batch in which no output has a dataset makes no events at all. Datasets are forgotten only after a
+ * goes on. Where failures are passed over (`skips`), only what depends on the dataset that could not be made is left out, and the
+ * batch is done like any other. A batch in which no output has a dataset makes no events at all. Datasets are forgotten only after a
  * batch of which every output succeeded.
  *
  * Life cycle, one way:

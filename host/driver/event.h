@@ -19,6 +19,7 @@ enum tide_event_kind {
     TIDE_EVENT_TRANSFORM, /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, batch=, rdds={…}, token=} */
     TIDE_EVENT_OUTPUT, /* run output operation `node` on rdds[0]          → {kind="output", graph=, node=, time=, rdd=, token=, id=} */
     TIDE_EVENT_GENERATION, /* batch `time` could not be generated             → {kind="generation", graph=, time=, code=, error=} */
+    TIDE_EVENT_LOST, /* a dataset of batch `time` has failed, its readers do without → {kind="lost", graph=, time=, code=, error=} */
     TIDE_EVENT_LISTENER, /* name + fields                                   → {kind="listener", graph=, name=, info={…}} */
     TIDE_EVENT_RECEIVER, /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
     TIDE_EVENT_DRAINED, /* a stop that was asked for has finished          → {kind="drained", graph=} */

@@ -104,6 +104,13 @@ void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t cou
     run->next = 0;
 }
 
+struct tide_rdd *tide_run_root(const struct tide_run *run) {
+    if (run->target == NULL) return run->root;
+    return run->keeps ? run->target : run->target->parent;
+}
+
+bool tide_run_routing(const struct tide_run *run) { return run->numbers != NULL && !run->sampling; }
+
 void tide_run_cut_target(struct tide_run *run) {
     struct tide_rdd *rdd = run->target;
 

@@ -101,6 +101,10 @@ void tide_run_end(struct tide_run *run);
 void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t count, bool again);
 /* Cuts the stage of a run that has a target: all that is to be computed of it. */
 void tide_run_cut_target(struct tide_run *run);
+/* What its stages are cut from, borrowed; NULL: that is not known any more, because nothing it reads can get lost. */
+struct tide_rdd *tide_run_root(const struct tide_run *run);
+/* It is in the second phase of a range shuffle, whose tasks do not read lineage. */
+bool tide_run_routing(const struct tide_run *run);
 /* Its stage needs nothing any more: it becomes ACTIVE, if it is not. */
 void tide_run_begin(struct tide_run *run);
 /* The next task of the stage, to be sent as task *index; what it was to read may be lost: then it comes again with the stage that

@@ -18,6 +18,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "driver/run.h"
+#include "rdd/guard.h"
 #include "rdd/node.h"
 #include "rdd/plans.h"
 #include "rdd/range.h"
@@ -36,6 +37,7 @@ struct tide_scheduler {
     uint32_t max_failures;  /* of one task */
     void (*updated)(struct tide_block *take, void *arg);
     void *updated_arg;
+    struct tide_guard_watch watch;
     bool closed;
     bool reporting; /* report_ended is at work further up the stack */
     bool woken;     /* `wake` is in the inbox */
@@ -104,6 +106,7 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
     run = run_new(scheduler, batch_time);
     run->target = tide_rdd_retain(need->rdd);
     run->keeps = need->kept;
+    if (need->rdd->kind == TIDE_RDD_GUARD) run->batch_time = need->rdd->as.guard.time;
     *running = run;
     tide_list_push(fresh, &run->queued);
     return run;
@@ -113,8 +116,11 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
 static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     struct tide_scheduler *scheduler = run->scheduler;
 
-    for (uint32_t i = 0; i < run->stage->nneeds; i++)
-        edge_new(run, needed_run(scheduler, &run->stage->needs[i], run->batch_time, fresh));
+    for (uint32_t i = 0; i < run->stage->nneeds; i++) {
+        const struct tide_stage_need *need = &run->stage->needs[i];
+
+        edge_new(run, needed_run(scheduler, need, need->time >= 0 ? need->time : run->batch_time, fresh));
+    }
     if (tide_list_empty(&run->needs)) tide_list_push(&scheduler->ready, &run->queued);
 }
 
@@ -236,6 +242,49 @@ static void fail_later(struct tide_run *run, const struct tide_error *err, struc
     tide_list_push(failing, &run->queued);
 }
 
+/* A run whose `needed` can't be computed goes on without it, if that is behind guards. */
+static bool goes_without(struct tide_run *run, struct tide_rdd *needed, const struct tide_error *err) {
+    struct tide_rdd *root = tide_run_root(run);
+
+    return err->code != TIDE_ECANCELLED && root != NULL &&
+           tide_guards_lose(root, run->keeps, needed, err, &run->scheduler->watch);
+}
+
+/* The run has failed, and with it what it was to compute. The runs that wait for it fail with the same error, except those that
+ * can do without. */
+static void pass_on(struct tide_run *run, struct tide_list *failing) {
+    struct tide_scheduler *scheduler = run->scheduler;
+    struct edge *edge;
+    bool cancelled = run->error.code == TIDE_ECANCELLED, guard = run->keeps && run->target->kind == TIDE_RDD_GUARD;
+
+    if (run->keeps && !cancelled) run->target->failed = true;
+    if (guard && !cancelled) tide_guard_lose(run->target, &run->error, &scheduler->watch);
+    while ((edge = first_waiter(run)) != NULL) {
+        struct tide_run *waiter = edge->waiter;
+
+        edge_delete(edge);
+        if (waiter->error.code != TIDE_OK) continue;
+        if (cancelled || !((guard && run->target->lost) || goes_without(waiter, run->target, &run->error)))
+            fail_later(waiter, &run->error, failing);
+        else if (tide_list_empty(&waiter->needs)) tide_list_push(&scheduler->ready, &waiter->queued);
+    }
+}
+
+/* What only this run needs is not needed any more. */
+static void abandon_needs(struct tide_run *run, struct tide_list *failing) {
+    struct tide_error gone = {0};
+    struct edge *edge;
+
+    tide_error_set(&gone, TIDE_ECANCELLED, "nobody needs it any more");
+    while ((edge = first_need(run)) != NULL) {
+        struct tide_run *on = edge->on;
+
+        edge_delete(edge);
+        if (first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &gone, failing);
+    }
+    tide_error_clear(&gone);
+}
+
 /* Ends a run with an error, and every run that needs it with the same one. What was computed for these runs only is given
  * up. Tasks that are out are told to stop; they are thrown away when they come back. */
 static void run_fail(struct tide_run *run, struct tide_error *take_err) {
@@ -248,20 +297,10 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
 
     while ((link = tide_list_pop(&failing)) != NULL) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
-        struct edge *edge;
 
         __atomic_store_n(&next->cancelled, 1, __ATOMIC_RELAXED);
-        if (next->keeps && next->error.code != TIDE_ECANCELLED) next->target->failed = true;
-        while ((edge = first_waiter(next)) != NULL) {
-            if (edge->waiter->error.code == TIDE_OK) fail_later(edge->waiter, &next->error, &failing);
-            edge_delete(edge);
-        }
-        while ((edge = first_need(next)) != NULL) {
-            struct tide_run *on = edge->on;
-
-            edge_delete(edge);
-            if (first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &next->error, &failing);
-        }
+        pass_on(next, &failing);
+        abandon_needs(next, &failing);
         if (next->job != NULL) job_end(next->job, &next->error);
         run_end(next);
     }
@@ -311,6 +350,13 @@ static void task_failed(struct tide_run *run, struct tide_task *task) {
         tide_error_set(&err, task->error.code, "%s\n  attempt %u of %u", task->error.text, attempt, most);
         tide_error_clear(&task->error);
         tide_error_move(&task->error, &err);
+    }
+    /* Perhaps records that can be done without are to blame. */
+    if (task->error.code != TIDE_ECANCELLED && tide_run_root(run) != NULL && !tide_run_routing(run) &&
+        tide_guards_set_apart(tide_run_root(run), run->keeps)) {
+        tide_run_lose(run, task->index, task->partition);
+        run_again(run);
+        return;
     }
     run_fail(run, &task->error);
 }
@@ -487,6 +533,12 @@ void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)
                                void *arg) {
     scheduler->updated = updated;
     scheduler->updated_arg = arg;
+}
+
+void tide_scheduler_on_lost(struct tide_scheduler *scheduler,
+                            void (*lost)(void *owner, int64_t time, const struct tide_error *err, void *arg),
+                            void *arg) {
+    scheduler->watch = (struct tide_guard_watch){.lost = lost, .arg = arg};
 }
 
 void tide_scheduler_close(struct tide_scheduler *scheduler) {

@@ -29,6 +29,11 @@ void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t 
 void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)(struct tide_block *take, void *arg),
                                void *arg);
 
+/* `lost` is told of each guard (tide_rdd_guard_new) that is lost, and why. */
+void tide_scheduler_on_lost(struct tide_scheduler *scheduler,
+                            void (*lost)(void *owner, int64_t time, const struct tide_error *err, void *arg),
+                            void *arg);
+
 /* Cancels every job and calls their `done` before it returns; jobs that `done` starts end the same way. Further
  * tide_job_start calls give jobs that are cancelled at once. Tasks that still run are told to stop. */
 void tide_scheduler_close(struct tide_scheduler *scheduler);

@@ -161,6 +161,7 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
         need->rdd = tide_rdd_retain(rdd);
         return NO_STEP;
     }
+    if (tide_stream_failed(stream, time)) return NO_STEP;
     if (tide_stream_is_gone(stream, time)) {
         generation->gone = stream;
         generation->gone_time = time;
@@ -236,14 +237,30 @@ static void gather_parents(struct tide_generation *generation, const struct step
         grown(generation->parents, &generation->parents_capacity, step->nneeds, sizeof *generation->parents);
     generation->nparents = step->nneeds;
     for (uint32_t i = 0; i < step->nneeds; i++) {
-        generation->parents[i] = answer_of(generation, step->first_need + i);
+        struct need *need = &generation->needs.items[step->first_need + i];
+        struct tide_rdd *rdd = answer_of(generation, step->first_need + i);
+
+        if (rdd && generation->graph->skipping && step->stream->ops->partial && need->stream != step->stream)
+            rdd = tide_stream_guarded(need->stream, need->time);
+        generation->parents[i] = rdd;
     }
 }
 
-/* Takes the reference. */
+/* Whether one of the datasets it is to be made from has failed. */
+static bool needs_failed(const struct tide_generation *generation, const struct step *step) {
+    for (uint32_t i = 0; generation->graph->skipping && i < step->nneeds; i++) {
+        const struct need *need = &generation->needs.items[step->first_need + i];
+
+        if (tide_stream_failed(need->stream, need->time)) return true;
+    }
+    return false;
+}
+
+/* Takes the reference. What has no dataset because another one has failed has failed itself. */
 static void finish_step(struct tide_generation *generation, struct step *step, struct tide_rdd *take) {
     step->rdd = take;
     if (take) tide_stream_put(step->stream, step->time, take);
+    else if (needs_failed(generation, step)) tide_stream_fail(step->stream, step->time);
     generation->next++;
 }
 
@@ -262,6 +279,10 @@ int tide_generation_run(struct tide_generation *generation, struct tide_error *e
     while (generation->next < generation->norder) {
         struct step *step = &generation->steps[generation->order[generation->next]];
         struct tide_rdd *rdd = NULL;
+        if (!step->stream->ops->partial && needs_failed(generation, step)) {
+            finish_step(generation, step, NULL);
+            continue;
+        }
         gather_parents(generation, step);
         int status = step->stream->ops->compute(step->stream, step->time, generation->parents, generation->nparents,
                                                 &rdd, err);
@@ -283,17 +304,15 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
     return generation->steps[generation->order[generation->next]].stream;
 }
 
-const struct tide_stream *tide_generation_current(const struct tide_generation *generation, int64_t *time) {
-    if (generation->gone) {
-        *time = generation->gone_time;
-        return generation->gone;
-    }
+bool tide_generation_pass_over(struct tide_generation *generation) {
+    if (!generation->graph->skipping || generation->gone) return false;
     assert(generation->next < generation->norder);
 
-    const struct step *step = &generation->steps[generation->order[generation->next]];
+    const struct step *step = &generation->steps[generation->order[generation->next++]];
 
-    *time = step->time;
-    return step->stream;
+    generation->asks = false;
+    tide_stream_fail(step->stream, step->time);
+    return true;
 }
 
 int64_t tide_generation_asks_time(const struct tide_generation *generation) {
@@ -310,6 +329,11 @@ void tide_generation_answer(struct tide_generation *generation, struct tide_rdd 
 struct tide_rdd *tide_generation_output(const struct tide_generation *generation, uint32_t output) {
     uint32_t need = generation->outputs[output];
     return need == NO_STEP ? NULL : answer_of(generation, need);
+}
+
+bool tide_generation_failed(const struct tide_generation *generation, uint32_t output) {
+    return generation->outputs[output] != NO_STEP &&
+           tide_stream_failed(generation->graph->outputs[output], generation->time);
 }
 
 struct tide_rdd *tide_generation_answer_of(const struct tide_generation *generation, uint32_t want) {

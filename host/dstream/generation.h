@@ -35,10 +35,13 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
                                          uint32_t *count);
 /* The time its dataset is for: that of the batch, or an earlier one. */
 int64_t tide_generation_asks_time(const struct tide_generation *generation);
-/* After ASKS or an error: the stream and time of the step that asks or has failed. */
-const struct tide_stream *tide_generation_current(const struct tide_generation *generation, int64_t *time);
 /* After ASKS: the function's result (retained); go on with tide_generation_run. */
 void tide_generation_answer(struct tide_generation *generation, struct tide_rdd *rdd);
+/* Whether there is none because something has failed. */
+bool tide_generation_failed(const struct tide_generation *generation, uint32_t output);
+/* For graphs that are skipping, after ASKS or an error: what was to be made has failed, for good (tide_graph_set_skipping); go on
+ * with tide_generation_run. false: that can't be passed over. */
+bool tide_generation_pass_over(struct tide_generation *generation);
 /* After DONE: the dataset of an output, borrowed until tide_generation_end, or NULL when it has none for this
  * batch. */
 struct tide_rdd *tide_generation_output(const struct tide_generation *generation, uint32_t output);

@@ -223,14 +223,3 @@ void tide_graph_pass(struct tide_graph *graph, int64_t time) {
         }
     }
 }
-
-void tide_graph_give_up(struct tide_graph *graph, const struct tide_stream *from, int64_t time) {
-    for (uint32_t i = from->id; i < graph->nstreams; i++) { /* children have larger numbers */
-        struct tide_stream *stream = graph->streams[i];
-
-        stream->touched = stream == from;
-        for (uint32_t p = 0; p < stream->nparents; p++)
-            stream->touched |= stream->parents[p]->id >= from->id && stream->parents[p]->touched;
-        if (stream->touched && stream->given_up < time) stream->given_up = time;
-    }
-}

@@ -31,10 +31,12 @@ struct tide_stream;
 struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
 /* The same `remember` as above, until the graph has begun. */
 void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
-/* Whether there is a directory for checkpoints: streams that must be checkpointed cannot be used without. */
-/* Batches that fail are passed over: streams that are made from their own datasets go on from the last one that could be
- * computed. Default: they are not, because nothing comes after the batch. */
+/* Batches that fail are passed over. A dataset that can't be made, or has failed when somebody wanted its records, counts as no
+ * dataset from then on: windows, states and unions go on without it, in the same batch and in those that were generated before it
+ * was known; other streams have no dataset at that time. Streams that are made from their own datasets go on from the last
+ * one that could be computed. Default: they are not, because nothing comes after the batch. */
 void tide_graph_set_skipping(struct tide_graph *graph, bool skipping);
+/* Whether there is a directory for checkpoints: streams that must be checkpointed cannot be used without. */
 void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing);
 /* Where received data goes when its batch is done, borrowed; NULL: it stays in memory as it is. */
 void tide_graph_set_cache(struct tide_graph *graph, struct tide_cache *cache);
@@ -123,8 +125,11 @@ struct tide_graph *tide_stream_graph(const struct tide_stream *stream);
 const char *tide_stream_kind(const struct tide_stream *stream);
 /* How long datasets are kept; known once the graph has begun. */
 int64_t tide_stream_remember(const struct tide_stream *stream);
-/* The dataset in memory for that time, borrowed, or NULL. Computes nothing. */
+/* The dataset in memory for that time, borrowed, or NULL, also when it has failed. Computes nothing. */
 struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time);
+/* The dataset in memory for that time as those read it who can do without (slices, windows, states, unions), borrowed: NULL when
+ * there is none, or it has failed; where batches that fail are passed over, its guard (rdd/rdd.h), the same for all readers. */
+struct tide_rdd *tide_stream_guarded(struct tide_stream *stream, int64_t time);
 
 int64_t tide_graph_batch(const struct tide_graph *graph);
 int64_t tide_graph_zero(const struct tide_graph *graph); /* -1 until it has begun */
@@ -169,9 +174,6 @@ void tide_graph_forget(struct tide_graph *graph, int64_t time);
 /* For graphs that are skipping. The outputs of batch `time` have ended: what was generated since and is to be made from a dataset
  * that could not be computed is made from the last one that could. */
 void tide_graph_pass(struct tide_graph *graph, int64_t time);
-/* The same for a batch that cannot be generated: the stream has failed to make the dataset of that time a second time, in a later
- * batch. What is made from it, and from its own datasets, does not ask for that time again. */
-void tide_graph_give_up(struct tide_graph *graph, const struct tide_stream *stream, int64_t time);
 /* Forgets every dataset and every received block. */
 void tide_graph_forget_all(struct tide_graph *graph);
 

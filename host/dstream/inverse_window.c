@@ -46,19 +46,10 @@ static uint32_t add_leaving(struct tide_stream *stream, int64_t time, struct tid
     return add_needs(stream, time - stream->slide - length, time - length, list);
 }
 
-/* Whether the window, or the one before, reaches back to batches that were given up: what there is of them is in memory. */
-static bool reaches_given_up(const struct tide_stream *stream, int64_t time) {
-    return time - stream->slide - ((const struct inverse_window *)stream)->length < stream->given_up;
-}
-
 static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
-    struct tide_stream *parent = stream->parents[0];
-    int64_t from = time - stream->slide;
-
     tide_needs_add(list, stream, tide_stream_before(stream, time)); /* before the first batch: there is none */
-    if (!reaches_given_up(stream, time)) add_leaving(stream, time, list);
-    while (from < time && from + parent->slide <= stream->given_up) from += parent->slide;
-    add_needs(stream, from, time, list);
+    add_leaving(stream, time, list);
+    add_needs(stream, time - stream->slide, time, list);
 }
 
 static struct tide_rdd *together(const struct inverse_window *window, struct tide_rdd *const *datasets,
@@ -84,7 +75,7 @@ static void inputs_anew(struct inverse_window *window, int64_t time, struct tide
     uint32_t count = 0;
 
     for (int64_t t = not_before_zero(stream, time - window->length) + parent->slide; t <= time; t += parent->slide)
-        parts[count++] = tide_stream_dataset(parent, t);
+        parts[count++] = tide_stream_guarded(parent, t);
     inputs[0] = base ? tide_rdd_retain(base) : tide_rdd_nothing_new(window->partitions);
     inputs[1] = tide_rdd_nothing_new(window->partitions);
     inputs[2] = together(window, parts, count);
@@ -94,7 +85,6 @@ static void inputs_anew(struct inverse_window *window, int64_t time, struct tide
 static bool follows_a_gap(const struct tide_stream *stream, int64_t time) {
     int64_t before = time - stream->slide;
 
-    if (reaches_given_up(stream, time)) return true;
     return stream->graph->skipping && before > stream->graph->zero && tide_stream_before(stream, time) != before;
 }
 
@@ -150,6 +140,7 @@ static const struct tide_stream_ops INVERSE_WINDOW_OPS = {
     .parent_remember = parent_remember,
     .remake = remake,
     .destroy = destroy,
+    .partial = true,
 };
 
 struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,

@@ -52,7 +52,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
     struct map_with_state *map = (struct map_with_state *)stream;
     struct tide_rdd *inputs[4];
     uint32_t ninputs =
-        inputs_of(map, time, tide_stream_dataset(stream->parents[0], time), tide_stream_base(stream, time), inputs);
+        inputs_of(map, time, tide_stream_guarded(stream->parents[0], time), tide_stream_base(stream, time), inputs);
 
     if (ninputs > 0) tide_rdd_gather_remake(dataset, inputs, ninputs, map->op);
     for (int i = 0; i < 4; i++) tide_rdd_release(inputs[i]);
@@ -79,6 +79,7 @@ static const struct tide_stream_ops MAP_WITH_STATE_OPS = {
     .remake = remake,
     .forget = forget,
     .destroy = destroy,
+    .partial = true,
 };
 
 struct tide_stream *tide_stream_map_with_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,

@@ -275,6 +275,7 @@ static const struct tide_stream_ops MERGE_WINDOW_OPS = {
     .settle = settle,
     .forget = forget,
     .destroy = destroy,
+    .partial = true,
 };
 
 struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,

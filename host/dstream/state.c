@@ -61,7 +61,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
     struct state *state = (struct state *)stream;
     struct tide_rdd *before = tide_stream_base(stream, time), *inputs[3];
 
-    if (inputs_of(state, time, tide_stream_dataset(stream->parents[0], time), before ? before : state->initial,
+    if (inputs_of(state, time, tide_stream_guarded(stream->parents[0], time), before ? before : state->initial,
                   inputs))
         tide_rdd_gather_remake(dataset, inputs, 3, state->op);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
@@ -88,6 +88,7 @@ static const struct tide_stream_ops STATE_OPS = {
     .remake = remake,
     .forget = forget,
     .destroy = destroy,
+    .partial = true,
 };
 
 struct tide_stream *tide_stream_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,

@@ -54,7 +54,7 @@ struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_
     }
     if (ops->needs && !parents_fit(graph, ops, parents, nparents, err)) return NULL;
     struct tide_stream *stream = tide_xcalloc(1, size);
-    stream->given_up = stream->base = stream->forgotten = stream->kept_from = INT64_MIN;
+    stream->base = stream->forgotten = stream->kept_from = INT64_MIN;
     stream->ops = ops;
     stream->graph = graph;
     stream->id = graph->nstreams;
@@ -93,9 +93,36 @@ uint32_t tide_stream_find(const struct tide_stream *stream, int64_t time) {
     return low;
 }
 
-struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time) {
+static struct tide_dataset *entry_of(const struct tide_stream *stream, int64_t time) {
     uint32_t at = tide_stream_find(stream, time);
-    return at < stream->ndatasets && stream->datasets[at].time == time ? stream->datasets[at].rdd : NULL;
+
+    return at < stream->ndatasets && stream->datasets[at].time == time ? &stream->datasets[at] : NULL;
+}
+
+static bool has_failed(const struct tide_dataset *entry) {
+    return entry->failed || (entry->guard && tide_rdd_lost(entry->guard));
+}
+
+struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time) {
+    const struct tide_dataset *entry = entry_of(stream, time);
+
+    return entry && !has_failed(entry) ? entry->rdd : NULL;
+}
+
+bool tide_stream_failed(const struct tide_stream *stream, int64_t time) {
+    const struct tide_dataset *entry = entry_of(stream, time);
+
+    return entry && has_failed(entry);
+}
+
+/* What is made of blocks can't fail, and needs no guard. */
+struct tide_rdd *tide_stream_guarded(struct tide_stream *stream, int64_t time) {
+    struct tide_dataset *entry = entry_of(stream, time);
+
+    if (!entry || !entry->rdd || has_failed(entry)) return NULL;
+    if (!stream->graph->skipping || tide_rdd_kind(entry->rdd) == TIDE_RDD_BLOCKS) return entry->rdd;
+    if (!entry->guard) entry->guard = tide_rdd_guard_new(entry->rdd, time, stream->graph);
+    return entry->guard;
 }
 
 /* Room for one more behind the last. What was taken off the front is used again when it is as much as what is there, so that
@@ -114,25 +141,34 @@ static void make_room(struct tide_stream *stream) {
     stream->datasets = stream->slots + before;
 }
 
-void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd) {
-    uint32_t at = tide_stream_find(stream, time);
-    assert(at == stream->ndatasets || stream->datasets[at].time != time);
-    if (stream->level) tide_rdd_persist(rdd, stream->level, stream->truncate);
+static void put_entry(struct tide_stream *stream, struct tide_dataset entry) {
+    uint32_t at = tide_stream_find(stream, entry.time);
+    assert(at == stream->ndatasets || stream->datasets[at].time != entry.time);
     make_room(stream);
-    if (time < stream->kept_from) stream->kept_from = time;
+    if (entry.time < stream->kept_from) stream->kept_from = entry.time;
     memmove(stream->datasets + at + 1, stream->datasets + at, (stream->ndatasets - at) * sizeof *stream->datasets);
-    stream->datasets[at] = (struct tide_dataset){time, tide_rdd_retain(rdd)};
+    stream->datasets[at] = entry;
     stream->ndatasets++;
 }
 
-static void release_dataset(const struct tide_stream *stream, struct tide_rdd *rdd) {
-    if (!rdd) return;
-    if (stream->level) tide_rdd_unpersist(rdd);
-    tide_rdd_release(rdd);
+void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd) {
+    if (stream->level) tide_rdd_persist(rdd, stream->level, stream->truncate);
+    put_entry(stream, (struct tide_dataset){.time = time, .rdd = tide_rdd_retain(rdd)});
+}
+
+void tide_stream_fail(struct tide_stream *stream, int64_t time) {
+    put_entry(stream, (struct tide_dataset){.time = time, .failed = true});
+}
+
+static void release_dataset(const struct tide_stream *stream, struct tide_dataset *entry) {
+    if (entry->rdd && stream->level) tide_rdd_unpersist(entry->rdd);
+    tide_rdd_release(entry->rdd);
+    tide_rdd_release(entry->guard);
+    entry->rdd = entry->guard = NULL;
 }
 
 static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) release_dataset(stream, stream->datasets[from + i].rdd);
+    for (uint32_t i = 0; i < count; i++) release_dataset(stream, &stream->datasets[from + i]);
     stream->ndatasets -= count;
     if (from == 0) stream->datasets += count;
     else if (stream->ndatasets > from)
@@ -141,16 +177,16 @@ static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count
 }
 
 void tide_stream_let_go(struct tide_stream *stream, uint32_t index) {
-    struct tide_rdd *rdd = stream->datasets[index].rdd;
+    struct tide_dataset *entry = &stream->datasets[index];
 
-    stream->datasets[index].rdd = NULL;
-    release_dataset(stream, rdd);
+    entry->failed = has_failed(entry);
+    release_dataset(stream, entry);
 }
 
 bool tide_stream_is_gone(const struct tide_stream *stream, int64_t time) {
-    uint32_t at = tide_stream_find(stream, time);
+    const struct tide_dataset *entry = entry_of(stream, time);
 
-    return at < stream->ndatasets && stream->datasets[at].time == time && !stream->datasets[at].rdd;
+    return entry && !entry->rdd && !entry->failed;
 }
 
 void tide_stream_drop(struct tide_stream *stream, int64_t time) {
@@ -165,17 +201,17 @@ void tide_stream_forget(struct tide_stream *stream, int64_t limit) {
 }
 
 bool tide_stream_lost(const struct tide_stream *stream, int64_t time) {
-    struct tide_rdd *rdd = time <= stream->graph->done ? tide_stream_dataset(stream, time) : NULL;
+    const struct tide_dataset *entry = entry_of(stream, time);
 
-    return rdd && tide_rdd_failed(rdd);
+    if (!entry) return false;
+    return has_failed(entry) || (entry->rdd && time <= stream->graph->done && tide_rdd_failed(entry->rdd));
 }
 
 int64_t tide_stream_before(const struct tide_stream *stream, int64_t time) {
     int64_t before = time - stream->slide;
 
     if (!stream->graph->skipping) return before;
-    if (tide_stream_dataset(stream, before) ? !tide_stream_lost(stream, before) : before > stream->given_up)
-        return before;
+    if (!tide_stream_lost(stream, before)) return before;
     for (uint32_t i = tide_stream_find(stream, before); i > 0; i--) {
         const struct tide_dataset *dataset = &stream->datasets[i - 1];
 
@@ -190,8 +226,11 @@ struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time
 
 bool tide_stream_goes_on(const struct tide_stream *stream) {
     if (!stream->graph->skipping) return stream->ndatasets > 0;
-    for (uint32_t i = stream->ndatasets; i > 0; i--) /* what was let go of has such a dataset after it */
-        if (!stream->datasets[i - 1].rdd || tide_rdd_at_hand(stream->datasets[i - 1].rdd, NULL)) return true;
+    for (uint32_t i = stream->ndatasets; i > 0; i--) { /* what was let go of has such a dataset after it */
+        const struct tide_dataset *dataset = &stream->datasets[i - 1];
+
+        if (!has_failed(dataset) && (!dataset->rdd || tide_rdd_at_hand(dataset->rdd, NULL))) return true;
+    }
     return false;
 }
 

@@ -33,14 +33,19 @@ struct tide_stream_ops {
     /* For kinds that make a dataset from their own one before: `dataset`, of that time and not yet computed, was to be made from one
      * that has failed; makes it from tide_stream_base instead. NULL for other kinds. */
     void (*remake)(struct tide_stream *stream, int64_t time, struct tide_rdd *dataset);
+    /* Goes on without the dataset of a parent that has failed, as if there were none at that time. Other kinds have no dataset
+     * then. */
+    bool partial;
     /* Releases what the kind itself holds; the memory is freed by the caller. NULL: nothing. */
     void (*destroy)(struct tide_stream *stream);
 };
 
 struct tide_dataset {
     int64_t time;
+    struct tide_rdd *rdd; /* retained; NULL: it has failed, or was let go of (remember.c). "No dataset" is not kept */
     struct tide_rdd
-        *rdd; /* retained; NULL: there was one, and it was let go of (remember.c). "No dataset" is not kept */
+        *guard;  /* retained: what is read by those who can do without (tide_stream_guarded); NULL: nobody has */
+    bool failed; /* it could not be made */
 };
 
 struct tide_stream {
@@ -63,8 +68,6 @@ struct tide_stream {
     int64_t checkpoint;            /* ms between two of its datasets that go into a checkpoint; 0: none do */
     int64_t must_checkpoint;       /* the same where the script does not say; 0: it need not be */
     struct tide_stream *persists;  /* whose storage level is meant when the script sets this one's; NULL: its own */
-    int64_t given_up;              /* up to here, datasets that are not there will not be asked for (ops->remake) */
-    bool touched;                  /* scratch of tide_graph_give_up */
     bool reached;                  /* some output depends on it; known once the graph has begun */
     struct tide_dataset *datasets; /* in ascending order of time; somewhere within slots */
     struct tide_dataset *slots;
@@ -97,6 +100,10 @@ void tide_stream_delete(struct tide_stream *stream);
 
 /* Keeps the dataset (retains). There is none of that time yet. */
 void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd);
+/* For graphs that are skipping: there is none of that time and will be none, because it could not be made. */
+void tide_stream_fail(struct tide_stream *stream, int64_t time);
+/* Whether that is so, or the one there was has turned out to be lost. It counts as no dataset. */
+bool tide_stream_failed(const struct tide_stream *stream, int64_t time);
 /* Forgets the dataset of that time, if any. */
 void tide_stream_drop(struct tide_stream *stream, int64_t time);
 /* Forgets the datasets with time <= limit. */

@@ -1,21 +1,29 @@
 /*
  * The datasets of several streams, one after the other. Called through its table of operations by generation.c,
- * on the driver thread. Spark 1.6+: a parent without a dataset fails the batch, because half a union is no union.
+ * on the driver thread. Spark 1.6+: a parent without a dataset fails the batch, because half a union is no union. Where batches
+ * that fail are passed over, a parent whose dataset has failed is left out.
  */
 #include <inttypes.h>
 
+#include "base/alloc.h"
 #include "dstream/stream.h"
 
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
+    struct tide_rdd **there = tide_xcalloc(count, sizeof(struct tide_rdd *));
+    uint32_t found = 0;
+
     for (uint32_t i = 0; i < count; i++) {
-        if (parents[i]) continue;
+        if (parents[i]) there[found++] = parents[i];
+        if (parents[i] || tide_stream_failed(stream->parents[i], time)) continue;
+        tide_free(there);
         return tide_error_set(err, TIDE_EGENERATION,
                               "union: stream %" PRIu32 " generated no dataset for batch %" PRId64 " ms",
                               stream->parents[i]->id, time);
     }
-    *out = tide_rdd_together_new((struct tide_rdd **)parents, count);
-    if (*out) return TIDE_OK;
+    if (found > 0) *out = tide_rdd_together_new(there, found);
+    tide_free(there);
+    if (*out || found == 0) return TIDE_OK;
     return tide_error_set(err, TIDE_ELIMIT,
                           "union: the datasets for batch %" PRId64 " ms have too many partitions together; "
                           "repartition() the streams first",
@@ -26,6 +34,7 @@ static const struct tide_stream_ops UNION_OPS = {
     .name = "union",
     .needs = tide_stream_needs_parents,
     .compute = compute,
+    .partial = true,
 };
 
 struct tide_stream *tide_stream_union(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,

@@ -54,6 +54,7 @@ static const struct tide_stream_ops WINDOW_OPS = {
     .needs = needs,
     .compute = compute,
     .parent_remember = parent_remember,
+    .partial = true,
 };
 
 struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t length, int64_t slide, bool single,

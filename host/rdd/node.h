@@ -22,7 +22,7 @@ struct tide_rdd {
     enum tide_rdd_kind kind;
     int64_t known_records;
     struct tide_rdd *next_dead; /* chains nodes while they are being released */
-    struct tide_rdd *parent;    /* NARROW, COALESCE; SHUFFLED until it is computed, then NULL */
+    struct tide_rdd *parent;    /* NARROW, COALESCE, GUARD; SHUFFLED until it is computed, then NULL */
     char *name;                 /* or NULL */
     struct tide_cached **kept;  /* persistent and computed: one for each partition */
     void *keeping;              /* the scheduler's computation of them while one is under way */
@@ -30,6 +30,7 @@ struct tide_rdd {
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;
     bool failed;                            /* persistent, and its last computation has failed */
+    bool lost;                              /* it was a GUARD, and its readers do without */
     struct tide_rdd_checkpoint *checkpoint; /* or NULL: not marked */
     union {
         struct { /* BLOCKS, by partition: one of the two */
@@ -38,7 +39,11 @@ struct tide_rdd {
         } blocks;
         struct tide_file_split *splits; /* FILES: one split per partition */
         struct tide_op *op;             /* NARROW */
-        struct {                        /* UNION, ZIP_UNION, GATHER, CARTESIAN */
+        struct {                        /* GUARD */
+            void *owner;
+            int64_t time;
+        } guard;
+        struct { /* UNION, ZIP_UNION, GATHER, CARTESIAN */
             struct tide_rdd **parents;
             uint32_t *first; /* UNION: parents[i] begins at partition first[i]; count + 1 entries. Else NULL */
             uint32_t count;

@@ -305,7 +305,8 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
         tide_free(rdd->as.many.first);
         tide_op_release(rdd->as.many.op);
         break;
-    case TIDE_RDD_COALESCE: break;
+    case TIDE_RDD_COALESCE:
+    case TIDE_RDD_GUARD: break;
     case TIDE_RDD_SHUFFLED:
         assert(rdd->as.shuffle.running == NULL);
         cached_free(rdd->as.shuffle.maps, rdd->as.shuffle.nmaps);

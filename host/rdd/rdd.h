@@ -20,6 +20,7 @@ enum tide_rdd_kind {
     TIDE_RDD_NARROW,    /* parent, operator */
     TIDE_RDD_UNION,     /* partitions of all parents, in order */
     TIDE_RDD_COALESCE,  /* runs of neighbouring parent partitions, without a shuffle */
+    TIDE_RDD_GUARD,     /* the parent as it is, until it turns out that it can't be computed */
     TIDE_RDD_SHUFFLED,  /* parent, exchange; has its map outputs kept once computed, as long as the node lives */
     TIDE_RDD_ZIP_UNION, /* parents of as many partitions each: partition i is theirs one after the other */
     TIDE_RDD_GATHER,    /* parents of as many partitions each: an operator makes partition i of all theirs */
@@ -60,6 +61,13 @@ struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, 
 bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op);
 /* NULL when it would have more than TIDE_RDD_MAX_PARTITIONS. */
 struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op);
+/* The parent's partitions, for a reader that can do without: when a job fails because the parent can't be computed, the node
+ * is *lost*, once and for good; it has no records from then on, and what reads it, jobs under way too, goes on without it
+ * (rdd/guard.h). `time`: the batch of the parent's records, for messages; `owner` and `time` are told to who hears of losses
+ * (tide_scheduler_on_lost). */
+struct tide_rdd *tide_rdd_guard_new(struct tide_rdd *parent, int64_t time, void *owner);
+/* A GUARD that was lost. */
+bool tide_rdd_lost(const struct tide_rdd *rdd);
 /* No records, and so partitioned by key in whatever way is asked for. */
 struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions);
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd);

@@ -38,6 +38,7 @@ struct frame {
     uint32_t run;        /* where the run being written begins */
     uint32_t run_before; /* where the run before it begins; 0: there is none */
     struct above above;
+    int64_t time; /* of the guard above it */
 };
 
 struct cutter {
@@ -50,6 +51,7 @@ struct cutter {
     uint32_t need_slots;
     uint64_t mark;
     struct tide_rdd *through; /* persistent, but to be computed here; or NULL */
+    int64_t time;             /* of the nearest guard above the node being looked at; -1: there is none */
     bool again;
 };
 
@@ -146,7 +148,7 @@ static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool kept) {
         cutter->need_slots = cutter->need_slots > 0 ? cutter->need_slots * 2 : 4;
         stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof *stage->needs);
     }
-    stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .kept = kept};
+    stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .kept = kept, .time = cutter->time};
 }
 
 /* Whether what is kept of the node is to be read. Workers may give a partition up at any time, so this is asked once. */
@@ -210,8 +212,11 @@ static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t par
 
     struct frame *frame = &cutter->frames[cutter->nframes++];
 
-    *frame =
-        (struct frame){.rdd = rdd, .partition = partition, .to = tide_rdd_children(rdd, partition), .above = above};
+    *frame = (struct frame){.rdd = rdd,
+                            .partition = partition,
+                            .to = tide_rdd_children(rdd, partition),
+                            .above = above,
+                            .time = cutter->time};
     frame->runs = rdd->kind == TIDE_RDD_COALESCE || rdd->kind == TIDE_RDD_ZIP_UNION;
     if (frame->runs) {
         put(&cutter->shape, TIDE_WORD_CONCAT);
@@ -232,6 +237,11 @@ static bool descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *part
         case TIDE_RDD_NARROW:
             put_op(&cutter->ops, (*rdd)->as.op);
             put(&cutter->ops, *partition);
+            *rdd = (*rdd)->parent;
+            break;
+        case TIDE_RDD_GUARD:
+            cutter->time = (*rdd)->as.guard.time;
+            cutter->stage->may_lose = true;
             *rdd = (*rdd)->parent;
             break;
         case TIDE_RDD_UNION: *rdd = tide_rdd_union_parent(*rdd, *partition, partition); break;
@@ -257,6 +267,7 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
 
         bool kept = descend(cutter, &rdd, &partition);
 
+        if (rdd->lost) cutter->ops.count = above.from; /* it is not there: no function is run for its partitions */
         above.to = cutter->ops.count;
         if (above.to > above.from) put(&cutter->shape, TIDE_WORD_CHAIN);
 
@@ -280,6 +291,7 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
         struct frame *frame = &cutter->frames[cutter->nframes - 1];
 
         if (frame->runs) begin_run(cutter, frame);
+        cutter->time = frame->time;
         rdd = tide_rdd_child(frame->rdd, frame->partition, frame->next++, &partition);
     }
 }
@@ -305,6 +317,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *roo
         assert(part->partition < root->partitions);
         part->first_leaf = stage->ninputs;
         cutter.shape.count = 0;
+        cutter.time = -1;
         put_node(&cutter, root, part->partition);
         put_sink(&cutter.shape, sink);
         part->leaves = (uint32_t)(stage->ninputs - part->first_leaf);
@@ -380,6 +393,9 @@ struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index
         const struct tide_cached *cached = leaves[i].kept ? tide_rdd_kept(leaves[i].rdd, leaves[i].partition) : NULL;
 
         if (leaves[i].kept && (cached == NULL || !tide_cached_at_hand(cached))) return NULL;
+        /* It has failed since the stage was cut, and is done without. */
+        if (!leaves[i].kept && leaves[i].rdd->kind == TIDE_RDD_SHUFFLED && !tide_rdd_computed(leaves[i].rdd))
+            return NULL;
     }
 
     struct tide_task *task = tide_task_new(part->plan, part->leaves, stage->outputs);

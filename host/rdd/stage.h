@@ -49,6 +49,7 @@ struct tide_stage_leaf {
 struct tide_stage_need {
     struct tide_rdd *rdd; /* borrowed: it is a leaf */
     bool kept;            /* what is not kept of a persistent dataset; else the map side of a SHUFFLED */
+    int64_t time;         /* the batch of its records, as a guard on the way tells; -1: none does */
 };
 
 struct tide_stage_part {
@@ -67,7 +68,7 @@ struct tide_stage {
     uint32_t count; /* parts */
     uint32_t nneeds;
     uint32_t outputs; /* lists per task */
-    bool may_lose;    /* some input may be given up before its task begins */
+    bool may_lose;    /* some input may be given up before its task begins, or do without what a guard stands for */
 };
 
 /* partitions NULL: all of them. Every number must be below the root's partitions. Partitions of persistent datasets that were

@@ -37,7 +37,8 @@ conf.options = {
       unit = "partitions",
       reason = "Partitions of shuffles and of parallelize when the call does not say." },
     { key = "onError", type = "choice", values = { "stop", "skip" }, default = "stop",
-      reason = "When a batch fails: stop after it and let awaitTermination raise the error, or report it and go on." },
+      reason = "When a batch fails: stop after it and let awaitTermination raise the error, or report it and go on; then a dataset that "
+        .. "has failed counts as no dataset: windows, states, unions and slices go on without it, a join has none." },
     { key = "task.maxFailures", type = "integer", min = 1, max = 1000, default = 1, unit = "failures",
       reason = "How often one task may fail before its job does; 2 means that it is tried once more, from its inputs." },
     { key = "concurrentJobs", type = "integer", min = 1, max = 1000, default = 1, unit = "outputs",

@@ -3,11 +3,35 @@
 local check = require "moontide.check"
 local duration = require "moontide.duration"
 local errors = require "moontide.errors"
+local lifecycle = require "moontide.lifecycle"
 local operators = require "moontide.operators"
 
 local keeping = {}
 
 local MOST_TIMES = 1000000
+
+-- What a function of transform makes for a slice; raises what is wrong with it.
+local function transformed(scope, transform, nodes, time)
+    local rdds = {}
+    for index, node in ipairs(nodes) do
+        rdds[index] = scope.wrap_rdd(node)
+    end
+    local result = transform.run(rdds, time)
+    if not scope.is_rdd(result) then
+        error(errors.new("ECLOSURE", string.format("the function must return an RDD, got %s\n  in %s (%s), batch %.0f ms",
+            check.type_name(result), transform.name, transform.site, time), { time = time }), 0)
+    end
+    return result.node
+end
+
+-- A dataset can't be made: the slice fails, or goes on without it.
+local function fail(scope, err, time)
+    local life = scope.life
+    if not life.graph:slicePass() then
+        error(err, 0)
+    end
+    lifecycle.fail(life, errors.is(err) and err or errors.new("ECLOSURE", errors.text(err), { time = time }))
+end
 
 -- Answers the functions of transform that a slice needs, until everything is there.
 local function run_slice(scope)
@@ -15,21 +39,18 @@ local function run_slice(scope)
     local graph = life.graph
     while true do
         local status, found, nodes, time = graph:sliceStep()
-        if not status then
-            error(errors.new(nodes or "EGENERATION", found, {}), 0)
-        elseif status == "done" then
+        if status == "done" then
             return found
+        elseif status then
+            local ok, made = pcall(transformed, scope, life.transforms[found], nodes, time)
+            if ok then
+                graph:sliceAnswer(made)
+            else
+                fail(scope, made, time)
+            end
+        else
+            fail(scope, errors.new(nodes or "EGENERATION", found, {}), 0)
         end
-        local transform, rdds = life.transforms[found], {}
-        for index, node in ipairs(nodes) do
-            rdds[index] = scope.wrap_rdd(node)
-        end
-        local result = transform.run(rdds, time)
-        if not scope.is_rdd(result) then
-            error(errors.new("ECLOSURE", string.format("the function must return an RDD, got %s\n  in %s (%s), batch %.0f ms",
-                check.type_name(result), transform.name, transform.site, time), { time = time }), 0)
-        end
-        graph:sliceAnswer(result.node)
     end
 end
 

@@ -23,6 +23,7 @@ lifecycle.unraised = {}
 
 local MIN_GRACEFUL = 10000 -- ms
 local GRACEFUL_BATCHES = 10
+local MOST_PASSED_OVER = 1000 -- batches
 
 local function core()
     return require "moontide.core"
@@ -71,6 +72,37 @@ local function stop_after_failure(life)
     end
 end
 
+-- Under onError = "skip". Whether the same operator has not been told of yet for that batch: a record that fails is met by each
+-- output that computes it.
+local function is_news(life, text, time)
+    local place = text:match("\n  in (.-, batch %-?%d+ ms)") or text
+    local told = life.passed_over[time]
+    if not told then
+        told = {}
+        life.passed_over[time] = told
+        table.insert(life.passed_over_times, time)
+        if #life.passed_over_times > MOST_PASSED_OVER then
+            life.passed_over[table.remove(life.passed_over_times, 1)] = nil
+        end
+    end
+    if told[place] then
+        return false
+    end
+    told[place] = true
+    return true
+end
+
+-- The batch whose records were at work, as a worker's message tells.
+local function batch_in(text)
+    return tonumber(text:match("\n  in .-, batch (%-?%d+) ms"))
+end
+
+local function pass_over(life, err)
+    if is_news(life, err.message, batch_in(err.message) or err.time) then
+        log("error", "%s", err.message)
+    end
+end
+
 --- A batch failed: by policy this ends the stream, or is told and passed over.
 --- @param life table
 --- @param err moontide.Error with its `time`
@@ -80,7 +112,7 @@ local function fail(life, err)
     end
     life.failed_batches = life.failed_batches + 1
     if conf.get(life.settings, "onError") == "skip" then
-        log("error", "%s", err.message)
+        pass_over(life, err)
         return
     end
     if not life.error then
@@ -318,6 +350,16 @@ function events.generation(life, event)
     fail(life, err)
 end
 
+-- Windows, states and unions go on without a dataset that has failed.
+function events.lost(life, event)
+    if life.is_stopping_now() then
+        return
+    end
+    pass_over(life, errors.new(event.code or "ECLOSURE", string.format(
+        "%s\n  what is made from it goes on as if there were no dataset for batch %.0f ms", event.error, event.time),
+        { time = event.time }))
+end
+
 -- The next event that somebody wants to hear: not one of a listener that was removed meanwhile, nor after the end.
 local function next_told(life)
     while life.listener_queue[1] do
@@ -452,7 +494,7 @@ function lifecycle.new(state, graph, batch)
         listeners = {}, listening = {}, listener_queue = {}, telling = false,
         told = {},             -- batch time → what listeners were told of its outputs
         tasks = 0,             -- functions of the script that have not returned
-        failed_batches = 0, signals = 0,
+        failed_batches = 0, passed_over = {}, passed_over_times = {}, signals = 0,
         stop_context = false, drained = false,
         broken_off = {},       -- "batch 1000 ms" → true, for the jobs that a stop cancelled
     }

@@ -1,0 +1,145 @@
+/*
+ * Guards: nodes whose reader can do without them (see guard.h). Called by the stream graph, which makes them where the policy is
+ * to pass over what fails, and by the scheduler when a run fails. Driver thread. The walks keep their own list of nodes, and
+ * look at each once, because lineage may be long and shared; they happen only when something has failed.
+ */
+#include "rdd/guard.h"
+
+#include <assert.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "rdd/node.h"
+
+struct nodes {
+    struct tide_rdd **items;
+    uint32_t count, capacity;
+};
+
+struct tide_rdd *tide_rdd_guard_new(struct tide_rdd *parent, int64_t time, void *owner) {
+    struct tide_rdd *rdd = tide_rdd_coalesce_new(parent, parent->partitions); /* one partition for each */
+
+    rdd->kind = TIDE_RDD_GUARD;
+    rdd->as.guard.owner = owner;
+    rdd->as.guard.time = time;
+    return rdd;
+}
+
+bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost; }
+
+/* ---- Walks ---------------------------------------------------------------------------------------------------- */
+
+static void push(struct nodes *nodes, struct tide_rdd *rdd) {
+    if (nodes->count == nodes->capacity) {
+        nodes->capacity = nodes->capacity > 0 ? nodes->capacity * 2 : 16;
+        nodes->items = tide_xrealloc(nodes->items, nodes->capacity * sizeof(struct tide_rdd *));
+    }
+    nodes->items[nodes->count++] = rdd;
+}
+
+static void push_parents(struct nodes *nodes, const struct tide_rdd *rdd) {
+    if (tide_rdd_has_many(rdd))
+        for (uint32_t i = 0; i < rdd->as.many.count; i++) push(nodes, rdd->as.many.parents[i]);
+    else if (rdd->parent != NULL) push(nodes, rdd->parent);
+}
+
+/* Whether all that is kept of the node is there, so that nothing behind it is needed. */
+static bool all_at_hand(const struct tide_rdd *rdd) {
+    for (uint32_t i = 0; rdd->kept != NULL && i < rdd->partitions; i++)
+        if (!tide_cached_at_hand(rdd->kept[i])) return false;
+    return rdd->kept != NULL;
+}
+
+/* Whether stages end here: what is behind the node is not computed with what reads it, or not at all. */
+static bool is_border(const struct tide_rdd *rdd) {
+    if (rdd->kind == TIDE_RDD_BLOCKS || rdd->kind == TIDE_RDD_SHUFFLED) return true;
+    return tide_rdd_persistent(rdd) && (rdd->kept == NULL || all_at_hand(rdd));
+}
+
+/* The guards that are in one stage with `root`; a reference each. */
+static struct nodes guards_of(struct tide_rdd *root, bool computed) {
+    struct nodes found = {0}, todo = {0};
+    uint64_t mark = tide_rdd_next_mark();
+
+    push(&todo, root);
+    while (todo.count > 0) {
+        struct tide_rdd *node = todo.items[--todo.count];
+
+        if (node->mark == mark) continue;
+        node->mark = mark;
+        if (node->kind == TIDE_RDD_SHUFFLED || (is_border(node) && !(computed && node == root))) continue;
+        if (node->kind == TIDE_RDD_GUARD && !(computed && node == root)) push(&found, tide_rdd_retain(node));
+        push_parents(&todo, node);
+    }
+    tide_free(todo.items);
+    return found;
+}
+
+static void release_all(struct nodes *nodes) {
+    for (uint32_t i = 0; i < nodes->count; i++) tide_rdd_release(nodes->items[i]);
+    tide_free(nodes->items);
+}
+
+/* Whether `needed` is met below `from` without passing another guard. */
+static bool reaches(struct tide_rdd *from, const struct tide_rdd *needed) {
+    struct nodes todo = {0};
+    uint64_t mark = tide_rdd_next_mark();
+    bool found = from == needed;
+
+    from->mark = mark;
+    if (from->kind != TIDE_RDD_SHUFFLED) push_parents(&todo, from);
+    while (todo.count > 0 && !found) {
+        struct tide_rdd *node = todo.items[--todo.count];
+
+        if (node->mark == mark) continue;
+        node->mark = mark;
+        found = node == needed;
+        if (!is_border(node) && node->kind != TIDE_RDD_GUARD) push_parents(&todo, node);
+    }
+    tide_free(todo.items);
+    return found;
+}
+
+/* ---- Failures ------------------------------------------------------------------------------------------------- */
+
+bool tide_guards_set_apart(struct tide_rdd *root, bool computed) {
+    struct nodes guards = guards_of(root, computed);
+    bool any = false;
+
+    for (uint32_t i = 0; i < guards.count; i++) {
+        struct tide_rdd *guard = guards.items[i];
+
+        if (is_border(guard->parent)) continue; /* nothing is computed for it here */
+        tide_rdd_persist(guard, TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK, true);
+        any = true;
+    }
+    release_all(&guards);
+    return any;
+}
+
+bool tide_guards_lose(struct tide_rdd *root, bool computed, const struct tide_rdd *needed,
+                      const struct tide_error *err, const struct tide_guard_watch *watch) {
+    struct nodes guards = guards_of(root, computed);
+
+    for (uint32_t i = 0; i < guards.count; i++)
+        if (reaches(guards.items[i], needed)) tide_guard_lose(guards.items[i], err, watch);
+    release_all(&guards);
+    return !reaches(root, needed);
+}
+
+void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const struct tide_guard_watch *watch) {
+    struct tide_rdd *parent = guard->parent;
+    void *owner = guard->as.guard.owner;
+    int64_t time = guard->as.guard.time;
+
+    assert(guard->kind == TIDE_RDD_GUARD && guard->kept == NULL);
+    memset(&guard->as, 0, sizeof guard->as);
+    guard->kind = TIDE_RDD_BLOCKS;
+    guard->parent = NULL;
+    guard->as.blocks.lists = tide_xcalloc(guard->partitions > 0 ? guard->partitions : 1, sizeof(struct tide_blocks));
+    for (uint32_t i = 0; i < guard->partitions; i++) tide_blocks_create(&guard->as.blocks.lists[i]);
+    guard->known_records = 0;
+    guard->lost = true;
+    tide_rdd_release(parent);
+    if (watch->lost != NULL) watch->lost(owner, time, err, watch->arg);
+}

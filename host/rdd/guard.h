@@ -1,0 +1,34 @@
+/*
+ * Readers that can do without one of their inputs. A GUARD node stands between the two; while all goes well it is nothing but
+ * its parent. When a run fails, the scheduler asks here whether that can be put down to what is behind guards:
+ *
+ *   a task fails      guards whose records are made within its stage are set apart: each is computed by itself from then on, so
+ *                     that it shows whose records are bad
+ *   a dataset fails   that the stage needs: the guards that stand before it are lost
+ *   a guard fails     that was set apart: it is lost
+ *
+ * Thread: driver only.
+ */
+#ifndef TIDE_RDD_GUARD_H
+#define TIDE_RDD_GUARD_H
+
+#include <stdbool.h>
+
+#include "rdd/rdd.h"
+
+/* Told of each guard that is lost. */
+struct tide_guard_watch {
+    void (*lost)(void *owner, int64_t time, const struct tide_error *err, void *arg); /* NULL: nobody is told */
+    void *arg;
+};
+
+/* Sets the guards apart whose records are computed in one stage with `root`. `computed`: the stage is there to keep `root`, which is no
+ * guard then but what is computed. false: there are none, so that the failure is the stage's own. */
+bool tide_guards_set_apart(struct tide_rdd *root, bool computed);
+/* `needed` can't be computed: loses the guards before it, seen from `root`. false: `root` needs it on another way too. */
+bool tide_guards_lose(struct tide_rdd *root, bool computed, const struct tide_rdd *needed,
+                      const struct tide_error *err, const struct tide_guard_watch *watch);
+/* The guard itself can't be computed. */
+void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const struct tide_guard_watch *watch);
+
+#endif
