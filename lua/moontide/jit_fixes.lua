@@ -17,6 +17,9 @@ local fixes = {}
 local set_option = require("jit.opt").start
 local wrong = jit.version:find("beta", 1, true) ~= nil
 
+--- Whether this LuaJIT is one of the betas.
+fixes.beta = wrong
+
 if wrong then
     set_option("-fwd")
 end

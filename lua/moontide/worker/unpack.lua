@@ -19,7 +19,7 @@ local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE, SHARED =
     format.TABLE, format.FUNCTION, format.CELL, format.ENV, format.GLOBAL, format.PATH, format.BYTECODE, format.SHARED
 
 local setupvalue, upvaluejoin = debug.setupvalue, debug.upvaluejoin
-local rawget, rawset, load = rawget, rawset, load
+local rawget, rawset, load = rawget, rawset, require("moontide.worker.templates").load
 
 ---@class moontide.worker.unpack
 local M = {}
@@ -364,7 +364,7 @@ local function make_objects(package, shared)
     end
     for i = 1, functions and #functions or 0 do
         local node = functions[i]
-        local fn, err = load(record(package, package.a[node]), "=closure", "b", objects[package.b[node]].env)
+        local fn, err = load(record(package, package.a[node]), "=closure", objects[package.b[node]].env)
         if not fn then
             error(("the bytecode of %s can't be loaded: %s"):format(package.label, err), 0)
         end
