@@ -67,7 +67,7 @@ COMPILE       = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # ---- Build ------------------------------------------------------------------------------------------------------
 
-.PHONY: all run test asan tsan fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
+.PHONY: all run test random-loops asan tsan fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
         deps deps-build deps-test deps-check install uninstall clean help force
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -162,6 +162,14 @@ TEST_ENV     := $(if $(SANITIZE),$(SANITIZER_ENV)) \
 test: deps-test
 	@$(MAKE) $(TEST_TARGETS)
 	@$(TEST_ENV) $(LUAJIT) spec/run.lua --build $(BUILD) --lua '$(TEST_LUA)' --timeout $(SPEC_TIMEOUT) $(ONLY)
+
+# Loops compiled against interpreted: LOOPS of them from SEED on (default: drawn by the clock). A million takes about half an hour.
+LOOPS        ?= 100000
+SEED         ?=
+
+random-loops: deps-test
+	@$(MAKE) all
+	@$(TEST_ENV) $(LUAJIT) spec/random_loops/run.lua $(LOOPS) $(SEED)
 
 # The whole suite again, with everything rebuilt under a sanitizer in a build folder of its own.
 asan:
@@ -322,6 +330,7 @@ help:
 	@echo "make run        install what is missing, build, run the quick example for ten batches"
 	@echo "make test       build, run all tests; ONLY='spec/closure_spec.lua …' runs some"
 	@echo "make asan       the tests under the address and undefined behaviour sanitizers; make tsan: under the thread's"
+	@echo "make random-loops  loops compiled against interpreted: LOOPS=$(LOOPS) from SEED on"
 	@echo "make fuzz       random inputs against what reads bytes: each target of spec/fuzz for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check      linters; make format: rewrite the C files as clang-format wants them"
 	@echo "make bench      measure; results also in $(BUILD)/bench.json"
