@@ -62,7 +62,8 @@ static int engine_blocks(lua_State *L) {
     return 1;
 }
 
-/* Raises unless the table at `index` is an array of {path, offset, length}. */
+/* Raises unless the table at `index` is an array of {path, offset, length}, after which the file's size and its number as an input that
+ * can be read once may follow. */
 static void check_splits(lua_State *L, int index) {
     luaL_checktype(L, index, LUA_TTABLE);
     for (size_t i = 1, count = lua_objlen(L, index); i <= count; i++) {
@@ -100,7 +101,11 @@ static int engine_files(lua_State *L) {
         splits[i].path = tide_xstrdup(lua_tostring(L, -3));
         splits[i].offset = (uint64_t)lua_tonumber(L, -2);
         splits[i].length = (uint64_t)lua_tonumber(L, -1);
-        lua_pop(L, 4);
+        lua_rawgeti(L, -4, 4);
+        lua_rawgeti(L, -5, 5);
+        splits[i].size = (uint64_t)lua_tonumber(L, -2);
+        splits[i].once = (uint32_t)lua_tonumber(L, -1);
+        lua_pop(L, 6);
     }
     object->pointer = tide_rdd_files_new(splits, count);
     tide_free(splits);

@@ -378,6 +378,8 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
         input->path = tide_xstrdup(split->path);
         input->offset = split->offset;
         input->length = split->length;
+        input->size = split->size;
+        input->once = split->once;
     } else {
         assert(tide_rdd_computed(rdd));
         for (uint32_t i = 0; i < rdd->as.shuffle.nmaps; i++)

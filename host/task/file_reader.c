@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -19,8 +20,10 @@ enum { MAX_LINE = 256 * 1024 * 1024, TAIL_READ = 4096 };
 struct tide_file_reader {
     int fd;
     char *path;
-    uint64_t at;  /* next byte to read */
-    uint64_t end; /* end of the range */
+    struct tide_byte_source *source; /* what is read from end to end, without fd; or NULL */
+    uint64_t listed;                 /* the size that the file had; 0: not known */
+    uint64_t at;                     /* next byte to read */
+    uint64_t end;                    /* end of the range */
     bool skip_first;
     bool finished;
     struct tide_lines lines;
@@ -36,17 +39,28 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
 
 struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               struct tide_error *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
+    const struct tide_byte_plan plan = {0};
+    return tide_file_reader_open(path, offset, length, &plan, err);
+}
+
+struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset, uint64_t length,
+                                               const struct tide_byte_plan *plan, struct tide_error *err) {
+    bool whole = plan->once != 0 || tide_is_gzip_name(path);
+    struct tide_byte_source *source = whole ? tide_byte_source_new(path, plan, err) : NULL;
+    int fd = whole ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    if (whole && source == NULL) return NULL;
+    if (!whole && fd < 0) {
         tide_error_set(err, errno == ENOENT ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", path, strerror(errno));
         return NULL;
     }
     struct tide_file_reader *reader = tide_xcalloc(1, sizeof(*reader));
     reader->fd = fd;
+    reader->source = source;
+    reader->listed = whole ? 0 : plan->listed;
     reader->path = tide_xstrdup(path);
-    reader->skip_first = offset > 0;
-    reader->at = offset > 0 ? offset - 1 : 0;
-    reader->end = length > UINT64_MAX - offset ? UINT64_MAX : offset + length;
+    reader->skip_first = !whole && offset > 0;
+    reader->at = reader->skip_first ? offset - 1 : 0;
+    reader->end = whole || length > UINT64_MAX - offset ? UINT64_MAX : offset + length;
     tide_lines_create(&reader->lines, MAX_LINE, TIDE_BLOCK_TARGET, NULL);
     reader->lines.on_long_line = on_long_line;
     reader->lines.arg = reader;
@@ -56,25 +70,33 @@ struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset,
 
 void tide_file_reader_delete(struct tide_file_reader *reader) {
     if (reader == NULL) return;
-    close(reader->fd);
+    if (reader->fd >= 0) close(reader->fd);
+    tide_byte_source_delete(reader->source);
     tide_lines_destroy(&reader->lines);
     tide_blocks_destroy(&reader->ready);
     tide_free(reader->path);
     tide_free(reader);
 }
 
+static int shrank(const struct tide_file_reader *reader, struct tide_error *err) {
+    struct stat status;
+    bool known = fstat(reader->fd, &status) == 0;
+    return tide_file_shrank(reader->path, known ? (uint64_t)status.st_size : reader->at, reader->listed, err);
+}
+
 static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
+    if (reader->source != NULL) return tide_byte_source_read(reader->source, into, size, err);
     for (;;) {
         ssize_t got = pread(reader->fd, into, size, (off_t)reader->at);
         if (tide_fault("file.read")) {
             got = -1;
             errno = EIO;
         }
+        if (got == 0 && reader->at < reader->listed) return shrank(reader, err);
         if (got >= 0) return got;
         if (errno == EINTR) continue;
-        tide_error_set(err, TIDE_EIO, "%s: reading at byte %llu: %s", reader->path, (unsigned long long)reader->at,
-                       strerror(errno));
-        return -1;
+        return tide_error_set(err, TIDE_EIO, "%s: reading at byte %llu: %s", reader->path,
+                              (unsigned long long)reader->at, strerror(errno));
     }
 }
 
@@ -84,7 +106,7 @@ static int skip_to_line(struct tide_file_reader *reader, struct tide_error *err)
     bool cr = false;
     for (;;) {
         ssize_t got = read_at(reader, chunk, sizeof(chunk), err);
-        if (got < 0) return TIDE_EIO;
+        if (got < 0) return (int)got;
         if (got == 0) return 0;
         for (ssize_t i = 0; i < got; i++) {
             if (cr) {
@@ -117,7 +139,7 @@ static int read_tail(struct tide_file_reader *reader, struct tide_error *err) {
     while (line_open(reader)) {
         uint8_t chunk[TAIL_READ];
         ssize_t got = read_at(reader, chunk, sizeof(chunk), err);
-        if (got < 0) return TIDE_EIO;
+        if (got < 0) return (int)got;
         if (got == 0) break;
         size_t use = 0;
         while (use < (size_t)got && chunk[use] != '\n' && chunk[use] != '\r') use++;
@@ -157,9 +179,9 @@ static int fill(struct tide_file_reader *reader, struct tide_error *err) {
         if (space == NULL) return no_memory(reader, err);
         if (room > reader->end - reader->at) room = reader->end - reader->at;
         ssize_t got = read_at(reader, space, room, err);
-        if (got < 0) return TIDE_EIO;
+        if (got < 0) return (int)got;
         if (got == 0) {
-            reader->end = reader->at; /* the file got shorter */
+            reader->end = reader->at; /* the file's end, or it got shorter and nobody knows how long it was */
             break;
         }
         reader->at += (uint64_t)got;

@@ -15,18 +15,16 @@ ffi.cdef [[
 --- @return true? usable
 --- @return string? reason
 function checkpoint.prepare(directory)
-    local made, reason = files.make_directory(directory)
+    local made, reason
+    directory, reason = files.local_path(directory)
+    if not directory then
+        return nil, reason
+    end
+    made, reason = files.make_directory(directory, true)
     if not made then
         return nil, reason
     end
-    local probe = directory .. "/.moontide-write-test"
-    local file, why = io.open(probe, "wb")
-    if not file then
-        return nil, "cannot write to it: " .. why
-    end
-    file:close()
-    os.remove(probe)
-    return true
+    return files.probe(directory)
 end
 
 -- 16 random bytes as a UUID.
@@ -44,7 +42,7 @@ end
 --- @param state table of the context
 --- @param directory string
 function checkpoint.use(state, directory)
-    state.checkpoints = directory:gsub("(.)/+$", "%1") .. "/" .. uuid()
+    state.checkpoints = files.local_path(directory):gsub("(.)/+$", "%1") .. "/" .. uuid()
 end
 
 --- A new directory for one run.
@@ -63,12 +61,7 @@ end
 --- Removes a directory that `temporary` made, with all that is in it.
 --- @param path string
 function checkpoint.remove(path)
-    for _, name in ipairs(files.list(path)) do
-        if not os.remove(path .. "/" .. name) then
-            checkpoint.remove(path .. "/" .. name)
-        end
-    end
-    os.remove(path)
+    files.remove(path)
 end
 
 return checkpoint

@@ -10,9 +10,9 @@ local sources = {}
 -- A partition of binaryRecords has about this many bytes at most.
 local MAX_SPLIT = 32 * 1024 * 1024
 
-local function inputs_of(name, path)
+local function inputs_of(name, path, plain)
     check.text(1, name, path, true)
-    local inputs, reason = files.inputs(path)
+    local inputs, reason = files.inputs(path, plain and name)
     if not inputs then
         check.fail("%s: %s", name, reason)
     end
@@ -86,11 +86,11 @@ function sources.install(Context, begin)
         local scope = begin(self, "wholeTextFiles")
         local inputs = inputs_of("wholeTextFiles", path)
         local n = check.partitions(2, "wholeTextFiles", minPartitions, math.min(self.state.parallelism, 2))
-        local paths = {}
+        local descriptions = {}
         for index, input in ipairs(inputs) do
-            paths[index] = input.path
+            descriptions[index] = { input.path, input.size, input.once or 0 }
         end
-        return described(scope, "wholeTextFiles", paths, math.max(1, math.min(n, #paths)), "map", raw_files.whole)
+        return described(scope, "wholeTextFiles", descriptions, math.max(1, math.min(n, #inputs)), "map", raw_files.whole)
     end
 
     --- Records of `length` bytes each, as strings, of a file, the files of a directory, or those a pattern matches.
@@ -103,7 +103,7 @@ function sources.install(Context, begin)
     --- @return moontide.RDD
     function Context:binaryRecords(path, length)
         local scope = begin(self, "binaryRecords")
-        local inputs = inputs_of("binaryRecords", path)
+        local inputs = inputs_of("binaryRecords", path, true)
         check.integer(2, "binaryRecords", length, 1, MAX_SPLIT)
         local splits = {}
         local most = math.floor(MAX_SPLIT / length)

@@ -23,6 +23,7 @@ uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; };
 struct tide_input {
     struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
+    uint64_t size; uint32_t once;
 };
 struct tide_task {
     struct tide_plan *plan; struct tide_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
@@ -81,7 +82,9 @@ bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide
 struct tide_error { int code; char *text; };
 void tide_error_clear(struct tide_error *err);
 struct tide_file_reader;
-struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length, struct tide_error *err);
+struct tide_byte_plan { uint64_t listed; uint32_t once; const uint32_t *cancelled; };
+struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset, uint64_t length,
+                                               const struct tide_byte_plan *plan, struct tide_error *err);
 int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **block, struct tide_error *err);
 void tide_file_reader_delete(struct tide_file_reader *reader);
 

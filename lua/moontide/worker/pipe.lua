@@ -227,7 +227,8 @@ local readers = {
 
 local function run_file(feed, S, input)
     local err = ffi.new "struct tide_error"
-    local reader = C.tide_file_reader_new(input.path, input.offset, input.length, err)
+    local plan = ffi.new("struct tide_byte_plan", input.size, input.once, S.cancelled)
+    local reader = C.tide_file_reader_open(input.path, input.offset, input.length, plan, err)
     local slot = ffi.new "struct tide_block *[1]"
     local function close()
         C.tide_block_release(slot[0])

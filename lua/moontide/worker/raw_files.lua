@@ -14,13 +14,12 @@ local function open(what, path)
     return file
 end
 
---- A whole file as the pair (path, content).
-function raw_files.whole(path)
-    local file = open("wholeTextFiles", path)
-    local content, why = file:read("*a")
-    file:close()
-    if content == nil then fail("wholeTextFiles", path, why) end
-    return path, content
+--- A whole file as the pair (path, content); .gz is unpacked.
+--- @param input { [1]: string, [2]: integer, [3]: integer } path, size when it was listed, number of an input that can be read once or 0
+--- @return string path
+--- @return string content
+function raw_files.whole(input)
+    return input[1], require("moontide.worker.byte_source").read_all("wholeTextFiles", input[1], input[2], input[3])
 end
 
 --- An iterator over `count` records of `length` bytes from `offset` on.
@@ -45,7 +44,7 @@ function raw_files.records(split)
             local read, reason = file:read(wanted)
             if read == nil or #read < wanted then
                 file:close()
-                fail("binaryRecords", path, reason or "it has become shorter")
+                fail("binaryRecords", path, reason or "it has become shorter since it was listed")
             end
             chunk, at = read, 1
             left = left - wanted / length

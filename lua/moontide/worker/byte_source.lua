@@ -1,0 +1,45 @@
+--- Whole input files as workers read them, unpacked when they are gzip (host/store/byte_source.h).
+local fast = require "moontide.worker.ffi"
+local current = require "moontide.worker.current"
+
+local ffi, C = fast.ffi, fast.C
+
+ffi.cdef [[
+struct tide_byte_source;
+struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_plan *plan, struct tide_error *err);
+ssize_t tide_byte_source_read(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err);
+void tide_byte_source_delete(struct tide_byte_source *source);
+]]
+
+local byte_source = {}
+
+local PIECE = 256 * 1024
+
+--- The content of a file. Raises what goes wrong, with the operator's name in front.
+--- @param what string operator, for messages
+--- @param path string
+--- @param listed integer its size when it was listed
+--- @param once integer number of an input that can be read once, or 0
+--- @return string
+function byte_source.read_all(what, path, listed, once)
+    local err = ffi.new "struct tide_error"
+    local function fail()
+        local text = ffi.string(err.text)
+        C.tide_error_clear(err)
+        error(what .. ": " .. text, 0)
+    end
+    local source = C.tide_byte_source_new(path, ffi.new("struct tide_byte_plan", listed, once, current.cancelled), err)
+    if source == nil then fail() end
+    source = ffi.gc(source, C.tide_byte_source_delete)
+    local piece, pieces = ffi.new("uint8_t[?]", PIECE), {}
+    while true do
+        local got = tonumber(C.tide_byte_source_read(source, piece, PIECE, err))
+        if got < 0 then fail() end
+        if got == 0 then break end
+        pieces[#pieces + 1] = ffi.string(piece, got)
+    end
+    C.tide_byte_source_delete(ffi.gc(source, nil))
+    return table.concat(pieces)
+end
+
+return byte_source
