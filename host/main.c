@@ -120,6 +120,7 @@ static void take_signals(void) {
     handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
     handle(SIGPIPE, on_broken_pipe);
+    handle(SIGXFSZ, SIG_IGN); /* a file that may not grow further is an error of the write, like a full disk */
 }
 
 /* ---- The program ---------------------------------------------------------------------------------------------- */

@@ -380,20 +380,15 @@ describe("a checkpoint of a dataset", function()
     describe("that cannot be written", function()
         it("is an error of the action, and leaves no file and the dataset as it was", function()
             local rdd = counted(sc:parallelize({ 1, 2, 3 }, 2)):checkpoint()
-            local save = require "moontide.save"
-            local begin = save.begin
-            finally(function() save.begin = begin end)
-            save.begin = function(directory)
-                local saving = begin(directory)
-                os.execute("ln -s /dev/full " .. saving.temporary .. "/part-00001")
-                return saving
-            end
+            local fault = require "spec.support.fault"
+            finally(fault.clear)
+            fault.arm("sequence.write")
             local ok, raised = pcall(rdd.count, rdd)
-            save.begin = begin
+            fault.clear()
             assert.is_false(ok)
             assert.equal("ECLOSURE", raised.code)
             assert.matches("^checkpoint %([^)]*rdd_checkpoint_spec.lua:%d+%): the job succeeded, but dataset #%d+ could not be "
-                .. "written to .*/rdd%-%d+: .*cannot write .*part%-00001 at byte 0: No space left on device", raised.message)
+                .. "written to .*/rdd%-%d+: .*cannot write .*part%-0000%d at byte 0: No space left on device", raised.message)
             assert.matches("call checkpoint%(%) again to have it tried again$", raised.message)
             assert.is_false(rdd:isCheckpointed())
             assert.same({}, list_of(dir:file("checkpoints")))

@@ -435,29 +435,23 @@ describe("saveAsTextFile", function()
 end)
 
 describe("a part file", function()
-    it("says path and reason when the disk is full", function()
-        local dir = tempdir.new()
-        finally(function() dir:remove() end)
-        os.execute("ln -s /dev/full " .. dir:file("part-00000"))
-        local save = require "moontide.worker.save"
-        local part = save.open_part(dir.path, 0)
-        part:line("text")
-        assert.matches("^cannot write .*/part%-00000: No space left on device", message(part.close, part))
-        part = save.open_part(dir.path, 0, { name = "saveAsTextFile", site = "job.lua:3" })
-        part:line("text")
-        local ok, err = xpcall(function() part:close() end,
-            (require("moontide.worker.failure").handler({ batch_time = -1, partition = 0, operators = "" })))
-        assert.is_false(ok)
-        assert.matches("^job.lua:3: saveAsTextFile: cannot write .*No space left on device\n  in saveAsTextFile %(job.lua:3%), partition 0",
-            tostring(err))
-        part = save.open_part(dir.path, 0)
-        assert.matches("No space left on device", message(function()
-            for _ = 1, 100 do
-                part:line(string.rep("x", 10000))
-            end
-        end), 1, true)
-        assert.matches("^cannot write .*/none/part%-00001: No such file or directory",
-            message(save.open_part, dir.path .. "/none", 1))
+    it("says path, byte and reason when the disk is full", function()
+        local dir, fault = tempdir.new(), require "spec.support.fault"
+        local sc = engine.context()
+        finally(function()
+            fault.clear()
+            sc:stop()
+            dir:remove()
+        end)
+        for _, text in ipairs({ "text", ("x"):rep(200000) }) do -- at the end of the file, and while it is written
+            fault.arm("part.write")
+            local rdd = sc:parallelize({ text }, 1)
+            assert.matches("^spec/rdd_spec.lua:%d+: saveAsTextFile: cannot write .*/out/_temporary/[^/]+/part%-00000 at byte 0: "
+                .. "No space left on device\n  in saveAsTextFile %(spec/rdd_spec.lua:%d+%), partition 0",
+                message(function() rdd:saveAsTextFile(dir:file("out")) end))
+            fault.clear()
+            assert.is_false(require("moontide.files").exists(dir:file("out")))
+        end
     end)
 end)
 

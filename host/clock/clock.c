@@ -62,3 +62,10 @@ int64_t tide_clock_wall_ms(void) {
 }
 
 uint64_t tide_clock_monotonic_ns(void) { return uv_hrtime(); }
+
+int64_t tide_clock_file_ns(void) {
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}

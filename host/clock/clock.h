@@ -45,5 +45,7 @@ int64_t tide_clock_reading(struct tide_clock *clock, const struct tide_stopwatch
 /* Wall and monotonic readings for measurements (listener events, benches). */
 int64_t tide_clock_wall_ms(void);
 uint64_t tide_clock_monotonic_ns(void);
+/* The wall clock as local file systems stamp files, which is a tick behind at most; ns. */
+int64_t tide_clock_file_ns(void);
 
 #endif

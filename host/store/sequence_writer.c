@@ -4,14 +4,12 @@
  */
 #include "store/sequence_writer.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
-#include "base/fault.h"
+#include "store/part_file.h"
 #include "store/sequence_file.h"
 #include "wire/hash.h"
 #include "wire/unpack.h"
@@ -48,20 +46,12 @@ static uint64_t position(const struct tide_sequence_writer *writer) { return wri
 /* ---- Bytes to the file ---------------------------------------------------------------------------------------- */
 
 static int flush(struct tide_sequence_writer *writer, struct tide_error *err) {
-    size_t done = 0;
-    tide_hasher_add(writer->hasher, writer->out.data, writer->out.size);
-    while (done < writer->out.size) {
-        ssize_t put = tide_fault("sequence.write")
-                          ? (errno = ENOSPC, -1)
-                          : write(writer->fd, writer->out.data + done, writer->out.size - done);
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) {
-            return tide_error_set(err, TIDE_EIO, "cannot write %s at byte %llu: %s", writer->path,
-                                  (unsigned long long)writer->written, strerror(errno));
-        }
-        done += (size_t)put;
-        writer->written += (uint64_t)put;
-    }
+    size_t size = writer->out.size;
+    tide_hasher_add(writer->hasher, writer->out.data, size);
+    int code =
+        tide_part_write(writer->fd, writer->path, writer->out.data, size, writer->written, "sequence.write", err);
+    if (code != 0) return code;
+    writer->written += size;
     writer->out.size = 0;
     return 0;
 }
@@ -213,11 +203,8 @@ int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_
 struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tide_writable key,
                                                       enum tide_writable value, bool compress,
                                                       struct tide_error *err) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (fd < 0) {
-        tide_error_set(err, TIDE_EIO, "cannot write %s: %s", path, strerror(errno));
-        return NULL;
-    }
+    int fd = tide_part_create(path, err);
+    if (fd < 0) return NULL;
     struct tide_sequence_writer *writer = tide_xcalloc(1, sizeof *writer);
     writer->fd = fd;
     writer->path = tide_xstrdup(path);
@@ -244,15 +231,13 @@ fail:
     return NULL;
 }
 
-int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide_error *err) {
+int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err) {
     int code = end_block(writer, err);
     if (code == 0) code = flush(writer, err);
-    int closed = close(writer->fd);
+    if (code != 0) return code;
+    int fd = writer->fd;
     writer->fd = -1;
-    if (code == 0 && closed != 0) {
-        code = tide_error_set(err, TIDE_EIO, "cannot write %s: %s", writer->path, strerror(errno));
-    }
-    return code;
+    return tide_part_close(fd, writer->path, sync, err);
 }
 
 void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal) {

@@ -1,8 +1,8 @@
 /*
  * Writes one SequenceFile (layout: store/sequence_file.h), plain or with compressed blocks. Not thread-safe; worker.
  *
- * A writer that reported an error other than TIDE_EINVAL cannot be finished. Nothing makes the file durable or puts it in
- * place: that is for whoever commits the directory.
+ * A writer that reported an error other than TIDE_EINVAL cannot be finished. The file is a part
+ * (store/part_file.h): whoever commits the directory puts it in place.
  */
 #ifndef TIDE_STORE_SEQUENCE_WRITER_H
 #define TIDE_STORE_SEQUENCE_WRITER_H
@@ -17,7 +17,7 @@
 
 struct tide_sequence_writer;
 
-/* Makes the file, or empties the one that is there. NULL and err: it can't be written. */
+/* Makes the file anew (tide_part_create). NULL and err: it can't be written. */
 struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tide_writable key,
                                                       enum tide_writable value, bool compress,
                                                       struct tide_error *err);
@@ -29,8 +29,9 @@ int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t 
 /* Appends a record of an object file (NullWritable, BytesWritable) with these bytes as its value. */
 int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_t *bytes, size_t size,
                                struct tide_error *err);
-/* Writes what is left and closes the file. A full disk shows here at the latest. The writer can only be deleted then. */
-int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide_error *err);
+/* Writes what is left and closes the file; `sync`: makes it durable before. A full disk shows here at the latest. The writer can only
+ * be deleted then. */
+int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err);
 /* After finish: what tells later whether the file is still the one that was written. */
 void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal);
 /* Closes the file as it is, unless it was finished. NULL is fine. */

@@ -164,35 +164,86 @@ local function count_written(rdd, node)
     return sum
 end
 
+-- The function of the operator that puts parts into place; it runs in a worker.
+local function committer(it)
+    local mark, done = require("moontide.worker.save").commit(it())
+    return { mark, done }
+end
+
+-- Has a worker commit what other workers have written. Returns nil, or why that failed.
+local function commit(scope, saving, parts, options)
+    local save = require "moontide.save"
+    local name, site = options.name, options.site
+    local task = scope.from_array(name, { save.commission(saving, parts, options.gzip) }, 1, 1)
+    local node = operators.narrow(task, "mapPartitions", name, site, { fn = operators.own(name, committer) })
+    local result = actions.collect(scope, node, nil, name, site, true)
+    if not result[2] then
+        return result[1]
+    end
+    save.done(scope.state, saving, result[1])
+end
+
+--- How an output is written.
+---@class moontide.SaveOptions
+---@field name string operator, "saveAsTextFile"
+---@field site string "job.lua:12"
+---@field label string? put in front of what goes wrong with the directory
+---@field fresh boolean? the directory must not be there
+---@field skip_empty boolean? a dataset without records leaves no directory
+---@field gzip boolean? the parts are called part-NNNNN.gz
+---@field write fun(saving: moontide.Save): any, boolean? has the parts written; true when there was no record
+
+--- Writes a directory of parts: all of it, or nothing. What fails is raised.
+--- @param scope table
+--- @param parts integer how many there will be
+--- @param directory string
+--- @param options moontide.SaveOptions
+--- @return any what options.write gave first
+function actions.write_parts(scope, parts, directory, options)
+    local save = require "moontide.save"
+    local label = options.label and options.label .. ": " or ""
+    local saving, reason = save.begin(scope.state, directory,
+        { label = options.site .. ": " .. options.name, fresh = options.fresh })
+    if not saving then
+        error(errors.new("EIO", label .. reason), 0)
+    end
+    local ok, result, empty = pcall(options.write, saving)
+    if ok and not empty then
+        local written = result
+        ok, result = pcall(commit, scope, saving, parts, options)
+        if ok and result == nil then
+            return written
+        end
+        result = ok and errors.new("EIO", label .. result) or result
+    end
+    save.abort(saving)
+    if not (ok and empty) then
+        error(result, 0)
+    end
+end
+
 --- Writes a dataset as files, see save.lua.
 --- @param rdd moontide.RDD
 --- @param directory string
---- @param writer fun(temporary: string): userdata makes the node that writes parts to a directory
---- @param label string "job.lua:12: saveAsTextFile", for messages
---- @param skip_empty? boolean a dataset without records leaves no directory
-function actions.save(rdd, directory, writer, label, skip_empty)
-    local save = require "moontide.save"
-    if skip_empty and known_records(rdd) == 0 then
-        save.clear(directory)
-        return
+--- @param writer fun(saving: moontide.Save): userdata makes the node that writes parts to saving.temporary
+--- @param options moontide.SaveOptions without write
+function actions.save(rdd, directory, writer, options)
+    local function clear()
+        local done, reason = require("moontide.save").clear(rdd.scope.state, directory)
+        if not done then
+            error(errors.new("EIO", options.label .. ": " .. reason), 0)
+        end
     end
-    local saving, reason = save.begin(directory)
-    if not saving then
-        error(errors.new("EIO", label .. ": " .. reason), 0)
+    options.label = options.site .. ": " .. options.name
+    if options.skip_empty and known_records(rdd) == 0 then
+        return clear()
     end
-    local ok, result = pcall(count_written, rdd, writer(saving.temporary))
-    if ok and skip_empty and result == 0 then
-        save.abort(saving)
-        save.clear(directory)
-        return
+    options.write = function(saving)
+        local records = count_written(rdd, writer(saving))
+        return records, options.skip_empty and records == 0
     end
-    if ok then
-        ok, result = save.commit(saving)
-        result = result and errors.new("EIO", label .. ": " .. result)
-    end
-    if not ok then
-        save.abort(saving)
-        error(result, 0)
+    if not actions.write_parts(rdd.scope, rdd.node:partitions(), directory, options) then
+        clear()
     end
 end
 
@@ -421,13 +472,11 @@ local function install_effects(RDD, class)
     function RDD:saveAsTextFile(directory)
         begin(self, class, "saveAsTextFile")
         check.text(1, "saveAsTextFile", directory, true)
-        if require("moontide.files").exists(directory) then
-            check.fail("saveAsTextFile: %s already exists", directory)
-        end
+        require("moontide.save").check_new("saveAsTextFile", directory)
         local site = check.site()
-        actions.save(self, directory, function(temporary)
-            return operators.save_text(self, "saveAsTextFile", site, temporary)
-        end, site .. ": saveAsTextFile")
+        actions.save(self, directory, function(saving)
+            return operators.save_text(self, "saveAsTextFile", site, saving)
+        end, { name = "saveAsTextFile", site = site, fresh = true })
     end
 end
 

@@ -55,6 +55,8 @@ conf.options = {
       reason = "Kept data in memory (persist, windows, states, shuffles) before the least recently used goes to disk." },
     { key = "spill.directory", type = "text", shown = "$TMPDIR or /var/tmp",
       reason = "Where kept data goes that has no room in memory; its files have no names and end with the process." },
+    { key = "save.sync", type = "boolean", default = true,
+      reason = "Whether files of saveAs… and checkpoints are made durable (fsync) before _SUCCESS; without it a power cut may lose them." },
     { key = "socket.maxLine", type = "bytes", min = 1, max = 2 ^ 31, default = 1048576,
       reason = "Longest line taken from a socket; a longer one is reported and left out." },
     { key = "socket.reconnect", type = "duration", min = 1, default = 2000,

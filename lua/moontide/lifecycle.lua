@@ -487,6 +487,7 @@ function lifecycle.new(state, graph, batch)
         context = state, graph = graph, batch = batch, settings = state.settings, state = "INITIALIZED",
         outputs = {},          -- node number → { name, site, run }
         outputs_in_order = {},
+        saves = {},            -- what saveAs…Files write to → who does (save.lua)
         transforms = {},       -- stream id → { name, site, run }
         sources = {},          -- stream id → { id, name }, the id as listeners are told it
         inputs = 0,            -- how many of them

@@ -374,14 +374,14 @@ function operators.effect(handle, name, fn)
     return narrow(handle, name, name, closure.site(fn), fields)
 end
 
---- A node that writes each partition to a part file in `directory`.
+--- A node that writes each partition to a part file of an output.
 --- @param handle table
 --- @param name string operator, for messages
 --- @param site string
---- @param directory string
+--- @param saving moontide.Save
 --- @return userdata node
-function operators.save_text(handle, name, site, directory)
-    return narrow(handle, "saveText", name, site, { dir = directory })
+function operators.save_text(handle, name, site, saving)
+    return narrow(handle, "saveText", name, site, { dir = saving.temporary, sync = saving.sync })
 end
 
 --- A node with the number of records of each partition.

@@ -116,16 +116,17 @@ end
 
 -- What makes the node that writes to a directory.
 local function object_writer(rdd, name, site, options)
-    return function(directory)
+    return function(saving)
         return rdd.node:narrow(operators.descriptor("saveObjects", name, site,
-            { dir = directory, compress = options.compress }), false)
+            { dir = saving.temporary, sync = saving.sync, compress = options.compress }), false)
     end
 end
 
 local function hadoop_writer(rdd, name, site, options)
-    return function(directory)
-        return rdd.node:narrow(operators.descriptor(options.kind, name, site,
-            { dir = directory, key = options.key, value = options.value, compress = options.compress }), false)
+    return function(saving)
+        return rdd.node:narrow(operators.descriptor(options.kind, name, site, {
+            dir = saving.temporary, sync = saving.sync, key = options.key, value = options.value, compress = options.compress,
+        }), false)
     end
 end
 
@@ -133,12 +134,6 @@ local function begin_save(self, class, name, directory)
     check.self(self, class, name)
     self.scope.ready(name)
     check.text(1, name, directory, true)
-end
-
-local function refuse_existing(name, directory)
-    if require("moontide.files").exists(directory) then
-        check.fail("%s: %s already exists", name, directory)
-    end
 end
 
 --- Adds the actions of datasets.
@@ -158,9 +153,10 @@ function sequence.install_rdd(RDD, class)
     function RDD:saveAsObjectFile(directory, options)
         begin_save(self, class, "saveAsObjectFile", directory)
         options = object_options(2, "saveAsObjectFile", options)
-        refuse_existing("saveAsObjectFile", directory)
+        save.check_new("saveAsObjectFile", directory)
         local site = check.site()
-        actions.save(self, directory, object_writer(self, "saveAsObjectFile", site, options), site .. ": saveAsObjectFile")
+        actions.save(self, directory, object_writer(self, "saveAsObjectFile", site, options),
+            { name = "saveAsObjectFile", site = site, fresh = true })
     end
 
     --- Writes pairs to `directory` as Hadoop's output formats do: part-00000 … and, last, _SUCCESS. A directory that exists
@@ -178,9 +174,10 @@ function sequence.install_rdd(RDD, class)
     function RDD:saveAsHadoopFile(directory, options)
         begin_save(self, class, "saveAsHadoopFile", directory)
         options = hadoop_options(2, "saveAsHadoopFile", options)
-        refuse_existing("saveAsHadoopFile", directory)
+        save.check_new("saveAsHadoopFile", directory)
         local site = check.site()
-        actions.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", site, options), site .. ": saveAsHadoopFile")
+        actions.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", site, options),
+            { name = "saveAsHadoopFile", site = site, fresh = true })
     end
 end
 
@@ -198,15 +195,16 @@ end
 -- Registers an output that writes each batch to a directory of its own.
 local function save_batches(stream, scope, name, prefix, suffix, options, writer)
     local site = check.site()
+    save.claim(scope.life, name, site, prefix, suffix)
     scope.output(stream, name, site, function(rdd, time)
-        actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options), site .. ": " .. name,
-            options.skipEmpty)
+        actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options),
+            { name = name, site = site, skip_empty = options.skipEmpty })
     end)
 end
 
 local function text_writer(rdd, name, site)
-    return function(directory)
-        return operators.save_text(rdd, name, site, directory)
+    return function(saving)
+        return operators.save_text(rdd, name, site, saving)
     end
 end
 
@@ -272,7 +270,7 @@ end
 -- The ranges that `path` is read in, each a record.
 local function ranges(name, path, n)
     local files = require "moontide.files"
-    local inputs, reason = files.inputs(path)
+    local inputs, reason = files.inputs(path, name)
     if not inputs then
         check.fail("%s: %s", name, reason)
     end

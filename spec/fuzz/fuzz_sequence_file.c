@@ -85,7 +85,7 @@ static void write_valid(uint64_t *state) {
                           : tide_sequence_writer_add(writer, records[which], sizes[which], &err);
         fuzz_require(code == 0, "a record is not written");
     }
-    fuzz_require(tide_sequence_writer_finish(writer, &err) == 0, "a file is not finished");
+    fuzz_require(tide_sequence_writer_finish(writer, false, &err) == 0, "a file is not finished");
     tide_sequence_writer_delete(writer);
 }
 

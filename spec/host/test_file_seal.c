@@ -45,7 +45,7 @@ static struct tide_file_seal write_file(int records) {
     assert_non_null(writer);
     for (int i = 0; i < records; i++)
         assert_int_equal(tide_sequence_writer_group(writer, bytes, sizeof bytes, &err), 0);
-    assert_int_equal(tide_sequence_writer_finish(writer, &err), 0);
+    assert_int_equal(tide_sequence_writer_finish(writer, false, &err), 0);
     tide_sequence_writer_seal(writer, &seal);
     tide_sequence_writer_delete(writer);
     return seal;

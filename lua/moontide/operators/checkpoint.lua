@@ -7,7 +7,6 @@ local check = require "moontide.check"
 local directories = require "moontide.checkpoint"
 local errors = require "moontide.errors"
 local operators = require "moontide.operators"
-local save = require "moontide.save"
 local saved = require "moontide.worker.save"
 
 local checkpoint = {}
@@ -21,24 +20,14 @@ end
 
 -- Writes all partitions and returns a record {path, size, hash, hash} for each. Raises.
 local function write_parts(scope, node, directory, site)
-    local saving, reason = save.begin(directory)
-    if not saving then
-        error(errors.new("EIO", reason), 0)
-    end
-    local ok, result = pcall(function()
-        local writer = node:narrow(operators.descriptor("saveCheckpoint", "checkpoint", site,
-            { dir = saving.temporary, compress = false }), false)
-        return actions.collect(scope, writer, nil, "checkpoint", site, true)
-    end)
-    local parts = result
-    if ok then
-        ok, result = save.commit(saving)
-        result = result and errors.new("EIO", result)
-    end
-    if not ok then
-        save.abort(saving)
-        error(result, 0)
-    end
+    local parts = actions.write_parts(scope, node:partitions(), directory, {
+        name = "checkpoint", site = site,
+        write = function(saving)
+            local writer = node:narrow(operators.descriptor("saveCheckpoint", "checkpoint", site,
+                { dir = saving.temporary, sync = saving.sync, compress = false }), false)
+            return actions.collect(scope, writer, nil, "checkpoint", site, true)
+        end,
+    })
     for index, seal in ipairs(parts) do
         parts[index] = { saved.part_path(directory, index - 1), seal[1], seal[2], seal[3] }
     end

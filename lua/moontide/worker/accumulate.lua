@@ -5,6 +5,7 @@
 --- emit(a, b), and optionally `whole(S, block)`, which handles a block without looking at its records.
 local failure = require "moontide.worker.failure"
 local hadoop = require "moontide.worker.hadoop"
+local save = require "moontide.worker.save"
 local sinks = require "moontide.worker.sinks"
 local values = require "moontide.values"
 local text_form = require "moontide.text_form"
@@ -139,18 +140,20 @@ local Glom = class {
 }
 
 local SaveText = class {
-    constants = function(_, K) K.show = text_form.record end,
+    constants = function(self, K)
+        K.show, K.err, K.not_written = text_form.record, save.err, function() save.fail(self.op) end
+    end,
     begin = function(self, S)
-        local part = require("moontide.worker.save").open_part(self.op.dir, S.partition, self.op)
-        S.part, S.n = part, 0
-        S.cleanup[#S.cleanup + 1] = function() part:abandon() end
+        save.open(S, self.op)
+        S.n = 0
     end,
     record = function(self, g, arity, a, b)
-        g:uses "show"
-        g:line(self.op, ("S.part:line(show(%s)) S.n = S.n + 1"):format(arity == 2 and a .. ", " .. b or a))
+        for _, name in ipairs { "show", "err", "not_written" } do g:uses(name) end
+        g:line(self.op, ("local text = show(%s)"):format(arity == 2 and a .. ", " .. b or a))
+        g:line(self.op, "if C.tide_text_part_line(S.part, text, #text, err) ~= 0 then not_written() end S.n = S.n + 1")
     end,
-    finish = function(_, S, emit)
-        S.part:close()
+    finish = function(self, S, emit)
+        save.finish(S, self.op)
         emit(S.n)
     end,
 }

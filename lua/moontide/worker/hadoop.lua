@@ -164,18 +164,14 @@ function Lines:constants(K)
     K.not_pairs = not_pairs(self.op)
     K.write_line = function(S, a, b)
         local key, value = key_text(a), value_text(b)
-        if key and value then
-            S.part:line(key .. "\t" .. value)
-        elseif key or value then
-            S.part:line(key or value)
-        end
+        local text = key and value and key .. "\t" .. value or key or value
+        if text and C.tide_text_part_line(S.part, text, #text, save.err) ~= 0 then save.fail(self.op) end
     end
 end
 
 function Lines:begin(S)
-    local part = save.open_part(self.op.dir, S.partition, self.op)
-    S.part, S.n = part, 0
-    S.cleanup[#S.cleanup + 1] = function() part:abandon() end
+    save.open(S, self.op)
+    S.n = 0
 end
 
 function Lines:record(g, arity, a, b)
@@ -185,8 +181,8 @@ function Lines:record(g, arity, a, b)
     g:line(self.op, ("write_line(S, %s, %s) S.n = S.n + 1"):format(a, b))
 end
 
-function Lines.finish(_, S, emit)
-    S.part:close()
+function Lines:finish(S, emit)
+    save.finish(S, self.op)
     emit(S.n)
 end
 

@@ -1,81 +1,78 @@
--- Writes one part file of text: saveAsTextFile, and saveAsHadoopFile with format = "text". Runs in a worker; the driver
--- has made the directory and renames the parts when all of them are complete.
+-- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
+-- Runs in workers, which may wait for the disk.
 
+local fast = require "moontide.worker.ffi"
 local failure = require "moontide.worker.failure"
+
+local ffi, C = fast.ffi, fast.C
+
+ffi.cdef [[
+struct tide_text_part;
+struct tide_text_part *tide_text_part_new(const char *path, bool gzip, struct tide_error *err);
+int tide_text_part_line(struct tide_text_part *part, const char *text, size_t size, struct tide_error *err);
+int tide_text_part_finish(struct tide_text_part *part, bool sync, struct tide_error *err);
+void tide_text_part_delete(struct tide_text_part *part);
+
+struct tide_output_parts { uint32_t count; uint32_t made; bool gzip; bool sync; };
+int tide_output_commit(const char *directory, const char *attempt, const struct tide_output_parts *parts, char *mark,
+                       struct tide_error *err);
+]]
 
 local save = {}
 
-local Part = {}
-Part.__index = Part
+local err = ffi.new "struct tide_error"
 
-local BUFFER = 64 * 1024
-
-local function fail(path, reason, op)
-    reason = tostring(reason)
-    if reason:sub(1, #path + 2) == path .. ": " then
-        reason = reason:sub(#path + 3)
-    end
-    local text = string.format("cannot write %s: %s", path, reason)
-    if op then
-        failure.broken(op, text)
-    end
-    error(text, 0)
+local function message()
+    local text = err.text ~= nil and ffi.string(err.text) or "it cannot be written"
+    C.tide_error_clear(err)
+    return text
 end
 
 --- The path of part-NNNNN.
 --- @param directory string
 --- @param partition integer from 0
+--- @param gzip? boolean
 --- @return string
-function save.part_path(directory, partition)
-    return string.format("%s/part-%05d", directory, partition)
+function save.part_path(directory, partition, gzip)
+    return string.format("%s/part-%05d%s", directory, partition, gzip and ".gz" or "")
 end
 
---- Opens part-NNNNN in `directory`, replacing what an earlier attempt left there.
----
----     local part = save.open_part(dir, 3)
----     part:line("(word,1)")
----     part:close()
----
---- Failures raise an error with the path and the reason.
---- @param directory string
---- @param partition integer from 0
---- @param op? table the operator that writes, for messages
---- @return table part
-function save.open_part(directory, partition, op)
-    local path = save.part_path(directory, partition)
-    local file, reason = io.open(path, "wb")
-    if not file then
-        fail(path, reason, op)
-    end
-    file:setvbuf("full", BUFFER)
-    return setmetatable({ file = file, path = path, op = op }, Part)
-end
+--- Raises that a part can't be written.
+--- @param op table the operator that writes
+function save.fail(op) failure.broken(op, message()) end
 
---- Writes one line; the line end is added.
---- @param text string
-function Part:line(text)
-    local written, reason = self.file:write(text, "\n")
-    if not written then
-        fail(self.path, reason, self.op)
+--- Opens the part of a partition. The task's cleanup closes it unless `finish` did. `S.part` becomes the part; lines are added by
+--- `C.tide_text_part_line`, which gives 0.
+--- @param S table state of a terminal
+--- @param op table the operator that writes, with dir, compress and sync
+function save.open(S, op)
+    local gzip = op.compress == "gz"
+    local part = C.tide_text_part_new(save.part_path(op.dir, S.partition, gzip), gzip, err)
+    if part == nil then save.fail(op) end
+    S.part = part
+    S.cleanup[#S.cleanup + 1] = function()
+        if S.part ~= nil then C.tide_text_part_delete(S.part) end
+        S.part = nil
     end
 end
 
---- Finishes the file. A disk that is full shows here at the latest.
-function Part:close()
-    self.done = true
-    local flushed, reason = self.file:flush()
-    local closed, close_reason = self.file:close()
-    if not (flushed and closed) then
-        fail(self.path, reason or close_reason, self.op)
-    end
+--- Finishes the part. A disk that is full shows here at the latest.
+function save.finish(S, op)
+    if C.tide_text_part_finish(S.part, op.sync or false, err) ~= 0 then save.fail(op) end
 end
 
---- Closes a file that will not be finished, because the task failed; nothing when it was closed.
-function Part:abandon()
-    if not self.done then
-        self.done = true
-        self.file:close()
-    end
+--- Where functions of C leave their message.
+save.err = err
+
+--- Puts the parts of an output into place.
+--- @param task { directory: string, attempt: string, parts: integer, made: integer, gzip: boolean, sync: boolean }
+--- @return string mark or, when it failed, the reason
+--- @return boolean done
+function save.commit(task)
+    local parts = ffi.new("struct tide_output_parts", task.parts, task.made, task.gzip, task.sync)
+    local mark = ffi.new "char[64]"
+    if C.tide_output_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then return message(), false end
+    return ffi.string(mark), true
 end
 
 return save

@@ -23,7 +23,7 @@ struct tide_sequence_writer *tide_sequence_writer_new(const char *path, int key,
                                                       struct tide_error *err);
 int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t *record, size_t size, struct tide_error *err);
 int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_t *bytes, size_t size, struct tide_error *err);
-int tide_sequence_writer_finish(struct tide_sequence_writer *writer, struct tide_error *err);
+int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err);
 void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal);
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
 
@@ -113,7 +113,7 @@ local seal = ffi.new "struct tide_file_seal"
 ---@param sealed? boolean whether its seal is wanted
 ---@return { [1]: number, [2]: number, [3]: number }? seal its size and the halves of its checksum (host/store/file_seal.h)
 function sequence.finish(S, op, sealed)
-    if C.tide_sequence_writer_finish(S.P, err) ~= 0 then fail(op) end
+    if C.tide_sequence_writer_finish(S.P, op.sync or false, err) ~= 0 then fail(op) end
     if sealed then C.tide_sequence_writer_seal(S.P, seal) end
     C.tide_sequence_writer_delete(S.P)
     S.P = nil
