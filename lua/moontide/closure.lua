@@ -22,6 +22,7 @@
 local new_table = require "table.new"
 local bytecode = require "moontide.bytecode"
 local functions = require "moontide.closure.functions"
+local globals = require "moontide.closure.globals"
 local format = require "moontide.closure.format"
 local identity = require "moontide.closure.identity"
 local library = require "moontide.closure.library"
@@ -328,9 +329,8 @@ local function write_function(graph, node)
         env_node = add(graph, "env", env, node)
         graph.envs[env], graph.named[env_node] = env_node, {}
     end
-    local named, globals = graph.named[env_node], scan.globals
-    for i = 1, #globals do
-        local name = globals[i]
+    local named = graph.named[env_node]
+    for _, name in ipairs(globals.of(scan, env)) do
         if not named[name] then
             named[name] = true
             local entry = add(graph, "global", env, node, "global", name)
@@ -352,31 +352,6 @@ local function write_function(graph, node)
     dir:uint(env_node)
 end
 
-local MAX_INDEX_CHAIN = 100
-
---- The value a function would read from a global. A strict mode that raises for undefined names means nil.
-local function read_global(env, name)
-    local value = rawget(env, name)
-    for _ = 1, MAX_INDEX_CHAIN do
-        if value ~= nil then
-            return value
-        end
-        local mt = getmetatable(env)
-        local index = type(mt) == "table" and rawget(mt, "__index")
-        if type(index) == "function" then
-            local ok, result = pcall(index, env, name)
-            if ok then
-                return result
-            end
-            return nil
-        elseif type(index) ~= "table" then
-            return nil
-        end
-        env = index
-        value = rawget(env, name)
-    end
-end
-
 local records = {
     table = write_table,
     ["function"] = write_function,
@@ -392,7 +367,7 @@ local records = {
     global = function(graph, node)
         local name = graph.what[node]
         graph.body:string(name)
-        write(graph, read_global(graph.object[node], name), node)
+        write(graph, globals.read(graph.object[node], name), node)
         graph.dir:byte(format.GLOBAL)
         graph.dir:uint(graph.cell_upvalue[node])
     end,

@@ -422,7 +422,8 @@ local function fill_global(package, node, r, env, objects)
         if name:find(".", 1, true) then
             fill_added(name, value)
         elseif value ~= nil then
-            rawset(env.env, name, value)
+            -- What the script calls _G is where its globals are.
+            rawset(env.env, name, name == "_G" and value == _G and env.env or value)
         end
     end
 end
