@@ -94,6 +94,9 @@ function loaders.version()
     return require("moontide.core").version
 end
 
+-- What workers have too; the rest needs the core.
+local EVERYWHERE = { StorageLevel = true }
+
 local names = check.names(loaders)
 for name in pairs(moontide) do
     names[#names + 1] = name
@@ -105,6 +108,11 @@ return setmetatable(moontide, {
         local load = loaders[name]
         if not load then
             check.fail("moontide has no '%s'%s", tostring(name), check.suggestion(tostring(name), names))
+        end
+        local current = package.loaded["moontide.worker.current"]
+        if current and current.in_worker and not EVERYWHERE[name] then
+            check.fail("moontide.%s belongs to the driver: a function given to an operator runs in a worker and gets records only; "
+                .. "use it in the script, or in a function of transform or foreachRDD", name)
         end
         local value = load()
         rawset(module, name, value)

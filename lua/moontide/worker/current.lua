@@ -2,6 +2,7 @@
 --- nothing but their arguments. lua/moontide/worker/init.lua fills it in for each task.
 ---@class moontide.worker.current
 ---@field cleanup function[] called, last first, when the task has ended or failed
+---@field in_worker boolean true: this is the state of a worker
 ---@field cancelled ffi.cdata* pointer to a word that is not 0 when the task is to be given up, or nil
 
-return { cleanup = {}, cancelled = nil }
+return { cleanup = {}, cancelled = nil, in_worker = false }

@@ -69,8 +69,10 @@ jit.off(note_abort)
 --- Called once, with the worker's C struct.
 function worker.start(pointer)
     self_pointer = ffi.cast("void *", pointer)
+    current.in_worker = true
     require("moontide.worker.scan").install()
     jit_fixes.watch(on_trace)
+    require("moontide.worker.coroutines").install()
 end
 
 -- Stages, by plan id. Bounded: jobs made in every batch by transform and foreachRDD may differ each time.

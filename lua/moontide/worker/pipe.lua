@@ -3,6 +3,7 @@
 --- a feed of the next one.
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local coroutines = require "moontide.worker.coroutines"
 local generate = require "moontide.worker.generate"
 local accumulate = require "moontide.worker.accumulate"
 local sinks = require "moontide.worker.sinks"
@@ -331,7 +332,7 @@ local Pull = { prologue = "" }
 Pull.__index = Pull
 local PULL_RUN = 512
 
-function Pull.constants(_, K) K.yield, K.set_arity = coroutine.yield, sinks.set_arity end
+function Pull.constants(_, K) K.yield, K.set_arity = coroutines.yield, sinks.set_arity end
 
 function Pull.begin() end
 
@@ -394,7 +395,7 @@ function Pipe:pull_to(feed, outer, S)
     local firsts, seconds = {}, {}
     S.firsts, S.seconds2, S.n = firsts, seconds, 0
     local failed
-    local producer = coroutine.create(function()
+    local producer = coroutines.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
         if not ok then failed = pipe.settle(err) end
     end)
