@@ -33,7 +33,7 @@ describe("an error value", function()
     it("is made of whatever a script raises", function()
         assert.equal("text", errors.text("text"))
         assert.equal("(error object) {code = 7}", errors.text({ code = 7 }))
-        assert.equal("(error object) nil", errors.text(nil))
+        assert.equal("(no message)", errors.text(nil))
         assert.equal("mine", errors.text(setmetatable({}, { __tostring = function() return "mine" end })))
     end)
 

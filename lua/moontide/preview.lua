@@ -10,6 +10,7 @@ local values = require "moontide.values"
 local PREVIEW = 120 -- bytes of a string in a preview
 local LONGEST = 400 -- bytes of a whole preview
 local ELEMENTS = 8 -- of a table in a preview
+local RAISED = 8192 -- bytes of a raised text
 
 -- Bytes that are not UTF-8 as \ddd, so that a message can be shown anywhere.
 local function printable(text)
@@ -66,12 +67,40 @@ local function quote(value, depth)
     return "{" .. table.concat(parts, ", ") .. "}"
 end
 
---- A short preview of a record: one value, or the two of a pair.
+local preview = {}
+
+--- A raised value as text, with NULs shown and cut when nobody would read all of it.
+--- @param value any what error() was given
+--- @return string
+function preview.raised(value)
+    local text
+    if value == nil then
+        return "(no message)"
+    elseif type(value) == "string" then
+        text = value
+    elseif type(value) == "number" then
+        return number_text(value)
+    else
+        local metatable = getmetatable(value)
+        if type(metatable) == "table" and metatable.__tostring then
+            local ok, made = pcall(tostring, value)
+            text = ok and type(made) == "string" and made or nil
+        end
+        text = text or "(error object) " .. preview(value)
+    end
+    local size = #text
+    if size > RAISED then
+        text = ("%s (%.0f bytes in all)"):format(cut(text, RAISED), size)
+    end
+    return (text:gsub("%z", "\\0"))
+end
+
+--- A short preview of a record: one value, or the two of a pair. Called as preview(a, b).
 --- @param a any
 --- @param b any
 --- @return string
-local function preview(a, b)
+local function of_record(a, b)
     return cut(b ~= nil and "(" .. quote(a, 0) .. ", " .. quote(b, 0) .. ")" or quote(a, 0), LONGEST)
 end
 
-return preview
+return setmetatable(preview, { __call = function(_, a, b) return of_record(a, b) end })

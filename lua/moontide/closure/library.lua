@@ -128,6 +128,13 @@ local function capture_standard()
     end
 end
 
+--- `value` was put in the place of a function of the standard libraries: workers have their own one there.
+---@param value function
+---@param original function
+function M.stands_for(value, original)
+    paths[value] = paths[original]
+end
+
 --- Scans modules that were loaded or replaced since the last time.
 ---@param all? boolean scan again also the modules known already, for fields they got since
 function M.refresh(all)

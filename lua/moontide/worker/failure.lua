@@ -3,7 +3,7 @@
 --- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
-local number_text = require "moontide.number_text"
+local hints = require "moontide.worker.hints"
 
 local failure = {}
 
@@ -28,6 +28,7 @@ function failure.complete(text, code) error(setmetatable({ text = text, code = c
 function failure.no_memory() error(setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken), 0) end
 
 local chunks = {} -- chunk name → { line → op }
+local looks = {} -- chunk name → what tells the record from its locals
 local makes = {} -- chunk name → true: its first operator makes the records, what it reads from blocks are not theirs
 
 -- Sources of our own modules. A script may well lie in a folder called moontide.
@@ -41,13 +42,15 @@ end
 function failure.is_ours(source) return modules[source] or chunks[source] ~= nil end
 jit.off(failure.is_ours) -- see on_trace in lua/moontide/worker/init.lua
 
---- Tells which operator each line of a generated chunk belongs to, and which is the first of them.
-function failure.register(name, lines, first)
+--- Tells which operator each line of a generated chunk belongs to, and which is the first of them. `look`, if given, tells from the
+--- locals of the chunk's functions which record is worked on.
+function failure.register(name, lines, first, look)
     chunks[name] = lines
     makes[name] = first and first.source
+    looks[name] = look
 end
 
-function failure.forget(name) chunks[name], makes[name] = nil, nil end
+function failure.forget(name) chunks[name], makes[name], looks[name] = nil, nil, nil end
 
 local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame tells
 
@@ -116,6 +119,10 @@ local function locate(level)
         if lines then
             op = op or lines[info.currentline]
             local locals = locals_of(at)
+            if looks[info.source] then
+                preview = looks[info.source](locals)
+                if preview then break end
+            end
             if makes[info.source] then
                 if locals.v1 ~= nil then preview = failure.preview(locals.v1, locals.w1) end
                 if locals.block ~= nil then break end
@@ -169,16 +176,7 @@ local function script_traceback(level, op)
     return lines
 end
 
-local function text_of(err)
-    if type(err) == "string" then return err end
-    if type(err) == "number" then return number_text(err) end
-    local mt = getmetatable(err)
-    if type(mt) == "table" and mt.__tostring then
-        local ok, text = pcall(tostring, err)
-        if ok then return text end
-    end
-    return "(error object) " .. failure.preview(err)
-end
+local text_of = failure.preview.raised
 
 local function name_of(op) return (op.name or op.kind) .. (op.site and " (" .. op.site .. ")" or "") end
 
@@ -219,7 +217,7 @@ local function message(err, context)
         -- A function that was left by a tail call is not known any more: the line would be one of ours.
         local text = text_of(err)
         local theirs = text:gsub("^stage#%d+:%d+: ", ""):gsub("^moontide/worker/%w+%.lua:%d+: ", "")
-        parts = { (theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs }
+        parts = { hints.add((theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs) }
     end
     parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. place_of(context)
     if not op then parts[#parts + 1] = "  operators: " .. context.operators end

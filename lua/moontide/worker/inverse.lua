@@ -99,10 +99,17 @@ local function constants_of(op)
     }
 end
 
+-- The key that APPLY, ANEW or DECIDE works on, for messages.
+local function key_worked_on(locals)
+    if not locals.entry then return nil end
+    local text = "key " .. failure.preview(patches.key(locals.patch, locals.entry))
+    return locals.value ~= nil and text .. ", value " .. failure.preview(locals.value) or text
+end
+
 -- Any functions, any values; and a state of which hardly anything changes.
 local function general(op, patch, lists, out)
     local constants = constants_of(op)
-    local fold_list, apply = loops.of(op, "fold", FOLD, constants), loops.of(op, "apply", APPLY, constants)
+    local fold_list, apply = loops.of(op, "fold", FOLD, constants), loops.of(op, "apply", APPLY, constants, key_worked_on)
     patches.add(patch, lists[2])
     patches.add(patch, lists[3])
     patches.scan(patch, lists[1], -1, out)
@@ -130,7 +137,7 @@ local function sums(op, lists)
         patches.free(patch)
         return nil
     end
-    loops.of(op, "decide", DECIDE, constants_of(op))(patch)
+    loops.of(op, "decide", DECIDE, constants_of(op), key_worked_on)(patch)
     patches.finish(patch)
     return out
 end
@@ -175,7 +182,7 @@ function gather.readers.windowAnew(op, lists)
     patches.scan(patch, lists[1], -1, out)
     local came, ncame = {}, {}
     loops.of(op, "fold", FOLD, constants)(patch, lists[3], 0, came, ncame)
-    loops.of(op, "anew", ANEW, constants)(patch, came, ncame)
+    loops.of(op, "anew", ANEW, constants, key_worked_on)(patch, came, ncame)
     patches.finish(patch)
     return out
 end

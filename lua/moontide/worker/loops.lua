@@ -21,15 +21,16 @@ end
 ---@param role string
 ---@param text string
 ---@param constants table
+---@param look? fun(locals: table<string, any>): string? what messages tell as the record instead
 ---@return function
-function loops.of(op, role, text, constants)
+function loops.of(op, role, text, constants, look)
     op.loops = op.loops or {}
     local loop = op.loops[role]
     if loop == nil then
         serial = serial + 1
         local name = "=stage#" .. role .. serial
         operators[name] = op
-        failure.register(name, setmetatable({}, { __index = function() return operators[name] end }))
+        failure.register(name, setmetatable({}, { __index = function() return operators[name] end }), nil, look)
         forget_with(op, name)
         local names, locals = {}, {}
         for each in pairs(constants) do names[#names + 1] = each end

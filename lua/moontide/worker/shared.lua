@@ -18,7 +18,23 @@ local broadcasts, accumulators = setmetatable({}, { __mode = "v" }), setmetatabl
 -- Broadcast variables ---------------------------------------------------------------------------------------------
 
 local Broadcast = { __name = "Broadcast" }
-Broadcast.__index = Broadcast
+
+local function shown(key) return type(key) == "string" and key:find("^[%a_][%w_]*$") and "." .. key or ("[%s]"):format(tostring(key)) end
+
+-- Fields that a handle has not yet, and methods. Anything else was meant for the value.
+function Broadcast.__index(handle, key)
+    local method = Broadcast[key]
+    if method ~= nil or key == "copy" or key == "id" then return method end
+    error(("a broadcast variable has no field %s: its value is what value() returns, b:value()%s"):format(tostring(key), shown(key)), 2)
+end
+
+function Broadcast.__newindex(handle, key, value)
+    if key ~= "copy" then
+        error(("a broadcast variable cannot be changed (b%s = …): workers have copies of its value, and what they do with these does "
+            .. "not reach the driver"):format(shown(key)), 2)
+    end
+    rawset(handle, key, value)
+end
 
 local PACKAGE = 1
 local cached, cached_bytes = {}, 0 -- oldest first: { handle, bytes, epoch }
@@ -51,7 +67,14 @@ local function fetch(handle)
     return value
 end
 
+local function check_self(self, class, what, method)
+    if getmetatable(self) ~= class then
+        error(("write %s:%s(…) with a colon, not %s.%s(…)"):format(what, method, what, method), 3)
+    end
+end
+
 function Broadcast:value()
+    check_self(self, Broadcast, "b", "value")
     local copy = self.copy
     if copy == nil then return fetch(self) end
     return copy
@@ -104,6 +127,7 @@ local touched = {} -- accumulators that this task has added to
 local function label(handle) return ("the accumulator #%d"):format(handle.id) end
 
 function Accumulator:add(x)
+    check_self(self, Accumulator, "accumulator", "add")
     local merge = self.merge
     if merge == nil then
         if type(x) ~= "number" then
