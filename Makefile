@@ -79,10 +79,11 @@ $(PROGRAM): $(MAIN_OBJECT) $(OBJECTS) | $(BUILD)/bin
 	@echo "  LINK    $@"
 	@$(CC) $(ALL_LDFLAGS) -rdynamic -Wl,-E -o $@ $^ $(LUA_LIBS) $(LIBS)
 
-# The Lua module takes lua_* from the interpreter that loads it: there must not be a second LuaJIT in the process.
+# The Lua module takes lua_* from the interpreter that loads it: there must not be a second LuaJIT in the process. It stays loaded
+# when the interpreter lets go of it: a thread may be in the middle of a name look-up.
 $(MODULE): $(OBJECTS) | $(BUILD)/lib/moontide
 	@echo "  LINK    $@"
-	@$(CC) $(ALL_LDFLAGS) -shared -Wl,-Bsymbolic-functions -o $@ $^ $(LIBS)
+	@$(CC) $(ALL_LDFLAGS) -shared -Wl,-Bsymbolic-functions -Wl,-z,nodelete -o $@ $^ $(LIBS)
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)

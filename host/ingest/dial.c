@@ -5,7 +5,7 @@
  * later ones are the time limit of the address being tried. Every attempt, good or bad, ends in on_connect; a
  * time limit closes the handle, which makes libuv call on_connect with UV_ECANCELED.
  *
- * Life: `uses` counts what libuv may still call back (timer, look-up, connect request). The handles of failed
+ * Life: `uses` counts what libuv may still call back (timer, connect request). The handles of failed
  * attempts are separate memory and free themselves.
  */
 #include "ingest/dial.h"
@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fault.h"
+#include "ingest/resolve.h"
 
 enum { FAULT_STATUS = 1 }; /* an injected failure; libuv's own are negative */
 
@@ -29,8 +30,7 @@ struct tide_dial {
     void *arg;
     unsigned uses;
     uv_timer_t timer;
-    uv_getaddrinfo_t lookup;
-    bool looking_up;
+    struct tide_resolve *lookup; /* under way */
     uv_connect_t connect;
     uv_tcp_t *tcp; /* being connected */
     bool timed_out;
@@ -74,7 +74,8 @@ static void close_tcp(struct tide_dial *dial) {
 /* Nothing more will be reported: lets go of everything. */
 static void end(struct tide_dial *dial) {
     dial->done = NULL;
-    if (dial->looking_up) uv_cancel((uv_req_t *)&dial->lookup);
+    if (dial->lookup) tide_resolve_cancel(dial->lookup);
+    dial->lookup = NULL;
     close_tcp(dial);
     uv_close((uv_handle_t *)&dial->timer, on_timer_closed);
 }
@@ -174,42 +175,37 @@ static void lookup_failed(struct tide_dial *dial, int status) {
     finish(dial, NULL, &err);
 }
 
-static void on_lookup(uv_getaddrinfo_t *request, int status, struct addrinfo *found) {
-    struct tide_dial *dial = request->data;
-    dial->looking_up = false;
+static void on_lookup(void *arg, int status, struct addrinfo *found) {
+    struct tide_dial *dial = arg;
+    dial->lookup = NULL;
     dial->found = dial->next = found;
-    if (!dial->done) {
-        release(dial);
-        return;
-    }
-    dial->uses--;
     if (status == 0 && !found) status = UV_EAI_NODATA;
     if (status < 0) lookup_failed(dial, status);
     else try_next(dial);
 }
 
-/* A numeric address also goes through getaddrinfo, but at once and without the thread pool: it does not block. */
-static int begin_lookup(struct tide_dial *dial) {
+static int read_address(struct tide_dial *dial) {
     char service[16];
-    snprintf(service, sizeof service, "%d", dial->port);
+    uv_getaddrinfo_t request;
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+    snprintf(service, sizeof service, "%d", dial->port);
     hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
+    int status = uv_getaddrinfo(dial->loop, &request, NULL, dial->host, service, &hints);
+    if (status < 0) return status;
+    dial->found = dial->next = request.addrinfo;
+    try_next(dial);
+    return 0;
+}
+
+/* A numeric address goes through getaddrinfo too, but here and now: that does not block. */
+static int begin_lookup(struct tide_dial *dial) {
     struct sockaddr_storage address;
     if (uv_ip4_addr(dial->host, dial->port, (struct sockaddr_in *)&address) == 0 ||
-        uv_ip6_addr(dial->host, dial->port, (struct sockaddr_in6 *)&address) == 0) {
-        int status = uv_getaddrinfo(dial->loop, &dial->lookup, NULL, dial->host, service, &hints);
-        if (status < 0) return status;
-        dial->found = dial->next = dial->lookup.addrinfo;
-        try_next(dial);
-        return 0;
-    }
-    hints.ai_flags = AI_NUMERICSERV;
-    dial->lookup.data = dial;
-    int status = uv_getaddrinfo(dial->loop, &dial->lookup, on_lookup, dial->host, service, &hints);
-    if (status < 0) return status;
-    dial->looking_up = true;
-    dial->uses++;
-    return 0;
+        uv_ip6_addr(dial->host, dial->port, (struct sockaddr_in6 *)&address) == 0)
+        return read_address(dial);
+    int status = 0;
+    dial->lookup = tide_resolve_new(dial->loop, dial->host, dial->port, on_lookup, dial, &status);
+    return status;
 }
 
 static void on_timer(uv_timer_t *timer) {

@@ -57,7 +57,7 @@ void tide_ingest_cut(struct tide_ingest *ingest, struct tide_cut *cut);
 /* Stops reading in all sources; what was received stays for one more cut. */
 void tide_ingest_stop_sources(struct tide_ingest *ingest);
 /* Stops sources, ends the thread, joins it, frees everything. Cuts asked before are answered. A name look-up under way
- * cannot be interrupted: it is waited for. */
+ * cannot be interrupted: it is left behind (ingest/resolve.h). */
 void tide_ingest_delete(struct tide_ingest *ingest);
 
 #endif

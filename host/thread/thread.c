@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "base/alloc.h"
 #include "base/fault.h"
 
 enum { STACK_SIZE = 8 * 1024 * 1024 };
@@ -51,6 +52,38 @@ int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(
                               "processes and memory of this user",
                               name, uv_strerror(status));
     return TIDE_OK;
+}
+
+/* Held by the thread, and by who starts it: that writes the id, perhaps after the thread has ended. */
+struct free_thread {
+    struct tide_thread thread;
+    void (*run)(void *arg);
+    void *arg;
+    uint32_t refs;
+};
+
+static void release(struct free_thread *free_thread) {
+    if (__atomic_sub_fetch(&free_thread->refs, 1, __ATOMIC_ACQ_REL) == 0) tide_free(free_thread);
+}
+
+static void run_free(void *arg) {
+    struct free_thread *free_thread = arg;
+
+    pthread_detach(pthread_self());
+    free_thread->run(free_thread->arg);
+    release(free_thread);
+}
+
+int tide_thread_start_free(const char *name, void (*run)(void *), void *arg, struct tide_error *err) {
+    struct free_thread *free_thread = tide_xcalloc(1, sizeof *free_thread);
+
+    *free_thread = (struct free_thread){.run = run, .arg = arg, .refs = 2};
+
+    int status = tide_thread_start(&free_thread->thread, name, run_free, free_thread, err);
+
+    if (status < 0) release(free_thread);
+    release(free_thread);
+    return status;
 }
 
 void tide_thread_join(struct tide_thread *thread) { uv_thread_join(&thread->id); }

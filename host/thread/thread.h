@@ -20,5 +20,7 @@ struct tide_thread {
 int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(void *), void *arg,
                       struct tide_error *err);
 void tide_thread_join(struct tide_thread *thread);
+/* The same for a thread that nobody waits for: the process may end while it runs. */
+int tide_thread_start_free(const char *name, void (*run)(void *), void *arg, struct tide_error *err);
 
 #endif

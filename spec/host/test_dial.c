@@ -20,12 +20,14 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "ingest/dial.h"
+#include "ingest/resolve.h"
 
 /* ---- Names -------------------------------------------------------------------------------------------------- */
 
 static uv_mutex_t lock;
 static uv_cond_t changed;
-static bool looking, answer; /* for the name "slow": a look-up is under way; it may end */
+static int looking, most_looking; /* look-ups of the name "slow" under way; the most there were at a time */
+static bool answer;               /* they may end */
 
 static struct addrinfo *address_info(const char *address, const char *service, struct addrinfo *next) {
     struct addrinfo *info = calloc(1, sizeof *info + sizeof(struct sockaddr_in));
@@ -50,9 +52,12 @@ int getaddrinfo(const char *name, const char *service, const struct addrinfo *hi
     }
     if (strcmp(name, "slow") == 0) {
         uv_mutex_lock(&lock);
-        looking = true;
+        looking++;
+        if (looking > most_looking) most_looking = looking;
         uv_cond_broadcast(&changed);
         while (!answer) uv_cond_wait(&changed, &lock);
+        looking--;
+        uv_cond_broadcast(&changed);
         uv_mutex_unlock(&lock);
     }
     struct addrinfo *list = address_info("127.0.0.1", service, NULL);
@@ -133,7 +138,7 @@ static struct listener listen_on(const char *address, int port, bool full) {
     listener.fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     assert_int_equal(bind(listener.fd, (struct sockaddr *)&in, size), 0);
-    assert_int_equal(listen(listener.fd, full ? 0 : 16), 0);
+    assert_int_equal(listen(listener.fd, full ? 0 : 128), 0);
     assert_int_equal(getsockname(listener.fd, (struct sockaddr *)&in, &size), 0);
     listener.port = ntohs(in.sin_port);
     for (int i = 0; i < 8; i++) {
@@ -239,31 +244,99 @@ static void test_cancel_at_any_turn(void **state) {
     listener_close(&listener);
 }
 
-static void set_answer(bool value) {
+static void stall_slow_names(void) {
     uv_mutex_lock(&lock);
-    answer = value;
-    looking = false;
-    uv_cond_broadcast(&changed);
+    answer = false;
+    most_looking = 0;
     uv_mutex_unlock(&lock);
 }
 
-/* A look-up that has begun ends on its own; its answer is dropped. */
+static void wait_for_looking(int count) {
+    uv_mutex_lock(&lock);
+    while (looking != count) uv_cond_wait(&changed, &lock);
+    uv_mutex_unlock(&lock);
+}
+
+static void answer_slow_names(void) {
+    uv_mutex_lock(&lock);
+    answer = true;
+    uv_cond_broadcast(&changed);
+    uv_mutex_unlock(&lock);
+    wait_for_looking(0);
+}
+
+/* A look-up that has begun is left behind: the loop ends while it goes on. */
 static void test_cancel_during_lookup(void **state) {
     struct dial_result result = {0};
     uv_loop_t loop;
     assert_int_equal(uv_loop_init(&loop), 0);
-    set_answer(false);
+    stall_slow_names();
     struct tide_dial *dialed = tide_dial_new(&loop, "slow", 80, 60000, on_done, &result);
     uv_run(&loop, UV_RUN_NOWAIT);
     uv_run(&loop, UV_RUN_NOWAIT);
-    uv_mutex_lock(&lock);
-    while (!looking) uv_cond_wait(&changed, &lock);
-    uv_mutex_unlock(&lock);
+    wait_for_looking(1);
     tide_dial_cancel(dialed);
-    set_answer(true);
     uv_run(&loop, UV_RUN_DEFAULT);
-    assert_int_equal(result.calls, 0);
     assert_int_equal(uv_loop_close(&loop), 0);
+    answer_slow_names();
+    assert_int_equal(result.calls, 0);
+}
+
+/* More than libuv's pool has threads. */
+static void test_slow_names_do_not_delay_others(void **state) {
+    enum { SLOW = 20 };
+    struct listener listener = listen_on("127.0.0.1", 0, false);
+    struct dial_result slow[SLOW] = {0}, quick = {0};
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    stall_slow_names();
+    for (int i = 0; i < SLOW; i++) tide_dial_new(&loop, "slow", listener.port, 60000, on_done, &slow[i]);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    wait_for_looking(SLOW);
+    tide_dial_new(&loop, "one", listener.port, 60000, on_done, &quick);
+    while (quick.calls == 0) uv_run(&loop, UV_RUN_ONCE);
+    assert_int_equal(quick.peer, INADDR_LOOPBACK);
+    assert_int_equal(dial("one", listener.port, 60000).peer, INADDR_LOOPBACK); /* in another loop too */
+    for (int i = 0; i < SLOW; i++) assert_int_equal(slow[i].calls, 0);
+    answer_slow_names();
+    uv_run(&loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < SLOW; i++) assert_int_equal(slow[i].peer, INADDR_LOOPBACK);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    listener_close(&listener);
+}
+
+/* The rest waits for a thread; what is cancelled meanwhile never gets one. */
+static void test_look_ups_at_a_time_are_bounded(void **state) {
+    enum { SLOW = TIDE_RESOLVE_MOST + 30 };
+    struct listener listener = listen_on("127.0.0.1", 0, false);
+    struct dial_result results[SLOW] = {0};
+    struct tide_dial *dials[SLOW];
+    uv_loop_t loop;
+    assert_int_equal(uv_loop_init(&loop), 0);
+    stall_slow_names();
+    for (int i = 0; i < SLOW; i++)
+        dials[i] = tide_dial_new(&loop, "slow", listener.port, 60000, on_done, &results[i]);
+    uv_run(&loop, UV_RUN_NOWAIT);
+    wait_for_looking(TIDE_RESOLVE_MOST);
+    for (int i = SLOW - 10; i < SLOW; i++) tide_dial_cancel(dials[i]);
+    uv_mutex_lock(&lock);
+    answer = true;
+    uv_cond_broadcast(&changed);
+    uv_mutex_unlock(&lock);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    for (int i = 0; i < SLOW; i++) assert_int_equal(results[i].calls, i < SLOW - 10 ? 1 : 0);
+    assert_int_equal(most_looking, TIDE_RESOLVE_MOST);
+    wait_for_looking(0);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    listener_close(&listener);
+}
+
+static void test_no_thread_for_a_lookup(void **state) {
+    tide_fault_arm("thread.start", 0, 1);
+    struct dial_result result = dial("one", 80, 60000);
+    tide_fault_clear();
+    assert_int_equal(result.code, TIDE_ENOTFOUND);
+    assert_non_null(strstr(result.text, "name look-up failed: resource temporarily unavailable"));
 }
 
 int main(void) {
@@ -278,6 +351,9 @@ int main(void) {
         cmocka_unit_test(test_lookup_fails),
         cmocka_unit_test(test_cancel_at_any_turn),
         cmocka_unit_test(test_cancel_during_lookup),
+        cmocka_unit_test(test_slow_names_do_not_delay_others),
+        cmocka_unit_test(test_look_ups_at_a_time_are_bounded),
+        cmocka_unit_test(test_no_thread_for_a_lookup),
     };
     if (uv_mutex_init(&lock) != 0 || uv_cond_init(&changed) != 0) return 1;
     int failed = cmocka_run_group_tests_name("ingest/dial", tests, NULL, NULL);
