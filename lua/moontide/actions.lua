@@ -461,23 +461,6 @@ local function install_effects(RDD, class)
         begin(self, class, "foreachPartition")
         run_effect(self, operators.effect(self, "foreachPartition", f), "foreachPartition", check.site())
     end
-
-    --- Writes the records as text, one line each, to `directory`: part-00000 … and, last, _SUCCESS. A directory that
-    --- exists already is refused.
-    ---
-    ---     counts:saveAsTextFile("out")  -- out/part-00000 …: lines such as (ebb,2)
-    ---
-    --- An error value when a file cannot be written; what was begun is removed then. As in Spark 0.9.
-    --- @param directory string made, with those above it
-    function RDD:saveAsTextFile(directory)
-        begin(self, class, "saveAsTextFile")
-        check.text(1, "saveAsTextFile", directory, true)
-        require("moontide.save").check_new("saveAsTextFile", directory)
-        local site = check.site()
-        actions.save(self, directory, function(saving)
-            return operators.save_text(self, "saveAsTextFile", site, saving)
-        end, { name = "saveAsTextFile", site = site, fresh = true })
-    end
 end
 
 --- Adds the actions to the methods of RDD.

@@ -379,9 +379,10 @@ end
 --- @param name string operator, for messages
 --- @param site string
 --- @param saving moontide.Save
+--- @param compress string? "gz"
 --- @return userdata node
-function operators.save_text(handle, name, site, saving)
-    return narrow(handle, "saveText", name, site, { dir = saving.temporary, sync = saving.sync })
+function operators.save_text(handle, name, site, saving, compress)
+    return narrow(handle, "saveText", name, site, { dir = saving.temporary, sync = saving.sync, compress = compress })
 end
 
 --- A node with the number of records of each partition.

@@ -1,5 +1,5 @@
--- Object files and Hadoop files: the methods of contexts, datasets and streams that read and write them, and
--- saveAsTextFiles, which has its options in common with them. Both are Hadoop SequenceFiles (host/store/sequence_file.h),
+-- Object files and Hadoop files: the methods of contexts, datasets and streams that read and write them, and those that write
+-- text, which have their options in common with them. Both are Hadoop SequenceFiles (host/store/sequence_file.h),
 -- which other programs of that world read and write too.
 --
 -- An object file holds any records, packed: keys are NullWritable, a value is a BytesWritable with a group of up to 10
@@ -17,6 +17,10 @@ local save = require "moontide.save"
 local sequence = {}
 
 -- Options ----------------------------------------------------------------------------------------------------------
+
+---@class moontide.TextOptions
+---@field compress "gz"|nil gzip: the parts are called part-NNNNN.gz, and textFile unpacks them; default plain
+---@field skipEmpty boolean? (streams) an empty batch writes nothing, not even a directory; default false
 
 ---@class moontide.ObjectOptions
 ---@field compress boolean? deflate blocks of records, default false
@@ -56,14 +60,21 @@ local function options_table(index, name, options, valid)
     return options
 end
 
---- The options of a stream's saveAs… that has no others.
---- @param index integer argument number
---- @param name string operator
---- @param options any
---- @return { skipEmpty: boolean }
-function sequence.stream_options(index, name, options)
-    options = options_table(index, name, options, { "skipEmpty" })
-    return { skipEmpty = flag(name, options, "skipEmpty") }
+local CODECS = { "gz" }
+
+local function text_options(index, name, options, streaming)
+    if type(options) == "string" then
+        check.fail("bad argument #%d to '%s' (table of options expected, got string: in Spark a compression codec; write "
+            .. '{ compress = "gz" })', index, name)
+    end
+    options = options_table(index, name, options, names_of(streaming, "compress"))
+    local compress = options.compress
+    if compress ~= nil and compress ~= "gz" then
+        local shown = type(compress) == "string" and "'" .. compress .. "'" or check.type_name(compress)
+        check.fail("%s: option 'compress': %s is not a compression%s (valid: gz)", name, shown,
+            type(compress) == "string" and check.suggestion(compress, CODECS) or "")
+    end
+    return { compress = compress, skipEmpty = flag(name, options, "skipEmpty") }
 end
 
 local function object_options(index, name, options, streaming)
@@ -136,10 +147,35 @@ local function begin_save(self, class, name, directory)
     check.text(1, name, directory, true)
 end
 
+local function text_writer(rdd, name, site, options)
+    return function(saving)
+        return operators.save_text(rdd, name, site, saving, options.compress)
+    end
+end
+
 --- Adds the actions of datasets.
 --- @param RDD table methods
 --- @param class table
 function sequence.install_rdd(RDD, class)
+    --- Writes the records as text, one line each, to `directory`: part-00000 … and, last, _SUCCESS. A directory that
+    --- exists already is refused.
+    ---
+    ---     counts:saveAsTextFile("out")  -- out/part-00000 …: lines such as (ebb,2)
+    ---     counts:saveAsTextFile("packed", { compress = "gz" })  -- packed/part-00000.gz …
+    ---
+    --- An error value when a file cannot be written, or another writer is at work in the directory; what was begun is removed then.
+    --- As in Spark 0.9.
+    --- @param directory string made, with those above it
+    --- @param options? moontide.TextOptions default: not compressed
+    function RDD:saveAsTextFile(directory, options)
+        begin_save(self, class, "saveAsTextFile", directory)
+        options = text_options(2, "saveAsTextFile", options)
+        save.check_new("saveAsTextFile", directory)
+        local site = check.site()
+        actions.save(self, directory, text_writer(self, "saveAsTextFile", site, options),
+            { name = "saveAsTextFile", site = site, fresh = true, gzip = options.compress == "gz" })
+    end
+
     --- Writes the records to `directory`, packed, so that sc:objectFile reads the same records again: part-00000 …
     --- and, last, _SUCCESS. A directory that exists already is refused.
     ---
@@ -198,37 +234,32 @@ local function save_batches(stream, scope, name, prefix, suffix, options, writer
     save.claim(scope.life, name, site, prefix, suffix)
     scope.output(stream, name, site, function(rdd, time)
         actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options),
-            { name = name, site = site, skip_empty = options.skipEmpty })
+            { name = name, site = site, skip_empty = options.skipEmpty, gzip = options.compress == "gz" })
     end)
-end
-
-local function text_writer(rdd, name, site)
-    return function(saving)
-        return operators.save_text(rdd, name, site, saving)
-    end
 end
 
 --- Adds the outputs of streams.
 --- @param DStream table methods
 function sequence.install_dstream(DStream)
     --- Output: writes each batch to a directory `prefix-TIME.suffix` of text files, one for each partition, one line for
-    --- each record, and `_SUCCESS` last. A directory that is there already is replaced.
+    --- each record, and `_SUCCESS` last. A directory that an earlier run has left is replaced; one that another job has completed
+    --- since this one began, or is at work in, is an error, and so is a second output of this context with the same names.
     ---
     ---     counts:saveAsTextFiles("out/counts", "txt")  -- out/counts-1357008430000.txt/part-00000 …
-    ---     errors:saveAsTextFiles("out/errors", nil, { skipEmpty = true })
+    ---     errors:saveAsTextFiles("out/errors", nil, { skipEmpty = true, compress = "gz" })
     ---
     --- Guide: "Output Operations".
     --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
     --- @param suffix? string default none
-    --- @param options? { skipEmpty: boolean? } an empty batch writes nothing, not even a directory; default false
+    --- @param options? moontide.TextOptions default: not compressed, empty batches too
     function DStream:saveAsTextFiles(prefix, suffix, options)
         local scope = begin_output(self, "saveAsTextFiles", prefix, suffix)
-        options = sequence.stream_options(3, "saveAsTextFiles", options)
+        options = text_options(3, "saveAsTextFiles", options, true)
         save_batches(self, scope, "saveAsTextFiles", prefix, suffix, options, text_writer)
     end
 
     --- Output: writes each batch to a directory `prefix-TIME.suffix` of object files, which sc:objectFile reads; see
-    --- RDD:saveAsObjectFile. A directory that is there already is replaced.
+    --- RDD:saveAsObjectFile, and DStream:saveAsTextFiles for directories that are there already.
     ---
     ---     counts:saveAsObjectFiles("out/counts")  -- out/counts-1357008430000/part-00000 …
     ---
@@ -243,7 +274,7 @@ function sequence.install_dstream(DStream)
     end
 
     --- Output: writes each batch of pairs to a directory `prefix-TIME.suffix` in one of Hadoop's formats; see
-    --- RDD:saveAsHadoopFile. A directory that is there already is replaced.
+    --- RDD:saveAsHadoopFile, and DStream:saveAsTextFiles for directories that are there already.
     ---
     ---     counts:saveAsHadoopFiles("out/counts", "seq", { key = "Text", value = "IntWritable" })
     ---

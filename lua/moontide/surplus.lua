@@ -34,7 +34,7 @@ local MEANINGS = {
     top = { [3] = ORDERING }, takeOrdered = { [3] = ORDERING }, max = { [2] = ORDERING }, min = { [2] = ORDERING },
     pipe = { [3] = "in Spark printPipeContext; send those lines from mapPartitions before pipe",
         [4] = "in Spark printRDDElement; write map(f) before pipe" },
-    saveAsTextFile = { [2] = CODEC, [3] = CODEC }, saveAsTextFiles = { [3] = CODEC, [4] = CODEC },
+    saveAsTextFile = { [3] = CODEC }, saveAsTextFiles = { [4] = CODEC },
     saveAsObjectFile = { [3] = BATCHING }, objectFile = { [3] = BATCHING }, textFile = { [3] = UNICODE },
     wholeTextFiles = { [3] = UNICODE }, parallelize = { [3] = BATCHING }, parallelizePairs = { [3] = BATCHING },
     sequenceFile = { [3] = "in Spark the classes of key and value; they stand in the file" },
