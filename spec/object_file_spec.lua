@@ -171,6 +171,40 @@ describe("objectFile", function()
         expect("file: at byte 95: the value is no group of packed records; the file is damaged")
     end)
 
+    it("names file and byte of what is no record of Lua, however deep it lies", function()
+        local nan, nested = "\203\127\248\0\0\0\0\0\0", ("\145"):rep(100)
+        local cases = {
+            { "\1\212\5\1", "a MessagePack extension" }, { "\1\199\1\1x", "a MessagePack extension" },
+            { "\1\146\1\214\255\0\0\0\1", "a MessagePack extension" }, { "\2\1\212\5\1", "a MessagePack extension" },
+            { "\1\129\192\1", "a map with nil as a key" }, { "\1\145\129\192\1", "a map with nil as a key" },
+            { "\1\129" .. nan .. "\1", "a map with NaN as a key" }, { "\1\129\202\127\192\0\0\1", "a map with NaN as a key" },
+            { "\1\130\1\2\144\1", "a map with a table as a key" }, { "\1\222\0\1\128\1", "a map with a table as a key" },
+            { "\1" .. nested .. "\145\1", "tables that are nested more than 100 levels deep" },
+        }
+        local good = { "\1" .. nested .. "\1", "\1\146\199\0\1\129\161k" .. nan, "\1\220\0\2\223\0\0\0\1\195\192\2", "\1\128" }
+        for index, case in ipairs(cases) do
+            local out = dir:file("out" .. index)
+            sc:parallelizePairs({ { null, case[1]:sub(1, 1) .. "\1\2" }, { null, case[1] } }, 1):saveAsHadoopFile(out,
+                { key = "NullWritable", value = "BytesWritable" })
+            local text = message(function() sc:objectFile(out):count() end)
+            assert.matches(("object_file_spec.lua:%%d+: objectFile: .*/part%%-00000: at byte 110: a record of the group there has %s")
+                :format(case[2]), text)
+        end
+        for index, bytes in ipairs(good) do
+            local out = dir:file("good" .. index)
+            sc:parallelizePairs({ { null, bytes } }, 1):saveAsHadoopFile(out, { key = "NullWritable", value = "BytesWritable" })
+            assert.equal(1, sc:objectFile(out):count())
+        end
+        for _, groups in ipairs({ { "\1\1", "\2\1\2" }, { "\2\1\2", "\1\1" } }) do
+            local out = dir:file("mixed" .. #groups[1])
+            sc:parallelizePairs({ { null, groups[1] }, { null, groups[2] } }, 1):saveAsHadoopFile(out,
+                { key = "NullWritable", value = "BytesWritable" })
+            assert.matches("/part%-00000: at byte 1%d%d: the group there has %a+ ?%a*, those before it", message(function()
+                sc:objectFile(out):count()
+            end))
+        end
+    end)
+
     it("says that Java objects can't be read", function()
         sc:parallelizePairs({ { null, "\172\237\0\5ur" } }, 1):saveAsHadoopFile(dir:file("out"),
             { key = "NullWritable", value = "BytesWritable" })

@@ -17,7 +17,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "store/sequence_file.h"
-#include "wire/unpack.h"
+#include "wire/record.h"
 
 enum { READ_SIZE = 64 * 1024, MAX_PLAIN = INT32_MAX, EITHER_HEADER = 15 + 32 /* zlib or gzip */ };
 
@@ -46,6 +46,7 @@ struct tide_sequence_reader {
     bool zips;                /* zip is to be ended */
     struct tide_block *out;   /* being filled, or NULL */
     struct tide_block *ready; /* a full one, while `out` has another arity */
+    uint64_t mixed_at;        /* where the arity of an object file changes; 0: nowhere */
     struct tide_error failed; /* given when the records before it are */
 };
 
@@ -190,14 +191,15 @@ static int emit_pair(struct tide_sequence_reader *reader, const uint8_t *key, si
     return 0;
 }
 
-/* Counts the records of a group. 0: the bytes are none. A record that is nil can't be. */
-static uint32_t count_group(const uint8_t *data, const uint8_t *end) {
+/* Counts the records of a group. 0: the bytes are none, or *why says what is wrong with one. A record that is nil can't be. */
+static uint32_t count_group(const uint8_t *data, const uint8_t *end, const char **why) {
     enum { NIL = 0xc0 };
+    *why = NULL;
     if (data == end || (*data != 1 && *data != 2)) return 0;
     uint32_t arity = *data, values = 0;
     for (const uint8_t *at = data + 1; at < end; values++) {
         if (*at == NIL) return 0;
-        at = tide_unpack_skip(at, end);
+        at = tide_record_pass(at, end, why);
         if (at == NULL) return 0;
     }
     return values % arity == 0 ? values / arity : 0;
@@ -214,11 +216,17 @@ static int emit_group(struct tide_sequence_reader *reader, const uint8_t *value,
                               "%s: at byte %llu: the object file holds Java objects, which only a JVM can read",
                               reader->path, (unsigned long long)at);
     }
-    uint32_t records = count_group(data, end);
+    const char *why;
+    uint32_t records = count_group(data, end, &why);
+    if (why != NULL) {
+        return tide_error_set(err, TIDE_ECORRUPT, "%s: at byte %llu: a record of the group there has %s",
+                              reader->path, (unsigned long long)at, why);
+    }
     if (records == 0) return corrupt(reader, at, "the value is no group of packed records", err);
     if (reader->out->count > 0 && reader->out->arity != data[0]) {
         reader->ready = reader->out;
         reader->out = NULL;
+        reader->mixed_at = at;
         int code = begin_out(reader, at, err);
         if (code != 0) return code;
     }
@@ -469,6 +477,8 @@ fail:
     tide_sequence_reader_delete(reader);
     return NULL;
 }
+
+uint64_t tide_sequence_reader_mixed_at(const struct tide_sequence_reader *reader) { return reader->mixed_at; }
 
 void tide_sequence_reader_delete(struct tide_sequence_reader *reader) {
     if (reader == NULL) return;

@@ -28,6 +28,9 @@ struct tide_sequence_reader *tide_sequence_reader_new(const char *path, uint64_t
 /* 1: the next block, of one arity, is in *block (the caller releases it); 0: the range is at its end; negative: TIDE_E*.
  * Records before a damaged one are given before the error is. */
 int tide_sequence_reader_next(struct tide_sequence_reader *reader, struct tide_block **block, struct tide_error *err);
+/* At which byte of an object file the group begins that has pairs where the one before has single values, or the other way round; 0 when
+ * none did yet. */
+uint64_t tide_sequence_reader_mixed_at(const struct tide_sequence_reader *reader);
 /* NULL is fine. */
 void tide_sequence_reader_delete(struct tide_sequence_reader *reader);
 

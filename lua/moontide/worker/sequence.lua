@@ -31,6 +31,7 @@ struct tide_sequence_reader;
 struct tide_sequence_reader *tide_sequence_reader_new(const char *path, uint64_t offset, uint64_t length, int form,
                                                       struct tide_error *err);
 int tide_sequence_reader_next(struct tide_sequence_reader *reader, struct tide_block **block, struct tide_error *err);
+uint64_t tide_sequence_reader_mixed_at(const struct tide_sequence_reader *reader);
 void tide_sequence_reader_delete(struct tide_sequence_reader *reader);
 ]]
 
@@ -161,6 +162,11 @@ local function records_of(split, op)
             return false
         end
         block = ffi.gc(slot[0], C.tide_block_release)
+        if arity ~= 0 and arity ~= block.arity then
+            failure.broken(op, ("%s: at byte %d: the group there has %s, those before it %s; a dataset is of one kind"):format(split[1],
+                tonumber(C.tide_sequence_reader_mixed_at(reader)), arity == 1 and "pairs" or "single values",
+                arity == 1 and "single values" or "pairs"))
+        end
         p, at, left, arity = block.data, 0, block.count, block.arity
         return true
     end

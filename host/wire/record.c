@@ -1,0 +1,100 @@
+/*
+ * Walks a packed value with a stack of the tables it is in (see record.h). Called by store/sequence_reader.c for each record of object
+ * files.
+ */
+#include "wire/record.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "wire/unpack.h"
+
+enum {
+    NIL = 0xc0,
+    EXT8 = 0xc7,
+    FLOAT = 0xca,
+    DOUBLE = 0xcb,
+    ARRAY16 = 0xdc,
+    ARRAY32 = 0xdd,
+    MAP16 = 0xde,
+    MAP32 = 0xdf
+};
+
+/* A table that is being passed: how many values are left, and whether it is a map, where those at even places are keys. */
+struct level {
+    uint64_t left;
+    bool map;
+};
+
+static bool is_map(uint8_t tag) { return (tag & 0xf0) == 0x80 || tag == MAP16 || tag == MAP32; }
+
+static bool is_table(uint8_t tag) { return is_map(tag) || (tag & 0xf0) == 0x90 || tag == ARRAY16 || tag == ARRAY32; }
+
+static uint64_t big(const uint8_t *at, size_t size) {
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < size; i++) value = value << 8 | at[i];
+    return value;
+}
+
+/* The head of a table. NULL: it is cut off. */
+static const uint8_t *open_table(const uint8_t *at, const uint8_t *end, struct level *level) {
+    size_t size = *at < 0xa0 ? 0 : *at == ARRAY16 || *at == MAP16 ? 2 : 4;
+
+    if ((size_t)(end - at) < 1 + size) return NULL;
+
+    uint64_t count = size == 0 ? *at & 0x0f : big(at + 1, size);
+
+    level->map = is_map(*at);
+    level->left = level->map ? 2 * count : count;
+    return level->left <= (uint64_t)(end - at) ? at + 1 + size : NULL; /* a value takes a byte at least */
+}
+
+static bool is_nan(const uint8_t *at) {
+    if (*at == FLOAT) return (big(at + 1, 4) & 0x7fffffff) > 0x7f800000;
+    return *at == DOUBLE && (big(at + 1, 8) & INT64_MAX) > UINT64_C(0x7ff0000000000000);
+}
+
+static bool is_extension(uint8_t tag) { return (tag >= EXT8 && tag <= 0xc9) || (tag >= 0xd4 && tag <= 0xd8); }
+
+/* What is wrong with a complete value that is no table. */
+static const char *unfit(const uint8_t *at, bool key) {
+    static const uint8_t null[] = {EXT8, 0, 1};
+
+    if (is_extension(*at) && memcmp(at, null, sizeof null) != 0)
+        return "a MessagePack extension, which is no value of Lua";
+    if (key && *at == NIL) return "a map with nil as a key";
+    if (key && is_nan(at)) return "a map with NaN as a key";
+    return NULL;
+}
+
+const uint8_t *tide_record_pass(const uint8_t *at, const uint8_t *end, const char **why) {
+    struct level levels[TIDE_RECORD_DEPTH + 1];
+    size_t depth = 0;
+
+    *why = NULL;
+    levels[0] = (struct level){.left = 1};
+    for (;;) {
+        while (depth > 0 && levels[depth].left == 0) depth--;
+        if (depth == 0 && levels[0].left == 0) return at;
+        if (at >= end) return NULL;
+
+        bool key = levels[depth].map && levels[depth].left % 2 == 0;
+
+        levels[depth].left--;
+        if (is_table(*at)) {
+            if (key) *why = "a map with a table as a key";
+            else if (depth == TIDE_RECORD_DEPTH) *why = "tables that are nested more than 100 levels deep";
+            if (*why != NULL) return NULL;
+            at = open_table(at, end, &levels[++depth]);
+        } else {
+            const uint8_t *next = tide_unpack_skip(at, end);
+
+            if (next != NULL) *why = unfit(at, key);
+            at = *why == NULL ? next : NULL;
+        }
+        if (at == NULL) return NULL;
+    }
+}
