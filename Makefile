@@ -67,7 +67,7 @@ COMPILE       = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # ---- Build ------------------------------------------------------------------------------------------------------
 
-.PHONY: all run test random-loops asan tsan fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
+.PHONY: all run test random-loops asan tsan gcstress fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
         deps deps-build deps-test deps-check install uninstall clean help force
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -137,7 +137,8 @@ bench: deps-build
 
 # `make test ONLY="spec/closure_spec.lua spec/host/test_block.c"` builds and runs these and nothing else.
 ONLY         ?=
-SPEC_TIMEOUT ?= $(if $(SANITIZE),600,300)
+SPEC_TIMEOUT ?= $(if $(STRESS_SEED),1800,$(if $(SANITIZE),600,300))
+SHARE        ?=
 ONLY_TESTS   := $(patsubst spec/host/%.c,$(BUILD)/spec/%,$(filter %.c,$(ONLY)))
 TEST_TARGETS := $(if $(ONLY),$(if $(filter-out %.c,$(ONLY)),all) $(ONLY_TESTS),all $(TESTS)) \
                 $(if $(ONLY),$(if $(filter spec/fuzz_spec.lua,$(ONLY)),$(FUZZERS)),$(FUZZERS))
@@ -158,11 +159,13 @@ STDLIB_FILES := $(CURDIR)/stdlib/?.lua;$(CURDIR)/stdlib/?/init.lua
 TEST_ENV     := $(if $(SANITIZE),$(SANITIZER_ENV)) \
     LUA_PATH='$(LUA_FILES);$(STDLIB_FILES);;' \
     LUA_CPATH='$(abspath $(BUILD))/lib/?.so;;' \
-    MOONTIDE_BIN='$(abspath $(PROGRAM))' MOONTIDE_BUILD='$(abspath $(BUILD))' MOONTIDE_SANITIZE='$(SANITIZE)'
+    MOONTIDE_BIN='$(abspath $(PROGRAM))' MOONTIDE_BUILD='$(abspath $(BUILD))' MOONTIDE_SANITIZE='$(SANITIZE)' \
+    MOONTIDE_GCSTRESS='$(STRESS_SEED)'
 
 test: deps-test
 	@$(MAKE) $(TEST_TARGETS)
-	@$(TEST_ENV) $(LUAJIT) spec/run.lua --build $(BUILD) --lua '$(TEST_LUA)' --timeout $(SPEC_TIMEOUT) $(ONLY)
+	@$(TEST_ENV) $(LUAJIT) spec/run.lua --build $(BUILD) --lua '$(TEST_LUA)' --timeout $(SPEC_TIMEOUT) \
+	    $(if $(SHARE),--share '$(SHARE)') $(if $(STRESS_SEED),--seed $(STRESS_SEED)) $(ONLY)
 
 # Loops compiled against interpreted: LOOPS of them from SEED on (default: drawn by the clock). A million takes about half an hour.
 LOOPS        ?= 100000
@@ -178,6 +181,12 @@ asan:
 
 tsan:
 	@$(MAKE) test BUILD=$(BUILD)/tsan SANITIZE=thread
+
+# The suite in states that collect garbage at every step, with freed memory overwritten (host/base/stress.h): what is read after
+# nothing refers to it any more shows itself. SEED decides where garbage is collected and what SHARE draws: SHARE=0.2 is a
+# fifth of the specs, SHARE=2/5 the second of five parts.
+gcstress:
+	@$(MAKE) test BUILD=$(BUILD)/asan SANITIZE=address,undefined STRESS_SEED=$(or $(SEED),$(shell date +%s))
 
 # Every target of spec/fuzz for FUZZ_SECONDS, under the address and undefined behaviour sanitizers: with libFuzzer where clang
 # has it, which looks for new ways through the code and keeps the inputs it found, else on generated inputs.
@@ -332,6 +341,7 @@ help:
 	@echo "make test       build, run all tests; ONLY='spec/closure_spec.lua …' runs some"
 	@echo "make asan       the tests under the address and undefined behaviour sanitizers; make tsan: under the thread's"
 	@echo "make random-loops  loops compiled against interpreted: LOOPS=$(LOOPS) from SEED on"
+	@echo "make gcstress   the tests with garbage collected at every step; SHARE=0.2 draws a fifth of them, SEED=n repeats a run"
 	@echo "make fuzz       random inputs against what reads bytes: each target of spec/fuzz for FUZZ_SECONDS=$(FUZZ_SECONDS)"
 	@echo "make check      linters; make format: rewrite the C files as clang-format wants them"
 	@echo "make bench      measure; results also in $(BUILD)/bench.json"

@@ -1,19 +1,21 @@
 -- Runs the test programs and the specs, each in a process of its own, and adds up their results.
 --
---     luajit spec/run.lua [--build DIR] [--lua INTERPRETER] [--timeout SECONDS] [file...]
+--     luajit spec/run.lua [--build DIR] [--lua INTERPRETER] [--timeout SECONDS] [--share PART] [--seed N] [file...]
 --
 -- Started by `make test`, which has built everything. Without files: every spec/host/test_*.c, then every *_spec.lua
--- under spec/. Both kinds report in TAP. What a program printed is kept in DIR/test/ and shown when something failed.
+-- under spec/. --share 0.2 draws a fifth of the files by the seed, --share 2/5 the second of five parts. Both kinds report
+-- in TAP. What a program printed is kept in DIR/test/ and shown when something failed.
 -- Besides the reported results, each of these counts as one failure: an exit status that does not fit the results,
 -- fewer or more results than announced, a time-out, a report that a sanitizer left behind (also in a child process).
 -- The last line is always "N passed, N failed"; the exit status is 0 only if something passed and nothing failed.
 
-local options = { build = "build", lua = "luajit", timeout = "300" }
+local options = { build = "build", lua = "luajit", timeout = "300", share = "1/1", seed = "1" }
+local given = {} -- options of the command line
 local files = {}
 
 local function fail_usage(message)
     io.stderr:write("spec/run.lua: ", message, "\n",
-        "usage: luajit spec/run.lua [--build DIR] [--lua INTERPRETER] [--timeout SECONDS] [file...]\n")
+        "usage: luajit spec/run.lua [--build DIR] [--lua INTERPRETER] [--timeout SECONDS] [--share PART] [--seed N] [file...]\n")
     os.exit(2)
 end
 
@@ -26,7 +28,7 @@ local function parse_arguments(arguments)
             files[#files + 1] = argument
         elseif options[name] and arguments[index + 1] then
             index = index + 1
-            options[name] = arguments[index]
+            options[name], given[name] = arguments[index], true
         else
             fail_usage("unknown option or missing value: " .. argument)
         end
@@ -61,6 +63,35 @@ local function find_files()
     for path in listing:gmatch("[^\n]+") do
         files[#files + 1] = path
     end
+end
+
+-- The files in an order that follows from the seed alone.
+local function shuffled(seed)
+    local list, random = { unpack(files) }, seed % 2147483646 + 1
+    for index = #list, 2, -1 do
+        random = random * 16807 % 2147483647
+        local other = random % index + 1
+        list[index], list[other] = list[other], list[index]
+    end
+    return list
+end
+
+-- Leaves the share of the files that was asked for, in their usual order.
+local function draw_share()
+    local part, parts = options.share:match("^(%d+)/(%d+)$")
+    local fraction = not part and tonumber(options.share)
+    local first, last
+    if part and tonumber(part) >= 1 and tonumber(part) <= tonumber(parts) then
+        first, last = math.floor((part - 1) * #files / parts) + 1, math.floor(part * #files / parts)
+    elseif fraction and fraction > 0 and fraction <= 1 then
+        first, last = 1, math.ceil(fraction * #files)
+    else
+        fail_usage("--share is a fraction like 0.2 or a part like 2/5, got " .. options.share)
+    end
+    local drawn = { unpack(shuffled(tonumber(options.seed)), first, last) }
+    print(string.format("seed %s: %d of %d files", options.seed, #drawn, #files))
+    files = drawn
+    table.sort(files)
 end
 
 -- Reads TAP as cmocka and support/report.lua write it. cmocka numbers each group of tests from 1 again, announces it
@@ -192,6 +223,9 @@ local function main()
     parse_arguments(arg)
     if #files == 0 then
         find_files()
+    end
+    if options.share ~= "1/1" or given.seed then
+        draw_share()
     end
     os.execute("mkdir -p " .. quote(options.build .. "/test") .. " && rm -f " .. quote(options.build .. "/test")
         .. "/sanitizer.*")

@@ -4,12 +4,14 @@
  */
 #include "base/alloc.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/stress.h"
 
 static void *or_abort(void *ptr, size_t size) {
     if (ptr) return ptr;
@@ -20,6 +22,31 @@ static void *or_abort(void *ptr, size_t size) {
 /* malloc(0) may give NULL, which would look like exhaustion. */
 static size_t at_least_one(size_t size) { return size ? size : 1; }
 
+/* Under memory stress: what is given back is spoilt, so that whoever reads it later notices. */
+static void spoil_and_free(void *ptr) {
+    if (ptr) memset(ptr, TIDE_STRESS_FILL, malloc_usable_size(ptr));
+    __asm__ volatile(""
+                     :
+                     : "r"(ptr)
+                     : "memory"); /* else the compiler drops what is written to memory just before it is freed */
+    free(ptr);
+}
+
+/* Always moves. */
+static void *move(void *ptr, size_t size) {
+    size_t before = ptr ? malloc_usable_size(ptr) : 0;
+    void *moved = malloc(size);
+    if (!moved) return NULL;
+    if (before) memcpy(moved, ptr, before < size ? before : size);
+    spoil_and_free(ptr);
+    return moved;
+}
+
+static void *resize(void *ptr, size_t size) {
+    size = at_least_one(size);
+    return tide_stress() ? move(ptr, size) : realloc(ptr, size);
+}
+
 void *tide_xmalloc(size_t size) { return or_abort(malloc(at_least_one(size)), size); }
 
 void *tide_xcalloc(size_t count, size_t size) {
@@ -27,7 +54,7 @@ void *tide_xcalloc(size_t count, size_t size) {
     return or_abort(ptr, size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
 }
 
-void *tide_xrealloc(void *ptr, size_t size) { return or_abort(realloc(ptr, at_least_one(size)), size); }
+void *tide_xrealloc(void *ptr, size_t size) { return or_abort(resize(ptr, size), size); }
 
 char *tide_xstrdup(const char *text) { return tide_xmemdup(text, strlen(text) + 1); }
 
@@ -44,7 +71,10 @@ void *tide_alloc_try(size_t size) {
 
 void *tide_realloc_try(void *ptr, size_t size) {
     if (tide_fault("alloc")) return NULL;
-    return realloc(ptr, at_least_one(size));
+    return resize(ptr, size);
 }
 
-void tide_free(void *ptr) { free(ptr); }
+void tide_free(void *ptr) {
+    if (tide_stress()) spoil_and_free(ptr);
+    else free(ptr);
+}

@@ -307,10 +307,7 @@ static int engine_poll(lua_State *L) {
 /* ---- Class ---------------------------------------------------------------------------------------------------- */
 
 void tide_bind_engine_methods(lua_State *L, const luaL_Reg *methods) {
-    luaL_getmetatable(L, TIDE_BIND_ENGINE);
-    lua_getfield(L, -1, "__index");
-    luaL_register(L, NULL, methods);
-    lua_pop(L, 2);
+    tide_bind_add_methods(L, TIDE_BIND_ENGINE, methods);
 }
 
 void tide_bind_engine(lua_State *L) {

@@ -16,6 +16,7 @@
 #include "clock/clock.h"
 #include "store/block.h"
 #include "tide.h"
+#include "vm/gcstress.h"
 #include "vm/walk.h"
 #include "wire/unpack.h"
 
@@ -38,7 +39,7 @@ void tide_bind_class(lua_State *L, const char *name, const char *title, const lu
     lua_pushcfunction(L, gc);
     lua_setfield(L, -2, "__gc");
     lua_newtable(L);
-    luaL_register(L, NULL, methods);
+    tide_gcstress_register(L, methods);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);
 }
@@ -46,7 +47,7 @@ void tide_bind_class(lua_State *L, const char *name, const char *title, const lu
 void tide_bind_add_methods(lua_State *L, const char *name, const luaL_Reg *methods) {
     luaL_getmetatable(L, name);
     lua_getfield(L, -1, "__index");
-    luaL_register(L, NULL, methods);
+    tide_gcstress_register(L, methods);
     lua_pop(L, 2);
 }
 
@@ -388,7 +389,8 @@ int luaopen_moontide_core(lua_State *L) {
         {NULL, NULL},
     };
 
-    /* In the program the state's constructor has done this. */
+    /* In the program the state's constructor has done these. */
+    tide_gcstress_adopt(L);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "preload");
     lua_pushcfunction(L, tide_vm_open_walk);
@@ -406,7 +408,7 @@ int luaopen_moontide_core(lua_State *L) {
     tide_bind_stream(L);
 
     lua_newtable(L);
-    luaL_register(L, NULL, functions);
+    tide_gcstress_register(L, functions);
     lua_pushstring(L, tide_version());
     lua_setfield(L, -2, "version");
     return 1;

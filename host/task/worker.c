@@ -24,6 +24,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/stress.h"
 #include "clock/clock.h"
 #include "vm/call.h"
 #include "vm/modules.h"
@@ -55,6 +56,7 @@ struct tide_worker {
     volatile uint32_t ntraces;
     uint32_t trace_capacity;
     int collected_kb; /* heap size after the last full cycle */
+    bool told;        /* that a finalizer of the script failed */
     int code;         /* of the failure that the running task is about to raise; 0: TIDE_ECLOSURE */
 };
 
@@ -217,6 +219,21 @@ static void set_busy(struct tide_worker *worker, bool busy) {
     pthread_mutex_unlock(&worker->lock);
 }
 
+/* Part of a collection, or all of it when kb is 0. A finalizer of the script that fails concerns no task: it is told once. */
+static bool collect(struct tide_worker *worker, int kb) {
+    struct tide_error err = {0};
+    bool ended = tide_vm_collect(worker->L, kb, &err);
+    if (err.code != 0 && !worker->told) {
+        worker->told = true;
+        tide_log(TIDE_LOG_WARN, "worker",
+                 "a finalizer (__gc, ffi.gc) of the script failed: %s; further failures of this worker's finalizers "
+                 "are not told",
+                 err.text);
+    }
+    tide_error_clear(&err);
+    return ended;
+}
+
 void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
     task->started_ns = tide_clock_monotonic_ns();
     if (task->cancelled != NULL && __atomic_load_n(task->cancelled, __ATOMIC_RELAXED)) {
@@ -230,6 +247,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
     }
     set_busy(worker, true);
     __atomic_store_n(&worker->signals, 0, __ATOMIC_RELAXED);
+    if (tide_stress()) collect(worker, 0);
     if (sigsetjmp(worker->out, 0) == 0) {
         worker->running = 1;
         worker->code = 0;
@@ -252,6 +270,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
         put_aside(worker);
     }
+    if (tide_stress() && worker->L != NULL) collect(worker, 0);
     tide_task_end(task);
     set_busy(worker, false);
     task->ended_ns = tide_clock_monotonic_ns();
@@ -261,11 +280,9 @@ bool tide_worker_collect(struct tide_worker *worker) {
     if (worker->L == NULL) return false;
     int used = lua_gc(worker->L, LUA_GCCOUNT, 0);
     if (used < worker->collected_kb + worker->collected_kb / 4 + 512) return false;
-    if (lua_gc(worker->L, LUA_GCSTEP, 200) != 0) {
-        worker->collected_kb = lua_gc(worker->L, LUA_GCCOUNT, 0);
-        return false;
-    }
-    return true;
+    if (!collect(worker, 200)) return true;
+    worker->collected_kb = lua_gc(worker->L, LUA_GCCOUNT, 0);
+    return false;
 }
 
 bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size) {

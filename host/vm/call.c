@@ -18,8 +18,9 @@ static int traceback(lua_State *L) {
     return 1;
 }
 
+/* Runs outside of a protected call, so it must not make a string of a number: that may collect garbage, and finalizers raise. */
 static int take_error(lua_State *L, struct tide_error *err) {
-    const char *text = lua_tostring(L, -1);
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     tide_error_set(err, TIDE_ECLOSURE, "%s", text ? text : "(the error is not a string)");
     lua_pop(L, 1);
     return TIDE_ECLOSURE;
@@ -105,4 +106,21 @@ int tide_vm_call_pointer(lua_State *L, int reference, void *pointer, struct tide
     lua_pushlightuserdata(L, pointer);
     if (lua_pcall(L, 1, 0, 0) != 0) return take_error(L, err);
     return 0;
+}
+
+struct collection {
+    int kb;
+    bool ended;
+};
+
+static int collect(lua_State *L) {
+    struct collection *collection = lua_touserdata(L, 1);
+    collection->ended = lua_gc(L, collection->kb > 0 ? LUA_GCSTEP : LUA_GCCOLLECT, collection->kb) != 0;
+    return 0;
+}
+
+bool tide_vm_collect(lua_State *L, int kb, struct tide_error *err) {
+    struct collection collection = {.kb = kb};
+    if (lua_cpcall(L, collect, &collection) != 0) take_error(L, err);
+    return collection.ended || kb == 0;
 }

@@ -5,6 +5,8 @@
 #ifndef TIDE_VM_CALL_H
 #define TIDE_VM_CALL_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 
 struct lua_State;
@@ -19,5 +21,9 @@ int tide_vm_reference(struct lua_State *L, const char *module, const char *funct
 /* Calls the referenced function with one light userdata. What it raises becomes the error, with code TIDE_ECLOSURE; a raised string
  * is taken as it is (the callee composes complete messages). */
 int tide_vm_call_pointer(struct lua_State *L, int reference, void *pointer, struct tide_error *err);
+
+/* Collects garbage: as much as allocating `kb` more would bring about, or all of it when kb is 0. What a finalizer raises becomes the
+ * error (TIDE_ECLOSURE); the next call goes on behind it. true: the collection has come to its end. */
+bool tide_vm_collect(struct lua_State *L, int kb, struct tide_error *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include <lualib.h>
 #include <string.h>
 
+#include "vm/gcstress.h"
 #include "vm/modules.h"
 #include "vm/walk.h"
 
@@ -88,7 +89,7 @@ static int setup(lua_State *L) {
 }
 
 lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error *err) {
-    lua_State *L = luaL_newstate();
+    lua_State *L = tide_gcstress_newstate();
     if (L == NULL) {
         tide_error_set(err, TIDE_ENOMEM, "a Lua state could not be created: out of memory");
         return NULL;
@@ -99,12 +100,12 @@ lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error 
     if (status != 0) {
         const char *text = lua_tostring(L, -1);
         tide_error_set(err, TIDE_ESTATE, "a Lua state could not be set up: %s", text ? text : "unknown error");
-        lua_close(L);
+        tide_gcstress_close(L);
         return NULL;
     }
     return L;
 }
 
 void tide_vm_delete(lua_State *L) {
-    if (L != NULL) lua_close(L);
+    if (L != NULL) tide_gcstress_close(L);
 }

@@ -241,9 +241,10 @@ for _, key in ipairs(keys) do
     key_of[conf.variables[key]] = key
 end
 
--- Variables of this project that are no settings: faults for tests, and what `make test` tells the specs.
+-- Variables of this project that are no settings: faults and memory stress for tests, and what `make test` tells the specs.
 local OTHERS = {
-    MOONTIDE_FAULT = true, MOONTIDE_BIN = true, MOONTIDE_BUILD = true, MOONTIDE_SANITIZE = true, MOONTIDE_TAP = true,
+    MOONTIDE_FAULT = true, MOONTIDE_GCSTRESS = true, MOONTIDE_BIN = true, MOONTIDE_BUILD = true, MOONTIDE_SANITIZE = true,
+    MOONTIDE_TAP = true,
 }
 
 -- The setting's variable that a name misses by a slip: a letter in eight, or where the underscores are.

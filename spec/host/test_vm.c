@@ -145,6 +145,24 @@ static void references_call_with_a_pointer(void **state) {
     assert_int_equal(err.code, TIDE_ECLOSURE);
 }
 
+static void collections_survive_finalizers_that_fail(void **state) {
+    run("@job.lua", "ran = 0\n"
+                    "for i = 1, 10 do\n"
+                    "  getmetatable(newproxy(true)).__gc = function() ran = ran + 1 error(i == 5 and {} or "
+                    "'finalizer ' .. i) end\n"
+                    "end");
+    for (int failed = 0; failed < 10; failed++) {
+        tide_error_clear(&err);
+        while (err.code == 0) tide_vm_collect(L, failed % 2, &err);
+        assert_int_equal(err.code, TIDE_ECLOSURE);
+        assert_true(strstr(err.text, "job.lua:3: finalizer ") != NULL || strstr(err.text, "not a string") != NULL);
+    }
+    tide_error_clear(&err);
+    assert_true(tide_vm_collect(L, 0, &err));
+    assert_int_equal(err.code, 0);
+    run("@job.lua", "assert(ran == 10)");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, create, destroy)
 
 int main(void) {
@@ -152,7 +170,7 @@ int main(void) {
         TEST(every_embedded_module_loads),       TEST(the_worker_loads_without_the_core),
         TEST(embedded_modules_keep_their_names), TEST(search_paths_are_those_given),
         TEST(main_gets_its_arguments),           TEST(errors_come_with_their_traceback),
-        TEST(references_call_with_a_pointer),
+        TEST(references_call_with_a_pointer),    TEST(collections_survive_finalizers_that_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

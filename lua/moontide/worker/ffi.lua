@@ -103,6 +103,9 @@ bool tide_shared_remove(uint32_t number);
 uint32_t tide_shared_epoch(void);
 uint32_t tide_shared_refreshed(uint32_t number);
 
+bool tide_stress(void);
+uint64_t tide_stress_draw(void);
+
 /* Lua only: the bits of a number. */
 union moontide_number { double d; uint32_t u[2]; int64_t i; uint64_t q; };
 ]]
@@ -110,6 +113,9 @@ union moontide_number { double d; uint32_t u[2]; int64_t i; uint64_t q; };
 local library = package.loaded["moontide.library"]
 if library == nil then library = require("moontide.core").library() end
 local C = library and ffi.load(library) or ffi.C
+if C.tide_stress() then
+    C = require("moontide.worker.stress").wrap(C, tonumber(C.tide_stress_draw() % 2147483646ULL) + 1)
+end
 
 -- Both halves must agree on every struct: a mismatch would corrupt memory silently.
 for which, name in ipairs { "tide_block", "tide_blocks", "tide_input", "tide_merge", "tide_plan", "tide_task", "tide_combine" } do

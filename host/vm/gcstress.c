@@ -1,0 +1,158 @@
+/*
+ * Garbage collection at every step (see gcstress.h).
+ *
+ * An allocator must not collect. It can ask for it: with the threshold at what is in use now and steps without a limit, LuaJIT runs
+ * a whole cycle at its next check, in compiled code too (there by way of leaving the trace). Both fields are set through
+ * lua_gc, which does no more than write them.
+ */
+#include "vm/gcstress.h"
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/stress.h"
+
+/* Allocations are counted from one whole collection to the next: 1 to 2 * (heap / BYTES_PER_STEP), so that the work is some times
+ * that of allocating. */
+enum { BYTES_PER_STEP = 512, FEWEST_STEPS = 64, WHOLE_FOR = 3, USUAL_STEPMUL = 200 };
+
+struct stressed {
+    lua_State *L; /* NULL until the state is complete */
+    lua_Alloc inner;
+    void *inner_ud;
+    uint64_t random;
+    uint64_t steps; /* allocations until the next whole collection */
+    int whole;      /* allocations for which steps of the collector have no limit */
+};
+
+static uint64_t draw(struct stressed *stressed, uint64_t limit) {
+    stressed->random = stressed->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (stressed->random >> 33) % limit;
+}
+
+/* lua_gc tells the size in KB. */
+static void count_anew(struct stressed *stressed) {
+    uint64_t most = (uint64_t)lua_gc(stressed->L, LUA_GCCOUNT, 0) * 1024 / BYTES_PER_STEP;
+
+    stressed->steps = 1 + draw(stressed, 2 * (most > FEWEST_STEPS ? most : FEWEST_STEPS));
+}
+
+static void on_allocation(struct stressed *stressed) {
+    if (stressed->L == NULL) return;
+    if (stressed->whole > 0 && --stressed->whole == 0) lua_gc(stressed->L, LUA_GCSETSTEPMUL, USUAL_STEPMUL);
+    if (--stressed->steps > 0) return;
+    count_anew(stressed);
+    if (!lua_gc(stressed->L, LUA_GCISRUNNING, 0)) return; /* stopped, or in a finalizer */
+    stressed->whole = WHOLE_FOR;
+    lua_gc(stressed->L, LUA_GCSETSTEPMUL, 0);
+    lua_gc(stressed->L, LUA_GCRESTART, 0);
+}
+
+static void *allocate(void *ud, void *ptr, size_t before, size_t size) {
+    struct stressed *stressed = ud;
+
+    if (size == 0 && ptr != NULL) memset(ptr, TIDE_STRESS_FILL, before);
+    if (size > before) on_allocation(stressed);
+    return stressed->inner(stressed->inner_ud, ptr, before, size);
+}
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+
+/* LuaJIT keeps some pointers shifted or with marks in them: LeakSanitizer would take what they point to for lost in states that
+ * are left behind (task/worker.c). It counts as held, like all of LuaJIT's own memory does without stress. */
+static void *resize(void *ptr, size_t size) {
+    __lsan_disable();
+    ptr = realloc(ptr, size);
+    __lsan_enable();
+    return ptr;
+}
+#else
+static void *resize(void *ptr, size_t size) { return realloc(ptr, size); }
+#endif
+
+static void *heap(void *ud, void *ptr, size_t before, size_t size) {
+    (void)ud;
+    (void)before;
+    if (size > 0) return resize(ptr, size);
+    free(ptr);
+    return NULL;
+}
+
+static struct stressed *stressed_new(lua_Alloc inner, void *inner_ud) {
+    struct stressed *stressed = tide_xcalloc(1, sizeof *stressed);
+
+    stressed->inner = inner;
+    stressed->inner_ud = inner_ud;
+    stressed->random = tide_stress_draw();
+    stressed->steps = FEWEST_STEPS;
+    return stressed;
+}
+
+static void begin(struct stressed *stressed, lua_State *L) {
+    lua_gc(L, LUA_GCSETPAUSE, 0);
+    lua_gc(L, LUA_GCSETSTEPMUL, USUAL_STEPMUL);
+    stressed->L = L;
+}
+
+lua_State *tide_gcstress_newstate(void) {
+    if (!tide_stress()) return luaL_newstate();
+
+    struct stressed *stressed = stressed_new(heap, NULL);
+    lua_State *L = lua_newstate(allocate, stressed);
+
+    if (L == NULL) tide_free(stressed);
+    else begin(stressed, L);
+    return L;
+}
+
+void tide_gcstress_close(lua_State *L) {
+    void *ud;
+    struct stressed *stressed = lua_getallocf(L, &ud) == allocate ? ud : NULL;
+
+    if (stressed != NULL) stressed->L = NULL;
+    lua_close(L);
+    tide_free(stressed);
+}
+
+/* Its record stays until the end of the process: the state is closed elsewhere. L may be a coroutine that ends before its state
+ * does, so one of our own stands for the state. */
+void tide_gcstress_adopt(lua_State *L) {
+    void *ud;
+    lua_Alloc inner = lua_getallocf(L, &ud);
+
+    if (!tide_stress() || inner == allocate) return;
+
+    struct stressed *stressed = stressed_new(inner, ud);
+
+    lua_setallocf(L, allocate, stressed);
+    begin(stressed, lua_newthread(L));
+    luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+void tide_gcstress_collect(lua_State *L) {
+    if (tide_stress() && lua_gc(L, LUA_GCISRUNNING, 0)) lua_gc(L, LUA_GCCOLLECT, 0);
+}
+
+static int crossing(lua_State *L) {
+    lua_CFunction function = lua_tocfunction(L, lua_upvalueindex(1));
+
+    tide_gcstress_collect(L);
+
+    int results = function(L);
+
+    tide_gcstress_collect(L);
+    return results;
+}
+
+void tide_gcstress_register(lua_State *L, const luaL_Reg *functions) {
+    luaL_register(L, NULL, functions);
+    for (; tide_stress() && functions->name != NULL; functions++) {
+        lua_pushcfunction(L, functions->func);
+        lua_pushcclosure(L, crossing, 1);
+        lua_setfield(L, -2, functions->name);
+    }
+}
