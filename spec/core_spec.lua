@@ -16,12 +16,12 @@ end
 
 local function records(job)
     local lists = {}
-    for index, addresses in ipairs(job:results()) do
+    for index = 1, job:partitions() do
         lists[index] = {}
-        for _, address in ipairs(addresses) do
-            codec.append_records(address, lists[index])
-        end
     end
+    job:each(function(address, partition)
+        codec.append_records(address, lists[partition])
+    end)
     return lists
 end
 
@@ -105,7 +105,7 @@ describe("an engine", function()
         assert.equal(-1, lines:knownRecords())
         local job = lines:job(COLLECT)
         assert.is_false(job:ended())
-        raises("the job has not ended", job.results, job)
+        raises("the job has not ended", job.each, job, function() end)
         wait(job)
         assert.is_true(job:ended())
         assert.is_nil(job:error())
@@ -132,9 +132,36 @@ describe("an engine", function()
         assert.same({ {} }, records(job))
     end)
 
+    it("keeps a job alive as long as its results are read, also when nothing else refers to it", function()
+        local dir = tempdir.new()
+        local rdd = files(dir, ("line\n"):rep(1000)):shuffle({ route = "roundrobin", partitions = 4, write = PLAIN, read = CONCAT })
+        local function read()
+            local list = {}
+            wait(rdd:job(COLLECT)):each(function(address)
+                collectgarbage()
+                collectgarbage()
+                codec.append_records(address, list)
+            end)
+            return list
+        end
+        local list = read()
+        assert.equal(1000, #list)
+        assert.equal("line", list[1000])
+        dir:remove()
+    end)
+
+    it("passes on what a function raises while it reads results, and can be read again", function()
+        local dir = tempdir.new()
+        local job = wait(files(dir, "a\n"):job(COLLECT))
+        raises("not this one", job.each, job, function() error("not this one", 0) end)
+        raises("function expected", job.each, job, {})
+        assert.same({ { "a" } }, records(job))
+        dir:remove()
+    end)
+
     it("ends what has no partitions, and what is cancelled, from the loop", function()
         local job = engine:blocks({}):job(COLLECT)
-        assert.same({}, wait(job):results())
+        assert.same({}, records(wait(job)))
         local dir = tempdir.new()
         job = files(dir, "a\n"):job(COLLECT)
         job:cancel()
@@ -154,7 +181,7 @@ describe("an engine", function()
         until event
         assert.equal("job", event.kind)
         assert.is_true(event.job:ended())
-        assert.same({ {} }, event.job:results())
+        assert.same({ {} }, records(event.job))
     end)
 
     it("describes datasets", function()

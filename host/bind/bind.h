@@ -6,6 +6,10 @@
  * use it. Metatables carry `__moontide = "RDD"` (…"Job", "Engine", "Graph", "Stream"): closure packing refuses such values by that
  * name.
  *
+ * Blocks cross as addresses (numbers). An address that a function returns or is given for good carries a reference: whoever has the
+ * number owns it. A borrowed one is an argument of a function that C calls (job:each), with the owner on C's stack for as long
+ * as that call lasts; it is never returned, because nothing would keep its owner alive then.
+ *
  * Order of work in a binding function, because anything that allocates in Lua may raise: check the arguments, make the
  * userdata (tide_bind_new), call C, put the pointer in.
  *

@@ -476,22 +476,36 @@ static int job_error(lua_State *L) {
     return 2;
 }
 
-static int job_results(lua_State *L) {
+static struct tide_job *check_ended_job(lua_State *L) {
     struct tide_job *job = check_job(L);
 
-    if (!tide_job_ended(job)) return luaL_error(L, "the job has not ended: its results come with its event");
-    lua_createtable(L, (int)tide_job_partitions(job), 0);
+    if (!tide_job_ended(job)) luaL_error(L, "the job has not ended: its results come with its event");
+    return job;
+}
+
+static int job_partitions(lua_State *L) {
+    lua_pushnumber(L, tide_job_partitions(check_ended_job(L)));
+    return 1;
+}
+
+/* job:each(f) calls f(address, partition) for every block of its results, partitions from 1. The addresses are borrowed from the
+ * job, which is an argument of this call and so alive until it returns; that is why they are handed out in no other way. */
+static int job_each(lua_State *L) {
+    struct tide_job *job = check_ended_job(L);
+
+    luaL_checktype(L, 2, LUA_TFUNCTION);
+    lua_settop(L, 2);
     for (uint32_t i = 0; i < tide_job_partitions(job); i++) {
         const struct tide_blocks *blocks = tide_job_result(job, i);
 
-        lua_createtable(L, (int)blocks->count, 0);
         for (uint32_t j = 0; j < blocks->count; j++) {
+            lua_pushvalue(L, 2);
             lua_pushnumber(L, (lua_Number)(uintptr_t)blocks->items[j]);
-            lua_rawseti(L, -2, (int)j + 1);
+            lua_pushnumber(L, i + 1);
+            lua_call(L, 2, 0);
         }
-        lua_rawseti(L, -2, (int)i + 1);
     }
-    return 1;
+    return 0;
 }
 
 static int job_cancel(lua_State *L) {
@@ -541,7 +555,8 @@ void tide_bind_rdd(lua_State *L) {
         {NULL, NULL},
     };
     static const luaL_Reg job_methods[] = {
-        {"ended", job_ended}, {"error", job_error}, {"results", job_results}, {"cancel", job_cancel}, {NULL, NULL},
+        {"ended", job_ended}, {"error", job_error},   {"partitions", job_partitions},
+        {"each", job_each},   {"cancel", job_cancel}, {NULL, NULL},
     };
 
     tide_bind_engine_methods(L, engine_methods);

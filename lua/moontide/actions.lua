@@ -67,23 +67,20 @@ end
 -- One list of records for each partition computed.
 local function partitions_of(job)
     local lists = {}
-    for index, addresses in ipairs(job:results()) do
-        local list = {}
-        for _, address in ipairs(addresses) do
-            codec.append_records(address, list)
-        end
-        lists[index] = list
+    for index = 1, job:partitions() do
+        lists[index] = {}
     end
+    job:each(function(block, partition)
+        codec.append_records(block, lists[partition])
+    end)
     return lists
 end
 
 local function records_of(job)
     local list = {}
-    for _, addresses in ipairs(job:results()) do
-        for _, address in ipairs(addresses) do
-            codec.append_records(address, list)
-        end
-    end
+    job:each(function(block)
+        codec.append_records(block, list)
+    end)
     return list
 end
 
@@ -136,12 +133,10 @@ function actions.take(rdd, n, name, site)
         end
         scanned = scanned + #chosen
         width = scanned * SCALE_UP
-        for _, addresses in ipairs(run(rdd.scope, rdd.node, take, chosen, n - #list):results()) do
-            for _, address in ipairs(addresses) do
-                codec.append_records(address, list)
-                is_pair = is_pair or codec.block_arity(address) == 2
-            end
-        end
+        run(rdd.scope, rdd.node, take, chosen, n - #list):each(function(block)
+            codec.append_records(block, list)
+            is_pair = is_pair or codec.block_arity(block) == 2
+        end)
     end
     for index = #list, n + 1, -1 do
         list[index] = nil
