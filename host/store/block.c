@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "store/budget.h"
+#include "store/copies.h"
 
 enum { FEWEST_LINES = 16, MOST_FIRST_LINES = 65536, BYTES_PER_LINE = 64, WORTH_TRIMMING = 4096 };
 
@@ -59,6 +60,7 @@ void tide_block_release(struct tide_block *block) {
     if (!block || __atomic_fetch_sub(&block->refs, 1, __ATOMIC_ACQ_REL) != 1) return;
     uint64_t bytes = footprint(block->capacity, block->line_slots);
     struct tide_share *share = block->share;
+    tide_copy_release(block->copy);
     tide_free(block->data);
     tide_free(block->lines);
     tide_free(block);
@@ -134,6 +136,10 @@ void tide_block_discharge(struct tide_block *block) {
 
 void tide_block_consumed(struct tide_block *block) {
     if (!block->firm) tide_block_discharge(block);
+}
+
+uint64_t tide_block_footprint(const struct tide_block *block) {
+    return footprint(block->capacity, block->line_slots);
 }
 
 uint64_t tide_block_live(void) { return __atomic_load_n(&live_blocks, __ATOMIC_RELAXED); }

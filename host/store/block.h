@@ -27,6 +27,7 @@ struct tide_line {
 };
 
 struct tide_share;
+struct tide_copy;
 
 struct tide_block {
     uint32_t refs;
@@ -40,6 +41,11 @@ struct tide_block {
     uint8_t *data;
     struct tide_line *lines;
     struct tide_share *share; /* or NULL */
+    struct tide_copy *copy;   /* of it on disk (store/copies.h), or NULL. This and what follows is the cache's: */
+    uint32_t kept;            /* how many things in the cache hold it in memory */
+    uint32_t met;             /* scratch */
+    bool counted;             /* its bytes are in the cache's count */
+    bool claimed;             /* somebody is writing it */
 };
 
 /* NULL when memory is gone. Reference count 1. `capacity` at least. share may be NULL; it is retained. */
@@ -58,6 +64,8 @@ void tide_block_trim(struct tide_block *block);
 void tide_block_discharge(struct tide_block *block);
 /* A task has read it. It no longer counts, unless the budget is an absolute limit. Any holder. */
 void tide_block_consumed(struct tide_block *block);
+/* What it takes in memory, unused room and lines included. */
+uint64_t tide_block_footprint(const struct tide_block *block);
 /* Live blocks and their bytes in the whole process: for leak checks. */
 uint64_t tide_block_live(void);
 uint64_t tide_block_live_bytes(void);

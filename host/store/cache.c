@@ -5,8 +5,11 @@
  * only one who may change its state meanwhile. Lists are freed by whoever has taken the state away from MEMORY, without the lock:
  * nobody looks at them any more then.
  *
+ * Things share blocks. What counts, and who has to go, is in store/room.h; on disk, too, there is one copy of a block
+ * (store/copies.h).
+ *
  * Giving space on disk back is put off for tide_cache_tidy: it can take a while, and the last reference often goes on the
- * driver's thread.
+ * driver's thread. Blocks and copies are never released with the lock held.
  */
 #include "store/cache.h"
 
@@ -14,45 +17,10 @@
 #include <pthread.h>
 
 #include "base/alloc.h"
-#include "base/list.h"
 #include "base/log.h"
+#include "store/copies.h"
+#include "store/room.h"
 #include "store/spill.h"
-
-enum state { EMPTY, MEMORY, WRITING, DISK, GONE };
-
-struct tide_cached {
-    struct tide_list link; /* in cache->memory, on_disk or garbage */
-    struct tide_cache *cache;
-    struct tide_cached_options options;
-    uint32_t refs;
-    uint32_t state;     /* written with the lock; atomic for those who ask without */
-    uint64_t footprint; /* of the lists in memory */
-    uint64_t bytes;
-    int64_t records;
-    struct tide_extent extent; /* once it is written: until the end, also when it turned out to be damaged */
-    uint64_t *ends;            /* with it */
-    struct tide_blocks lists[];
-};
-
-struct tide_cache {
-    uint32_t refs;
-    uint64_t limit;
-    struct tide_spill *spill;
-    pthread_mutex_t lock;   /* guards the rest; `wake` may take a lock inside */
-    pthread_cond_t written; /* somebody is done with writing a victim */
-    uint32_t writing;       /* victims being written */
-    void (*wake)(void *arg);
-    void *arg;
-    struct tide_list memory;  /* least recently opened first; before them those that have to go to disk */
-    struct tide_list on_disk; /* in no order */
-    struct tide_list garbage; /* nobody's any more, but with an extent */
-    uint64_t used;            /* bytes of those in memory or being written */
-    uint64_t peak, spilled, dropped;
-    uint64_t refused, refused_bytes; /* the dataset that found no room last, and for how much */
-    bool untidy;                     /* atomic for those who ask without the lock */
-    bool failing;                    /* the last attempt to write failed */
-    bool closed;
-};
 
 static const char *const kind_names[] = {"partition", "map output", "received partition"};
 
@@ -87,12 +55,6 @@ static void enter_memory(struct tide_cache *cache, struct tide_cached *cached) {
     tide_list_push(&cache->memory, &cached->link);
 }
 
-/* Reserves room: from here on it counts. */
-static void count_in(struct tide_cache *cache, uint64_t bytes) {
-    cache->used += bytes;
-    if (cache->used > cache->peak) cache->peak = cache->used;
-}
-
 /* Says once that writing fails, until it works again. */
 static void complain(const struct tide_cached *cached, struct tide_error *take_err) {
     prefix(cached, take_err);
@@ -109,28 +71,87 @@ static void refuse(struct tide_cache *cache, const struct tide_cached *cached) {
     cache->refused_bytes = cached->footprint;
 }
 
+static uint32_t count_blocks(const struct tide_cached *cached) {
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < cached->options.lists; i++) count += cached->lists[i].count;
+    return count;
+}
+
+static bool is_claimed(const struct tide_cached *cached) {
+    TIDE_EACH_BLOCK(cached, block) {
+        if (block->claimed) return true;
+    }
+    return false;
+}
+
+/* Waits until nobody else writes one of the blocks, and claims those that are to be written. Gives all blocks, and the copies that
+ * there are. */
+static void claim(struct tide_cache *cache, struct tide_cached *cached, struct tide_block **blocks,
+                  struct tide_copy **copies) {
+    uint32_t count = 0;
+
+    while (is_claimed(cached)) pthread_cond_wait(&cache->written, &cache->lock);
+    TIDE_EACH_BLOCK(cached, block) {
+        bool usable = block->copy != NULL && !tide_copy_damaged(block->copy);
+
+        copies[count] = usable ? tide_copy_retain(block->copy) : NULL;
+        block->claimed = !usable;
+        blocks[count++] = block;
+    }
+}
+
+/* What was written is what the blocks bring along from now on. */
+static void unclaim(struct tide_cached *cached, struct tide_copy **copies, bool written) {
+    uint32_t count = 0;
+
+    TIDE_EACH_BLOCK(cached, block) {
+        if (block->claimed && written && block->copy == NULL) block->copy = tide_copy_retain(copies[count]);
+        block->claimed = false;
+        count++;
+    }
+}
+
+static void copies_free(struct tide_copy **copies, uint32_t count) {
+    for (uint32_t i = 0; copies != NULL && i < count; i++) tide_copy_release(copies[i]);
+    tide_free(copies);
+}
+
+static void become_disk(struct tide_cache *cache, struct tide_cached *cached, struct tide_copy **take_copies) {
+    uint32_t *ends = tide_xcalloc(cached->options.lists, sizeof *ends), end = 0;
+
+    for (uint32_t i = 0; i < cached->options.lists; i++) ends[i] = end += cached->lists[i].count;
+    cached->copies = take_copies;
+    cached->ends = ends;
+    set_state(cached, DISK);
+    tide_list_push(&cache->on_disk, &cached->link);
+}
+
 /* Writes what is WRITING, without the lock. Afterwards it is DISK, GONE, or (false) still WRITING: it must stay in memory. The
  * lock is held before and after, the lists are still there. */
 static bool write_out(struct tide_cache *cache, struct tide_cached *cached) {
-    uint64_t *ends = tide_xcalloc(cached->options.lists, sizeof *ends);
-    struct tide_extent extent = {0};
+    uint32_t count = count_blocks(cached);
+    struct tide_block **blocks = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_block *));
+    struct tide_copy **copies = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_copy *));
     struct tide_error err = {0};
+    uint64_t bytes = 0;
 
+    claim(cache, cached, blocks, copies);
     pthread_mutex_unlock(&cache->lock);
 
-    int status = tide_spill_write(cache->spill, cached->lists, cached->options.lists, &extent, ends, &err);
+    int status = tide_copies_write(cache->copies, blocks, count, copies, &bytes, &err);
 
     pthread_mutex_lock(&cache->lock);
 
     bool closed = cache->closed, told = cache->failing;
 
+    tide_free(blocks);
+    unclaim(cached, copies, status == TIDE_OK);
+    pthread_cond_broadcast(&cache->written);
     cache->failing = status != TIDE_OK;
     if (status == TIDE_OK && !closed) {
-        cached->extent = extent;
-        cached->ends = ends;
-        cache->spilled += extent.size;
-        set_state(cached, DISK);
-        tide_list_push(&cache->on_disk, &cached->link);
+        cache->spilled += bytes;
+        become_disk(cache, cached, copies);
         return true;
     }
 
@@ -139,8 +160,7 @@ static bool write_out(struct tide_cache *cache, struct tide_cached *cached) {
     if (gone) set_state(cached, GONE);
     if (gone && !closed) refuse(cache, cached);
     pthread_mutex_unlock(&cache->lock);
-    tide_spill_free(cache->spill, &extent);
-    tide_free(ends);
+    copies_free(copies, count);
     if (status != TIDE_OK && !told && !closed) complain(cached, &err);
     tide_error_clear(&err);
     pthread_mutex_lock(&cache->lock);
@@ -163,7 +183,7 @@ static bool evict(struct tide_cache *cache, struct tide_cached *victim) {
         set_state(victim, GONE);
         cache->dropped++;
     }
-    if (away) cache->used -= victim->footprint;
+    if (away) tide_room_leave(cache, victim);
     else enter_memory(cache, victim);
     pthread_mutex_unlock(&cache->lock);
     if (away) lists_free(victim);
@@ -172,28 +192,17 @@ static bool evict(struct tide_cache *cache, struct tide_cached *victim) {
     return away;
 }
 
-/* The one to go first to make room for `cached`; NULL when not enough could be made. */
-static struct tide_cached *find_victim(const struct tide_cache *cache, const struct tide_cached *cached) {
-    struct tide_cached *first = NULL;
-    uint64_t left = cache->used;
+/* ---- Making room ---------------------------------------------------------------------------------------------- */
 
-    TIDE_LIST_EACH(link, &cache->memory) {
-        struct tide_cached *other = TIDE_CONTAINER_OF(link, struct tide_cached, link);
-
-        if (other->options.dataset == cached->options.dataset && other->options.kind == cached->options.kind)
-            continue;
-        if (first == NULL) first = other;
-        left -= other->footprint;
-        if (left + cached->footprint <= cache->limit) return first;
-    }
-    return NULL;
-}
-
-/* With the lock, which it may open meanwhile. */
+/* With the lock, which it may open meanwhile. It is held. */
 static bool make_room(struct tide_cache *cache, const struct tide_cached *cached) {
-    if (cached->footprint > cache->limit) return false;
-    while (cache->used + cached->footprint > cache->limit) {
-        struct tide_cached *victim = find_victim(cache, cached);
+    for (;;) {
+        uint64_t wanted = tide_room_addition(cached);
+
+        if (cache->used + wanted <= cache->limit) return true;
+        if (wanted > cache->limit) return false;
+
+        struct tide_cached *victim = tide_room_victim(cache, cached, wanted);
 
         if (victim != NULL) {
             if (!evict(cache, victim)) return false;
@@ -203,10 +212,17 @@ static bool make_room(struct tide_cache *cache, const struct tide_cached *cached
             return false;
         }
     }
-    return true;
 }
 
 /* ---- The cache ------------------------------------------------------------------------------------------------ */
+
+static void on_garbage(void *arg) {
+    struct tide_cache *cache = arg;
+
+    pthread_mutex_lock(&cache->lock);
+    set_untidy(cache, true);
+    pthread_mutex_unlock(&cache->lock);
+}
 
 struct tide_cache *tide_cache_new(const struct tide_cache_options *options, struct tide_error *err) {
     struct tide_spill *spill = tide_spill_new(options->directory, err);
@@ -217,12 +233,12 @@ struct tide_cache *tide_cache_new(const struct tide_cache_options *options, stru
 
     cache->refs = 1;
     cache->limit = options->limit;
-    cache->spill = spill;
+    cache->copies = tide_copies_new(spill);
+    tide_copies_on_garbage(cache->copies, on_garbage, cache);
     pthread_mutex_init(&cache->lock, NULL);
     pthread_cond_init(&cache->written, NULL);
     tide_list_create(&cache->memory);
     tide_list_create(&cache->on_disk);
-    tide_list_create(&cache->garbage);
     return cache;
 }
 
@@ -240,7 +256,9 @@ struct tide_cache *tide_cache_retain(struct tide_cache *cache) {
 
 void tide_cache_release(struct tide_cache *cache) {
     if (cache == NULL || __atomic_sub_fetch(&cache->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
-    tide_spill_delete(cache->spill);
+    tide_copies_on_garbage(cache->copies, NULL, NULL);
+    tide_copies_close(cache->copies);
+    tide_copies_release(cache->copies);
     pthread_cond_destroy(&cache->written);
     pthread_mutex_destroy(&cache->lock);
     tide_free(cache);
@@ -249,7 +267,8 @@ void tide_cache_release(struct tide_cache *cache) {
 static void cached_delete(struct tide_cached *cached) {
     struct tide_cache *cache = cached->cache;
 
-    tide_spill_free(cache->spill, &cached->extent);
+    copies_free(cached->copies,
+                cached->copies != NULL && cached->options.lists > 0 ? cached->ends[cached->options.lists - 1] : 0);
     tide_free(cached->ends);
     tide_free(cached);
     tide_cache_release(cache);
@@ -260,24 +279,21 @@ static struct tide_cached *first_of(const struct tide_list *list) {
 }
 
 bool tide_cache_tidy(struct tide_cache *cache) {
-    bool more = true;
-
     if (!__atomic_load_n(&cache->untidy, __ATOMIC_RELAXED)) return false;
+    if (tide_copies_tidy(cache->copies)) return true;
     pthread_mutex_lock(&cache->lock);
 
-    struct tide_cached *dead = first_of(&cache->garbage), *oldest = first_of(&cache->memory);
+    struct tide_cached *victim = first_of(&cache->memory);
 
-    if (dead != NULL) {
-        tide_list_remove(&dead->link);
-        pthread_mutex_unlock(&cache->lock);
-        cached_delete(dead);
-        return true;
-    }
-    if (oldest != NULL && (cache->used > cache->limit || !oldest->options.memory)) more = evict(cache, oldest);
-    else more = false;
-    if (!more) more = !tide_list_empty(&cache->garbage); /* somebody added to it meanwhile */
+    if (victim != NULL && victim->options.memory)
+        victim = cache->used > cache->limit ? tide_room_victim(cache, NULL, 0) : NULL;
+
+    bool more = victim != NULL && evict(cache, victim);
+
     if (!more) set_untidy(cache, false);
     pthread_mutex_unlock(&cache->lock);
+    /* Somebody may have added to it meanwhile. */
+    if (!more && (more = tide_copies_tidy(cache->copies))) __atomic_store_n(&cache->untidy, true, __ATOMIC_RELAXED);
     return more;
 }
 
@@ -289,14 +305,9 @@ void tide_cache_close(struct tide_cache *cache) {
     while ((cached = first_of(&cache->on_disk)) != NULL) {
         tide_list_remove(&cached->link);
         set_state(cached, GONE);
-        tide_spill_free(cache->spill, &cached->extent);
     }
-    while ((cached = first_of(&cache->garbage)) != NULL) {
-        tide_list_remove(&cached->link);
-        cached_delete(cached); /* not the last reference: the caller has one */
-    }
-    tide_spill_close(cache->spill);
     pthread_mutex_unlock(&cache->lock);
+    tide_copies_close(cache->copies);
 }
 
 void tide_cache_figures(struct tide_cache *cache, struct tide_cache_figures *figures) {
@@ -305,7 +316,7 @@ void tide_cache_figures(struct tide_cache *cache, struct tide_cache_figures *fig
         .limit = cache->limit,
         .memory = cache->used,
         .peak = cache->peak,
-        .disk = tide_spill_bytes(cache->spill),
+        .disk = tide_copies_bytes(cache->copies),
         .spilled = cache->spilled,
         .dropped = cache->dropped,
     };
@@ -352,16 +363,8 @@ void tide_cached_release(struct tide_cached *cached) {
         return;
     }
     tide_list_remove(&cached->link);
-    if (cached->state == MEMORY) cache->used -= cached->footprint;
-
-    bool later = cached->extent.file != NULL && !cache->closed;
-
-    if (later) {
-        tide_list_push(&cache->garbage, &cached->link);
-        set_untidy(cache, true);
-    }
+    if (cached->state == MEMORY) tide_room_leave(cache, cached);
     pthread_mutex_unlock(&cache->lock);
-    if (later) return; /* it may be freed by now */
     lists_free(cached);
     cached_delete(cached);
 }
@@ -389,7 +392,7 @@ static void admit(struct tide_cache *cache, struct tide_cached *cached) {
     if (cache->closed) {
         set_state(cached, GONE);
     } else if (cached->footprint == 0 || (cached->options.memory && make_room(cache, cached))) {
-        count_in(cache, cached->footprint);
+        tide_room_count(cache, cached);
         enter_memory(cache, cached);
     } else if (cached->options.disk || !cached->options.recomputable) {
         set_state(cached, WRITING);
@@ -404,14 +407,16 @@ void tide_cached_fill(struct tide_cached *cached, struct tide_blocks *take_lists
 
     take(cached, take_lists);
     pthread_mutex_lock(&cache->lock);
+    tide_room_hold(cached);
     admit(cache, cached);
     if (cached->state == WRITING && !write_out(cache, cached)) {
-        count_in(cache, cached->footprint);
+        tide_room_count(cache, cached);
         enter_memory(cache, cached);
     }
 
     bool away = cached->state != MEMORY;
 
+    if (away) tide_room_leave(cache, cached);
     pthread_mutex_unlock(&cache->lock);
     if (away) lists_free(cached);
 }
@@ -427,7 +432,8 @@ void tide_cached_put(struct tide_cached *cached, struct tide_blocks *take_lists)
     if (closed) {
         set_state(cached, GONE);
     } else {
-        count_in(cache, cached->footprint);
+        tide_room_hold(cached);
+        tide_room_count(cache, cached);
         enter_memory(cache, cached);
         if (!cached->options.memory) {
             tide_list_remove(&cached->link);
@@ -514,8 +520,8 @@ int tide_cached_open(struct tide_cached *cached, uint32_t list, struct tide_bloc
     if (state == MEMORY || state == WRITING) return TIDE_OK;
     if (state != DISK) return lost(cached, err);
 
-    uint64_t from = list > 0 ? cached->ends[list - 1] : 0;
-    int status = tide_spill_read(cache->spill, &cached->extent, from, cached->ends[list], out, err);
+    uint32_t from = list > 0 ? cached->ends[list - 1] : 0;
+    int status = tide_copies_read(cache->copies, cached->copies + from, cached->ends[list] - from, out, err);
 
     return status == TIDE_OK ? status : unreadable(cached, err);
 }

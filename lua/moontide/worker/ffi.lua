@@ -7,6 +7,7 @@ struct tide_line { uint32_t offset; uint32_t length; };
 struct tide_block {
     uint32_t refs; uint8_t kind; uint8_t arity; uint16_t firm; uint32_t count; uint32_t line_slots;
     uint64_t size; uint64_t capacity; uint8_t *data; struct tide_line *lines; void *share;
+    void *copy; uint32_t kept; uint32_t met; bool counted; bool claimed;
 };
 struct tide_blocks { struct tide_block **items; uint32_t count; uint32_t capacity; };
 struct tide_block *tide_block_new(int kind, int arity, size_t capacity, void *share);
