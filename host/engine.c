@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/machine.h"
 
 enum {
     RECEIVED_PART = 4
@@ -211,9 +212,8 @@ static void on_untidy(void *pool) { tide_pool_wake(pool); }
 
 /* Half of the memory: the other half is for the tasks' own data, the Lua states, and the system's cache of files. */
 static uint64_t default_memory_limit(void) {
-    uint64_t total = uv_get_total_memory(), most = uv_get_constrained_memory();
+    uint64_t total = tide_machine_memory("");
 
-    if (most > 0 && most < total) total = most;
     return total > 0 ? total / 2 : UINT64_C(1) << 30;
 }
 

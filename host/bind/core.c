@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/machine.h"
 #include "bind/bind.h"
 #include "clock/clock.h"
 #include "store/block.h"
@@ -376,6 +377,15 @@ static int core_live_rdds(lua_State *L) {
     return 1;
 }
 
+/* What the process may have: processors, and bytes of memory (0: not known). For tests with the folder that stands for "/". */
+static int core_machine(lua_State *L) {
+    const char *root = luaL_optstring(L, 1, "");
+
+    lua_pushnumber(L, (lua_Number)tide_machine_processors(root));
+    lua_pushnumber(L, (lua_Number)tide_machine_memory(root));
+    return 2;
+}
+
 int luaopen_moontide_core(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"monotonic", core_monotonic},
@@ -385,6 +395,7 @@ int luaopen_moontide_core(lua_State *L) {
         {"library", core_library},
         {"live_blocks", core_live_blocks},
         {"live_rdds", core_live_rdds},
+        {"machine", core_machine},
         {"engine", tide_bind_engine_new},
         {NULL, NULL},
     };

@@ -30,7 +30,7 @@ local conf = {}
 ---@type moontide.ConfOption[]
 conf.options = {
     { key = "master", type = "text", shown = "local[*]",
-      reason = "Where to run: local, local[N] (N worker threads) or local[*] (one for each core)." },
+      reason = "Where to run: local, local[N] (N worker threads) or local[*] (one for each core it may use)." },
     { key = "appName", type = "text", shown = "the script's name",
       reason = "Name of the application: sc.appName, and in the text form of contexts." },
     { key = "defaultParallelism", type = "integer", min = 1, max = check.MAX_PARTITIONS, shown = "the number of workers",
@@ -51,7 +51,7 @@ conf.options = {
       reason = "Whether StreamingContext:stop() also stops the Context under it." },
     { key = "logLevel", type = "choice", values = { "debug", "info", "warn", "error", "off" }, default = "warn",
       reason = "Least important messages written to stderr." },
-    { key = "memory.limit", type = "bytes", min = 1, max = 2 ^ 50, shown = "half of the memory",
+    { key = "memory.limit", type = "bytes", min = 1, max = 2 ^ 50, shown = "half of the memory, a container's if that is less",
       reason = "Kept data in memory (persist, windows, states, shuffles) before the least recently used goes to disk." },
     { key = "spill.directory", type = "text", shown = "$TMPDIR or /var/tmp",
       reason = "Where kept data goes that has no room in memory; its files have no names and end with the process." },

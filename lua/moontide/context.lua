@@ -28,21 +28,9 @@ context.class = class
 
 local MAX_WORKERS = 1024
 
+-- One for each processor that this process may use: affinity and containers limit them.
 local function cores()
-    local ffi = require "ffi"
-    pcall(ffi.cdef, "int sched_getaffinity(int pid, size_t size, void *mask);")
-    local mask = ffi.new("uint8_t[128]")
-    local count = 0
-    if ffi.C.sched_getaffinity(0, 128, mask) == 0 then
-        for index = 0, 127 do
-            local byte = mask[index]
-            while byte > 0 do
-                count = count + byte % 2
-                byte = math.floor(byte / 2)
-            end
-        end
-    end
-    return math.max(1, math.min(count, MAX_WORKERS))
+    return math.min((require("moontide.core").machine()), MAX_WORKERS)
 end
 
 --- The number of workers a master stands for.
