@@ -9,9 +9,9 @@ local statistics = {}
 ---@field count integer
 ---@field sum number
 ---@field mean number NaN when there is no number
----@field min number math.huge when there is no number, NaN when one of them is
----@field max number -math.huge when there is no number, NaN when one of them is
----@field variance number of the numbers as the whole population
+---@field min number math.huge when there is no number
+---@field max number -math.huge when there is no number
+---@field variance number of the numbers as the whole population; NaN when one of them is infinite
 ---@field stdev number
 ---@field sampleVariance number of the numbers as a sample (divided by count - 1)
 ---@field sampleStdev number
@@ -25,9 +25,17 @@ local Stats = {
 
 local NAN = 0 / 0
 
--- The smaller number; NaN when one of them is.
-local function least(a, b)
-    return (b < a or b ~= b) and b or a
+-- The distances from the mean are no numbers when one of the numbers is infinite, and may be infinite when two are very far apart:
+-- the mean is then that of the sum, and the variance NaN or infinite.
+local function beyond_doubles(count, mean, m2, min, max, sum)
+    local infinite = min == -math.huge or max == math.huge
+    if count > 0 and mean - mean ~= 0 then
+        mean = sum / count
+    end
+    if count > 0 and (infinite or not (m2 >= 0)) then
+        m2 = infinite and NAN or math.huge
+    end
+    return mean, m2
 end
 
 --- Merges the {count, mean, m2, min, max, sum} of the partitions (worker/accumulate.lua), m2 being the sum of the squared
@@ -38,14 +46,17 @@ function statistics.merge(parts)
     local count, mean, m2, min, max, sum = 0, 0, 0, math.huge, -math.huge, 0
     for _, part in ipairs(parts) do
         local n = part[1]
-        if n > 0 then
+        if count == 0 and n > 0 then -- merged with nothing it stays what it is: infinity times 0 would be NaN
+            count, mean, m2, min, max, sum = unpack(part)
+        elseif n > 0 then
             local delta, total = part[2] - mean, count + n
-            m2 = m2 + part[3] + delta * delta * count * n / total
-            mean = mean + delta * n / total
+            m2 = m2 + part[3] + delta * delta * (count * (n / total))
+            mean = mean + delta * (n / total)
             count = total
-            min, max, sum = least(min, part[4]), -least(-max, -part[5]), sum + part[6]
+            min, max, sum = math.min(min, part[4]), math.max(max, part[5]), sum + part[6]
         end
     end
+    mean, m2 = beyond_doubles(count, mean, m2, min, max, sum)
     local variance = count > 0 and m2 / count or NAN
     local sample = count > 1 and m2 / (count - 1) or NAN
     return setmetatable({
