@@ -168,16 +168,17 @@ static uint32_t find_packed(struct tide_combine *combine, uint64_t hash, const u
     return insert(combine, at, hash, NULL, 0, data, size, false);
 }
 
-/* Integers beyond 2^53 have several forms that are equal in Lua: int64, uint64, and the double if there is one. The
- * entry keeps the form that came first. */
-static uint32_t find_large(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
+/* Integers beyond 2^53 have several forms that are equal in Lua: int64, uint64, and the double if there is one; and so have tables
+ * that hold them. The entry keeps the form that came first. */
+static uint32_t find_equal(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & combine->mask;
     for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
         if (slot.tag != tag) continue;
         const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
         const uint8_t *key = combine->arena + entry->offset;
-        if (entry->head == 0 && tide_unpack_compare(key, key + entry->size, data, data + size) == 0) {
+        if (entry->head == 0 && ((entry->size == size && memcmp(key, data, size) == 0) ||
+                                 tide_unpack_compare(key, key + entry->size, data, data + size) == 0)) {
             combine->fresh = 0;
             return slot.entry - 1;
         }
@@ -189,7 +190,7 @@ static uint32_t find_number(struct tide_combine *combine, uint64_t hash, double 
     uint8_t packed[TIDE_PACKED_NUMBER_MAX];
     if (key == 0) key = 0; /* -0 and 0 are the same key */
     size_t size = tide_pack_number_at(packed, key);
-    if (key > EXACT || key < -EXACT) return find_large(combine, hash, packed, size);
+    if (key > EXACT || key < -EXACT) return find_equal(combine, hash, packed, size);
     return find_packed(combine, hash, packed, size);
 }
 
@@ -203,7 +204,9 @@ uint32_t tide_combine_hashed(struct tide_combine *combine, uint64_t hash, const 
     case TIDE_VALUE_STRING: return find_string(combine, hash, value.data, value.size);
     case TIDE_VALUE_NUMBER: return find_number(combine, hash, value.number);
     case TIDE_VALUE_INT64:
-    case TIDE_VALUE_UINT64: return find_large(combine, hash, data, size);
+    case TIDE_VALUE_UINT64:
+    case TIDE_VALUE_ARRAY:
+    case TIDE_VALUE_MAP: return find_equal(combine, hash, data, size);
     default: return find_packed(combine, hash, data, size);
     }
 }

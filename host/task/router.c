@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "wire/hash.h"
+#include "wire/key.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
@@ -122,12 +123,20 @@ bool tide_router_range(struct tide_router *router, const struct tide_block *boun
     return put(router, partition, record, size);
 }
 
-static bool is_nan(const uint8_t *key, size_t size) {
-    if (*key != 0xcb && *key != 0xca) return false; /* no floating point number */
+/* By hash, with the key in its plain form; its hash is the same. */
+static bool put_plain(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size) {
+    uint32_t partition = tide_key_partition(tide_hash_packed(record, key_size), router->count);
+    uint8_t *at = space(router, partition, size);
 
-    double number = tide_unpack_value(key, key + size).number;
+    if (at == NULL) return false;
+    memcpy(at, record, key_size);
 
-    return number != number;
+    size_t plain_size = tide_key_make_plain(at, key_size);
+
+    memcpy(at + plain_size, record + key_size, size - key_size);
+    router->open[partition]->size += plain_size + size - key_size;
+    router->open[partition]->count++;
+    return true;
 }
 
 int tide_router_pairs(struct tide_router *router, const struct tide_block *block, const struct tide_block *bounds,
@@ -138,9 +147,12 @@ int tide_router_pairs(struct tide_router *router, const struct tide_block *block
         const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
         size_t key_size = (size_t)(value - at), size = (size_t)(next - at);
 
-        if (is_nan(at, key_size)) return 0;
+        bool plain = tide_key_is_plain(at, key_size);
+
+        if (!plain && tide_key_has_nan(at, key_size)) return 0;
         if (!(bounds != NULL ? tide_router_range(router, bounds, ascending, at, key_size, size)
-                             : tide_router_hash(router, at, key_size, size)))
+              : plain        ? tide_router_hash(router, at, key_size, size)
+                             : put_plain(router, at, key_size, size)))
             return -1;
         at = next;
     }

@@ -30,8 +30,8 @@ bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t 
 /* bounds: a packed block (arity 1) of ascending keys; partition i gets keys <= bounds[i]. */
 bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending,
                        const uint8_t *record, size_t key_size, size_t size);
-/* All records of a packed block, as the functions above do one by one; `bounds` NULL: by key hash. 1: done; 0: a key is NaN, which
- * has no place; -1: no memory. */
+/* All records of a packed block, as the functions above do one by one; `bounds` NULL: by key hash. 1: done; 0: a key
+ * has NaN in it and so no place or group; -1: no memory. */
 int tide_router_pairs(struct tide_router *router, const struct tide_block *block, const struct tide_block *bounds,
                       bool ascending);
 int tide_router_spread(struct tide_router *router, const struct tide_block *block);

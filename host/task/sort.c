@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "task/emit.h"
 #include "task/radix.h"
+#include "wire/key.h"
 #include "wire/unpack.h"
 
 /* What all keys of a list are. */
@@ -155,12 +156,10 @@ bool tide_sort_has_place(const struct tide_block *block) {
     const uint8_t *at = block->data, *end = block->data + block->size;
 
     for (uint32_t r = 0; r < block->count; r++) {
-        if (*at == 0xca || *at == 0xcb) { /* a floating point number */
-            double number = tide_unpack_value(at, end).number;
+        const uint8_t *value = tide_unpack_skip(at, end);
 
-            if (number != number) return false;
-        }
-        at = tide_unpack_skip(tide_unpack_skip(at, end), end);
+        if (tide_key_has_nan(at, (size_t)(value - at))) return false;
+        at = tide_unpack_skip(value, end);
     }
     return true;
 }

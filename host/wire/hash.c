@@ -5,7 +5,8 @@
  *
  * A packed integer that a double holds exactly is hashed as that double, whatever its form. One that no double
  * holds (beyond 2^53, to Lua an int64 or uint64) cannot equal any Lua number; it is hashed over its 64 bits, because
- * rounding it would give whole runs of neighbouring ids one hash.
+ * rounding it would give whole runs of neighbouring ids one hash. The same holds inside of tables: each value in them is
+ * hashed in the one form of wire/key.h; where all have it already, as nearly always, that is the hash of the bytes.
  */
 #include "wire/hash.h"
 
@@ -13,6 +14,8 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "wire/key.h"
 
 /* Loads and swaps rather than loops over bytes: this is the hot path, and compilers do not see through the loops. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -75,6 +78,24 @@ static inline uint64_t hash_signed(int64_t n) {
 uint64_t tide_hash_string(const void *data, size_t size) { return XXH3_64bits_withSeed(data, size, TIDE_KEY_STRING); }
 
 uint64_t tide_hash_number(double value) { return hash_double(value); }
+
+/* A container that holds numbers which have several forms. */
+static uint64_t hash_forms(const uint8_t *data, size_t size) {
+    const uint8_t *end = data + size;
+    XXH3_state_t state;
+
+    XXH3_INITSTATE(&state);
+    XXH3_64bits_reset_withSeed(&state, TIDE_KEY_OTHER);
+    while (data < end) {
+        uint8_t form[TIDE_KEY_FORM_MAX];
+        size_t length;
+        const uint8_t *next, *bytes = tide_key_form(data, end, form, &length, &next);
+
+        XXH3_64bits_update(&state, bytes, length);
+        data = next;
+    }
+    return XXH3_64bits_digest(&state);
+}
 
 uint64_t tide_hash_packed(const uint8_t *data, size_t size) {
     if (size == 0) return XXH3_64bits_withSeed(NULL, 0, TIDE_KEY_OTHER);
@@ -140,6 +161,7 @@ uint64_t tide_hash_packed(const uint8_t *data, size_t size) {
         default: break;
         }
     }
+    if (tide_key_has_forms(data, size)) return hash_forms(data, size);
     /* Containers, booleans, null; and spans that are not one whole value, which only have to be safe. */
     return XXH3_64bits_withSeed(data, size, TIDE_KEY_OTHER);
 }

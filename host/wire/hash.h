@@ -1,7 +1,7 @@
 /*
  * Hash of a key and the key group it falls in. The same on every machine: XXH3-64 over the key's
  * canonical payload (string: its bytes; number: its double, -0 as 0, little endian; anything else: its
- * packed bytes), seeded by the payload class. Equal Lua keys give equal hashes whatever their packed form.
+ * packed bytes, with numbers in them in the form of wire/key.h), seeded by the payload class. Equal Lua keys give equal hashes whatever their packed form.
  */
 #ifndef TIDE_WIRE_HASH_H
 #define TIDE_WIRE_HASH_H

@@ -7,7 +7,9 @@ local check = require "moontide.check"
 local codec = require "moontide.worker.codec"
 local errors = require "moontide.errors"
 local loop = require "moontide.loop"
+local nan = require "moontide.nan"
 local operators = require "moontide.operators"
+local preview = require "moontide.preview"
 
 local actions = {}
 
@@ -347,7 +349,7 @@ local function install_reading(RDD, class)
     ---
     ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):collectAsMap()  --> { a = 1, b = 2 }
     ---
-    --- Single records are an error. As in Spark 0.9.
+    --- Single records are an error, and NaN as a key. As in Spark 0.9.
     --- @return table<any, any>
     function RDD:collectAsMap()
         begin(self, class, "collectAsMap")
@@ -355,6 +357,10 @@ local function install_reading(RDD, class)
         for _, pair in ipairs(collect(self, "collectAsMap", check.site())) do
             if type(pair) ~= "table" or pair[1] == nil then
                 check.fail("'collectAsMap': the dataset has single values, pairs are needed")
+            end
+            local path = nan.find(pair[1])
+            if path then
+                check.fail("'collectAsMap': %s\n  record: %s", nan.no_group(path), preview(pair[1], pair[2]))
             end
             map[pair[1]] = pair[2]
         end

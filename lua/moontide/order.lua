@@ -1,17 +1,19 @@
 --- The natural order of values, the same that sortByKey uses (host/wire/unpack.h): null < false < true < numbers < text
 --- (by bytes) < arrays (element by element, so that a pair goes by key, then value) < other tables. NaN comes after all
---- numbers.
+--- numbers where values are compared; what picks records by their order refuses it.
 ---
 ---     order.less(2, 10)              --> true
 ---     order.less({ "a", 2 }, { "b" }) --> true
 ---
---- Used on the driver and by workers: it depends on nothing but moontide.values.
+--- Used on the driver and by workers.
 
+local nan = require "moontide.nan"
+local preview = require "moontide.preview"
 local values = require "moontide.values"
 
 local order = {}
 
-local type, null = type, values.null
+local type, null, find_nan = type, values.null, nan.find
 
 local RANKS = { ["nil"] = 1, boolean = 3, number = 4, cdata = 4, string = 5, table = 6 }
 
@@ -201,6 +203,10 @@ function order.first(it, n, key, descending)
             if by == nil then
                 error("the key function returned nil", 0)
             end
+        end
+        local path = find_nan(by)
+        if path then
+            error(nan.no_order(path, key == identity and "record" or "key") .. "\n  record: " .. preview(a, b), 0)
         end
         sequence = sequence + 1
         if count < n then

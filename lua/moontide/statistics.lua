@@ -32,7 +32,7 @@ local function beyond_doubles(count, mean, m2, min, max, sum)
     if count > 0 and mean - mean ~= 0 then
         mean = sum / count
     end
-    if count > 0 and (infinite or not (m2 >= 0)) then
+    if count > 0 and (infinite or m2 < 0 or m2 ~= m2) then
         m2 = infinite and NAN or math.huge
     end
     return mean, m2

@@ -60,9 +60,9 @@ local function lookup_node(rdd, key)
     local site = check.site()
     local keep
     if type(key) == "table" then
-        local bytes = codec.pack(key)
+        local bytes = codec.pack_key(key)
         keep = operators.own("lookup", function(k)
-            return type(k) == "table" and codec.pack(k) == bytes
+            return type(k) == "table" and codec.same_key(codec.pack(k), bytes)
         end)
     else
         keep = operators.own("lookup", function(k)
@@ -246,7 +246,7 @@ function keyed.install(RDD, class)
         if key == nil or key ~= key then
             check.fail("bad argument #1 to 'lookup' (a key is never %s)", key == nil and "nil" or "NaN")
         end
-        local plain, reason = pcall(codec.pack, key)
+        local plain, reason = pcall(codec.pack_key, key)
         if not plain then
             check.fail("bad argument #1 to 'lookup' (%s)", check.without_position(reason))
         end

@@ -6,6 +6,7 @@ local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local duration = require "moontide.duration"
 local operators = require "moontide.operators"
+local nan = require "moontide.nan"
 local number_text = require "moontide.number_text"
 local order = require "moontide.order"
 local preview = require "moontide.preview"
@@ -26,7 +27,7 @@ local function stats_of(rdd, class, name)
 end
 
 local function install_statistics(RDD, class)
-    --- Action: the numbers added up; 0 when there are none.
+    --- Action: the numbers added up; 0 when there are none, NaN when one of them is.
     ---
     ---     sc:parallelize({ 1, 2, 3 }):sum()  --> 6
     ---
@@ -41,7 +42,7 @@ local function install_statistics(RDD, class)
         return sum
     end
 
-    --- Action: the average of the numbers; NaN when there are none.
+    --- Action: the average of the numbers; NaN when there are none. NaN among them is an error, as in all statistics.
     ---
     ---     sc:parallelize({ 1, 2, 3 }):mean()  --> 2
     ---
@@ -91,7 +92,8 @@ local function install_statistics(RDD, class)
         return stats_of(self, class, "sampleStdev").sampleStdev
     end
 
-    --- Action: count, sum, mean, min, max, variance, stdev … of the numbers, in one pass.
+    --- Action: count, sum, mean, min, max, variance, stdev … of the numbers, in one pass. NaN among them is an error; with infinite
+    --- ones there is no variance (it is NaN).
     ---
     ---     local s = sc:parallelize({ 1, 2, 3 }):stats()
     ---     s.mean  --> 2
@@ -190,7 +192,7 @@ end
 
 local function install_histogram(RDD, class)
     --- Action: how many numbers fall in each bucket. A bucket has its lower boundary and not its upper one; the last one
-    --- has both. Numbers outside of all buckets, and NaN, are left out.
+    --- has both. Numbers outside of all buckets are left out; NaN is an error.
     ---
     ---     local boundaries, counts = sc:parallelize({ 3, 17, 40, 66, 80 }):histogram(2)  -- of equal width from min to max
     ---     boundaries  --> { 3, 41.5, 80 }
@@ -199,7 +201,7 @@ local function install_histogram(RDD, class)
     ---     local _, ages = sc:parallelize({ 3, 17, 40, 66, 80 }):histogram({ 0, 18, 65, 120 })
     ---     ages        --> { 2, 1, 2 }
     ---
-    --- A number of buckets for a dataset that is empty, or has infinite numbers or NaN, is an error; if all numbers are equal
+    --- A number of buckets for a dataset that is empty, or has infinite numbers, is an error; if all numbers are equal
     --- there is one bucket. As in Spark 0.9.
     --- @param buckets integer|number[] how many, or their ascending boundaries
     --- @return number[] boundaries
@@ -210,7 +212,7 @@ local function install_histogram(RDD, class)
         if type(buckets) == "number" then
             local s = stats_of(self, class, "histogram")
             if s.count == 0 or s.sum - s.sum ~= 0 or s.max - s.min == math.huge then
-                check.fail("'histogram': the dataset is empty, or has infinite numbers or NaN; "
+                check.fail("'histogram': the dataset is empty, or has infinite numbers; "
                     .. "give the boundaries of the buckets")
             end
             buckets = statistics.even(s.min, s.max, buckets)
@@ -223,6 +225,8 @@ local function install_histogram(RDD, class)
             for x in it do
                 if type(x) ~= "number" then
                     error("histogram needs numbers, but a record is " .. tostring(x), 0)
+                elseif x ~= x then
+                    error("histogram: " .. nan.NO_STATISTICS, 0)
                 end
                 local index = statistics.bucket(buckets, x)
                 if index then
@@ -281,7 +285,7 @@ local function install_order(RDD, class)
     ---     counts:top(10, function(word, n) return n end)
     ---
     --- Records are compared in the order that sortByKey uses, pairs by key and then value; with `key`, what it returns is
-    --- compared. Of equal records the earlier one comes first. As in Spark 0.9.
+    --- compared. Of equal records the earlier one comes first. NaN, which has no place in an order, is an error. As in Spark 0.9.
     --- @param n integer 0 or more
     --- @param key? fun(value: any, second: any): any default: the record itself
     --- @return any[]

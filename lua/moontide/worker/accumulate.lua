@@ -5,6 +5,7 @@
 --- emit(a, b), and optionally `whole(S, block)`, which handles a block without looking at its records.
 local failure = require "moontide.worker.failure"
 local hadoop = require "moontide.worker.hadoop"
+local nan = require "moontide.nan"
 local save = require "moontide.worker.save"
 local sinks = require "moontide.worker.sinks"
 local values = require "moontide.values"
@@ -73,14 +74,18 @@ local Sum = class {
 
 -- count, mean, sum of squared distances from it (Welford's method), min, max, sum: moontide.statistics merges them.
 local Stats = class {
-    constants = number_constants,
+    constants = function(self, K)
+        number_constants(self, K)
+        K.is_nan = function() failure.broken(self.op, nan.NO_STATISTICS) end
+    end,
     begin = function(_, S) S.n, S.mean, S.m2, S.min, S.max, S.sum = 0, 0, 0, math.huge, -math.huge, 0 end,
     record = function(self, g, arity, a, b)
         if not expect_number(self.op, g, arity, a, b) then return end
-        g:line(self.op, "local n, d = S.n + 1, x - S.mean")
+        g:uses "is_nan"
+        g:line(self.op, "if x ~= x then is_nan() end local n, d = S.n + 1, x - S.mean")
         g:line(nil, "local mean = S.mean + d / n")
         g:line(nil, "S.n, S.mean, S.m2, S.sum = n, mean, S.m2 + d * (x - mean), S.sum + x")
-        g:line(nil, "if x ~= x or x < S.min then S.min = x end if x ~= x or x > S.max then S.max = x end end") -- NaN stays
+        g:line(nil, "if x < S.min then S.min = x end if x > S.max then S.max = x end end")
     end,
     finish = function(_, S, emit) emit({ S.n, S.mean, S.m2, S.min, S.max, S.sum }) end,
 }

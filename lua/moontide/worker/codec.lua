@@ -2,6 +2,7 @@
 --- collect). The rules of the form are in host/wire/pack.h.
 local fast = require "moontide.worker.ffi"
 local iterate = require "moontide.iterate"
+local nan = require "moontide.nan"
 local values = require "moontide.values"
 local bit = require "bit"
 
@@ -430,12 +431,43 @@ local function address_of(block) return tonumber(ffi_cast("uintptr_t", block)) e
 local function block_at(address) return ffi_cast("struct tide_block *", address) end
 codec.address_of, codec.block_at = address_of, block_at
 
-local function put_key(w, key)
-    if key == nil then error("the key is nil", 0) end
-    if key ~= key then error("the key is NaN, which is not equal to itself and so belongs to no group", 0) end
+local function no_group(key) error(nan.no_group(nan.find(key) or ""), 0) end
+
+-- A table is packed as it is and then given the form of keys (host/wire/key.h).
+local function put_table_key(w, key)
+    local from = w.pos
     put(w, key)
+    local size = tonumber(C.tide_key_make_plain(w.data + from, w.pos - from))
+    if size == 0 then no_group(key) end
+    w.pos = from + size
+end
+
+--- Appends a key: equal keys have equal forms, so -0 becomes 0, at every depth of a table too. NaN belongs to no group.
+local function put_key(w, key)
+    local t = type(key)
+    if t == "string" then put_string(w, key)
+    elseif t == "number" then
+        if key ~= key then no_group(key) end
+        put_number(w, key + 0) -- -0 + 0 is 0
+    elseif t == "table" then put_table_key(w, key)
+    elseif t == "nil" then error("the key is nil", 0)
+    else put(w, key) end
 end
 codec.put_key = put_key
+
+-- A key that stays data for now, and comes out as it went in, is refused all the same when it can never be one.
+local function put_data_key(w, key)
+    if key == nil then error("the key is nil", 0) end
+    local path = nan.find(key)
+    if path then error(nan.no_group(path), 0) end
+    put(w, key)
+end
+
+--- Whether two packed keys are the same one.
+function codec.same_key(a, b)
+    local p, q = ffi_cast("const uint8_t *", a), ffi_cast("const uint8_t *", b)
+    return a == b or C.tide_unpack_compare(p, p + #a, q, q + #b) == 0
+end
 
 --- Packs records[first … last] into one new block; pairs are {key, value} tables. Returns its address (a reference the caller
 --- owns), or raises naming the record.
@@ -453,7 +485,7 @@ function codec.block_of(records, first, last, arity)
             if type(record) ~= "table" then
                 error(("record %d is not a {key, value} table but a %s"):format(at, type(record)), 0)
             end
-            ok, why = pcall(put_key, w, record[1])
+            ok, why = pcall(put_data_key, w, record[1])
             if ok then
                 if record[2] == nil then
                     ok, why = false, "the value of the pair is nil; use moontide.null for an explicit null"

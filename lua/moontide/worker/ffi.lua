@@ -90,6 +90,8 @@ int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **b
 void tide_file_reader_delete(struct tide_file_reader *reader);
 
 uint64_t tide_hash_packed(const uint8_t *data, size_t size);
+size_t tide_key_make_plain(uint8_t *key, size_t size);
+int tide_unpack_compare(const uint8_t *a, const uint8_t *a_end, const uint8_t *b, const uint8_t *b_end);
 
 void tide_worker_note(void *worker, const char *operators, int64_t batch_time);
 void tide_worker_code(void *worker, int code);

@@ -3,6 +3,7 @@
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
+local nan = require "moontide.nan"
 
 local C = fast.C
 local put, put_key, decode = codec.put, codec.put_key, codec.decode
@@ -314,7 +315,8 @@ local Sample = class {
     constants = function(self, K)
         Collect.constants(self, K)
         K.check_key = function(key)
-            if key ~= key then failure.broken(self.op, "the key is NaN, which has no place in an order") end
+            local path = nan.find(key)
+            if path then failure.broken(self.op, nan.no_order(path)) end
         end
         K.not_pairs = function(a)
             failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a))
@@ -325,7 +327,7 @@ local Sample = class {
         g:uses "check_key"
         g:uses "not_pairs"
         if arity == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
-        g:line(self.op, ("if %s ~= %s then check_key(%s) end"):format(a, a, a))
+        g:line(self.op, ('if %s ~= %s or type(%s) == "table" then check_key(%s) end'):format(a, a, a, a))
         return Collect.record(self, g, arity, a, b)
     end,
     whole = function(self, S, block)

@@ -1,0 +1,32 @@
+/*
+ * Packed values as keys. Values that are equal in Lua are one key whatever their form, at every depth of a table: -0 and 0, the
+ * int64, uint64 and double of one whole number, an empty table with and without a mark. NaN is equal to nothing, itself
+ * included, and can't be part of a key. Pure functions, any thread; the spans must be valid.
+ */
+#ifndef TIDE_WIRE_KEY_H
+#define TIDE_WIRE_KEY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Is NaN anywhere in it? */
+bool tide_key_has_nan(const uint8_t *key, size_t size);
+
+/* Has it the form in which keys are kept: no NaN, no -0, no mark on an empty table? (Large whole numbers keep the form they came
+ * in, so that they come out as they went in.) */
+bool tide_key_is_plain(const uint8_t *key, size_t size);
+
+/* Gives it that form, in place. Returns the new size, which is never larger; 0 when there is NaN in it. */
+size_t tide_key_make_plain(uint8_t *key, size_t size);
+
+/* A container whose hash is not that of its bytes: it holds a number in a form that has others. */
+bool tide_key_has_forms(const uint8_t *key, size_t size);
+
+/* The value at `at` (of a container: its head) in the one form that all equal ones are hashed in: returns its bytes, in `form`
+ * when they are not those at `at`, their number in `size`, and the byte after the value (the head) in `next`. */
+enum { TIDE_KEY_FORM_MAX = 9 };
+const uint8_t *tide_key_form(const uint8_t *at, const uint8_t *end, uint8_t form[TIDE_KEY_FORM_MAX], size_t *size,
+                             const uint8_t **next);
+
+#endif
