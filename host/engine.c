@@ -176,7 +176,25 @@ static void on_leaked_handle(uv_handle_t *handle, void *arg) {
     uv_close(handle, NULL);
 }
 
+/* Whoever shares stdout with the process may have made it non-blocking. stdio takes a full pipe for an error then, and loses what it
+ * was to write. A description of its own blocks, and leaves that of the others as it is; where there can be none (sockets, pipes that
+ * nobody reads) theirs is changed. */
+static void block_on_stdout(void) {
+    int flags = fcntl(STDOUT_FILENO, F_GETFL);
+
+    if (flags < 0 || !(flags & O_NONBLOCK)) return;
+
+    int fd = open("/proc/self/fd/1", (flags & (O_ACCMODE | O_APPEND)) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)dup2(fd, STDOUT_FILENO);
+        close(fd);
+    }
+    (void)fcntl(STDOUT_FILENO, F_SETFL, flags & ~O_NONBLOCK);
+}
+
 void tide_engine_keep_standard_streams(void) {
+    block_on_stdout();
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF) continue;
         /* The lowest free number, and so this one. */

@@ -49,7 +49,7 @@ void tide_engine_leave(struct tide_engine_member *member);
 bool tide_engine_describe(struct tide_engine *engine, uint32_t index, char *text, size_t size);
 
 /*
- * Process signals. The program (main.c) owns them; engines that watch get one byte per SIGINT/SIGTERM on a descriptor.
+ * Process signals. The program (main.c) owns them; engines that watch get one byte per SIGINT, SIGTERM or SIGHUP on a descriptor.
  */
 struct tide_signals {
     int (*attach)(void);    /* a non-blocking readable descriptor for one engine, or -1 (too many) */
@@ -59,12 +59,13 @@ struct tide_signals {
 
 /* A process may have been started with stdin, stdout or stderr closed. Their numbers must not go to files and sockets of ours:
  * the log would be written into these, and libuv ends the process when it has to close one of them. From now on they are
- * taken: reading finds the end, writing to stdout fails as it would have. A new engine does it; the program sooner. */
+ * taken: reading finds the end, writing to stdout fails as it would have. And stdout blocks while it is full. A new engine does it;
+ * the program sooner. */
 void tide_engine_keep_standard_streams(void);
 
 /* Once, before any engine is made; static memory. NULL: nobody owns signals (the Lua module). */
 void tide_engine_set_signals(const struct tide_signals *signals);
-/* From now on SIGINT/SIGTERM become TIDE_EVENT_SIGNAL with how many arrived since the first. Twice is fine. TIDE_ESTATE when the
+/* From now on these signals become TIDE_EVENT_SIGNAL with how many arrived since the first. Twice is fine. TIDE_ESTATE when the
  * process does not hand signals to engines. */
 int tide_engine_watch_signals(struct tide_engine *engine, struct tide_error *err);
 /* The script got such an event. */

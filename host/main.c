@@ -2,7 +2,7 @@
  * The program `moontide`: a Lua state with the command line in it (lua/moontide/cli.lua), the process's signals, the exit
  * code. Nothing else.
  *
- * Signals. SIGINT and SIGTERM are counted and told to every engine that watches, through a pipe of its own; what to do then
+ * Signals. SIGINT, SIGTERM and SIGHUP (unless it was ignored before, as under nohup) are counted and told to every engine that watches, through a pipe of its own; what to do then
  * (stop gracefully, stop at once) is the script's side to decide. Who can't be reached that way ends the process, with
  * 128 + the signal's number:
  *     no engine is watching (a script that runs no context, or has not started one)   at the first signal
@@ -78,6 +78,14 @@ static void handle(int number, void (*handler)(int)) {
     sigaction(number, &action, NULL);
 }
 
+/* Under nohup a hangup is none of the program's business. */
+static void handle_unless_ignored(int number, void (*handler)(int)) {
+    struct sigaction before;
+
+    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
+    handle(number, handler);
+}
+
 /* ---- For engines ---------------------------------------------------------------------------------------------- */
 
 static int attach(void) {
@@ -119,6 +127,7 @@ static void take_signals(void) {
     handle(SIGALRM, on_patience_ended);
     handle(SIGINT, on_stop_signal);
     handle(SIGTERM, on_stop_signal);
+    handle_unless_ignored(SIGHUP, on_stop_signal);
     handle(SIGPIPE, on_broken_pipe);
     handle(SIGXFSZ, SIG_IGN); /* a file that may not grow further is an error of the write, like a full disk */
 }

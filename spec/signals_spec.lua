@@ -48,7 +48,7 @@ describe("the program", function()
         return running, running:read_line()
     end
 
-    for name, number in pairs({ INT = 2, TERM = 15 }) do
+    for name, number in pairs({ INT = 2, TERM = 15, HUP = 1 }) do
         it("ends at the first SIG" .. name .. " when no engine runs", function()
             local running, line = start(BUSY)
             assert.equal("ready", line)
@@ -93,6 +93,54 @@ describe("the program", function()
         local path = dir:write("job.lua", STREAM)
         local result = shell.run(shell.command({ shell.program, "run", path, "again" }) .. ' | head -n 2; echo done')
         assert.same({ out = "batch\nbatch\ndone\n", err = "", code = 0 }, result)
+    end)
+
+    it("goes on under nohup", function()
+        local job = dir:write("job.lua", STREAM)
+        local running = shell.start("sh -c 'trap \"\" HUP; exec \"$@\"' sh " .. shell.command({ shell.program, "run", job }), { env = env })
+        assert.equal("batch", running:read_line())
+        running:signal("HUP")
+        running:signal("TERM")
+        assert.same({ out = "batch\nstopped\n", err = "", code = 0 }, running:wait())
+    end)
+
+    it("waits while its output is full, also when others made it non-blocking", function()
+        local CDEF = [[
+            local ffi = require "ffi"
+            ffi.cdef "int fcntl(int, int, ...); int execv(const char *, char *const *); int ioctl(int, unsigned long, ...);"
+            ffi.cdef "int poll(void *, unsigned long, int);"
+        ]]
+        -- Hands a non-blocking stdout on, as programs do that write to the same pipe without waiting.
+        local launch = dir:write("launch.lua", CDEF .. [[
+            local O_NONBLOCK, F_GETFL, F_SETFL = 2048, 3, 4
+            ffi.C.fcntl(1, F_SETFL, ffi.cast("int", bit.bor(ffi.C.fcntl(1, F_GETFL), O_NONBLOCK)))
+            local words = ffi.new("const char *[?]", #arg + 1)
+            for index, word in ipairs(arg) do words[index - 1] = word end
+            ffi.C.execv(arg[1], ffi.cast("char *const *", words))
+        ]])
+        -- Reads nothing before the pipe is full.
+        local read = dir:write("read.lua", CDEF .. [[
+            local FIONREAD, n, before = 0x541b, ffi.new "int[1]", -1
+            repeat
+                before = n[0]
+                ffi.C.poll(nil, 0, 20)
+                assert(ffi.C.ioctl(0, FIONREAD, n) == 0)
+            until n[0] > 4096 and n[0] == before
+            io.write(#io.read("*a"))
+        ]])
+        local job = dir:write("job.lua", [[
+            local moontide = require "moontide"
+            local ssc = moontide.StreamingContext("local[1]", "full", 20)
+            local list = {}
+            for n = 1, 30000 do list[n] = "0123456789" end
+            ssc:queueStream({ list }):print(30000)
+            ssc:queueStream({ { 1 } }):foreachRDD(function(rdd) if not rdd:isEmpty() then print(("x"):rep(200000)) ssc:stop() end end)
+            ssc:start()
+            ssc:awaitTermination()
+        ]])
+        local result = shell.run(shell.command({ "luajit", launch, shell.program, "run", job }) .. " | luajit " .. shell.quote(read))
+        assert.same({ "", 0 }, { result.err, result.code })
+        assert.is_true(tonumber(result.out) > 30000 * 11 + 200000, result.out)
     end)
 
     it("says that its output is lost on a full disk", function()

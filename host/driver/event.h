@@ -24,7 +24,7 @@ enum tide_event_kind {
     TIDE_EVENT_RECEIVER, /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
     TIDE_EVENT_DRAINED, /* a stop that was asked for has finished          → {kind="drained", graph=} */
     TIDE_EVENT_UPDATES, /* a task added to accumulators                    → {kind="updates", block=address, its reference goes to Lua} */
-    TIDE_EVENT_SIGNAL /* SIGINT/SIGTERM reached the loop                 → {kind="signal", count=} */
+    TIDE_EVENT_SIGNAL /* SIGINT, SIGTERM or SIGHUP reached the loop      → {kind="signal", count=} */
 };
 
 /* Timing of one batch; -1 = not yet. Wall clock ms. */

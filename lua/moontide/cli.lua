@@ -40,7 +40,8 @@ options, which override what the script says:
 
 Options may be written --master=local[2] too. Settings may also come from environment variables (moontide help conf).
 
-SIGINT and SIGTERM stop gracefully: what was received is still processed. A second one stops at once.
+SIGINT, SIGTERM and SIGHUP stop gracefully: what was received is still processed. A second one stops at once. (Under nohup,
+SIGHUP is ignored.)
 
 exit code: 0 fine, 1 the script or a batch failed, 2 wrong usage
 ]],
