@@ -8,9 +8,11 @@
 #include "base/log.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 enum { ON_STACK = 2048, STALL_MS = 200 };
+#define SPARSE_NS UINT64_C(60000000000)
 
 static const char *const level_names[] = {"DEBUG", "INFO", "WARN", "ERROR"};
 static const char *const level_options[] = {"debug", "info", "warn", "error", "off"};
@@ -78,18 +81,17 @@ static size_t indent(char *out, size_t capacity, const char *text, size_t size) 
     return used;
 }
 
-void tide_log(enum tide_log_level level, const char *area, const char *format, ...) {
+/* `args` is used up. */
+static void log_line(enum tide_log_level level, const char *area, const char *format, va_list args) {
     if (level < tide_log_get_level() || level >= TIDE_LOG_OFF || (int)level < 0) return;
     int saved = errno; /* logging must not change what the caller is about to report */
     char stack_text[ON_STACK], stack_line[ON_STACK + 512];
     char *text = stack_text, *line = stack_line, *heap = NULL;
     size_t line_capacity = sizeof stack_line;
 
-    va_list args, again;
-    va_start(args, format);
+    va_list again;
     va_copy(again, args);
     int length = vsnprintf(stack_text, sizeof stack_text, format, args);
-    va_end(args);
     size_t size = length < 0 ? 0 : (size_t)length;
     if (size >= sizeof stack_text) {
         heap = malloc(size + 1);
@@ -121,4 +123,40 @@ void tide_log(enum tide_log_level level, const char *area, const char *format, .
     free(heap_line);
     free(heap);
     errno = saved;
+}
+
+void tide_log(enum tide_log_level level, const char *area, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    log_line(level, area, format, args);
+    va_end(args);
+}
+
+/* Whether it is time to tell the kind again; *left_out is then what was not told since. */
+static bool is_time(struct tide_log_kind *kind, uint64_t *left_out) {
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+
+    pthread_mutex_lock(&lock);
+    bool yes = kind->told < TIDE_LOG_FEW || now_ns - kind->told_ns >= SPARSE_NS;
+    *left_out = kind->left_out;
+    kind->left_out = yes ? 0 : kind->left_out + 1;
+    kind->told += yes;
+    if (yes) kind->told_ns = now_ns;
+    pthread_mutex_unlock(&lock);
+    return yes;
+}
+
+void tide_log_sparse(struct tide_log_kind *kind, enum tide_log_level level, const char *area, const char *format,
+                     ...) {
+    if (level < tide_log_get_level()) return;
+    uint64_t left_out;
+    if (!is_time(kind, &left_out)) return;
+    va_list args;
+    va_start(args, format);
+    log_line(level, area, format, args);
+    va_end(args);
+    if (left_out > 0) tide_log(level, area, "%" PRIu64 " more messages like this one since the last", left_out);
 }

@@ -6,6 +6,8 @@
 #ifndef TIDE_BASE_LOG_H
 #define TIDE_BASE_LOG_H
 
+#include <stdint.h>
+
 enum tide_log_level { TIDE_LOG_DEBUG, TIDE_LOG_INFO, TIDE_LOG_WARN, TIDE_LOG_ERROR, TIDE_LOG_OFF };
 
 void tide_log_set_level(enum tide_log_level level);
@@ -15,5 +17,18 @@ int tide_log_level_parse(const char *name);
 /* `area` is the part of the program speaking, e.g. "socket". Newlines inside become "\n    ". */
 void tide_log(enum tide_log_level level, const char *area, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* A kind of message that can come again and again. The first few are told; then one a minute at most, which says how many were left
+ * out. Zero at first; lives as long as what it is about. Any thread. */
+enum { TIDE_LOG_FEW = 5 };
+
+struct tide_log_kind {
+    uint64_t told_ns; /* monotonic clock */
+    uint64_t told;
+    uint64_t left_out;
+};
+
+void tide_log_sparse(struct tide_log_kind *kind, enum tide_log_level level, const char *area, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -55,12 +55,12 @@ static void enter_memory(struct tide_cache *cache, struct tide_cached *cached) {
     tide_list_push(&cache->memory, &cached->link);
 }
 
-/* Says once that writing fails, until it works again. */
-static void complain(const struct tide_cached *cached, struct tide_error *take_err) {
+/* Says that writing fails, once until it works again and once a minute at most. */
+static void complain(struct tide_cache *cache, const struct tide_cached *cached, struct tide_error *take_err) {
     prefix(cached, take_err);
-    tide_log(TIDE_LOG_WARN, "memory", "%s\n%s", take_err->text,
-             cached->options.recomputable ? "until then such data is computed again whenever it is needed"
-                                          : "until then such data stays in memory beyond the limit");
+    tide_log_sparse(&cache->write_failures, TIDE_LOG_WARN, "memory", "%s\n%s", take_err->text,
+                    cached->options.recomputable ? "until then such data is computed again whenever it is needed"
+                                                 : "until then such data stays in memory beyond the limit");
     tide_error_clear(take_err);
 }
 
@@ -161,7 +161,7 @@ static bool write_out(struct tide_cache *cache, struct tide_cached *cached) {
     if (gone && !closed) refuse(cache, cached);
     pthread_mutex_unlock(&cache->lock);
     copies_free(copies, count);
-    if (status != TIDE_OK && !told && !closed) complain(cached, &err);
+    if (status != TIDE_OK && !told && !closed) complain(cache, cached, &err);
     tide_error_clear(&err);
     pthread_mutex_lock(&cache->lock);
     return gone;
@@ -499,7 +499,7 @@ static int unreadable(struct tide_cached *cached, struct tide_error *err) {
         tide_error_clear(&cause);
         return err->code;
     }
-    if (first) tide_log(TIDE_LOG_WARN, "memory", "%s; it is computed again", err->text);
+    if (first) tide_log_sparse(&cache->read_failures, TIDE_LOG_WARN, "memory", "%s; it is computed again", err->text);
     return lost(cached, err);
 }
 

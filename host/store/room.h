@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "base/log.h"
 #include "store/cache.h"
 
 enum state { EMPTY, MEMORY, WRITING, DISK, GONE };
@@ -51,6 +52,7 @@ struct tide_cache {
     uint64_t refused, refused_bytes; /* the dataset that found no room last, and for how much */
     bool untidy;                     /* atomic for those who ask without the lock */
     bool failing;                    /* the last attempt to write failed */
+    struct tide_log_kind write_failures, read_failures;
     bool closed;
 };
 

@@ -14,6 +14,7 @@
 
 #include "base/alloc.h"
 #include "base/fault.h"
+#include "base/log.h"
 #include "capture.h"
 #include "store/budget.h"
 #include "store/cache.h"
@@ -376,6 +377,25 @@ static void a_full_disk_loses_nothing(void **state) {
     release_all(a, 4);
 }
 
+/* A disk that has room now and then would otherwise say so with every block. */
+static void a_disk_that_fails_in_turns_is_told_a_few_times(void **state) {
+    make_cache(0);
+    capture_start();
+    for (uint64_t i = 0; i < 50; i++) {
+        tide_fault_arm("spill.write", 0, 1);
+        tide_cached_release(kept(i, DISK, 0, 1));
+        tide_fault_clear();
+        tide_cached_release(kept(i, DISK, 0, 1));
+    }
+
+    char *log = capture_stop(NULL);
+    int told = 0;
+
+    for (const char *at = log; (at = strstr(at, "can't be written")) != NULL; at++) told++;
+    free(log);
+    assert_int_equal(told, TIDE_LOG_FEW);
+}
+
 static void a_full_disk_does_not_make_tidying_spin(void **state) {
 
     make_cache(0);
@@ -517,6 +537,7 @@ int main(void) {
         CHECKED(what_is_put_goes_to_disk_later),
         CHECKED(budgets_are_relieved),
         CHECKED(a_full_disk_loses_nothing),
+        CHECKED(a_disk_that_fails_in_turns_is_told_a_few_times),
         CHECKED(a_full_disk_does_not_make_tidying_spin),
         CHECKED(damaged_data_is_computed_again_or_said),
         CHECKED(no_memory_to_read_is_no_damage),

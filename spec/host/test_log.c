@@ -54,6 +54,29 @@ static void keeps_quiet_below_the_level(void **state) {
     free(text);
 }
 
+static void sparse_messages_come_once_a_minute_after_the_first_few(void **state) {
+    struct tide_log_kind kind = {0}, other = {0};
+
+    capture_start();
+    for (int i = 0; i < 1000; i++) tide_log_sparse(&kind, TIDE_LOG_WARN, "a", "message %d", i);
+    tide_log_sparse(&other, TIDE_LOG_WARN, "b", "another kind");
+    tide_log_sparse(&other, TIDE_LOG_INFO, "b", "below the level");
+    kind.told_ns -= UINT64_C(61000000000); /* a minute ago */
+    for (int i = 1000; i < 1003; i++) tide_log_sparse(&kind, TIDE_LOG_WARN, "a", "message %d", i);
+    char *text = capture_stop(NULL);
+    int lines = 0;
+    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++) lines++;
+    assert_int_equal(lines, TIDE_LOG_FEW + 3);
+    assert_non_null(strstr(text, "a: message 0\n"));
+    assert_non_null(strstr(text, "a: message 4\n"));
+    assert_null(strstr(text, "a: message 5\n"));
+    assert_non_null(strstr(text, "b: another kind\n"));
+    assert_non_null(strstr(text, "a: message 1000\n"));
+    assert_non_null(strstr(text, "a: 995 more messages like this one since the last\n"));
+    assert_int_equal(kind.left_out, 2);
+    free(text);
+}
+
 static void parses_levels(void **state) {
     assert_int_equal(tide_log_level_parse("debug"), TIDE_LOG_DEBUG);
     assert_int_equal(tide_log_level_parse("info"), TIDE_LOG_INFO);
@@ -149,6 +172,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(has_stamp_level_and_area),
         cmocka_unit_test(keeps_quiet_below_the_level),
+        cmocka_unit_test(sparse_messages_come_once_a_minute_after_the_first_few),
         cmocka_unit_test(parses_levels),
         cmocka_unit_test(indents_what_follows_a_newline),
         cmocka_unit_test(long_messages_are_whole),
