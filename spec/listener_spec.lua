@@ -230,6 +230,90 @@ describe("listeners", function()
     end)
 end)
 
+describe("the queue of events", function()
+    local event_queue = require "moontide.event_queue"
+
+    it("gives events back in their order and holds nothing of those that were taken", function()
+        local queue = event_queue.new(100000)
+        for n = 1, 50000 do assert.is_true(queue:push({ n })) end
+        for n = 1, 49999 do assert.equal(n, queue:pop()[1]) end
+        assert.is_false(queue:is_empty())
+        queue:push({ 50001 })
+        assert.equal(50000, queue:pop()[1])
+        assert.equal(50001, queue:pop()[1])
+        assert.is_nil(queue:pop())
+        assert.is_true(queue:is_empty())
+        local held = 0
+        for key in pairs(queue) do held = held + (type(key) == "number" and 1 or 0) end
+        assert.equal(0, held)
+    end)
+
+    it("drops and counts what has no room", function()
+        local queue = event_queue.new(2)
+        assert.is_true(queue:push({ 1 }))
+        assert.is_true(queue:push({ 2 }))
+        assert.is_false(queue:push({ 3 }))
+        assert.is_false(queue:push({ 4 }))
+        assert.equal(2, queue:take_dropped())
+        assert.equal(0, queue:take_dropped())
+        assert.equal(1, queue:pop()[1])
+        assert.is_true(queue:push({ 5 }))
+        assert.equal(2, queue:pop()[1])
+        assert.equal(5, queue:pop()[1])
+    end)
+
+    it("listener.maxEvents: a listener that waits does not hold events without end", function()
+        local shell, tempdir = require "spec.support.shell", require "spec.support.tempdir"
+        local dir = tempdir.new()
+        local job = dir:write("job.lua", [[
+            local moontide = require "moontide"
+            local sc = moontide.Context{ master = "local[1]", conf = { ["listener.maxEvents"] = 1 } }
+            local ssc = moontide.StreamingContext(sc, 10)
+            local told, batches = 0, 0
+            local listener = setmetatable({}, { __index = function()
+                return function() -- each waits for a job, behind those of the batch
+                    told = told + 1
+                    sc:range(0, 1000, 1, 4):count()
+                end
+            end })
+            ssc:addStreamingListener(listener)
+            ssc:queueStream({ { 1 }, { 2 }, { 3 }, { 4 } }):foreachRDD(function(rdd)
+                batches = batches + rdd:count()
+                if batches == 4 then ssc:stop(false) end
+            end)
+            ssc:start()
+            ssc:awaitTermination()
+            print(batches, told > 0 and told < 20)
+            sc:stop()
+        ]])
+        local result = shell.moontide({ "run", job })
+        assert.equal("4\ttrue\n", result.out, result.err)
+        assert.matches("WARN  streaming: listeners are slower than the streams: 1 events wait, and %d+ were not told "
+            .. "%(setting listener.maxEvents%)", result.err)
+        dir:remove()
+    end)
+
+    it("tells thousands of events that have piled up, one after the other", function()
+        local events, order = 0, true
+        local last = 0
+        local result = testing.run {
+            inputs = { {} }, batches = 3000,
+            build = function(ssc, numbers)
+                ssc:addStreamingListener({
+                    onBatchCompleted = function(info)
+                        events = events + 1
+                        order = order and info.batchTime > last
+                        last = info.batchTime
+                    end,
+                })
+                return numbers
+            end,
+        }
+        assert.is_nil(result.error)
+        assert.same({ 3000, true }, { events, order })
+    end)
+end)
+
 describe("StatsReportListener", function()
     it("reports the delays of the last batches as Spark does", function()
         local lines = {}

@@ -49,6 +49,8 @@ conf.options = {
       reason = "How long an immediate stop waits for running functions before it breaks them off." },
     { key = "stopContextByDefault", type = "boolean", default = true,
       reason = "Whether StreamingContext:stop() also stops the Context under it." },
+    { key = "listener.maxEvents", type = "integer", min = 1, max = 10000000, default = 10000, unit = "events",
+      reason = "Events that wait for listeners that are slower than the streams; further ones are dropped and counted." },
     { key = "logLevel", type = "choice", values = { "debug", "info", "warn", "error", "off" }, default = "warn",
       reason = "Least important messages written to stderr." },
     { key = "memory.limit", type = "bytes", min = 1, max = 2 ^ 50, shown = "half of the memory, a container's if that is less",

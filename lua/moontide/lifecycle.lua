@@ -12,6 +12,7 @@ local check = require "moontide.check"
 local conf = require "moontide.conf"
 local context = require "moontide.context"
 local errors = require "moontide.errors"
+local event_queue = require "moontide.event_queue"
 local listener = require "moontide.listener"
 local loop = require "moontide.loop"
 
@@ -150,6 +151,9 @@ local function finish(life)
         loop.abandon(task)
     end
     life.state = "STOPPED"
+    if life.listener_queue.dropped > 0 then
+        log("warn", "%.0f more events were not told to listeners", life.listener_queue:take_dropped())
+    end
     life.graph:close()
     for index, other in ipairs(life.context.streams) do
         if other == life then
@@ -362,8 +366,8 @@ end
 
 -- The next event that somebody wants to hear: not one of a listener that was removed meanwhile, nor after the end.
 local function next_told(life)
-    while life.listener_queue[1] do
-        local event = table.remove(life.listener_queue, 1)
+    while not life.listener_queue:is_empty() do
+        local event = life.listener_queue:pop()
         local callback = event.listener[event.name]
         if callback and life.listening[event.listener] and life.state ~= "STOPPED" then
             return event, callback
@@ -371,33 +375,51 @@ local function next_told(life)
     end
 end
 
--- Listeners are told one event after the other, also when a callback waits for an action.
-local function tell_next(life)
-    local event, callback = next_told(life)
-    if not event then
+-- Listeners are told one event after the other, also when a callback waits for an action: the end of that one goes on here.
+local function tell_waiting(life)
+    if life.telling then
         return
     end
-    life.telling = true
-    local task = { kind = "listener", stream = life, name = event.name, fn = callback }
-    function task.done(ok, raised, traceback)
-        life.telling = false
-        if not ok then
-            log("error", "a listener failed in %s: %s", event.name,
-                errors.join(errors.text(raised), errors.trim_traceback(traceback or "")))
+    local event, callback = next_told(life)
+    while event do
+        local returned = false -- the loop below goes on with the next one
+        life.telling = true
+        local task = { kind = "listener", stream = life, name = event.name, fn = callback }
+        function task.done(ok, raised, traceback)
+            life.telling = false
+            if not ok then
+                log("error", "a listener failed in %s: %s", task.name,
+                    errors.join(errors.text(raised), errors.trim_traceback(traceback or "")))
+            end
+            if returned then
+                tell_waiting(life)
+                finish_when_done(life)
+            end
         end
-        tell_next(life)
+        loop.start(task, event.info)
+        returned = true
+        if life.telling then
+            return
+        end
         finish_when_done(life)
+        event, callback = next_told(life)
     end
-    loop.start(task, event.info)
 end
 
+local DROPS_TOLD = 60 -- seconds between messages about dropped events
+
 local function tell(life, name, info)
+    local taken = true
     for _, target in ipairs(life.listeners) do
-        table.insert(life.listener_queue, { listener = target, name = name, info = info })
+        taken = life.listener_queue:push({ listener = target, name = name, info = info }) and taken
     end
-    if not life.telling then
-        tell_next(life)
+    local now = not taken and core().monotonic()
+    if now and (not life.drops_told or now - life.drops_told >= DROPS_TOLD) then
+        life.drops_told = now
+        log("warn", "listeners are slower than the streams: %.0f events wait, and %.0f were not told (setting listener.maxEvents)",
+            life.listener_queue.most, life.listener_queue:take_dropped())
     end
+    tell_waiting(life)
 end
 
 function events.listener(life, event)
@@ -492,7 +514,8 @@ function lifecycle.new(state, graph, batch)
         sources = {},          -- stream id → { id, name }, the id as listeners are told it
         inputs = 0,            -- how many of them
         queues = {},           -- queue streams
-        listeners = {}, listening = {}, listener_queue = {}, telling = false,
+        listeners = {}, listening = {}, telling = false,
+        listener_queue = event_queue.new(conf.get(state.settings, "listener.maxEvents")),
         told = {},             -- batch time → what listeners were told of its outputs
         tasks = 0,             -- functions of the script that have not returned
         failed_batches = 0, passed_over = {}, passed_over_times = {}, signals = 0,
