@@ -1,12 +1,13 @@
 -- The directory for checkpoints: it can be made, and written to. Datasets are written there (operators/checkpoint.lua); streams,
 -- and recovery, come with a later release.
 
+local declare = require "moontide.declare"
 local ffi = require "ffi"
 local files = require "moontide.files"
 
 local checkpoint = {}
 
-ffi.cdef [[
+declare.cdef [[
     char *mkdtemp(char *template);
 ]]
 

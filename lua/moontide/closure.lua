@@ -121,6 +121,10 @@ local function path_of(graph, value)
     return path
 end
 
+--- What travels of a shared variable, nil for anything else: moontide.shared sets it.
+---@type fun(value: any): string?, integer?, string?, function?
+M.portable = nil
+
 --- The node of a value that is not plain; new ones wait for their turn in the work list.
 local function node_of(graph, value, parent, how, what)
     local node = graph.index[value]
@@ -130,7 +134,7 @@ local function node_of(graph, value, parent, how, what)
     local t = type(value)
     local path = path_of(graph, value)
     local class = (t == "table" or t == "userdata") and not (path and is_own_module(path)) and handle_class(value)
-    if class and SHARED[class] and require("moontide.shared").portable(value) then
+    if class and SHARED[class] and M.portable(value) then
         node = add(graph, "shared", value, parent, how, what)
         graph.index[value] = node
         return node
@@ -388,7 +392,7 @@ local records = {
     end,
     shared = function(graph, node)
         local dir = graph.dir
-        local class, id, zero, merge = require("moontide.shared").portable(graph.object[node])
+        local class, id, zero, merge = M.portable(graph.object[node])
         if class == "Accumulator" then
             write(graph, zero, node)
             write(graph, merge, node, "field", "merge")

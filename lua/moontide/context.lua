@@ -6,6 +6,7 @@ local conf = require "moontide.conf"
 local environment = require "moontide.environment"
 local errors = require "moontide.errors"
 local loop = require "moontide.loop"
+local shared = require "moontide.shared"
 
 local context = {}
 
@@ -67,7 +68,7 @@ end
 
 local function close(state)
     state.closed = true
-    require("moontide.shared").close(state)
+    shared.close(state)
     loop.remove(state)
     local busy = state.engine:describe()
     local done, reason = state.engine:close(conf.get(state.settings, "stopTimeout"))
@@ -301,7 +302,7 @@ end
 --- @return moontide.Broadcast handle with :value(), :unpersist() and :destroy()
 function Context:broadcast(value)
     begin(self, "broadcast")
-    return require("moontide.shared").broadcast(self.state, value)
+    return shared.broadcast(self.state, value)
 end
 
 --- A value that functions in the workers add to and the driver reads. What a task adds counts when the task has succeeded, once
@@ -323,7 +324,7 @@ end
 --- @return moontide.Accumulator handle with :add(x) and :value()
 function Context:accumulator(zero, merge, name)
     begin(self, "accumulator")
-    return require("moontide.shared").accumulator(zero, merge, name)
+    return shared.accumulator(zero, merge, name)
 end
 
 --- Where kept data is at the moment: persisted datasets, windows and states, and what shuffles have written.

@@ -2,13 +2,14 @@
 --
 -- Operational failures come as nil, message.
 
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 
 local ffi, library = fast.ffi, fast.C
 
 local files = {}
 
-ffi.cdef [[
+declare.cdef [[
     struct moontide_glob {
         size_t count;
         char **paths;

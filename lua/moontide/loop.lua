@@ -21,6 +21,10 @@ local loop = {}
 local WAIT = {}          -- yielded together with the job to wait for
 local SLICE = 0.005      -- seconds an engine may wait while another one is busy too
 
+--- What takes the additions of tasks to accumulators: moontide.shared sets it.
+--- @type fun(address: integer)
+loop.merge_updates = nil
+
 local engines = {}       -- open engine states, see context.lua: { engine=, streams={}, jobs=n, … }
 local waiting = {}       -- job → task
 local current            -- the task that runs right now
@@ -169,7 +173,7 @@ local function dispatch(state, event)
             resume(task)
         end
     elseif event.kind == "updates" then
-        require("moontide.shared").merge_updates(event.block)
+        loop.merge_updates(event.block)
     elseif event.kind == "signal" then
         -- Every engine that watches signals reports the same one.
         for _, other in ipairs({ unpack(engines) }) do

@@ -3,6 +3,7 @@
 -- never sees a half-written part, and a directory without `_SUCCESS` is one that was not finished. All that waits for the disk, but
 -- for the making of directories, happens in workers.
 
+local declare = require "moontide.declare"
 local check = require "moontide.check"
 local conf = require "moontide.conf"
 local fast = require "moontide.worker.ffi"
@@ -10,7 +11,7 @@ local files = require "moontide.files"
 
 local ffi, C = fast.ffi, fast.C
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_output { int fd; uint32_t made; char attempt[48]; };
 struct tide_output_rule { bool fresh; const char *own; uint64_t since; int64_t since_file; };
 int tide_output_begin(struct tide_output *output, const char *directory, const struct tide_output_rule *rule, struct tide_error *err);

@@ -19,6 +19,7 @@ local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local errors = require "moontide.errors"
 local fast = require "moontide.worker.ffi"
+local loop = require "moontide.loop"
 local number_text = require "moontide.number_text"
 local values = require "moontide.values"
 
@@ -290,5 +291,7 @@ function shared.close(state)
     end
     state.broadcasts = nil
 end
+
+closure.portable, loop.merge_updates = shared.portable, shared.merge_updates
 
 return shared

@@ -1,10 +1,11 @@
 --- Whole input files as workers read them, unpacked when they are gzip (host/store/byte_source.h).
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local current = require "moontide.worker.current"
 
 local ffi, C = fast.ffi, fast.C
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_byte_source;
 struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_plan *plan, struct tide_error *err);
 ssize_t tide_byte_source_read(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err);

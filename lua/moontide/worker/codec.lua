@@ -1,5 +1,6 @@
 --- Lua values ↔ MessagePack bytes, through FFI. Used in workers (hot path) and in the driver (parallelize,
 --- collect). The rules of the form are in host/wire/pack.h.
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local iterate = require "moontide.iterate"
 local nan = require "moontide.nan"
@@ -194,8 +195,8 @@ local function grow(w, extra)
     w.cap = cap
 end
 
-ffi.cdef "struct moontide_block_writer { uint8_t *data; int32_t pos; int32_t cap; int32_t count; struct tide_block *block; };"
-local writer_type = ffi.metatype("struct moontide_block_writer", {
+declare.cdef "struct moontide_block_writer { uint8_t *data; int32_t pos; int32_t cap; int32_t count; struct tide_block *block; };"
+local writer_type = declare.metatype("struct moontide_block_writer", {
     __gc = function(w) C.tide_block_release(w.block) end,
 })
 

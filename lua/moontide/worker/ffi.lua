@@ -1,8 +1,9 @@
 --- The C side as LuaJIT sees it: declarations of the structs and functions that the hot path uses, in this one
 --- file, and the library they live in. Mirrors host/store/block.h, host/task/*.h; sizes are compared at load.
+local declare = require "moontide.declare"
 local ffi = require "ffi"
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_line { uint32_t offset; uint32_t length; };
 struct tide_block {
     uint32_t refs; uint8_t kind; uint8_t arity; uint16_t firm; uint32_t count; uint32_t line_slots;

@@ -1,5 +1,6 @@
 --- Windows over numbers with functions of the script: the values of each key are brought together in C, a small range of keys
 --- after the other, and the functions are called in loops over such a range (host/task/fold.h).
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
@@ -8,7 +9,7 @@ local loops = require "moontide.worker.loops"
 
 local ffi, C = fast.ffi, fast.C
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_fold {
     double *values; uint32_t *counts; double *x; double *n; uint32_t *there; uint32_t *met; double *newcomers;
     uint32_t count; uint32_t meetings; uint32_t at; uint32_t reserved;
@@ -29,7 +30,7 @@ if ffi.sizeof "struct tide_fold" ~= tonumber(C.tide_fold_size()) then
 end
 
 -- As a part of a record that a message shows: the key that is being worked on.
-ffi.metatype("struct tide_fold", {
+declare.metatype("struct tide_fold", {
     __tostring = function(self) return failure.preview((codec.decode(C.tide_fold_key(self, self.at), 0))) end,
 })
 

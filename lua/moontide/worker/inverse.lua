@@ -1,4 +1,5 @@
 --- What windows do with the packed results of their batches (lua/moontide/windows.lua): readers of gather.lua.
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
@@ -9,7 +10,7 @@ local patches = require "moontide.worker.patches"
 
 local C = fast.C
 
-fast.ffi.cdef [[
+declare.cdef [[
 bool tide_lists_concat(const struct tide_blocks *in, struct tide_blocks *out);
 ]]
 

@@ -1,10 +1,11 @@
 --- A keyed state that changes in some keys, from Lua: host/task/patch.h.
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 
 local ffi, C = fast.ffi, fast.C
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_patch_old { const uint8_t *value; double n; uint32_t size; uint32_t reserved; };
 struct tide_patch_due { const uint8_t *key; const uint8_t *value; };
 struct tide_patch {

@@ -1,12 +1,13 @@
 --- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the command
 --- can be read from while it works, whatever it does with its input.
 
+local declare = require "moontide.declare"
 local ffi = require "ffi"
 local text_form = require "moontide.text_form"
 
 local process = {}
 
-ffi.cdef "int pthread_sigmask(int how, const void *set, void *before);"
+declare.cdef "int pthread_sigmask(int how, const void *set, void *before);"
 
 local SIG_SETMASK = 2
 local MASK_BYTES = 128 -- a sigset_t, as the C library has it

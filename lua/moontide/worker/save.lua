@@ -1,12 +1,13 @@
 -- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
 -- Runs in workers, which may wait for the disk.
 
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_text_part;
 struct tide_text_part *tide_text_part_new(const char *path, bool gzip, struct tide_error *err);
 int tide_text_part_line(struct tide_text_part *part, const char *text, size_t size, struct tide_error *err);

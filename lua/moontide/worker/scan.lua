@@ -1,12 +1,13 @@
 --- string.gmatch for workers. LuaJIT interprets the library's gmatch, which then sets the pace of every job that splits
 --- text. For patterns that are one class repeated ("%S+", "[^,]+", "([%w_]+)") this one finds the runs with one C call each and
 --- compiles; any other pattern goes to the original. Results are the same.
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 
 local ffi, C = fast.ffi, fast.C
 local original, sub, type, tostring = string.gmatch, string.sub, type, tostring
 
-fast.ffi.cdef [[
+declare.cdef [[
 struct tide_run { uint32_t start; uint32_t stop; };
 int tide_scan_run(const uint8_t *class_of, const char *text, uint32_t size, uint32_t from, struct tide_run *run);
 ]]

@@ -1,5 +1,6 @@
 --- SequenceFiles through FFI (host/store/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
 --- in workers, and the names of the writables for whoever checks options.
+local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local current = require "moontide.worker.current"
@@ -8,7 +9,7 @@ local failure = require "moontide.worker.failure"
 local ffi, C = fast.ffi, fast.C
 local decode = codec.decode
 
-ffi.cdef [[
+declare.cdef [[
 struct tide_buffer { uint8_t *data; size_t size; size_t capacity; };
 void tide_buffer_destroy(struct tide_buffer *buffer);
 const char *tide_writable_name(int kind);
