@@ -23,17 +23,20 @@ static int stream_window(lua_State *L) {
                                    tide_stream_window(parent, length, slide, lua_toboolean(L, 4) != 0, &err), &err);
 }
 
-/* stream:mergeWindow(length, slide, partitions, op, merges) → stream */
+/* stream:mergeWindow(length, slide, partitions, op, merges) → stream; merges: nil, "gather" or "narrow" */
 static int stream_merge_window(lua_State *L) {
+    static const char *const merges[] = {
+        [TIDE_MERGES_NOT] = "none", [TIDE_MERGES] = "gather", [TIDE_MERGES_NARROW] = "narrow", NULL};
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
     int64_t length = tide_bind_check_whole(L, 2, 0, MOST, "window length");
     int64_t slide = tide_bind_check_whole(L, 3, 0, MOST, "window slide");
     int64_t partitions = tide_bind_check_whole(L, 4, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
+    enum tide_merging merging = (enum tide_merging)luaL_checkoption(L, 6, "none", merges);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
     struct tide_op *op = tide_bind_check_op(L, 5, true);
     struct tide_stream *stream =
-        tide_stream_merge_window(parent, length, slide, (uint32_t)partitions, op, lua_toboolean(L, 6) != 0, &err);
+        tide_stream_merge_window(parent, length, slide, (uint32_t)partitions, op, merging, &err);
 
     tide_op_release(op);
     return tide_bind_answer_stream(L, object, stream, &err);

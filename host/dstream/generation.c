@@ -155,6 +155,7 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
     struct need *need = &generation->needs.items[index];
     struct tide_stream *stream = need->stream;
     int64_t time = need->time;
+    generation->graph->visits++;
     if (!tide_boundary_valid(time, stream->slide, generation->graph->zero)) return NO_STEP;
     struct tide_rdd *rdd = tide_stream_dataset(stream, time);
     if (rdd) {

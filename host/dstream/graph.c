@@ -76,6 +76,8 @@ struct tide_stream *tide_graph_stream(const struct tide_graph *graph, uint32_t i
     return id < graph->nstreams ? graph->streams[id] : NULL;
 }
 
+uint64_t tide_graph_visits(const struct tide_graph *graph) { return graph->visits; }
+
 uint32_t tide_graph_next_id(const struct tide_graph *graph) { return graph->nstreams; }
 
 bool tide_graph_has_receivers(const struct tide_graph *graph) { return graph->nreceivers > 0; }
@@ -215,10 +217,11 @@ void tide_graph_pass(struct tide_graph *graph, int64_t time) {
         struct tide_stream *stream = graph->streams[i];
 
         if (!stream->ops->remake) continue;
-        for (uint32_t k = 0; k < stream->ndatasets; k++) {
+        for (uint32_t k = tide_stream_find(stream, graph->done + 1); k < stream->ndatasets; k++) {
             int64_t t = stream->datasets[k].time;
 
-            if (t > graph->done && stream->datasets[k].rdd && tide_stream_lost(stream, t - stream->slide))
+            graph->visits++;
+            if (stream->datasets[k].rdd && tide_stream_lost(stream, t - stream->slide))
                 stream->ops->remake(stream, t, stream->datasets[k].rdd);
         }
     }

@@ -79,11 +79,17 @@ struct tide_stream *tide_stream_gather(struct tide_graph *graph, struct tide_str
  * multiples of the parent's slide. `single`: in one partition. The parent becomes persistent in memory. */
 struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t length, int64_t slide, bool single,
                                        struct tide_error *err);
-/* The same for datasets that are all partitioned by key in `partitions`, made one by a GATHER operator over one child that
- * keeps keys. `merges`: the operator may be applied to its own results, and so is, to share the work of windows that overlap
- * (merge_window.c). The parent becomes persistent in memory. Retains op. */
+/* Whether an operator that makes one dataset of several may be applied to its own results, so that windows that overlap share the
+ * work (merge_window.c). */
+enum tide_merging {
+    TIDE_MERGES_NOT,
+    TIDE_MERGES,       /* a GATHER operator */
+    TIDE_MERGES_NARROW /* an operator on the records of all, one dataset after the other */
+};
+/* The same for datasets that are all partitioned in the same way in `partitions`, made one by a GATHER operator over one child that
+ * keeps keys, or with MERGES_NARROW by a narrow one. The parent becomes persistent in memory. Retains op. */
 struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,
-                                             uint32_t partitions, struct tide_op *op, bool merges,
+                                             uint32_t partitions, struct tide_op *op, enum tide_merging merging,
                                              struct tide_error *err);
 /* The same, each window made from the one before (inverse_window.c) by an operator with three inputs: the last own dataset,
  * what leaves, what comes. slide <= length. Must be checkpointed. The parent becomes persistent in memory. `anew` is the operator for
@@ -174,6 +180,9 @@ void tide_graph_forget(struct tide_graph *graph, int64_t time);
 /* For graphs that are skipping. The outputs of batch `time` have ended: what was generated since and is to be made from a dataset
  * that could not be computed is made from the last one that could. */
 void tide_graph_pass(struct tide_graph *graph, int64_t time);
+/* How many datasets, and nodes that stand for several (merge_window.c), batches and forgetting have looked at so far: what is done
+ * for a batch besides its tasks. */
+uint64_t tide_graph_visits(const struct tide_graph *graph);
 /* Forgets every dataset and every received block. */
 void tide_graph_forget_all(struct tide_graph *graph);
 

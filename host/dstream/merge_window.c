@@ -12,8 +12,11 @@
  *     level 2          4-----7
  *
  * A node is made from its two halves when a window first wants it, is persistent, and goes when no window can want it any
- * more. A half without any dataset is left out; a node with one half is that half.
+ * more. A half without any dataset is left out; a node with one half is that half; one without anything is remembered as such
+ * when its batches are done. A window asks its parent only for datasets that are in no node yet, so what a batch costs grows
+ * with the logarithm of the window's length.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -22,14 +25,15 @@
 enum { LEVELS = 48 };
 
 struct node {
-    int64_t index; /* of units: [index << level, (index + 1) << level) */
-    struct tide_rdd *rdd;
-    bool own; /* made here, not a dataset of the parent or another node */
+    int64_t index;        /* of units: [index << level, (index + 1) << level) */
+    struct tide_rdd *rdd; /* NULL: there is nothing in it */
+    bool own;             /* made here, not a dataset of the parent or another node */
 };
 
 /* Nodes of one level in ascending order. */
 struct level {
-    struct node *nodes;
+    struct node *nodes; /* somewhere within slots */
+    struct node *slots;
     uint32_t count, capacity;
 };
 
@@ -39,14 +43,8 @@ struct merge_window {
     int64_t length;
     int64_t unit; /* ms; 0: nothing is shared */
     uint32_t partitions;
+    bool narrow; /* op is applied to the records of the parts one after the other; else it is a GATHER operator */
     struct level levels[LEVELS];
-};
-
-/* What one computation works with. */
-struct making {
-    struct merge_window *window;
-    struct tide_rdd *const *datasets; /* of the parent, from first + its slide on; entries may be NULL */
-    int64_t first;
 };
 
 static int64_t greatest_divisor(int64_t a, int64_t b) {
@@ -82,17 +80,30 @@ static void remove_nodes(struct level *level, uint32_t from, uint32_t count) {
     if (count == 0) return;
     for (uint32_t i = 0; i < count; i++) let_go(&level->nodes[from + i]);
     level->count -= count;
-    memmove(level->nodes + from, level->nodes + from + count, (level->count - from) * sizeof *level->nodes);
+    if (from == 0) level->nodes += count;
+    else memmove(level->nodes + from, level->nodes + from + count, (level->count - from) * sizeof *level->nodes);
+}
+
+/* Room for one more behind the last: that of nodes that went is used again when it is as much as what is there. */
+static void make_room(struct level *level) {
+    size_t before = level->slots ? (size_t)(level->nodes - level->slots) : 0;
+
+    if (before + level->count < level->capacity) return;
+    if (before > 0 && before >= level->count) {
+        memmove(level->slots, level->nodes, level->count * sizeof *level->slots);
+        level->nodes = level->slots;
+        return;
+    }
+    level->capacity = level->capacity ? level->capacity * 2 : 8;
+    level->slots = tide_xrealloc(level->slots, level->capacity * sizeof *level->slots);
+    level->nodes = level->slots + before;
 }
 
 /* Takes the reference. */
 static void keep_node(struct level *level, int64_t index, struct tide_rdd *take, bool own) {
     uint32_t at = find(level, index);
 
-    if (level->count == level->capacity) {
-        level->capacity = level->capacity ? level->capacity * 2 : 8;
-        level->nodes = tide_xrealloc(level->nodes, level->capacity * sizeof *level->nodes);
-    }
+    make_room(level);
     memmove(level->nodes + at + 1, level->nodes + at, (level->count - at) * sizeof *level->nodes);
     level->nodes[at] = (struct node){.index = index, .rdd = take, .own = own};
     level->count++;
@@ -108,53 +119,79 @@ static struct tide_rdd *merge(const struct merge_window *window, struct tide_rdd
     if (count == 1) return tide_rdd_retain(parts[0]);
 
     struct tide_rdd *together = tide_rdd_zip_union_new(parts, count);
-    struct tide_rdd *result = tide_rdd_gather_new(&together, 1, window->op);
+    struct tide_rdd *result =
+        window->narrow ? tide_rdd_narrow_new(together, window->op) : tide_rdd_gather_new(&together, 1, window->op);
 
     tide_rdd_release(together);
     return result;
 }
 
-/* The datasets of the parent in (from, to], in `parts`; how many there are. */
-static uint32_t datasets_in(const struct making *making, int64_t from, int64_t to, struct tide_rdd **parts) {
-    int64_t slide = making->window->stream.parents[0]->slide;
+/* The datasets of the parent in (from, to], in `parts`; how many there are. They were asked for, so they are in memory. */
+static uint32_t datasets_in(const struct merge_window *window, int64_t from, int64_t to, struct tide_rdd **parts) {
+    struct tide_stream *parent = window->stream.parents[0];
     uint32_t found = 0;
 
-    for (int64_t t = from + slide; t <= to; t += slide) {
-        struct tide_rdd *dataset = making->datasets[(t - making->first) / slide - 1];
+    for (int64_t t = from + parent->slide; t <= to; t += parent->slide) {
+        struct tide_rdd *dataset = tide_stream_guarded(parent, t);
 
         if (dataset) parts[found++] = dataset;
     }
     return found;
 }
 
-/* The node, made with its halves if need be; NULL when there is nothing in it. Borrowed. No deeper than LEVELS. */
-static struct tide_rdd *node_of(const struct making *making, uint32_t number, int64_t index) {
-    struct merge_window *window = making->window;
-    struct level *level = &window->levels[number];
+static const struct node *node_at(struct merge_window *window, uint32_t number, int64_t index) {
+    const struct level *level = &window->levels[number];
     uint32_t at = find(level, index);
+
+    window->stream.graph->visits++;
+    return at < level->count && level->nodes[at].index == index ? &level->nodes[at] : NULL;
+}
+
+/* When the node ends. */
+static int64_t end_of(const struct merge_window *window, uint32_t number, int64_t index) {
+    return window->stream.graph->zero + ((index + 1) << number) * window->unit;
+}
+
+/* The node, made with its halves if need be; NULL when there is nothing in it. Borrowed. No deeper than LEVELS. */
+static struct tide_rdd *node_of(struct merge_window *window, uint32_t number, int64_t index) {
+    const struct node *node = node_at(window, number, index);
     struct tide_rdd *made;
     bool merged;
 
-    if (at < level->count && level->nodes[at].index == index) return level->nodes[at].rdd;
+    if (node) return node->rdd;
     if (number == 0) {
-        int64_t from = window->stream.graph->zero + index * window->unit;
+        int64_t to = end_of(window, 0, index);
         size_t most = (size_t)(window->unit / window->stream.parents[0]->slide);
         struct tide_rdd **parts = tide_xcalloc(most, sizeof(struct tide_rdd *));
 
-        made = merge(window, parts, datasets_in(making, from, from + window->unit, parts), &merged);
+        made = merge(window, parts, datasets_in(window, to - window->unit, to, parts), &merged);
         tide_free(parts);
     } else {
         struct tide_rdd *halves[2];
         uint32_t count = 0;
 
         for (int half = 0; half < 2; half++) {
-            halves[count] = node_of(making, number - 1, 2 * index + half);
+            halves[count] = node_of(window, number - 1, 2 * index + half);
             count += halves[count] != NULL;
         }
         made = merge(window, halves, count, &merged);
     }
-    if (made) keep_node(level, index, made, merged);
+    if (made || end_of(window, number, index) <= window->stream.graph->done)
+        keep_node(&window->levels[number], index, made, merged);
     return made;
+}
+
+/* Asks for what the node will be made from. */
+static void add_needs(struct merge_window *window, uint32_t number, int64_t index, struct tide_needs *list) {
+    struct tide_stream *parent = window->stream.parents[0];
+
+    if (node_at(window, number, index)) return;
+    for (int64_t half = 0; number > 0 && half < 2; half++) add_needs(window, number - 1, 2 * index + half, list);
+    if (number > 0) return;
+
+    int64_t to = end_of(window, 0, index);
+
+    for (int64_t t = to - window->unit + parent->slide; t <= to; t += parent->slide) tide_needs_add(list, parent, t);
 }
 
 /* ---- The stream ------------------------------------------------------------------------------------------------ */
@@ -163,13 +200,6 @@ static int64_t begins(const struct tide_stream *stream, int64_t time) {
     int64_t from = time - ((const struct merge_window *)stream)->length;
 
     return from > stream->graph->zero ? from : stream->graph->zero;
-}
-
-static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
-    struct tide_stream *parent = stream->parents[0];
-
-    for (int64_t t = begins(stream, time) + parent->slide; t <= time; t += parent->slide)
-        tide_needs_add(list, parent, t);
 }
 
 /* The largest node that begins at unit `from` and does not go beyond `to`. */
@@ -181,13 +211,31 @@ static uint32_t largest(int64_t from, int64_t to) {
     return number;
 }
 
-static uint32_t nodes_in(const struct making *making, int64_t from, int64_t to, struct tide_rdd **parts) {
+static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *list) {
+    struct merge_window *window = (struct merge_window *)stream;
+    struct tide_stream *parent = stream->parents[0];
+    int64_t zero = stream->graph->zero, from = begins(stream, time);
+
+    if (window->unit == 0) {
+        for (int64_t t = from + parent->slide; t <= time; t += parent->slide) tide_needs_add(list, parent, t);
+        return;
+    }
+    for (int64_t at = (from - zero) / window->unit, to = (time - zero) / window->unit; at < to;) {
+        uint32_t number = largest(at, to);
+
+        add_needs(window, number, at >> number, list);
+        at += INT64_C(1) << number;
+    }
+}
+
+static uint32_t nodes_in(struct merge_window *window, int64_t from, int64_t to, struct tide_rdd **parts) {
     uint32_t found = 0;
 
     while (from < to) {
         uint32_t number = largest(from, to);
-        struct tide_rdd *node = node_of(making, number, from >> number);
+        struct tide_rdd *node = node_of(window, number, from >> number);
 
+        assert(found < 2 * LEVELS);
         if (node) parts[found++] = node;
         from += INT64_C(1) << number;
     }
@@ -197,12 +245,11 @@ static uint32_t nodes_in(const struct making *making, int64_t from, int64_t to, 
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct merge_window *window = (struct merge_window *)stream;
-    struct making making = {.window = window, .datasets = parents, .first = begins(stream, time)};
-    struct tide_rdd **parts = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
-    int64_t zero = stream->graph->zero;
-    uint32_t found = window->unit == 0 ? datasets_in(&making, making.first, time, parts)
-                                       : nodes_in(&making, (making.first - zero) / window->unit,
-                                                  (time - zero) / window->unit, parts);
+    struct tide_rdd **parts = tide_xcalloc(count + 2 * LEVELS, sizeof(struct tide_rdd *));
+    int64_t zero = stream->graph->zero, first = begins(stream, time);
+    uint32_t found = window->unit == 0
+                         ? datasets_in(window, first, time, parts)
+                         : nodes_in(window, (first - zero) / window->unit, (time - zero) / window->unit, parts);
     bool merged;
 
     /* A dataset of its own in any case: its storage level is not that of the part. */
@@ -253,6 +300,7 @@ static void forget(struct tide_stream *stream, int64_t time) {
         uint32_t count = 0;
 
         while (count < level->count && level->nodes[count].index << i < bound) count++;
+        stream->graph->visits += count;
         remove_nodes(level, 0, count);
     }
 }
@@ -262,7 +310,7 @@ static void destroy(struct tide_stream *stream) {
 
     for (uint32_t i = 0; i < LEVELS; i++) {
         remove_nodes(&window->levels[i], 0, window->levels[i].count);
-        tide_free(window->levels[i].nodes);
+        tide_free(window->levels[i].slots);
     }
     tide_op_release(window->op);
 }
@@ -279,7 +327,7 @@ static const struct tide_stream_ops MERGE_WINDOW_OPS = {
 };
 
 struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,
-                                             uint32_t partitions, struct tide_op *op, bool merges,
+                                             uint32_t partitions, struct tide_op *op, enum tide_merging merging,
                                              struct tide_error *err) {
     if (slide == 0) slide = parent->slide;
     if (!tide_stream_fits(parent, "window: the window duration", length, err)) return NULL;
@@ -291,7 +339,8 @@ struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t
     if (!window) return NULL;
     window->op = tide_op_retain(op);
     window->length = length;
-    window->unit = merges && length > slide ? greatest_divisor(length, slide) : 0;
+    window->unit = merging != TIDE_MERGES_NOT && length > slide ? greatest_divisor(length, slide) : 0;
+    window->narrow = merging == TIDE_MERGES_NARROW;
     window->partitions = partitions;
     tide_stream_keep_for_window(parent);
     return &window->stream;

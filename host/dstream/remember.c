@@ -104,6 +104,7 @@ static void advance_base(struct tide_stream *stream, int64_t time) {
     for (uint32_t i = tide_stream_find(stream, time + 1); i > 0; i--) {
         const struct tide_dataset *dataset = &stream->datasets[i - 1];
 
+        stream->graph->visits++;
         if (dataset->time <= stream->base) return;
         if (is_complete(dataset)) {
             stream->base = dataset->time;
@@ -130,6 +131,7 @@ static bool is_done_with(const struct tide_stream *child, int64_t time) {
 }
 
 static bool can_go(const struct tide_stream *stream, int64_t time, int64_t done) {
+    stream->graph->visits++;
     if (time > done - stream->due) return false;
     if (stream->ops->remake && time >= stream->base) return false;
     for (uint32_t i = 0; i < stream->nreaders; i++)

@@ -168,6 +168,7 @@ static void release_dataset(const struct tide_stream *stream, struct tide_datase
 }
 
 static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count) {
+    stream->graph->visits += count;
     for (uint32_t i = 0; i < count; i++) release_dataset(stream, &stream->datasets[from + i]);
     stream->ndatasets -= count;
     if (from == 0) stream->datasets += count;

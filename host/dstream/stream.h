@@ -88,6 +88,7 @@ struct tide_graph {
     uint32_t noutputs, outputs_capacity;
     uint32_t nreceivers;
     struct tide_cache *cache; /* borrowed, or NULL */
+    uint64_t visits;          /* see tide_graph_visits */
 };
 
 /* Adds a stream of `size` bytes (zeroed beyond the common part) to the graph. `slide` 0: the slide of the

@@ -59,7 +59,7 @@ end
 -- Merges the results of the batches of each window.
 local function merged_window(node, name, site, merge, span, by)
     local op = operators.descriptor("mergeParts", name, site, { merge = merge })
-    return reduced(node, name, site, merge, by):mergeWindow(span.length, span.slide, by.count, op, true)
+    return reduced(node, name, site, merge, by):mergeWindow(span.length, span.slide, by.count, op, "gather")
 end
 
 -- From one window to the next: what has left is taken away with `inverse`, what has come is added. A window that slides by
@@ -110,8 +110,8 @@ function windows.install(DStream)
         local name, site = "reduceByWindow", closure.site(f)
         local fields = { fn = operators.package(1, name, f) }
         local span = spans(self, name, 2, length, slide)
-        local window = operators.reduce(self, f).node:window(span.length, span.slide, true)
-        return scope.wrap(window:narrow(operators.descriptor("reducePartition", name, site, fields), false))
+        local op = operators.descriptor("reducePartition", name, site, fields)
+        return scope.wrap(operators.reduce(self, f).node:mergeWindow(span.length, span.slide, 1, op, "narrow"))
     end
 
     --- One record for each window: all its records merged by `f`. Nothing for an empty window.
@@ -245,7 +245,7 @@ function windows.install(DStream)
         n = operators.partitioning(self, 3, name, n)
         local group = { kind = "group" }
         local groups = operators.shuffle(self.node, name, site, "hash", n, { kind = "route" }, group, group)
-        return scope.wrap(groups:mergeWindow(span.length, span.slide, n.count, operators.descriptor("concatLists", name, site), false))
+        return scope.wrap(groups:mergeWindow(span.length, span.slide, n.count, operators.descriptor("concatLists", name, site)))
     end
 end
 
