@@ -67,7 +67,7 @@ COMPILE       = $(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
 
 # ---- Build ------------------------------------------------------------------------------------------------------
 
-.PHONY: all run test random-loops asan tsan gcstress fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
+.PHONY: all run test random-loops save-races asan tsan gcstress fuzz fuzzers fuzz-generated fuzz-libfuzzer bench check check-format check-tidy check-cppcheck check-lua format \
         deps deps-build deps-test deps-check install uninstall clean help force
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -174,6 +174,12 @@ SEED         ?=
 random-loops: deps-test
 	@$(MAKE) all
 	@$(TEST_ENV) $(LUAJIT) spec/random_loops/run.lua $(LOOPS) $(SEED)
+
+# Two processes that save under one prefix, ROUNDS times in each of the ways of spec/save_spec.lua.
+ROUNDS       ?= 200
+
+save-races: deps-test
+	@SAVE_ROUNDS=$(ROUNDS) $(MAKE) test SPEC_TIMEOUT=3600 ONLY=spec/save_spec.lua
 
 # The whole suite again, with everything rebuilt under a sanitizer in a build folder of its own.
 asan:
@@ -340,6 +346,7 @@ help:
 	@echo "make run        install what is missing, build, run the quick example for ten batches"
 	@echo "make test       build, run all tests; ONLY='spec/closure_spec.lua …' runs some"
 	@echo "make asan       the tests under the address and undefined behaviour sanitizers; make tsan: under the thread's"
+	@echo "make save-races  two processes save under one prefix, ROUNDS=$(ROUNDS) times"
 	@echo "make random-loops  loops compiled against interpreted: LOOPS=$(LOOPS) from SEED on"
 	@echo "make gcstress   the tests with garbage collected at every step; SHARE=0.2 draws a fifth of them, SEED=n repeats a run"
 	@echo "make fuzz       random inputs against what reads bytes: each target of spec/fuzz for FUZZ_SECONDS=$(FUZZ_SECONDS)"

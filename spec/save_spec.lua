@@ -48,9 +48,24 @@ after_each(function()
 end)
 
 describe("two processes that save under one prefix and time", function()
+    -- `make save-races ROUNDS=200` runs many more of each.
+    local ROUNDS = tonumber(os.getenv("SAVE_ROUNDS")) or 5
+
     it("do not mix: one completes each batch, and the other is told", function()
-        for round = 1, 8 do
+        for round = 1, ROUNDS do
             saves.race(dir:file("round" .. round), dir)
+        end
+    end)
+
+    it("do not mix where the file system has no locks: each that does not complete its batches is told", function()
+        for round = 1, ROUNDS do
+            saves.race(dir:file("round" .. round), dir, { env = { MOONTIDE_FAULT = "output.lock" }, all_may_fail = true })
+        end
+    end)
+
+    it("of one dataset: one has the directory, and the other is told that it is there", function()
+        for round = 1, ROUNDS do
+            saves.race(dir:file("round" .. round), dir, { dataset = true })
         end
     end)
 end)
@@ -171,6 +186,27 @@ describe("a save", function()
         assert.matches("saveAsTextFiles: another writer is at work in .*/out%-1000: it has completed it since this job began", text)
         assert.equal("1\n", dir:read("out-1000/part-00000") .. dir:read("out-1000/part-00001"))
         assert.equal("", dir:read("out-1000/_SUCCESS"))
+    end)
+
+    it("of an empty batch that is to be left out takes away only what an earlier run has left", function()
+        local outputs = require "moontide.save"
+        local function save_nothing()
+            return testing.run({ inputs = { { {} } }, batches = 1, build = function(_, stream)
+                stream:saveAsTextFiles(dir:file("out"), nil, { skipEmpty = true })
+            end })
+        end
+        assert.is_nil(save_batch(KINDS[1], dir:file("out")).error)
+        dir:write("out-1000/_temporary/17/part-00000", "theirs")
+        assert.is_nil(save_nothing().error)
+        assert.same({ "_temporary" }, list_of(dir:file("out-1000")))
+        make("rm -r", dir:file("out-1000"))
+        local saving = assert(outputs.begin(sc.state, dir:file("out-1000"), { label = "other" }))
+        assert.matches("another writer is at work in .*/out%-1000: it has not finished yet", tostring(save_nothing().error))
+        outputs.abort(saving)
+        dir:write("elsewhere/part-00000", "theirs")
+        make("ln -s", dir:file("elsewhere"), dir:file("out-1000"))
+        assert.matches("/out%-1000 is a symbolic link", tostring(save_nothing().error))
+        assert.equal("theirs", dir:read("elsewhere/part-00000"))
     end)
 
     it("of a batch that is run again replaces its own", function()

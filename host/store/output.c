@@ -71,6 +71,7 @@ static int open_temporary(int fd, const char *directory, struct tide_error *err)
 
 /* 1: the lock is held; 0: another has it; negative: there are no locks here. */
 static int lock(int fd) {
+    if (tide_fault("output.lock")) return -1;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0)
         if (errno != EINTR) return errno == EWOULDBLOCK ? 0 : -1;
     return 1;
@@ -147,16 +148,16 @@ static int64_t nanoseconds(struct timespec time) { return (int64_t)time.tv_sec *
 
 /* From when on files are not older than this program, in the time of the file system, by which it is `now`. A local one has the time of
  * this machine. With that of another machine, or after a jump, as much is in doubt as a tick, or where seconds are counted, two. */
-static int64_t beginning(const struct tide_output_rule *rule, struct timespec now) {
-    int64_t here = tide_clock_file_ns(), away = nanoseconds(now) - here;
-    int64_t doubt = now.tv_nsec == 0 ? INT64_C(2000000000) : TICK_NS;
+static int64_t beginning(const struct tide_output_rule *rule, int64_t now) {
+    int64_t here = tide_clock_file_ns(), away = now - here;
+    int64_t doubt = now % 1000000000 == 0 ? INT64_C(2000000000) : TICK_NS;
 
     if (away >= -TICK_NS && away <= TICK_NS && here >= rule->since_file) return rule->since_file;
-    return nanoseconds(now) - (int64_t)(tide_clock_monotonic_ns() - rule->since) + doubt;
+    return now - (int64_t)(tide_clock_monotonic_ns() - rule->since) + doubt;
 }
 
 /* Whether somebody else has completed the directory since this program began. */
-static bool completed_by_another(int fd, const struct tide_output_rule *rule, struct timespec now) {
+static bool completed_by_another(int fd, const struct tide_output_rule *rule, int64_t now) {
     struct stat status;
     char mark[TIDE_OUTPUT_MARK];
 
@@ -169,8 +170,7 @@ static bool completed_by_another(int fd, const struct tide_output_rule *rule, st
 /* ---- Begin ---------------------------------------------------------------------------------------------------- */
 
 /* Makes the attempt. TIDE_ENOTFOUND without a text: the directory was taken away meanwhile. */
-static int make_attempt(struct tide_output *output, const char *directory, struct timespec *now,
-                        struct tide_error *err) {
+static int make_attempt(struct tide_output *output, const char *directory, struct tide_error *err) {
     char name[TIDE_RANDOM_NAME + 1];
     int code = tide_random_name(name, err);
     struct stat status;
@@ -186,7 +186,7 @@ static int make_attempt(struct tide_output *output, const char *directory, struc
     if (mkdirat(temporary, output->attempt, 0777) != 0 ||
         fstatat(temporary, output->attempt, &status, AT_SYMLINK_NOFOLLOW) != 0)
         code = errno == ENOENT ? TIDE_ENOTFOUND : failed(err, "make a directory in", directory, TEMPORARY);
-    else *now = status.st_ctim;
+    else output->begun = nanoseconds(status.st_ctim);
     close(temporary);
     return code;
 }
@@ -194,8 +194,6 @@ static int make_attempt(struct tide_output *output, const char *directory, struc
 /* TIDE_ENOTFOUND without a text: to be tried again. */
 static int try_begin(struct tide_output *output, const char *directory, const struct tide_output_rule *rule,
                      struct tide_error *err) {
-    struct timespec now;
-
     *output = (struct tide_output){.fd = -1};
 
     int code = tide_directory_make(directory, rule->fresh, &output->made, err);
@@ -212,8 +210,8 @@ static int try_begin(struct tide_output *output, const char *directory, const st
         return another_writer(err, directory, "it has not finished yet");
     }
     if (locked > 0) remove_dead_attempts(output->fd);
-    code = make_attempt(output, directory, &now, err);
-    if (code == TIDE_OK && completed_by_another(output->fd, rule, now))
+    code = make_attempt(output, directory, err);
+    if (code == TIDE_OK && completed_by_another(output->fd, rule, output->begun))
         code = another_writer(err, directory, "it has completed it since this job began, and that is not replaced");
     if (code != TIDE_OK) tide_output_abort(output, directory);
     return code;
@@ -304,8 +302,30 @@ static bool is_file(const struct commit *commit, const char *name, const struct 
            status.st_dev == file->st_dev;
 }
 
+/* Whether something was put there since the attempt began: by somebody else, and not to be removed. */
+static bool has_newer(const struct commit *commit) {
+    int again = tide_directory_open_at(commit->fd, ".");
+    DIR *list = again < 0 ? NULL : fdopendir(again);
+    const struct dirent *entry;
+    struct stat status;
+    bool newer = false;
+
+    if (list == NULL) {
+        if (again >= 0) close(again);
+        return true;
+    }
+    while (!newer && (entry = readdir(list)) != NULL)
+        newer = (strcmp(entry->d_name, SUCCESS) == 0 || is_part(entry->d_name, strlen(entry->d_name))) &&
+                fstatat(commit->fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                nanoseconds(status.st_ctim) >= commit->parts->begun;
+    closedir(list);
+    return newer;
+}
+
 /* _SUCCESS first: at no time does it stand over parts that do not belong to it. */
 static int remove_previous(const struct commit *commit) {
+    if (has_newer(commit)) return another_writer(commit->err, commit->directory, "it has put files there meanwhile");
+
     bool there = unlinkat(commit->fd, SUCCESS, 0) == 0;
 
     if (!there && errno != ENOENT) return failed(commit->err, "remove", commit->directory, SUCCESS);
@@ -437,7 +457,6 @@ int tide_output_commit(const char *directory, const char *attempt, const struct 
 
 int tide_output_clear(const char *directory, const struct tide_output_rule *rule, struct tide_error *err) {
     struct tide_output output = {.fd = tide_directory_open_at(AT_FDCWD, directory)};
-    struct timespec now;
 
     if (output.fd < 0 && errno == ENOENT) return TIDE_OK;
     if (output.fd < 0) return open_directory(directory, err);
@@ -448,9 +467,9 @@ int tide_output_clear(const char *directory, const struct tide_output_rule *rule
         close(output.fd);
         return another_writer(err, directory, "it has not finished yet");
     }
-    code = make_attempt(&output, directory, &now, err); /* tells the file system's time */
+    code = make_attempt(&output, directory, err); /* tells the file system's time */
     if (code == TIDE_ENOTFOUND) code = TIDE_OK;
-    if (code == TIDE_OK && completed_by_another(output.fd, rule, now))
+    if (code == TIDE_OK && completed_by_another(output.fd, rule, output.begun))
         code = another_writer(err, directory, "it has completed it since this job began, and that is not replaced");
     if (code == TIDE_OK && unlinkat(output.fd, SUCCESS, 0) != 0 && errno != ENOENT)
         code = failed(err, "remove", directory, SUCCESS);

@@ -6,12 +6,14 @@
  *   DIR/_SUCCESS                               last
  *
  * One writer at a time: begin takes a lock (flock) on DIR, which goes with the process however it ends. Where the file system has
- * no locks, the commit notices by itself: it replaces nothing that it has not seen before, and counts its own files, by inode, before
- * and after _SUCCESS. So no _SUCCESS ever stands over parts of two writers. The attempts of others are never touched, except
+ * no locks, the commit notices by itself: it removes nothing that is not older than the attempt, replaces nothing, and counts its own
+ * files, by inode, before and after _SUCCESS. So no _SUCCESS ever stands over parts of two writers. The attempts of others are never touched, except
  * attempts of this kind that were left by a process that has ended: holding the lock tells.
  *
  * A second run of a batch, after a crash, replaces the output of the first one. What another process has completed *since this one
  * began* is no output of an earlier run: begin refuses it.
+ *
+ * Fault output.lock: there are no locks.
  *
  * begin, clear, abort and end: driver. commit: a worker, because it waits for the disk: all that it needs to know is plain data.
  * Errors: TIDE_EIO, text for people. Faults: output.rename, output.success, directory.sync; output.crash ends the process as kill -9
@@ -30,6 +32,7 @@ enum { TIDE_OUTPUT_NAME = 48, TIDE_OUTPUT_MARK = 64 };
 struct tide_output {
     int fd;        /* the directory, with the lock */
     uint32_t made; /* directories that begin has made: the innermost ones of the path */
+    int64_t begun; /* the time of the file system, ns */
     char attempt[TIDE_OUTPUT_NAME];
 };
 
@@ -45,6 +48,7 @@ struct tide_output_rule {
 struct tide_output_parts {
     uint32_t count;
     uint32_t made; /* as begin has given it */
+    int64_t begun; /* and this */
     bool gzip, sync;
 };
 

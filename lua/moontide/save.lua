@@ -12,7 +12,7 @@ local files = require "moontide.files"
 local ffi, C = fast.ffi, fast.C
 
 declare.cdef [[
-struct tide_output { int fd; uint32_t made; char attempt[48]; };
+struct tide_output { int fd; uint32_t made; int64_t begun; char attempt[48]; };
 struct tide_output_rule { bool fresh; const char *own; uint64_t since; int64_t since_file; };
 int tide_output_begin(struct tide_output *output, const char *directory, const struct tide_output_rule *rule, struct tide_error *err);
 void tide_output_abort(struct tide_output *output, const char *directory);
@@ -210,8 +210,8 @@ end
 --- @return table
 function save.commission(saving, parts, gzip)
     return {
-        directory = saving.directory, attempt = saving.attempt, made = saving.handle.made, parts = parts, gzip = gzip or false,
-        sync = saving.sync,
+        directory = saving.directory, attempt = saving.attempt, made = saving.handle.made, begun = saving.handle.begun, parts = parts,
+        gzip = gzip or false, sync = saving.sync,
     }
 end
 

@@ -10,24 +10,34 @@ local LINES = 40 -- of each batch of saves.job
 --- when its context is there, until somebody has opened that FIFO.
 --- @param dir table tempdir
 --- @param prefix string
---- @param batches integer
+--- @param batches integer 0: a dataset to the directory `prefix-1000`
 --- @return string path
 function saves.job(dir, prefix, batches)
-    return dir:write("saves.lua", ([[
-        local tag, gate = ...
-        local batch = {}
-        for i = 1, %d do batch[i] = tag .. " " .. i end
+    local stream = [[
         local inputs = {}
         for i = 1, %d do inputs[i] = batch end
         local result = require("moontide.testing").run {
             inputs = { inputs }, partitions = 4, checkpoint = false,
             build = function(_, stream)
                 stream:saveAsTextFiles(%q)
-                if gate then io.open(gate):read("*a") end
+                ready()
             end,
         }
         if result.error then error(tostring(result.error), 0) end
-    ]]):format(LINES, batches, prefix))
+    ]]
+    local dataset = [[
+        local rdd = require("moontide").Context("local[2]"):parallelize(batch, 4)
+        ready(%d)
+        rdd:saveAsTextFile(%q .. "-1000")
+    ]]
+    return dir:write("saves.lua", ([[
+        local tag, gate = ...
+        local batch = {}
+        for i = 1, %d do batch[i] = tag .. " " .. i end
+        local function ready()
+            if gate then io.open(gate):read("*a") end
+        end
+    ]]):format(LINES) .. (batches > 0 and stream or dataset):format(batches, prefix))
 end
 
 --- Raises unless the directory has all lines of one job, and nothing else.
@@ -55,14 +65,17 @@ end
 --- job that did not save all its batches was told.
 --- @param prefix string
 --- @param dir table tempdir
-function saves.race(prefix, dir)
-    local batches = 3
-    local job = saves.job(dir, prefix, batches)
+--- @param how? { dataset: boolean?, env: table<string, string>?, all_may_fail: boolean? } dataset: a directory that must not be there;
+---   all_may_fail: it may be that neither completes a batch
+function saves.race(prefix, dir, how)
+    how = how or {}
+    local batches = how.dataset and 1 or 3
+    local job = saves.job(dir, prefix, how.dataset and 0 or batches)
     local jobs = {}
     for index, tag in ipairs({ "one", "two" }) do
         local gate = ("%s.gate%d"):format(prefix, index)
         assert(os.execute("mkfifo " .. shell.quote(gate)) == 0)
-        jobs[index] = { tag = tag, gate = gate, process = shell.start(shell.command({ shell.program, "run", job, tag, gate })) }
+        jobs[index] = { tag = tag, gate = gate, process = shell.start(shell.command({ shell.program, "run", job, tag, gate }), { env = how.env }) }
     end
     for _, one in ipairs(jobs) do one.opened = assert(io.open(one.gate, "w")) end -- returns when the job is there
     for _, one in ipairs(jobs) do one.opened:close() end
@@ -82,10 +95,10 @@ function saves.race(prefix, dir)
             assert(completed[one.tag] == batches, ("%s ended well, and %d of its %d batches are there"):format(one.tag,
                 completed[one.tag], batches))
         else
-            assert(one.result.err:find("another writer is at work in", 1, true), one.result.err)
+            assert(one.result.err:find(how.dataset and "already exists" or "another writer is at work in", 1, true), one.result.err)
         end
     end
-    assert(completed.one + completed.two > 0, "nobody has completed a batch:\n" .. jobs[1].result.err .. jobs[2].result.err)
+    assert(how.all_may_fail or completed.one + completed.two > 0, "nobody has completed a batch:\n" .. jobs[1].result.err .. jobs[2].result.err)
 end
 
 local SHIM = [[
