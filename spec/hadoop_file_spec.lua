@@ -237,7 +237,7 @@ describe("outputs of streams:", function()
 
     it("their options are checked when they are called", function()
         local stream = engine.streaming():queueStream({})
-        assert.matches("saveAsTextFiles has no option 'skip' (options: skipEmpty)", message(function()
+        assert.matches("saveAsTextFiles has no option 'skip' (options: compress, skipEmpty)", message(function()
             stream:saveAsTextFiles("x", nil, { skip = true })
         end), 1, true)
         assert.matches("saveAsHadoopFiles: option 'skipEmpty': boolean expected, got number", message(function()
