@@ -386,8 +386,13 @@ for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, a
     push1 = { 1, "function(S, a0)", "end" },
     push2 = { 2, "function(S, a0, b0)", "end" },
     array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
-    array2 = { 2, "function(S, list, from, to) for i = from, to - 1 do local a0, b0 = list[i], S.seconds[i]", "end end" },
+    each1 = { 1, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 ~= nil then S.mixed_iterator() end", "end end" },
+    each2 = { 2, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 == nil then S.mixed_iterator() end", "end end" },
 }
+
+-- Iterators say when they end: a loop that has still something to learn hands back after some turns, with where it was.
+local RESUMABLE = { each1 = true, each2 = true }
+local TURNS = "if S.turns == 1 then do return false, a0 end end S.turns = S.turns - 1 "
 
 -- Pairs that the first operator turns back into what they were, single values or pairs.
 forms.packed2_to_1, forms.packed2_to_2 = forms.packed2, forms.packed2
@@ -418,6 +423,7 @@ function generate.loop(feed, form)
     feed:bind(form)
     g:line(nil, "") -- keeps line numbers of head and body apart
     g:continue(1, arity, "a0", "b0")
+    if g.incomplete and RESUMABLE[form] then tail = TURNS .. tail end
     return load_text(g, head:gsub("\n", " "), tail), g.incomplete
 end
 

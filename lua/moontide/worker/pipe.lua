@@ -97,7 +97,25 @@ function Feed:push(S, a, b)
     return stop
 end
 
-local CHUNK = 256
+--- The records of an iterator, each one before the next is asked for: it may return the same table again and again. true: the sink
+--- wants no more.
+function Feed:run_iterator(S, it, state, control)
+    local step = FIRST_RECORDS
+    local a, b = it(state, control)
+    if a == nil then return false end
+    if self:push(S, a, b) then return true end
+    local form = b == nil and "each1" or "each2"
+    while a ~= nil do
+        local loop = self:loop(form)
+        S.turns = step
+        step = step * 4
+        local stop
+        stop, a = loop(S, it, state, a)
+        if stop then return true end
+        if self.dirty then self.loops[form] = nil end
+    end
+    return false
+end
 
 --- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
 function Feed:drain(S, op, it, state, control)
@@ -110,24 +128,10 @@ function Feed:drain(S, op, it, state, control)
         return self:run("array", S, it, 1, n + 1)
     end
     if not generate.callable(it) then generate.not_iterable(op, it) end
-    -- Gathered in small runs: the loops then work on arrays.
-    local firsts, seconds, n, pairs_seen = {}, {}, 0, nil
-    for a, b in it, state, control do
-        local is_pair = b ~= nil
-        if pairs_seen == nil then pairs_seen = is_pair end
-        if pairs_seen ~= is_pair then
-            failure.broken(op, "the iterator yields pairs at some times and single values at others; a stream is of one kind")
-        end
-        n = n + 1
-        firsts[n], seconds[n] = a, b
-        if n == CHUNK then
-            S.seconds = seconds
-            if self:run(pairs_seen and "array2" or "array", S, firsts, 1, n + 1) then return true end
-            n = 0
-        end
+    S.mixed_iterator = function()
+        failure.broken(op, "the iterator yields pairs at some times and single values at others; a stream is of one kind")
     end
-    S.seconds = seconds
-    return n > 0 and self:run(pairs_seen and "array2" or "array", S, firsts, 1, n + 1)
+    return self:run_iterator(S, it, state, control)
 end
 
 failure.frame(Feed.drain, function(locals) return locals.op end)
@@ -327,21 +331,61 @@ end
 -- mapPartitions ------------------------------------------------------------------------------------------------
 
 --- Terminal that hands records to a function as an iterator. The records before it are produced in a coroutine, in runs, so
---- that both sides stay loops.
+--- that both sides stay loops. The first run is of one record, and then they grow, within bounds of records and bytes: nothing
+--- is computed long before it is asked for.
 local Pull = { prologue = "" }
 Pull.__index = Pull
-local PULL_RUN = 512
+
+local MOST_RECORDS, MOST_TABLES = 512, 256
+local MOST_BYTES = 512 * 1024
+local LOOKED_AT = 64
 
 function Pull.constants(_, K) K.yield, K.set_arity = coroutines.yield, sinks.set_arity end
 
 function Pull.begin() end
 
 function Pull:record(g, arity, a, b)
-    g:uses "yield"
-    g:uses "set_arity"
+    g:uses("yield", "set_arity", "type")
     g:line(self.op, ("if S.arity ~= %d then set_arity(S, %d) end local n = S.n + 1 S.n = n"):format(arity, arity))
-    g:line(self.op, arity == 2 and ("S.firsts[n], S.seconds2[n] = %s, %s"):format(a, b) or ("S.firsts[n] = %s"):format(a))
-    g:line(nil, ("if n == %d then yield() S.n = 0 end"):format(PULL_RUN))
+    g:line(self.op, arity == 2 and ("S.firsts[n], S.seconds[n] = %s, %s"):format(a, b) or ("S.firsts[n] = %s"):format(a))
+    for _, value in ipairs(arity == 2 and { a, b } or { a }) do
+        g:line(nil, ('if type(%s) == "string" then S.bytes = S.bytes + #%s if S.bytes >= %d then S.most = n end'):format(value, value,
+            MOST_BYTES))
+        g:line(nil, ('elseif type(%s) == "table" and not S.tables then S.tables, S.most = true, n end'):format(value))
+    end
+    g:line(nil, "if n >= S.most then yield() S.n, S.bytes = 0, 0 end")
+end
+
+-- A function that makes records may return the same table again, refilled. So as long as it is not known that the tables are
+-- new ones each time, a run is one record.
+local Runs = {}
+Runs.__index = Runs
+local WEAK = { __mode = "k" }
+
+local function new_runs() return setmetatable({ seen = setmetatable({}, WEAK), count = 0, reused = false }, Runs) end
+
+function Runs:look(value)
+    if type(value) ~= "table" then return end
+    if self.seen[value] then self.reused = true end
+    self.seen[value] = true
+end
+
+-- How long the run after one of n records may be. Whether it was of large tables, the collector's count tells.
+function Runs:after(S, n)
+    if not S.tables then return math.min(S.most * 2, MOST_RECORDS) end
+    if self.count < LOOKED_AT and not self.reused then
+        self.count, self.bytes = self.count + 1, collectgarbage "count" * 1024
+        self:look(S.firsts[n])
+        if S.arity == 2 then self:look(S.seconds[n]) end
+        if self.count == LOOKED_AT then self.seen = nil end
+        return 1
+    end
+    if self.reused then return 1 end
+    local bytes = collectgarbage "count" * 1024
+    local each = (bytes - (self.bytes or bytes)) / n
+    self.bytes = bytes
+    if each < 0 then return S.most end -- garbage was collected meanwhile
+    return math.max(1, math.min(S.most * 2, MOST_TABLES, math.floor(MOST_BYTES / (each + 1))))
 end
 
 -- Pipes ----------------------------------------------------------------------------------------------------------
@@ -392,21 +436,25 @@ function Pipe:pull_to(feed, outer, S)
     local cursor = S.run.cursor
     local index = S.run.inputs[cursor].reserved + (op.shift or 0)
     local after = cursor + self.inputs
-    local firsts, seconds = {}, {}
-    S.firsts, S.seconds2, S.n = firsts, seconds, 0
+    local firsts, seconds, runs = {}, {}, new_runs()
+    S.firsts, S.seconds, S.n, S.bytes, S.most, S.tables = firsts, seconds, 0, 0, 1, false
     local failed
     local producer = coroutines.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
         if not ok then failed = pipe.settle(err) end
     end)
     local at, n, is_pair, ended = 0, 0, false, false
+    -- What fails is told when its record is asked for: those before it come first.
     local function refill()
+        if n > 0 then S.most = runs:after(S, n) end
+        at, n = 0, 0
+        if failed ~= nil then error(failed, 0) end
         if ended or coroutine.status(producer) == "dead" then return false end
         local ok, why = coroutine.resume(producer)
-        if failed ~= nil then error(failed, 0) end
         if not ok then error(why, 0) end
-        at, n, is_pair = 0, S.n, S.arity == 2
+        n, is_pair = S.n, S.arity == 2
         if coroutine.status(producer) == "dead" then S.n = 0 end
+        if n == 0 and failed ~= nil then error(failed, 0) end
         return n > 0
     end
     local function iterate()
