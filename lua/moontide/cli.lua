@@ -319,6 +319,7 @@ end
 function cli.main(argv)
     require "moontide.jit_fixes"
     require("moontide.iterate").install()
+    require("moontide.finalizers").install(function(text) require("moontide.core").log("warn", "script", text) end)
     local command = argv[1]
     if not command then
         io.stderr:write(SUMMARY)

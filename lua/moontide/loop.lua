@@ -72,7 +72,11 @@ function loop.relieve()
     end
     local now = core().monotonic()
     if bytes >= 2 * collected.bytes or now - collected.at >= PERIOD then
-        collectgarbage()
+        local ok, why = pcall(collectgarbage) -- what a finalizer of the script raises concerns nobody here
+        if not ok and not collected.told then
+            collected.told = true
+            core().log("warn", "script", "a finalizer of the script failed: " .. tostring(why) .. "; further ones are not told")
+        end
         _, collected.bytes = core().live_blocks()
         collected.at = now
     end

@@ -107,6 +107,8 @@ bool tide_shared_remove(uint32_t number);
 uint32_t tide_shared_epoch(void);
 uint32_t tide_shared_refreshed(uint32_t number);
 
+void tide_log(int level, const char *area, const char *format, ...);
+
 bool tide_stress(void);
 uint64_t tide_stress_draw(void);
 

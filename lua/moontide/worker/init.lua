@@ -17,6 +17,8 @@ local ffi, C = fast.ffi, fast.C
 
 local worker = {}
 
+local WARN = 2 -- host/base/log.h
+
 local self_pointer
 local context = { batch_time = -1, partition = 0, operators = "" }
 local handler, settle = failure.handler(context)
@@ -73,6 +75,7 @@ function worker.start(pointer)
     require("moontide.worker.scan").install()
     jit_fixes.watch(on_trace)
     require("moontide.worker.coroutines").install()
+    require("moontide.finalizers").install(function(text) C.tide_log(WARN, "worker", "%s", text) end)
 end
 
 -- Stages, by plan id. Bounded: jobs made in every batch by transform and foreachRDD may differ each time.

@@ -1,16 +1,11 @@
 --- What the setting onError = "skip" means for keyed state: a key whose function fails keeps the state it had, this is told, and
 --- the batch goes on. Otherwise one bad record would fail this batch and, because states are made from one another, every
 --- later one.
-local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"
 
 local C = fast.C
-
-declare.cdef [[
-void tide_log(int level, const char *area, const char *format, ...);
-]]
 
 local ERROR = 3 -- host/base/log.h
 local MOST = 10 -- told one by one; the others are counted
