@@ -193,8 +193,10 @@ static int fill(struct tide_file_reader *reader, struct tide_error *err) {
         if (code != 0) return code;
     }
     if (reader->long_line > 0) {
-        return tide_error_set(err, TIDE_ELIMIT, "%s: a line of %llu bytes is longer than the limit of %d",
-                              reader->path, (unsigned long long)reader->long_line, MAX_LINE);
+        return tide_error_set(
+            err, TIDE_ELIMIT,
+            "%s: a line of %llu bytes is longer than the limit of %d (wholeTextFiles reads a file as one record)",
+            reader->path, (unsigned long long)reader->long_line, MAX_LINE);
     }
     if (!tide_lines_take(&reader->lines, &reader->ready)) return no_memory(reader, err);
     return 0;

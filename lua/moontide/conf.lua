@@ -59,7 +59,7 @@ conf.options = {
       reason = "Where kept data goes that has no room in memory; its files have no names and end with the process." },
     { key = "save.sync", type = "boolean", default = true,
       reason = "Whether files of saveAs… and checkpoints are made durable (fsync) before _SUCCESS; without it a power cut may lose them." },
-    { key = "socket.maxLine", type = "bytes", min = 1, max = 2 ^ 31, default = 1048576,
+    { key = "socket.maxLine", type = "bytes", min = 1, max = 2 ^ 30, default = 1048576,
       reason = "Longest line taken from a socket; a longer one is reported and left out." },
     { key = "socket.reconnect", type = "duration", min = 1, default = 2000,
       reason = "Wait before a lost or refused connection is tried again." },
@@ -245,6 +245,7 @@ end
 
 -- Variables of this project that are no settings: faults and memory stress for tests, and what `make test` tells the specs.
 local OTHERS = {
+    MOONTIDE_LARGE = true,
     MOONTIDE_FAULT = true, MOONTIDE_GCSTRESS = true, MOONTIDE_BIN = true, MOONTIDE_BUILD = true, MOONTIDE_SANITIZE = true,
     MOONTIDE_TAP = true,
 }

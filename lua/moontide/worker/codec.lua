@@ -176,11 +176,13 @@ codec.decode = decode
 local function no_memory() error("out of memory while packing records", 0) end
 
 --- A growing writer over a heap buffer; `pos` is where the next byte goes.
+local MOST = 0x7fffffff -- what the positions of a writer can say
+
 local function grow(w, extra)
     local cap = w.cap > 0 and w.cap or 512
     while cap - w.pos < extra do
-        cap = cap * 2
-        if cap > 0x7fffffff then error("a record is larger than 2 GB when packed", 0) end
+        if cap == MOST then error("a record is larger than 2 GB when packed", 0) end
+        cap = cap * 2 < MOST and cap * 2 or MOST
     end
     local block = ffi_cast("struct tide_block *", w.block)
     if block == nil then
