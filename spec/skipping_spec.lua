@@ -122,12 +122,11 @@ describe("onError = skip", function()
             if n < 3 then error("too small") end
             return k, n
         end
-        local wanted = { "1: i=7 k=100", "2: i=7 k=100", "3: i=7 k=113", "4: i=7 k=117" }
-        assert.same(wanted,
+        assert.same({ "3: i=7 k=113", "4: i=7 k=117" },
             run(values(1, 2, 13, 4), function(ssc, a)
                 return a:map(bad):updateStateByKey(running_sum, { initial = initial(ssc) })
             end))
-        assert.same(wanted,
+        assert.same({ "1: i=7 k=100", "2: i=7 k=100", "3: i=7 k=113", "4: i=7 k=117" },
             run(values(1, 2, 13, 4), function(ssc, a)
                 return a:map(bad):mapWithState(moontide.StateSpec.func(function(_, n, state)
                     state:update(state:get() + n)
@@ -220,7 +219,7 @@ describe("onError = skip", function()
                 if bad[index] then table.insert(batches[index], { "k1", -1 }) end
             end
             count = count - count % ahead
-            local state, wanted_state, wanted_window, known = {}, {}, {}, {}
+            local state, wanted_state, wanted_window, known, begun = {}, {}, {}, {}, false
             for index = 1, count do
                 sums[index] = {}
                 for _, pair in ipairs(batches[index]) do
@@ -240,7 +239,8 @@ describe("onError = skip", function()
                 for key, sum in pairs(bad[index] and {} or sums[index]) do state[key] = (state[key] or 0) + sum end
                 list = {}
                 for key, sum in pairs(state) do list[#list + 1] = { key, sum } end
-                table.insert(wanted_state, string.format("%d: %s", index, text_of(list)))
+                begun = begun or not bad[index] -- before that there is no state
+                if begun then table.insert(wanted_state, string.format("%d: %s", index, text_of(list))) end
             end
             local used = {}
             for index = 1, count do used[index] = batches[index] end

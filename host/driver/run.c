@@ -208,6 +208,7 @@ void tide_run_end(struct tide_run *run) {
     run->numbers = run->kept = NULL;
     run->lost = NULL;
     tide_error_clear(&run->error);
+    tide_error_clear(&run->doomed);
     if (run->target != NULL) {
         struct tide_rdd *rdd = run->target;
 

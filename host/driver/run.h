@@ -83,6 +83,7 @@ struct tide_run {
     uint32_t *numbers;           /* partition number of each task, for the second phase */
     struct tide_cached **made;   /* what each task made, unless it is a job's */
     struct tide_blocks *outputs; /* a job: each task's; sampling: its keys; else NULL */
+    struct tide_error doomed;    /* why it can't be computed, known before it starts */
     struct tide_error error;     /* why it fails, while that is being passed on */
     struct tide_list needs;      /* edges to the runs it waits for */
     struct tide_list needed_by;  /* edges to the runs that wait for it */

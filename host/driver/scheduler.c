@@ -41,6 +41,7 @@ struct tide_scheduler {
     bool closed;
     bool reporting; /* report_ended is at work further up the stack */
     bool woken;     /* `wake` is in the inbox */
+    bool losses;    /* some guard has been lost */
     struct tide_message wake;
 };
 
@@ -112,6 +113,22 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
     return run;
 }
 
+/* Looks for what was lost before its stage is cut: perhaps guards above that are lost with it, perhaps the run can't be computed. Costs
+ * a walk once something was lost, nothing before. */
+static void look_for_losses(struct tide_run *run) {
+    struct tide_rdd *root = tide_run_root(run);
+    struct tide_error why = {0};
+    const struct tide_rdd *missing;
+    bool lost = true;
+
+    while (run->scheduler->losses && root != NULL && lost &&
+           (missing = tide_guards_missing(root, run->keeps, &why)) != NULL) {
+        lost = tide_guards_lose(root, run->keeps, missing, &why, &run->scheduler->watch);
+        if (!lost) tide_error_copy(&run->doomed, &why);
+        tide_error_clear(&why);
+    }
+}
+
 /* The stage of `run` has been cut: ties it to the runs it needs, or makes it ready. */
 static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     struct tide_scheduler *scheduler = run->scheduler;
@@ -134,6 +151,7 @@ static void run_tie_all(struct tide_run *run) {
     while ((link = tide_list_pop(&fresh)) != NULL) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
+        look_for_losses(next);
         tide_run_cut_target(next);
         run_tie(next, &fresh);
     }
@@ -150,6 +168,7 @@ static void submit(struct tide_run *run, struct tide_task *task, uint32_t index)
 
 /* What has got lost is to be computed again, when what it needs is there. */
 static void run_again(struct tide_run *run) {
+    if (run->nlost > 0 && run->stage == NULL) look_for_losses(run);
     if (tide_run_cut_lost(run)) run_tie_all(run);
 }
 
@@ -258,6 +277,7 @@ static void pass_on(struct tide_run *run, struct tide_list *failing) {
     bool cancelled = run->error.code == TIDE_ECANCELLED, guard = run->keeps && run->target->kind == TIDE_RDD_GUARD;
 
     if (run->keeps && !cancelled) run->target->failed = true;
+    if (!cancelled) scheduler->losses = true;
     if (guard && !cancelled) tide_guard_lose(run->target, &run->error, &scheduler->watch);
     while ((edge = first_waiter(run)) != NULL) {
         struct tide_run *waiter = edge->waiter;
@@ -398,6 +418,10 @@ static void start_ready(struct tide_scheduler *scheduler) {
     while ((link = tide_list_pop(&scheduler->ready)) != NULL) {
         struct tide_run *run = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
+        if (run->doomed.code != TIDE_OK) {
+            run_fail(run, &run->doomed);
+            continue;
+        }
         run_start(run);
         if (run->tasks == 0) run_succeed(run);
     }
@@ -476,6 +500,7 @@ void tide_scheduler_admit(struct tide_scheduler *scheduler, struct tide_job *job
     run->sink = tide_op_retain(options->sink);
     job->run = run;
     tide_list_push(&scheduler->jobs, &job->link);
+    look_for_losses(run);
     tide_run_cut(run, options->partitions, options->npartitions, false);
     run_tie_all(run);
     start_ready(scheduler);

@@ -22,6 +22,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
                               stream->parents[i]->id, time);
     }
     if (found > 0) *out = tide_rdd_together_new(there, found);
+    if (*out) tide_rdd_wants_one(*out, found);
     tide_free(there);
     if (*out || found == 0) return TIDE_OK;
     return tide_error_set(err, TIDE_ELIMIT,

@@ -25,7 +25,9 @@ struct tide_rdd *tide_rdd_guard_new(struct tide_rdd *parent, int64_t time, void 
     return rdd;
 }
 
-bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost; }
+bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost != NULL; }
+
+void tide_rdd_wants_one(struct tide_rdd *rdd, uint32_t count) { rdd->wants_one = count; }
 
 /* ---- Walks ---------------------------------------------------------------------------------------------------- */
 
@@ -56,21 +58,29 @@ static bool is_border(const struct tide_rdd *rdd) {
     return tide_rdd_persistent(rdd) && (rdd->kept == NULL || all_at_hand(rdd));
 }
 
-/* The guards that are in one stage with `root`; a reference each. */
-static struct nodes guards_of(struct tide_rdd *root, bool computed) {
-    struct nodes found = {0}, todo = {0};
-    uint64_t mark = tide_rdd_next_mark();
-
-    push(&todo, root);
-    while (todo.count > 0) {
-        struct tide_rdd *node = todo.items[--todo.count];
+/* The next node of a walk over the nodes that are in one stage with `root`; NULL: that was all. */
+static struct tide_rdd *next_of_stage(struct nodes *todo, uint64_t mark, const struct tide_rdd *root, bool computed) {
+    while (todo->count > 0) {
+        struct tide_rdd *node = todo->items[--todo->count];
 
         if (node->mark == mark) continue;
         node->mark = mark;
         if (node->kind == TIDE_RDD_SHUFFLED || (is_border(node) && !(computed && node == root))) continue;
-        if (node->kind == TIDE_RDD_GUARD && !(computed && node == root)) push(&found, tide_rdd_retain(node));
-        push_parents(&todo, node);
+        push_parents(todo, node);
+        return node;
     }
+    return NULL;
+}
+
+/* The guards that are in one stage with `root`; a reference each. */
+static struct nodes guards_of(struct tide_rdd *root, bool computed) {
+    struct nodes found = {0}, todo = {0};
+    uint64_t mark = tide_rdd_next_mark();
+    struct tide_rdd *node;
+
+    push(&todo, root);
+    while ((node = next_of_stage(&todo, mark, root, computed)) != NULL)
+        if (node->kind == TIDE_RDD_GUARD && !(computed && node == root)) push(&found, tide_rdd_retain(node));
     tide_free(todo.items);
     return found;
 }
@@ -96,6 +106,29 @@ static bool reaches(struct tide_rdd *from, const struct tide_rdd *needed) {
         found = node == needed;
         if (!is_border(node) && node->kind != TIDE_RDD_GUARD) push_parents(&todo, node);
     }
+    tide_free(todo.items);
+    return found;
+}
+
+/* Why none of the parents is left that the node wants one of; NULL: there is one, or it wants none. */
+static const struct tide_error *all_lost(const struct tide_rdd *rdd) {
+    const struct tide_error *why = NULL;
+
+    for (uint32_t i = 0; tide_rdd_has_many(rdd) && i < rdd->wants_one; i++)
+        if ((why = rdd->as.many.parents[i]->lost) == NULL) return NULL;
+    return why;
+}
+
+const struct tide_rdd *tide_guards_missing(struct tide_rdd *root, bool computed, struct tide_error *why) {
+    struct nodes todo = {0};
+    uint64_t mark = tide_rdd_next_mark();
+    const struct tide_error *reason = NULL;
+    struct tide_rdd *node, *found = NULL;
+
+    push(&todo, root);
+    while (found == NULL && (node = next_of_stage(&todo, mark, root, computed)) != NULL)
+        if ((reason = all_lost(node)) != NULL) found = node;
+    if (found != NULL) tide_error_copy(why, reason);
     tide_free(todo.items);
     return found;
 }
@@ -139,7 +172,8 @@ void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const
     guard->as.blocks.lists = tide_xcalloc(guard->partitions > 0 ? guard->partitions : 1, sizeof(struct tide_blocks));
     for (uint32_t i = 0; i < guard->partitions; i++) tide_blocks_create(&guard->as.blocks.lists[i]);
     guard->known_records = 0;
-    guard->lost = true;
+    guard->lost = tide_xcalloc(1, sizeof *guard->lost);
+    tide_error_copy(guard->lost, err);
     tide_rdd_release(parent);
     if (watch->lost != NULL) watch->lost(owner, time, err, watch->arg);
 }

@@ -28,6 +28,9 @@ bool tide_guards_set_apart(struct tide_rdd *root, bool computed);
 /* `needed` can't be computed: loses the guards before it, seen from `root`. false: `root` needs it on another way too. */
 bool tide_guards_lose(struct tide_rdd *root, bool computed, const struct tide_rdd *needed,
                       const struct tide_error *err, const struct tide_guard_watch *watch);
+/* A node in one stage with `root` that wants one guard at least and has lost them all; *why (a copy) = the error of one of them. NULL:
+ * there is none. */
+const struct tide_rdd *tide_guards_missing(struct tide_rdd *root, bool computed, struct tide_error *why);
 /* The guard itself can't be computed. */
 void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const struct tide_guard_watch *watch);
 

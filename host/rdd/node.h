@@ -30,7 +30,8 @@ struct tide_rdd {
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;
     bool failed;                            /* persistent, and its last computation has failed */
-    bool lost;                              /* it was a GUARD, and its readers do without */
+    uint32_t wants_one;                     /* tide_rdd_wants_one: of so many parents */
+    struct tide_error *lost;                /* it was a GUARD: why its readers do without; else NULL */
     struct tide_rdd_checkpoint *checkpoint; /* or NULL: not marked */
     union {
         struct { /* BLOCKS, by partition: one of the two */

@@ -324,6 +324,8 @@ static void bury(struct tide_rdd *dead) {
         dead = node->next_dead;
         assert(node->pins == 0 && node->keeping == NULL);
         content_free(node, &dead);
+        if (node->lost != NULL) tide_error_clear(node->lost);
+        tide_free(node->lost);
         cached_free(node->kept, node->partitions);
         tide_rdd_checkpoint_forget(node);
         tide_partitioner_release(node->partitioner);

@@ -70,6 +70,8 @@ struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, 
 struct tide_rdd *tide_rdd_guard_new(struct tide_rdd *parent, int64_t time, void *owner);
 /* A GUARD that was lost. */
 bool tide_rdd_lost(const struct tide_rdd *rdd);
+/* The node can't do without all of its first `count` parents: when the last of them is lost, it can't be computed. */
+void tide_rdd_wants_one(struct tide_rdd *rdd, uint32_t count);
 /* No records, and so partitioned by key in whatever way is asked for. */
 struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions);
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd);

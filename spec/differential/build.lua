@@ -77,6 +77,25 @@ function ops.combineByKey(a, node)
     return a:combineByKey(f.create, f.add, f.merge, node.n)
 end
 
+function ops.picky(a, node)
+    local c, refuses = node.c, functions.refuses
+    return a:filter(function(x)
+        if refuses(x, c) then
+            error("this record is refused")
+        end
+        return true
+    end)
+end
+
+function ops.pickyTransform(a, node)
+    return a:transform(function(rdd, time)
+        if time / BATCH % 4 == node.c then
+            error("this batch is refused")
+        end
+        return rdd
+    end)
+end
+
 function ops.union(a, node, b, ssc)
     if node.how == "context" then
         return ssc:union { a, b }
@@ -234,7 +253,7 @@ function build.run(program)
     local inputs, pairs_flags = inputs_of(program)
     local result = testing.run {
         batch = BATCH, batches = program.batches, inputs = inputs, pairs = pairs_flags,
-        partitions = program.partitions, master = program.master,
+        partitions = program.partitions, master = program.master, conf = program.skip and { onError = "skip" } or nil,
         build = function(ssc, ...)
             local given, streams = { ... }, {}
             for id, node in ipairs(program.nodes) do

@@ -23,6 +23,21 @@ describe("random pipelines", function()
         assert(#found == 0, table.concat(found, "\n\n"))
     end)
 
+    it("pass over what fails as the model does", function()
+        core.log_level("off")
+        local found, refused = {}, 0
+        runner.run(1, COUNT / 4, function(seed, text)
+            found[#found + 1] = string.format("seed %d: %s", seed, text)
+        end, function(_, program)
+            for _, node in ipairs(program.nodes) do
+                refused = refused + (node.op:find("picky") and 1 or 0)
+            end
+        end, { numbered = true }, true) -- partitions of what has failed may be counted
+        core.log_level("warn")
+        assert(#found == 0, table.concat(found, "\n\n"))
+        assert(refused > COUNT / 8, "hardly a function fails")
+    end)
+
     it("are drawn from every operator there is", function()
         local names, used = {}, {}
         for _, operator in ipairs(generate.operators()) do

@@ -237,6 +237,14 @@ functions.with_state = {
     end },
 }
 
+--- Whether a record, or the key of a pair, is one that a function fails on.
+function functions.refuses(x, c)
+    if type(x) == "number" then
+        return x % 11 == c
+    end
+    return type(x) == "string" and #x == c or type(x) == "table" and #x == c
+end
+
 --- Whether a value of type `given` may go where `wanted` is asked for.
 function functions.fits(wanted, given)
     return wanted == "*" or wanted == given

@@ -88,12 +88,18 @@ local function shuffled(a, fields)
     return result(a, fields)
 end
 
-local makers, order = {}, {}
+local makers, order, throwing = {}, {}, {}
 
 -- Operators appear when the library has all the methods they need.
 local function operator(name, needs, make, weight)
     makers[name] = { name = name, needs = needs, make = make, weight = weight or 1 }
     order[#order + 1] = name
+end
+
+-- Functions that fail on some records or batches: for programs that pass over them (onError = "skip").
+local function throws(name, make, weight)
+    makers[name] = { name = name, needs = {}, make = make, weight = weight }
+    throwing[#throwing + 1] = name
 end
 
 local function partitions(g)
@@ -433,6 +439,16 @@ operator("persist", { "stream:persist" }, function(_, a)
         and narrow(a, { op = "persist", keeps = "order" }) or nil
 end)
 
+-- Failures --------------------------------------------------------------------------------------------------------
+
+throws("picky", function(g, a)
+    return narrow(a, { op = "picky", c = g.random:from(0, 6), keeps = "order" })
+end, 10)
+
+throws("pickyTransform", function(g, a)
+    return narrow(a, { op = "pickyTransform", c = g.random:from(0, 3), keeps = "order" })
+end, 4)
+
 -- Inputs ----------------------------------------------------------------------------------------------------------
 
 local WORDS = { "", "a", "b", "a b", "ab ab", "x1 y2", "b a\0c", "zz", "A", "é", "a1b2" }
@@ -491,9 +507,13 @@ local function add(g, node)
 end
 
 -- The names of the operators that can be used, as often as they weigh.
-local function usable(has, without)
+local function usable(has, without, skip)
     local names = {}
-    for _, name in ipairs(order) do
+    local all_names = { unpack(order) }
+    for _, name in ipairs(skip and throwing or {}) do
+        all_names[#all_names + 1] = name
+    end
+    for _, name in ipairs(all_names) do
         local all = not (without and without[name])
         for _, method in ipairs(makers[name].needs) do
             all = all and has(method)
@@ -509,20 +529,21 @@ end
 --- @param seed integer
 --- @param has fun(method: string): boolean whether the library has "stream:map", "rdd:subtract" …
 --- @param without? table<string, boolean> operators to leave out
+--- @param skip? boolean functions may fail, and what fails is passed over
 --- @return table program
-function generate.program(seed, has, without)
+function generate.program(seed, has, without, skip)
     local g = setmetatable({ random = random.new(seed), nodes = {} }, Maker)
     local batches = g.random:from(2, 8)
     local program = {
         seed = seed, batches = batches, partitions = partitions(g), master = g.random:pick { "local[1]", "local[2]" },
-        inputs = {}, nodes = g.nodes, outputs = {},
+        inputs = {}, nodes = g.nodes, outputs = {}, skip = skip,
     }
     for index = 1, g.random:from(1, 3) do
         program.inputs[index] = input(g, batches, 8)
         add(g, { op = "input", input = index, from = {}, type = program.inputs[index].type, slide = 1, exact = true,
             parts = program.partitions })
     end
-    local names = usable(has, without)
+    local names = usable(has, without, skip)
     local top, wanted, tries = g.random:pick(g.nodes), g.random:from(3, 8), 0
     while wanted > 0 and tries < 200 do
         tries = tries + 1

@@ -249,6 +249,24 @@ end
 
 -- Everything together ----------------------------------------------------------------------------------------------
 
+-- Pairs are refused by their keys.
+function ops.picky(node, run, _, a)
+    local pair = run.program.nodes[node.from[1]].type.k ~= nil
+    for _, record in ipairs(all_of(a)) do
+        if functions.refuses(pair and record[1] or not pair and record, node.c) then
+            fail("refused")
+        end
+    end
+    return a
+end
+
+function ops.pickyTransform(node, _, t, a)
+    if t % 4 == node.c then
+        fail("refused")
+    end
+    return a
+end
+
 function ops.union(_, _, _, a, b)
     local made = {}
     for _, dataset in ipairs { a, b } do
@@ -530,10 +548,13 @@ local function initial_of(node)
 end
 
 function window_ops.updateStateByKey(node, run, t)
-    local parent = run.dataset(node.from[1], t)
+    local parent, failed = run.dataset(node.from[1], t)
     local memory = run.memory(node)
     local before = run.dataset(node.id, t - node.slide)
     if not parent and not before then
+        if failed then
+            fail("refused")
+        end
         return nil
     end
     local states, olds = {}, {}
@@ -642,16 +663,24 @@ for _, name in ipairs { "union", "joined", "keyBy", "keys", "values", "distinct"
     REFUSES_NONE[name] = true
 end
 
+-- A parent that has failed, where failures are passed over, is left out of a union of streams; others have failed, too.
 local function apply(node, run, t)
-    local parents = {}
-    for index, id in ipairs(node.from) do
-        parents[index] = run.dataset(id, t)
-        if not parents[index] then
+    local parents, partial = {}, node.op == "union" and node.how ~= "transform"
+    for _, id in ipairs(node.from) do
+        local dataset, failed = run.dataset(id, t)
+        if dataset then
+            parents[#parents + 1] = dataset
+        elseif failed and not partial then
+            fail("refused")
+        elseif not failed then
             if REFUSES_NONE[node.op] then
                 fail("none")
             end
             return nil
         end
+    end
+    if #parents == 0 then
+        fail("refused")
     end
     return ops[node.op](node, run, t, parents[1], parents[2])
 end
@@ -664,9 +693,30 @@ local function input_dataset(program, node, t)
     return slices(batch or {}, program.partitions)
 end
 
+local FAILED = {} -- in place of a dataset
+
 local function new_run(program)
     local run = { program = program }
     local cache, memories = {}, {}
+
+    local function computed(node, t)
+        if node.op == "input" then
+            return input_dataset(program, node, t)
+        end
+        return (window_ops[node.op] or apply)(node, run, t)
+    end
+
+    -- Where failures are passed over, a dataset that fails counts as none.
+    local function made(node, t)
+        if not program.skip then
+            return computed(node, t)
+        end
+        local ok, result = pcall(computed, node, t)
+        if not ok and (type(result) ~= "table" or result.kind == "big") then
+            error(result, 0)
+        end
+        return ok and result or not ok and FAILED
+    end
 
     function run.memory(node)
         memories[node.id] = memories[node.id] or {}
@@ -681,16 +731,10 @@ local function new_run(program)
         cache[id] = cache[id] or {}
         local known = cache[id][t]
         if known == nil then
-            if node.op == "input" then
-                known = input_dataset(program, node, t)
-            elseif window_ops[node.op] then
-                known = window_ops[node.op](node, run, t)
-            else
-                known = apply(node, run, t)
-            end
-            cache[id][t] = known or false
+            known = made(node, t) or false
+            cache[id][t] = known
         end
-        return known or nil
+        return known ~= FAILED and known or nil, known == FAILED
     end
 
     return run

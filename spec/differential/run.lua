@@ -1,16 +1,20 @@
 -- Random pipelines against the model, as many as wanted:
 --
---     luajit spec/differential/run.lua [--count 10000] [--seed 1] [--keep-going] [--without window,join]
+--     luajit spec/differential/run.lua [--count 10000] [--seed 1] [--keep-going] [--without window,join] [--skip]
+--
+-- With --skip functions may fail, and what fails is passed over (onError = "skip").
 --
 -- Prints the seed of each pipeline that differs, and the smallest pipeline and input that still does. Exits with 1 then.
 
 local runner = require "spec.differential.runner"
 
-local count, first, keep_going, without = 10000, 1, false, {}
+local count, first, keep_going, without, skip = 10000, 1, false, {}, false
 local index = 1
 while arg[index] do
     if arg[index] == "--keep-going" then
         keep_going = true
+    elseif arg[index] == "--skip" then
+        skip, without.numbered = true, true -- partitions of what has failed may be counted
     elseif arg[index] == "--without" and arg[index + 1] then
         for name in arg[index + 1]:gmatch("[^,]+") do
             without[name] = true
@@ -25,7 +29,7 @@ while arg[index] do
         if arg[index] == "--count" then count = number else first = number end
         index = index + 1
     else
-        io.stderr:write("usage: luajit spec/differential/run.lua [--count N] [--seed N] [--keep-going] [--without operators]\n")
+        io.stderr:write("usage: luajit spec/differential/run.lua [--count N] [--seed N] [--keep-going] [--without operators] [--skip]\n")
         os.exit(2)
     end
     index = index + 1
@@ -49,7 +53,7 @@ end, function(_, program)
     if done % 1000 == 0 then
         io.stderr:write(done, " pipelines\n")
     end
-end, without)
+end, without, skip)
 
 local names = {}
 for name, times in pairs(operators) do

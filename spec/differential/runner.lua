@@ -30,12 +30,13 @@ end
 --- @param on_difference fun(seed: integer, text: string)
 --- @param on_program? fun(seed: integer, program: table)
 --- @param without? table<string, boolean> operators to leave out
+--- @param skip? boolean functions may fail, and what fails is passed over
 --- @return integer seed the last one used
-function runner.run(first, count, on_difference, on_program, without)
+function runner.run(first, count, on_difference, on_program, without, skip)
     local seed, done = first - 1, 0
     while done < count do
         seed = seed + 1
-        local program = generate.program(seed, build.has, without)
+        local program = generate.program(seed, build.has, without, skip)
         local difference, skipped = runner.difference(program)
         if not skipped then
             done = done + 1
