@@ -419,6 +419,35 @@ static int graph_stop(lua_State *L) {
     return 0;
 }
 
+static void set_number(lua_State *L, const char *name, double number) {
+    lua_pushnumber(L, number);
+    lua_setfield(L, -2, name);
+}
+
+/* graph:lost() → { {node=, batches=, records=, first=, last=, waiting=, begun=, begunTime=, begunToken=}, … }: see tide_batch_runner_lost */
+static int graph_lost(lua_State *L) {
+    const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    uint32_t count = 0, found = 0;
+    const struct tide_input_count *lost = runner ? tide_batch_runner_lost(runner, &count) : NULL;
+
+    lua_newtable(L);
+    for (uint32_t i = 0; i < count; i++) {
+        if (lost[i].records == 0 && lost[i].waiting == 0 && lost[i].begun == 0) continue;
+        lua_createtable(L, 0, 6);
+        set_number(L, "node", lost[i].stream);
+        set_number(L, "batches", lost[i].batches);
+        set_number(L, "records", (double)lost[i].records);
+        set_number(L, "first", (double)lost[i].first);
+        set_number(L, "last", (double)lost[i].last);
+        set_number(L, "waiting", (double)lost[i].waiting);
+        set_number(L, "begun", (double)lost[i].begun);
+        set_number(L, "begunTime", (double)lost[i].begun_time);
+        set_number(L, "begunToken", (double)lost[i].begun_token);
+        lua_rawseti(L, -2, (int)++found);
+    }
+    return 1;
+}
+
 static int graph_state(lua_State *L) {
     static const char *const names[] = {
         [TIDE_BATCH_INITIALIZED] = "initialized",
@@ -486,6 +515,7 @@ void tide_bind_stream(lua_State *L) {
         {"transformDone", graph_transform_done},
         {"outputDone", graph_output_done},
         {"stop", graph_stop},
+        {"lost", graph_lost},
         {"state", graph_state},
         {"advance", graph_advance},
         {"now", graph_now},

@@ -64,6 +64,10 @@ struct tide_batch_runner {
     bool extra_failed; /* STOPPING: a batch after the last tick could not be generated */
 
     struct tide_outputs outputs;
+
+    struct tide_input_count *lost; /* STOPPED: what was received and not processed, one for each input */
+    uint32_t nlost;
+    bool ending; /* cuts that come back now are counted */
 };
 
 static void pump(struct tide_batch_runner *runner);
@@ -240,9 +244,17 @@ static bool brought_nothing(const struct tide_cut *cut) {
     return true;
 }
 
+static void count_cut(struct tide_batch_runner *runner, const struct tide_cut *cut) {
+    for (uint32_t i = 0; i < cut->count; i++)
+        for (uint32_t k = 0; k < runner->nlost; k++)
+            if (runner->lost[k].stream == cut->entries[i].source_id)
+                runner->lost[k].waiting += (int64_t)tide_blocks_records(&cut->entries[i].blocks);
+}
+
 static void on_cut(struct tide_message *message, void *owner) {
     struct tide_cut *cut = TIDE_CONTAINER_OF(message, struct tide_cut, message);
     struct tide_batch_runner *runner = owner;
+    if (runner && runner->ending) count_cut(runner, cut);
     if (!runner || runner->phase != CUTTING || runner->cut != cut) {
         tide_cut_delete(cut); /* stopped in the meantime */
         return;
@@ -264,6 +276,7 @@ static void ask_cut(struct tide_batch_runner *runner, int64_t time) {
     runner->phase = CUTTING;
     runner->cut = tide_cut_new(time);
     runner->cut->message.deliver = on_cut;
+    runner->cut->last = runner->last_cut;
     tide_ingest_cut(runner->ingest, runner->cut);
 }
 
@@ -344,8 +357,38 @@ static struct port *port_new(struct tide_batch_runner *runner, struct tide_error
     return port;
 }
 
+/* What is dropped by the end, but for what sources still hold. */
+static void count_lost(struct tide_batch_runner *runner) {
+    runner->nlost = tide_graph_inputs(runner->graph);
+    runner->lost = tide_xcalloc(runner->nlost ? runner->nlost : 1, sizeof *runner->lost);
+    for (uint32_t i = 0; i < runner->nlost; i++) {
+        struct tide_input_count *count = &runner->lost[i];
+        int64_t pending = tide_graph_input_leftovers(runner->graph, i, &count->stream);
+        tide_outputs_count(&runner->outputs, count);
+        if (runner->phase == ASKING) tide_input_count_add(count, runner->time, pending);
+        else count->waiting += pending; /* of a batch that could not be generated */
+    }
+}
+
+/* Ends the sources, which give what they still hold for a last time. */
+static void end_ingest(struct tide_batch_runner *runner) {
+    struct tide_cut *last = tide_cut_new(runner->time);
+    runner->ending = true;
+    last->message.deliver = on_cut;
+    last->last = true;
+    tide_ingest_stop_sources(runner->ingest);
+    tide_ingest_cut(runner->ingest, last);
+    tide_ingest_delete(runner->ingest);
+    runner->ingest = NULL;
+    tide_inbox_drain(&runner->port->inbox);
+    runner->ending = false;
+    close_port(runner->port);
+    runner->port = NULL;
+}
+
 /* Into STOPPED, from wherever. What the sources have reported up to now still becomes events. */
 static void end(struct tide_batch_runner *runner) {
+    if (runner->state != TIDE_BATCH_INITIALIZED) count_lost(runner);
     enter(runner, TIDE_BATCH_STOPPED);
     tide_clock_stop(runner->clock);
     tide_graph_seal(runner->graph);
@@ -355,13 +398,7 @@ static void end(struct tide_batch_runner *runner) {
     tide_generation_end(runner->generation);
     tide_generation_delete(runner->slice);
     runner->slice = NULL;
-    if (runner->ingest) {
-        tide_ingest_delete(runner->ingest);
-        runner->ingest = NULL;
-        tide_inbox_drain(&runner->port->inbox);
-        close_port(runner->port);
-        runner->port = NULL;
-    }
+    if (runner->ingest) end_ingest(runner);
     tide_outputs_clear(&runner->outputs);
     tide_graph_forget_all(runner->graph);
 }
@@ -418,6 +455,7 @@ void tide_batch_runner_delete(struct tide_batch_runner *runner) {
     tide_graph_delete(runner->graph);
     tide_free(runner->ticks);
     tide_free(runner->failure);
+    tide_free(runner->lost);
     tide_free(runner);
 }
 
@@ -490,6 +528,11 @@ int tide_batch_runner_advance(struct tide_batch_runner *runner, int64_t ms) {
 
 bool tide_batch_runner_idle(const struct tide_batch_runner *runner) {
     return nothing_to_do(runner) && runner->state != TIDE_BATCH_STOPPING;
+}
+
+const struct tide_input_count *tide_batch_runner_lost(const struct tide_batch_runner *runner, uint32_t *count) {
+    *count = runner->nlost;
+    return runner->lost;
 }
 
 void tide_batch_runner_listen(struct tide_batch_runner *runner, bool listen) { runner->outputs.listening = listen; }

@@ -36,6 +36,7 @@
 
 #include "base/error.h"
 #include "driver/event.h"
+#include "driver/output.h"
 #include "dstream/graph.h"
 
 struct tide_batch_runner;
@@ -99,6 +100,9 @@ int64_t tide_batch_runner_now(struct tide_batch_runner *runner);
 int tide_batch_runner_advance(struct tide_batch_runner *runner, int64_t ms);
 /* No tick, generation or batch is queued or in progress. */
 bool tide_batch_runner_idle(const struct tide_batch_runner *runner);
+/* STOPPED: what was received and not processed, one entry for each input that an output depends on. What a batch brought counts until
+ * its last output has been started, and stands apart until that has ended. Borrowed; none when it was never started. */
+const struct tide_input_count *tide_batch_runner_lost(const struct tide_batch_runner *runner, uint32_t *count);
 /* Listener events are made only while listening:
  *   onStreamingStarted, then for each batch onBatchSubmitted, onBatchStarted, for each output
  *   onOutputOperationStarted and onOutputOperationCompleted (info.output: its position in the batch, node: its

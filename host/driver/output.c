@@ -230,15 +230,25 @@ bool tide_outputs_done(struct tide_outputs *outputs, uint64_t token, const char 
     return true;
 }
 
-void tide_outputs_count(const struct tide_outputs *outputs, struct tide_input_count *counts) {
+void tide_input_count_add(struct tide_input_count *count, int64_t time, int64_t records) {
+    if (records == 0) return;
+    if (count->batches++ == 0) count->first = time;
+    count->last = time;
+    count->records += records;
+}
+
+void tide_outputs_count(const struct tide_outputs *outputs, struct tide_input_count *count) {
     TIDE_LIST_EACH(link, &outputs->batches) {
         const struct batch *batch = TIDE_CONTAINER_OF(link, struct batch, link);
         for (uint32_t i = 0; i < batch->ninputs; i++) {
-            if (batch->inputs[i].records == 0) continue;
-            if (counts[i].batches++ == 0) counts[i].first = batch->time;
-            counts[i].last = batch->time;
-            counts[i].stream = batch->inputs[i].stream;
-            counts[i].records += batch->inputs[i].records;
+            if (batch->inputs[i].stream != count->stream) continue;
+            if (batch->next < batch->count) {
+                tide_input_count_add(count, batch->time, batch->inputs[i].records);
+            } else {
+                count->begun += batch->inputs[i].records;
+                count->begun_time = batch->time;
+                count->begun_token = batch->outputs[batch->count - 1].token;
+            }
         }
     }
 }

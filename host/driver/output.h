@@ -37,6 +37,10 @@ struct tide_input_count {
     uint32_t batches;
     int64_t records;
     int64_t first, last; /* times of those batches */
+    int64_t waiting;     /* records that have come since, for no batch yet */
+    int64_t begun;       /* records of batches whose outputs have all been started; not part of the above */
+    int64_t begun_time;  /* of the last of these batches, and the token of its last output */
+    uint64_t begun_token;
 };
 
 /* Zeroed but for graph, clock, events, concurrent and skips. */
@@ -60,8 +64,9 @@ void tide_outputs_start(struct tide_outputs *outputs);
 /* The output has ended; `failure` is NULL or what went wrong. false: no such output runs. */
 bool tide_outputs_done(struct tide_outputs *outputs, uint64_t token, const char *failure);
 
-/* Adds what the inputs have brought to the batches that are not finished to `counts`, an array with an entry for each input of
- * the graph (tide_graph_inputs), zeroed at first. */
-void tide_outputs_count(const struct tide_outputs *outputs, struct tide_input_count *counts);
+/* Adds to the count of an input what it has brought to the batches that are not finished. */
+void tide_outputs_count(const struct tide_outputs *outputs, struct tide_input_count *count);
+/* Adds a batch. */
+void tide_input_count_add(struct tide_input_count *count, int64_t time, int64_t records);
 
 #endif

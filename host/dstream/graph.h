@@ -172,6 +172,8 @@ void tide_graph_rest(struct tide_graph *graph, int64_t time);
  * when there is none, or when that is known only after reading it). */
 uint32_t tide_graph_inputs(const struct tide_graph *graph);
 int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t time, uint32_t *id);
+/* The i-th input's id, and how many of its received records are part of a batch that is being generated, or of one that could not be. */
+int64_t tide_graph_input_leftovers(const struct tide_graph *graph, uint32_t index, uint32_t *id);
 /* Received records that a batch which could not be generated has left for the next one. */
 int64_t tide_graph_leftovers(const struct tide_graph *graph);
 

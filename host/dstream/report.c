@@ -26,11 +26,22 @@ static int64_t records_of(const struct tide_stream *stream, int64_t time) {
     return 0;
 }
 
+static const struct tide_stream *used_input(const struct tide_graph *graph, uint32_t index) {
+    for (uint32_t i = 0; i < graph->nstreams; i++)
+        if (is_used_input(graph->streams[i]) && index-- == 0) return graph->streams[i];
+    return NULL;
+}
+
 int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t time, uint32_t *id) {
-    for (uint32_t i = 0; i < graph->nstreams; i++) {
-        if (!is_used_input(graph->streams[i]) || index-- > 0) continue;
-        *id = graph->streams[i]->id;
-        return records_of(graph->streams[i], time);
-    }
-    return 0;
+    const struct tide_stream *stream = used_input(graph, index);
+    if (!stream) return 0;
+    *id = stream->id;
+    return records_of(stream, time);
+}
+
+int64_t tide_graph_input_leftovers(const struct tide_graph *graph, uint32_t index, uint32_t *id) {
+    const struct tide_stream *stream = used_input(graph, index);
+    if (!stream) return 0;
+    *id = stream->id;
+    return tide_input_is_receiver(stream) ? tide_input_leftovers(stream) : 0;
 }

@@ -158,6 +158,7 @@ static void take_all(struct tide_ingest *ingest, struct tide_cut *cut) {
         struct tide_cut_entry *entry = &cut->entries[cut->count++];
         entry->source_id = source->id;
         tide_blocks_create(&entry->blocks);
+        if (cut->last && source->ops->finish) source->ops->finish(source);
         source->ops->take(source, &entry->blocks);
     }
 }

@@ -8,6 +8,7 @@
 #ifndef TIDE_INGEST_INGEST_H
 #define TIDE_INGEST_INGEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -26,6 +27,7 @@ struct tide_cut {
     struct tide_message message; /* deliver is set by the driver before posting and runs there with the answer */
     int64_t time;
     void *token; /* for the driver's use */
+    bool last;   /* after tide_ingest_stop_sources: what is unfinished counts as a record */
     struct tide_cut_entry *entries;
     uint32_t count;
     struct tide_ingest *ingest;

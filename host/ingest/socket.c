@@ -58,6 +58,7 @@ struct tide_socket {
     struct tide_share *share;
     struct tide_lines lines;
     uint64_t long_lines; /* since the last take */
+    bool finished;       /* nothing comes any more */
 };
 
 static void connect_now(struct tide_socket *socket);
@@ -258,7 +259,8 @@ static void resume(struct tide_source *source) {
 static void take(struct tide_source *source, struct tide_blocks *out) {
     struct tide_socket *socket = socket_of(source);
     report_untold_lines(socket);
-    bool kept = socket->state == WAITING ? tide_lines_finish(&socket->lines) : true;
+    bool over = socket->state == WAITING || socket->finished; /* nothing will complete the last line */
+    bool kept = over ? tide_lines_finish(&socket->lines) : true;
     if (!tide_lines_take(&socket->lines, out) || !kept) {
         tide_source_report(source, TIDE_SOURCE_ERROR, TIDE_ENOMEM,
                            "socket %s: out of memory while cutting a batch; its last lines come with the next one",
@@ -277,6 +279,8 @@ static void stop(struct tide_source *source) {
     if (socket->loop) uv_timer_stop(&socket->timer);
     tide_source_report(source, TIDE_SOURCE_STOPPED, 0, "stopped reading from %s", socket->name);
 }
+
+static void finish(struct tide_source *source) { socket_of(source)->finished = true; }
 
 static void delete_socket(struct tide_socket *socket) {
     tide_lines_destroy(&socket->lines);
@@ -302,6 +306,7 @@ static const struct tide_source_ops SOCKET_OPS = {
     .take = take,
     .resume = resume,
     .stop = stop,
+    .finish = finish,
     .close = close_source,
 };
 

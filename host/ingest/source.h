@@ -30,6 +30,8 @@ struct tide_source_ops {
     /* After stop, or without any call before it when the source came too late to be started: closes handles and frees the
      * source when they are closed. */
     void (*close)(struct tide_source *source);
+    /* After stop: nothing comes any more, so the next take has the unfinished record, too. NULL: there never is one. */
+    void (*finish)(struct tide_source *source);
 };
 
 struct tide_source {

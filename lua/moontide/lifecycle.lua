@@ -9,6 +9,7 @@
 -- functions get stopTimeout, then they are reported and broken off. If even that does not end them they are left behind.
 
 local check = require "moontide.check"
+local closure = require "moontide.closure"
 local conf = require "moontide.conf"
 local context = require "moontide.context"
 local errors = require "moontide.errors"
@@ -192,12 +193,70 @@ local function finish_when_done(life)
     end
 end
 
+-- What a function of the script is called in messages: "foreachRDD (job.lua:8), batch 2000 ms".
+local function task_name(task)
+    local text = string.format("%s (%s)", task.name, task.site or closure.site(task.fn))
+    return task.time and string.format("%s, batch %.0f ms", text, task.time) or text
+end
+
 local function listed(texts)
     return #texts > 0 and "; running: " .. table.concat(texts, "; ") or ""
 end
 
+-- What a stop waits for: functions of the script in workers, and those of outputs and the like in the driver.
 local function running(life)
-    return listed(life.context.engine:describe())
+    local texts = life.context.engine:describe()
+    local held_up_by = life.held_up_by
+    if held_up_by then
+        table.insert(texts, string.format("the script's own function %s for %.1f s", task_name(held_up_by.task), held_up_by.seconds))
+    end
+    for _, task in ipairs(loop.waiting_tasks(life)) do
+        if not held_up_by or held_up_by.task ~= task then
+            table.insert(texts, task_name(task) .. ", waiting for a job")
+        end
+    end
+    return listed(texts)
+end
+
+-- What was received and is dropped: a line for each input. Of a batch whose outputs have all been started nothing is lost unless they
+-- were broken off.
+local function lost_texts(life)
+    local texts = {}
+    for _, lost in ipairs(life.graph:lost()) do
+        local broken_off = lost.begunToken > life.last_output or next(life.broken_off) ~= nil
+        local parts, sum = {}, lost.records + lost.waiting + (broken_off and lost.begun or 0)
+        if broken_off and lost.begun > 0 then
+            parts[1] = string.format("%.0f of the batch of %.0f ms, which was not finished", lost.begun, lost.begunTime)
+        end
+        if lost.batches > 1 then
+            parts[#parts + 1] = string.format("%.0f of %.0f batches from %.0f to %.0f ms", lost.records, lost.batches, lost.first,
+                lost.last)
+        elseif lost.batches == 1 then
+            parts[#parts + 1] = string.format("%.0f of the batch of %.0f ms", lost.records, lost.first)
+        end
+        if lost.waiting > 0 then
+            parts[#parts + 1] = string.format("%.0f that were for no batch yet", lost.waiting)
+        end
+        if sum > 0 then
+            texts[#texts + 1] = string.format("%s: %.0f received records were not processed: %s",
+                listener.source(life, lost.node).name, sum, table.concat(parts, ", "))
+        end
+    end
+    return texts
+end
+
+-- To be called when the graph has been stopped: tells what is lost, once, and adds it to the error that the stop ends with.
+local function tell_lost(life)
+    if life.lost then
+        return
+    end
+    life.lost = lost_texts(life)
+    for _, text in ipairs(life.lost) do
+        log("warn", "%s", text)
+    end
+    if life.lost[1] and life.error then
+        life.error.lost = life.lost
+    end
 end
 
 local function seconds_from_now(ms)
@@ -214,6 +273,7 @@ local function stop_now(life)
         end
         task.job:cancel()
     end
+    tell_lost(life)
 end
 
 local function graceful_timeout(life)
@@ -323,6 +383,7 @@ function events.output(life, event)
     if after_failure(life, event.time) or life.is_stopping_now() then
         return
     end
+    life.last_output = event.token
     local output = life.outputs[event.node]
     local task = {
         kind = "output", stream = life, name = output.name, site = output.site, time = event.time, fn = output.run,
@@ -443,6 +504,7 @@ end
 
 function events.drained(life)
     life.drained = true
+    tell_lost(life)
     finish_when_done(life)
 end
 
@@ -518,7 +580,7 @@ function lifecycle.new(state, graph, batch)
         listener_queue = event_queue.new(conf.get(state.settings, "listener.maxEvents")),
         told = {},             -- batch time → what listeners were told of its outputs
         tasks = 0,             -- functions of the script that have not returned
-        failed_batches = 0, passed_over = {}, passed_over_times = {}, signals = 0,
+        failed_batches = 0, last_output = 0, passed_over = {}, passed_over_times = {}, signals = 0,
         stop_context = false, drained = false,
         broken_off = {},       -- "batch 1000 ms" → true, for the jobs that a stop cancelled
     }

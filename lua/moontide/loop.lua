@@ -107,12 +107,22 @@ local function body(task, ...)
     return xpcall(task.fn, handle_error, ...)
 end
 
+-- A function of the script that did not return while a stop of its stream ran into its limit is to blame for that.
+local function note_busy(task, since)
+    local deadline = task.stream and task.stream.deadline()
+    local now = deadline and core().monotonic()
+    if deadline and since < deadline and deadline <= now then
+        task.stream.held_up_by = { task = task, seconds = now - since }
+    end
+end
+
 local function resume(task, ...)
-    local outer = current
+    local outer, since = current, core().monotonic()
     current = task
     -- `first`: WAIT, or whether the function succeeded; `second`: the job, its result, or its failure.
     local alive, first, second = coroutine.resume(task.co, ...)
     current = outer
+    note_busy(task, since)
     loop.relieve()
     if not alive then
         finish(task, false, first, debug.traceback(task.co))
@@ -193,6 +203,19 @@ local function dispatch(state, event)
     end
 end
 
+-- Whether a stop has run into its limit: the functions of what is queued must not hold that up.
+local function is_overdue()
+    for _, state in ipairs(engines) do
+        for _, stream in ipairs(state.streams) do
+            local deadline = stream.deadline()
+            if deadline and deadline <= core().monotonic() then
+                return true
+            end
+        end
+    end
+    return false
+end
+
 -- Handles what is queued, engine by engine. Handling an event may open or close engines.
 local function drain()
     local progress
@@ -205,7 +228,7 @@ local function drain()
                 dispatch(state, event)
             end
         end
-    until not progress
+    until not progress or is_overdue()
 end
 
 local function is_busy(state)

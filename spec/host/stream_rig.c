@@ -143,7 +143,7 @@ static void close_source(struct tide_source *source) {
     tide_free(source);
 }
 
-static const struct tide_source_ops SUPPLY_OPS = {"supply", start, take, resume, stop, close_source};
+static const struct tide_source_ops SUPPLY_OPS = {"supply", start, take, resume, stop, close_source, NULL};
 
 void supply_create(struct supply *supply) {
     *supply = (struct supply){0};

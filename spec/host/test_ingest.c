@@ -61,7 +61,8 @@ static void probe_close(struct tide_source *source) {
     tide_free(probe);
 }
 
-static const struct tide_source_ops PROBE = {"probe", probe_start, probe_take, probe_resume, probe_stop, probe_close};
+static const struct tide_source_ops PROBE = {"probe",    probe_start, probe_take, probe_resume,
+                                             probe_stop, probe_close, NULL};
 
 static struct tide_source *add_probe(struct rig *rig, uint32_t id, char *calls, bool fails) {
     struct probe *probe = tide_xcalloc(1, sizeof *probe);
