@@ -30,6 +30,7 @@ struct tide_file_reader {
     struct tide_blocks ready;
     uint32_t given;
     uint64_t long_line;
+    const uint32_t *cancelled; /* or NULL */
 };
 
 static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint64_t length) {
@@ -57,6 +58,7 @@ struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset
     reader->fd = fd;
     reader->source = source;
     reader->listed = whole ? 0 : plan->listed;
+    reader->cancelled = plan->cancelled;
     reader->path = tide_xstrdup(path);
     reader->skip_first = !whole && offset > 0;
     reader->at = reader->skip_first ? offset - 1 : 0;
@@ -85,6 +87,9 @@ static int shrank(const struct tide_file_reader *reader, struct tide_error *err)
 }
 
 static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
+    /* A line may reach over the whole file: who looks for its end must be able to give up. */
+    if (reader->cancelled != NULL && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0)
+        return tide_error_set(err, TIDE_ECANCELLED, "%s: cancelled while it was read", reader->path);
     if (reader->source != NULL) return tide_byte_source_read(reader->source, into, size, err);
     for (;;) {
         ssize_t got = pread(reader->fd, into, size, (off_t)reader->at);

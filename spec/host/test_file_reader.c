@@ -228,6 +228,28 @@ static void a_file_may_shrink(void **state) {
     tide_buffer_destroy(&seen);
 }
 
+static void a_line_without_an_end_can_be_given_up(void **state) {
+    uint32_t cancelled = 0;
+    struct tide_byte_plan plan = {.cancelled = &cancelled};
+    struct tide_block *block = NULL;
+    char text[300000];
+
+    memset(text, 'x', sizeof text);
+    write_file(text, sizeof text);
+    for (uint64_t offset = 0; offset < 2;
+         offset++) { /* looking for the end of a line, and for the end of one before */
+        struct tide_file_reader *reader = tide_file_reader_open(path, offset, sizeof text, &plan, &err);
+
+        assert_non_null(reader);
+        cancelled = 1;
+        assert_int_equal(tide_file_reader_next(reader, &block, &err), TIDE_ECANCELLED);
+        assert_non_null(strstr(err.text, "cancelled while it was read"));
+        tide_error_clear(&err);
+        tide_file_reader_delete(reader);
+        cancelled = 0;
+    }
+}
+
 static void reports_a_failing_disk(void **state) {
     struct tide_buffer data, seen;
     tide_buffer_create(&data);
@@ -281,9 +303,15 @@ static void reports_when_memory_is_gone(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(every_cut_of_small_files),        TEST(every_cut_of_random_files),        TEST(ranges_of_large_files),
-        TEST(ranges_beyond_the_end_are_empty), TEST(says_what_is_wrong_with_the_file), TEST(a_file_may_shrink),
-        TEST(reports_a_failing_disk),          TEST(reports_when_memory_is_gone),
+        TEST(every_cut_of_small_files),
+        TEST(every_cut_of_random_files),
+        TEST(ranges_of_large_files),
+        TEST(ranges_beyond_the_end_are_empty),
+        TEST(says_what_is_wrong_with_the_file),
+        TEST(a_file_may_shrink),
+        TEST(a_line_without_an_end_can_be_given_up),
+        TEST(reports_a_failing_disk),
+        TEST(reports_when_memory_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
