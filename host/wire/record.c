@@ -30,7 +30,7 @@ struct level {
 
 static bool is_map(uint8_t tag) { return (tag & 0xf0) == 0x80 || tag == MAP16 || tag == MAP32; }
 
-static bool is_table(uint8_t tag) { return is_map(tag) || (tag & 0xf0) == 0x90 || tag == ARRAY16 || tag == ARRAY32; }
+static bool is_table(uint8_t tag) { return (tag & 0xe0) == 0x80 || (tag >= ARRAY16 && tag <= MAP32); }
 
 static uint64_t big(const uint8_t *at, size_t size) {
     uint64_t value = 0;
@@ -70,30 +70,41 @@ static const char *unfit(const uint8_t *at, bool key) {
     return NULL;
 }
 
+/* Passes a value that is no table. NULL as tide_record_pass. */
+static const uint8_t *pass_scalar(const uint8_t *at, const uint8_t *end, bool key, const char **why) {
+    /* Most values: small whole numbers and short strings. */
+    if (*at <= 0x7f || *at >= 0xe0) return at + 1;
+    if (*at >= 0xa0 && *at <= 0xbf) return (size_t)(end - at) > (*at & 0x1fu) ? at + 1 + (*at & 0x1f) : NULL;
+
+    const uint8_t *next = tide_unpack_skip(at, end);
+
+    if (next != NULL) *why = unfit(at, key);
+    return *why == NULL ? next : NULL;
+}
+
 const uint8_t *tide_record_pass(const uint8_t *at, const uint8_t *end, const char **why) {
-    struct level levels[TIDE_RECORD_DEPTH + 1];
+    struct level levels[TIDE_RECORD_DEPTH + 1], now = {.left = 1};
     size_t depth = 0;
 
     *why = NULL;
-    levels[0] = (struct level){.left = 1};
     for (;;) {
-        while (depth > 0 && levels[depth].left == 0) depth--;
-        if (depth == 0 && levels[0].left == 0) return at;
+        while (now.left == 0) {
+            if (depth == 0) return at;
+            now = levels[--depth];
+        }
         if (at >= end) return NULL;
 
-        bool key = levels[depth].map && levels[depth].left % 2 == 0;
+        bool key = now.map && now.left % 2 == 0;
 
-        levels[depth].left--;
-        if (is_table(*at)) {
+        now.left--;
+        if (!is_table(*at)) {
+            at = pass_scalar(at, end, key, why);
+        } else {
             if (key) *why = "a map with a table as a key";
             else if (depth == TIDE_RECORD_DEPTH) *why = "tables that are nested more than 100 levels deep";
             if (*why != NULL) return NULL;
-            at = open_table(at, end, &levels[++depth]);
-        } else {
-            const uint8_t *next = tide_unpack_skip(at, end);
-
-            if (next != NULL) *why = unfit(at, key);
-            at = *why == NULL ? next : NULL;
+            levels[depth++] = now;
+            at = open_table(at, end, &now);
         }
         if (at == NULL) return NULL;
     }

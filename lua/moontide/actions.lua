@@ -167,12 +167,15 @@ local function committer(it)
     return { mark, done }
 end
 
+local packed_committer -- made once: it is the same for all outputs
+
 -- Has a worker commit what other workers have written. Returns nil, or why that failed.
 local function commit(scope, saving, parts, options)
     local save = require "moontide.save"
     local name, site = options.name, options.site
     local task = scope.from_array(name, { save.commission(saving, parts, options.gzip) }, 1, 1)
-    local node = operators.narrow(task, "mapPartitions", name, site, { fn = operators.own(name, committer) })
+    packed_committer = packed_committer or operators.own("commit", committer)
+    local node = operators.narrow(task, "mapPartitions", name, site, { fn = packed_committer })
     local result = actions.collect(scope, node, nil, name, site, true)
     if not result[2] then
         return result[1]
