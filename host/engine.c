@@ -35,6 +35,7 @@ struct tide_engine {
     uv_poll_t signals;
     int signal_fd; /* -1: not watching */
     int signal_count;
+    bool fell; /* as tide_block_fell said last */
 };
 
 static const struct tide_signals *process_signals;
@@ -59,7 +60,16 @@ static int waiting_events(const struct tide_engine *engine) {
     return count;
 }
 
+/* Workers at rest do not notice what the driver lets go of: they are told. */
+static void tell_fall(struct tide_engine *engine) {
+    bool fell = tide_block_fell();
+
+    if (fell && !engine->fell) tide_pool_wake(engine->pool);
+    engine->fell = fell;
+}
+
 int tide_engine_turn(struct tide_engine *engine, int64_t timeout_ms) {
+    tell_fall(engine);
     if (!tide_list_empty(&engine->events.queue)) return waiting_events(engine);
     if (timeout_ms == 0) {
         uv_run(&engine->loop, UV_RUN_NOWAIT);

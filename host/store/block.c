@@ -12,10 +12,17 @@
 #include "store/budget.h"
 #include "store/copies.h"
 
-enum { FEWEST_LINES = 16, MOST_FIRST_LINES = 65536, BYTES_PER_LINE = 64, WORTH_TRIMMING = 4096 };
+enum {
+    FEWEST_LINES = 16,
+    MOST_FIRST_LINES = 65536,
+    BYTES_PER_LINE = 64,
+    WORTH_TRIMMING = 4096,
+    WORTH_GIVING_BACK = 16 << 20
+};
 
 static uint64_t live_blocks;
 static uint64_t live_bytes;
+static uint64_t most_bytes; /* alive at a time, since memory was given back last */
 
 /* What a block holds in memory: the unit of budgets and of leak checks. */
 static uint64_t footprint(uint64_t capacity, uint32_t line_slots) {
@@ -23,7 +30,9 @@ static uint64_t footprint(uint64_t capacity, uint32_t line_slots) {
 }
 
 static void charge(const struct tide_block *block, uint64_t bytes) {
-    __atomic_fetch_add(&live_bytes, bytes, __ATOMIC_RELAXED);
+    uint64_t live = __atomic_add_fetch(&live_bytes, bytes, __ATOMIC_RELAXED);
+
+    if (live > __atomic_load_n(&most_bytes, __ATOMIC_RELAXED)) __atomic_store_n(&most_bytes, live, __ATOMIC_RELAXED);
     if (block->share) tide_share_charge(block->share, bytes);
 }
 
@@ -145,6 +154,14 @@ uint64_t tide_block_footprint(const struct tide_block *block) {
 uint64_t tide_block_live(void) { return __atomic_load_n(&live_blocks, __ATOMIC_RELAXED); }
 
 uint64_t tide_block_live_bytes(void) { return __atomic_load_n(&live_bytes, __ATOMIC_RELAXED); }
+
+bool tide_block_fell(void) {
+    uint64_t live = tide_block_live_bytes(), most = __atomic_load_n(&most_bytes, __ATOMIC_RELAXED);
+
+    return most > live + WORTH_GIVING_BACK && most > live + live / 4;
+}
+
+void tide_block_given_back(void) { __atomic_store_n(&most_bytes, tide_block_live_bytes(), __ATOMIC_RELAXED); }
 
 void tide_blocks_create(struct tide_blocks *blocks) { *blocks = (struct tide_blocks){0}; }
 

@@ -69,6 +69,10 @@ uint64_t tide_block_footprint(const struct tide_block *block);
 /* Live blocks and their bytes in the whole process: for leak checks. */
 uint64_t tide_block_live(void);
 uint64_t tide_block_live_bytes(void);
+/* Whether much less is alive than at some time since tide_block_given_back was called, so that the C library holds memory that the
+ * system could have. Any thread; by about. */
+bool tide_block_fell(void);
+void tide_block_given_back(void);
 
 /* A list of references: one partition of a dataset. Each entry holds a reference. */
 struct tide_blocks {

@@ -6,6 +6,8 @@
  */
 #include "task/pool.h"
 
+#include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +19,7 @@
 #include "task/worker.h"
 #include "thread/thread.h"
 
-enum { INTERRUPT_ROUNDS = 100, INTERRUPT_PAUSE_MS = 20 };
+enum { INTERRUPT_ROUNDS = 100, INTERRUPT_PAUSE_MS = 20, REST_MS = 2000 };
 
 struct seat {
     struct tide_pool *pool;
@@ -44,6 +46,9 @@ struct tide_pool {
     struct tide_inbox *driver;
     struct tide_cache *cache; /* a reference, or NULL */
     bool untidy;              /* tide_pool_wake was called since a worker last looked */
+    uint32_t rest_ms;
+    uint32_t given_back;
+    uint64_t ended_ns; /* when the last task ended */
     struct seat seats[];
 };
 
@@ -72,6 +77,58 @@ static void free_pool(struct tide_pool *pool) {
     tide_free(pool);
 }
 
+static uint32_t busy_workers(const struct tide_pool *pool) {
+    uint32_t busy = 0;
+    for (uint32_t i = 0; i < pool->count; i++) busy += pool->seats[i].busy;
+    return busy;
+}
+
+/* The conditions wait on the monotonic clock. */
+static struct timespec in_ms(uint64_t ms) {
+    uint64_t at = tide_clock_monotonic_ns() + ms * 1000000;
+    return (struct timespec){(time_t)(at / 1000000000), (long)(at % 1000000000)};
+}
+
+/* ---- Rest ------------------------------------------------------------------------------------------------------
+ *
+ * When no worker has had a task for a while, each collects its garbage, and if much less data is alive than before, what the C
+ * library holds of it goes back to the system. Not sooner: a batch that comes every second needs the memory again. */
+
+/* With the lock. */
+static bool is_at_rest(const struct tide_pool *pool) {
+    uint64_t since = tide_clock_monotonic_ns() - pool->ended_ns;
+
+    return pool->head == NULL && !pool->ending && !pool->untidy && busy_workers(pool) == 0 &&
+           since >= (uint64_t)pool->rest_ms * 1000000;
+}
+
+/* With the lock, which it opens. */
+static void rest(struct tide_pool *pool, struct tide_worker *worker) {
+    pthread_mutex_unlock(&pool->lock);
+    tide_worker_rest(worker);
+
+    bool fell = tide_block_fell();
+
+    if (fell) {
+        tide_block_given_back();
+        malloc_trim(0);
+    }
+    pthread_mutex_lock(&pool->lock);
+    pool->given_back += fell;
+}
+
+/* With the lock. true: for the first time since it had something to do it has waited for long in vain. */
+static bool wait_for_work(struct tide_pool *pool, bool rested) {
+    struct timespec until = in_ms(pool->rest_ms);
+    int status = 0;
+
+    pool->waiting++;
+    if (rested) pthread_cond_wait(&pool->work, &pool->lock);
+    else status = pthread_cond_timedwait(&pool->work, &pool->lock, &until);
+    pool->waiting--;
+    return status == ETIMEDOUT && is_at_rest(pool);
+}
+
 /* Also between tasks, so that what is kept stays within its limit when there is no pause. */
 static void tidy(struct tide_pool *pool) {
     if (pool->cache == NULL) return;
@@ -83,6 +140,7 @@ static void worker_main(void *arg) {
     struct tide_pool *pool = seat->pool;
     struct tide_error err = {0};
     struct tide_worker *worker = tide_worker_new(pool->package_path, pool->package_cpath, &err);
+    bool rested = false;
     pthread_mutex_lock(&pool->lock);
     seat->worker = worker;
     tide_error_move(&seat->error, &err);
@@ -98,20 +156,22 @@ static void worker_main(void *arg) {
             give_back(pool, task);
             tidy(pool);
             pthread_mutex_lock(&pool->lock);
-            seat->busy = false;
+            seat->busy = rested = false;
+            pool->ended_ns = tide_clock_monotonic_ns();
             pthread_cond_broadcast(&pool->changed);
             continue;
         }
         if (pool->ending) break;
+        if (pool->untidy) rested = false;
         pool->untidy = false;
         pthread_mutex_unlock(&pool->lock);
         tidy(pool);
         bool more = tide_worker_collect(worker);
         pthread_mutex_lock(&pool->lock);
         if (pool->head != NULL || pool->ending || more || pool->untidy) continue;
-        pool->waiting++;
-        pthread_cond_wait(&pool->work, &pool->lock);
-        pool->waiting--;
+        if (!wait_for_work(pool, rested)) continue;
+        rested = true;
+        rest(pool, worker);
     }
     seat->worker = NULL;
     pthread_mutex_unlock(&pool->lock);
@@ -132,10 +192,12 @@ struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct 
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&pool->lock, NULL);
-    pthread_cond_init(&pool->work, NULL);
+    pthread_cond_init(&pool->work, &monotonic);
     pthread_cond_init(&pool->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pool->driver = options->driver;
+    pool->rest_ms = options->rest_ms > 0 ? options->rest_ms : REST_MS;
+    pool->ended_ns = tide_clock_monotonic_ns();
     pool->cache = options->cache != NULL ? tide_cache_retain(options->cache) : NULL;
     pool->package_path = options->package_path ? tide_xstrdup(options->package_path) : NULL;
     pool->package_cpath = options->package_cpath ? tide_xstrdup(options->package_cpath) : NULL;
@@ -188,6 +250,13 @@ void tide_pool_wake(struct tide_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+uint32_t tide_pool_given_back(struct tide_pool *pool) {
+    pthread_mutex_lock(&pool->lock);
+    uint32_t given_back = pool->given_back;
+    pthread_mutex_unlock(&pool->lock);
+    return given_back;
+}
+
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size) {
     pthread_mutex_lock(&pool->lock);
     struct tide_worker *worker = pool->seats[index].worker;
@@ -209,18 +278,6 @@ static void cancel_queued(struct tide_pool *pool) {
         task = next;
     }
     pthread_mutex_lock(&pool->lock);
-}
-
-static uint32_t busy_workers(const struct tide_pool *pool) {
-    uint32_t busy = 0;
-    for (uint32_t i = 0; i < pool->count; i++) busy += pool->seats[i].busy;
-    return busy;
-}
-
-/* The conditions wait on the monotonic clock. */
-static struct timespec in_ms(uint64_t ms) {
-    uint64_t at = tide_clock_monotonic_ns() + ms * 1000000;
-    return (struct timespec){(time_t)(at / 1000000000), (long)(at % 1000000000)};
 }
 
 /* Lock held. Signals busy workers until they are idle or patience ends. */

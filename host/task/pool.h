@@ -23,6 +23,7 @@ struct tide_pool_options {
         *package_path; /* Lua search paths of the driver, so that scripts' own modules load; copied; may be NULL */
     const char *package_cpath;
     struct tide_cache *cache; /* tidied by workers with nothing else to do; borrowed; may be NULL */
+    uint32_t rest_ms;         /* workers that have all had nothing to do for so long give memory back; 0: 2000 */
 };
 
 /* Starts the threads; returns when every worker state is ready, or the first failure. */
@@ -32,6 +33,8 @@ uint32_t tide_pool_workers(const struct tide_pool *pool);
 void tide_pool_submit(struct tide_pool *pool, struct tide_task *task);
 /* The cache wants to be tidied. Any thread. */
 void tide_pool_wake(struct tide_pool *pool);
+/* How often memory was given back to the system. Any thread. */
+uint32_t tide_pool_given_back(struct tide_pool *pool);
 /* What worker `index` runs at the moment, as text for people ("map (job.lua:12), batch 1000 ms, for 12.0 s"); false when idle. */
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size);
 /* Tries to break off what runs now (closures that do not return): the tasks come back failed with TIDE_ECANCELLED and

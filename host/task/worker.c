@@ -285,6 +285,12 @@ bool tide_worker_collect(struct tide_worker *worker) {
     return false;
 }
 
+void tide_worker_rest(struct tide_worker *worker) {
+    if (worker->L == NULL || lua_gc(worker->L, LUA_GCCOUNT, 0) <= worker->collected_kb) return;
+    collect(worker, 0);
+    worker->collected_kb = lua_gc(worker->L, LUA_GCCOUNT, 0);
+}
+
 bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size) {
     pthread_mutex_lock(&worker->lock);
     bool busy = worker->busy;

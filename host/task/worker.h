@@ -23,6 +23,8 @@ void tide_worker_delete(struct tide_worker *worker);
 void tide_worker_run(struct tide_worker *worker, struct tide_task *task);
 /* A bit of garbage collection; false when there is nothing left to collect for now. */
 bool tide_worker_collect(struct tide_worker *worker);
+/* A full collection, if there may be anything to collect: for a worker that has had nothing to do for a while. */
+void tide_worker_rest(struct tide_worker *worker);
 
 /* Any thread: what runs now; false when idle. */
 bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size);
