@@ -15,7 +15,12 @@
 #include "base/buffer.h"
 #include "wire/pack.h"
 
-enum { BUFFER = lua_upvalueindex(1), NULL_VALUE = lua_upvalueindex(2), ARRAY_MT = lua_upvalueindex(3) };
+enum {
+    BUFFER = lua_upvalueindex(1),
+    ARRAY_MT = lua_upvalueindex(2),
+    OBJECT_MT = lua_upvalueindex(3),
+    NULLS = lua_upvalueindex(4)
+};
 enum { MAX_DEPTH = 16, MAX_KEYS = 64, KEEP_CAPACITY = 1 << 20, MAX_HEAD = 5 };
 
 /* Of one key of a map: in the order of type names, then of values. */
@@ -105,29 +110,74 @@ static uint32_t measure(lua_State *L, int table, double *length) {
     return count;
 }
 
+static bool put_bytes(struct tide_buffer *out, const void *bytes, size_t size) {
+    if (!tide_buffer_reserve_try(out, size)) return false;
+    tide_buffer_append(out, bytes, size);
+    return true;
+}
+
+static bool put_null(struct tide_buffer *out) { return put_bytes(out, (const uint8_t[]){0xc7, 0, TIDE_EXT_NULL}, 3); }
+
+/* What a table's metatable says. */
+enum mark { MARK_NONE, MARK_ARRAY, MARK_OBJECT, MARK_NULL, MARK_UNKNOWN };
+
+/* __jsontype of the metatable on top of the stack, if it has no other field. */
+static enum mark json_mark(lua_State *L) {
+    enum mark mark = MARK_UNKNOWN;
+
+    lua_pushliteral(L, "__jsontype");
+    lua_rawget(L, -2);
+    if (lua_type(L, -1) == LUA_TSTRING) {
+        const char *text = lua_tostring(L, -1);
+
+        if (strcmp(text, "array") == 0) mark = MARK_ARRAY;
+        else if (strcmp(text, "object") == 0) mark = MARK_OBJECT;
+    }
+    lua_pop(L, 1);
+    if (mark == MARK_UNKNOWN) return mark;
+    lua_pushnil(L);
+    lua_next(L, -2);
+    lua_pop(L, 1);
+    if (lua_next(L, -2)) {
+        lua_pop(L, 2);
+        return MARK_UNKNOWN;
+    }
+    return mark;
+}
+
+static enum mark mark_of(lua_State *L, int table) {
+    enum mark mark;
+
+    if (!lua_getmetatable(L, table)) return MARK_NONE;
+    if (lua_rawequal(L, -1, ARRAY_MT)) mark = MARK_ARRAY;
+    else if (lua_rawequal(L, -1, OBJECT_MT)) mark = MARK_OBJECT;
+    else mark = json_mark(L);
+    lua_pop(L, 1);
+    if (mark != MARK_UNKNOWN) return mark;
+    lua_pushvalue(L, table);
+    lua_rawget(L, NULLS);
+    if (lua_toboolean(L, -1)) mark = MARK_NULL;
+    lua_pop(L, 1);
+    return mark;
+}
+
 static bool put_table(lua_State *L, struct tide_buffer *out, int table, int depth) {
-    bool marked = false;
-
     if (depth > MAX_DEPTH || !lua_checkstack(L, 8)) return false;
-    if (lua_rawequal(L, table, NULL_VALUE)) {
-        static const uint8_t null[] = {0xc7, 0, TIDE_EXT_NULL};
 
-        if (!tide_buffer_reserve_try(out, sizeof null)) return false;
-        tide_buffer_append(out, null, sizeof null);
-        return true;
-    }
-    if (lua_getmetatable(L, table)) {
-        marked = lua_rawequal(L, -1, ARRAY_MT);
-        lua_pop(L, 1);
-        if (!marked) return false;
-    }
+    enum mark mark = mark_of(L, table);
+
+    if (mark == MARK_UNKNOWN) return false;
+    if (mark == MARK_NULL) return put_null(out);
 
     double length;
     uint32_t count = measure(L, table, &length);
     int top = lua_gettop(L);
-    bool done = length > 0 || (count == 0 && marked) ? put_array(L, out, table, (uint32_t)length, depth)
-                                                     : put_map(L, out, table, count, depth);
+    bool done;
 
+    if (count == 0 && mark == MARK_OBJECT) done = put_bytes(out, (const uint8_t[]){0xde, 0, 0}, 3);
+    else if (length > 0 || (count == 0 && mark == MARK_ARRAY))
+        done = put_array(L, out, table, (uint32_t)length, depth);
+    else done = put_map(L, out, table, count, depth);
     lua_settop(L, top);
     return done;
 }
@@ -150,6 +200,7 @@ static bool put_value(lua_State *L, struct tide_buffer *out, int index, int dept
     case LUA_TNUMBER: tide_pack_number(out, lua_tonumber(L, index)); return true;
     case LUA_TBOOLEAN: tide_pack_bool(out, lua_toboolean(L, index)); return true;
     case LUA_TNIL: tide_pack_nil(out); return true;
+    case LUA_TLIGHTUSERDATA: return lua_touserdata(L, index) == NULL && put_null(out);
     default: return false;
     }
 }
@@ -205,19 +256,20 @@ static int destroy(lua_State *L) {
 int tide_vm_packer(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_checktype(L, 2, LUA_TTABLE);
-    lua_settop(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
 
     struct tide_buffer *out = scratch_new();
 
     lua_pushlightuserdata(L, out);
     lua_insert(L, 1);
-    lua_newuserdata(L, 1); /* upvalue 4 of pack: goes with it, and takes the buffer along */
+    lua_newuserdata(L, 1); /* upvalue 5 of pack: goes with it, and takes the buffer along */
     lua_newtable(L);
     lua_pushlightuserdata(L, out);
     lua_pushcclosure(L, destroy, 1);
     lua_setfield(L, -2, "__gc");
     lua_setmetatable(L, -2);
-    lua_pushcclosure(L, pack, 4);
+    lua_pushcclosure(L, pack, 5);
     lua_pushlightuserdata(L, out);
     return 2;
 }

@@ -7,8 +7,9 @@
 
 struct lua_State;
 
-/* packer(null, array_mt) → pack, scratch. `null` is the table that stands for an explicit null, `array_mt` the metatable that
- * marks an empty array. pack(table) → size: packs it into the scratch buffer (lightuserdata, a struct tide_buffer that
+/* packer(array_mt, object_mt, nulls) → pack, scratch. The metatables mark an empty array and an empty object, and so does one with
+ * nothing but __jsontype; `nulls` has the tables that stand for an explicit null as keys (lua/moontide/plain.lua). An explicit null
+ * itself is the light userdata NULL. pack(table) → size: packs it into the scratch buffer (lightuserdata, a struct tide_buffer that
  * lives as long as pack), or nil when only the codec knows what to do: with other metatables, numbers that are cdata,
  * what cannot be packed, deep nesting, many keys, no memory. */
 int tide_vm_packer(struct lua_State *L);

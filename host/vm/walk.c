@@ -61,5 +61,7 @@ int tide_vm_open_walk(lua_State *L) {
                                          {NULL, NULL}};
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    lua_pushlightuserdata(L, NULL);
+    lua_setfield(L, -2, "null");
     return 1;
 }

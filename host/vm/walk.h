@@ -8,7 +8,7 @@
 struct lua_State;
 
 /* Opener of "moontide.walk": { next = like the library's, array_length = …, keys = …,
- * packer = tide_vm_packer }. */
+ * null = the light userdata NULL, packer = tide_vm_packer }. */
 int tide_vm_open_walk(struct lua_State *L);
 
 #endif

@@ -23,6 +23,9 @@ iterate.array_length = walk.array_length
 ---@type fun(t: table): any[], integer
 iterate.keys = walk.keys
 
+--- The light userdata NULL.
+iterate.null = walk.null
+
 --- What packs whole tables, see host/vm/pack_table.h.
 iterate.packer = walk.packer
 

@@ -4,39 +4,23 @@
 ---     nan.find(0 / 0)             --> ""
 ---     nan.find({ a = { 1, 0 / 0 } })  --> ".a[2]"
 ---     nan.find({ 1, 2 })          --> nil
-local iterate = require "moontide.iterate"
-local preview = require "moontide.preview"
+local field_path = require "moontide.field_path"
 
 local nan = {}
 
-local MAX_DEPTH = 100 -- deeper tables are refused as records
-
--- How a field is written: .name or [key].
-local function step(key)
-    return type(key) == "string" and key:find("^[%a_][%w_]*$") and "." .. key or "[" .. preview(key) .. "]"
+local function is_nan(value)
+    return value ~= value
 end
-
-nan.step = step
 
 --- Where NaN is in a value.
 --- @param value any
---- @param depth? integer
 --- @return string? path nil: nowhere; "": it is NaN itself
-local function find(value, depth)
+function nan.find(value)
     if type(value) ~= "table" then
         return value ~= value and "" or nil
     end
-    depth = depth or 0
-    local keys, count = iterate.keys(value)
-    for at = 1, depth < MAX_DEPTH and count or 0 do
-        local path = find(rawget(value, keys[at]), depth + 1)
-        if path then
-            return step(keys[at]) .. path
-        end
-    end
+    return field_path.find(value, is_nan)
 end
-
-nan.find = find
 
 local ADVICE = "drop such records before: filter(function(x) return x == x end), of pairs filter(function(k, v) return k == k end)"
 local ADVICE_INSIDE = "drop such records before, with a filter that compares that number with itself as "

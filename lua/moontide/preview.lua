@@ -47,7 +47,8 @@ local function quote(value, depth)
     local t = type(value)
     if t == "string" then return '"' .. printable(cut(value, PREVIEW)) .. '"' end
     if t == "number" then return number_text(value) end
-    if t ~= "table" or value == values.null then return tostring(value) end
+    if value == values.null then return "null" end
+    if t ~= "table" then return tostring(value) end
     if depth >= 3 then return "{…}" end
     local parts, n, length = {}, 0, #value
     for k, v in next, value do

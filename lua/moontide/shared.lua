@@ -21,7 +21,7 @@ local errors = require "moontide.errors"
 local fast = require "moontide.worker.ffi"
 local loop = require "moontide.loop"
 local number_text = require "moontide.number_text"
-local values = require "moontide.values"
+local plain = require "moontide.plain"
 
 local C = fast.C
 
@@ -85,12 +85,12 @@ end
 
 local PLAIN, PACKAGE = 0, 1
 
--- Whether a value comes out of a record as it went in: no metatables, no tables as keys. Never returns for a cycle: see below.
+-- Whether a value comes out of a record as it went in: no metatables but marks, no tables as keys. Never returns for a cycle: see below.
 local function is_plain(value)
-    if type(value) ~= "table" or value == values.null then
+    if type(value) ~= "table" then
         return type(value) ~= "function"
     end
-    if getmetatable(value) ~= nil and not values.is_array(value) then
+    if not plain.mark(value) then
         return false
     end
     for key, element in next, value do
@@ -104,8 +104,8 @@ end
 -- Plain data is packed as records are. Anything else that closures can carry (functions, cyclic or very deep tables, tables with
 -- metatables) goes as a package.
 local function pack(value)
-    local ran, plain = pcall(is_plain, value) -- a cycle overflows the stack
-    if ran and plain then
+    local ran, fits = pcall(is_plain, value) -- a cycle overflows the stack
+    if ran and fits then
         local ok, address = pcall(codec.block_of, { { PLAIN, value } }, 1, 1, 2)
         if ok then
             return address
@@ -222,8 +222,8 @@ function shared.accumulator(zero, merge, name)
     elseif zero == nil then
         check.fail("bad argument #1 to 'accumulator' (the zero value is nil)")
     end
-    local plain, bytes = pcall(codec.pack, zero)
-    if not plain then
+    local fits, bytes = pcall(codec.pack, zero)
+    if not fits then
         check.fail("bad argument #1 to 'accumulator' (the zero value: %s)", check.without_position(bytes))
     end
     if merge ~= nil then

@@ -4,10 +4,11 @@
 --     text_form.pair("word", 3)          --> (word,3)
 --     text_form.value({ 1, { a = 2 } })  --> [1,{a=2}]
 --
--- Used on the driver and by workers: it depends on nothing but moontide.values and number_text.
+-- Used on the driver and by workers: it depends on nothing but moontide.values, plain and number_text.
 
 local pairs = require("moontide.iterate").pairs
 local number_text = require "moontide.number_text"
+local plain = require "moontide.plain"
 local values = require "moontide.values"
 
 local text_form = {}
@@ -15,6 +16,7 @@ local text_form = {}
 local concat, tostring, type = table.concat, tostring, type
 
 local value_text
+local root -- what is being written, for messages
 
 local function is_array(value)
     if values.is_array(value) then
@@ -55,7 +57,10 @@ function value_text(value)
     elseif kind == "number" then
         return (number_text(value)) -- no tail calls, see worker/codec.lua
     elseif kind == "table" then
-        if value == values.null then
+        local mark = plain.mark(value)
+        if mark == nil then
+            error(plain.refusal(value, root), 0)
+        elseif mark == "null" then
             return "null"
         end
         local yes, count = is_array(value)
@@ -65,21 +70,31 @@ function value_text(value)
         return map(value)
     elseif kind == "cdata" then
         return (number_text(value))
+    elseif value == values.null then
+        return "null"
+    elseif kind ~= "nil" and kind ~= "boolean" then
+        error(plain.refusal(value, root), 0)
     end
     return (tostring(value))
 end
 
---- The text of one value.
+--- The text of one value. What can't be part of a record is an error.
 --- @param value any
 --- @return string
-text_form.value = value_text
+function text_form.value(value)
+    root = value
+    return (value_text(value))
+end
 
 --- The text of a pair record: "(k,v)".
 --- @param key any
 --- @param value any
 --- @return string
 function text_form.pair(key, value)
-    return "(" .. value_text(key) .. "," .. value_text(value) .. ")"
+    root = key
+    local text = value_text(key)
+    root = value
+    return "(" .. text .. "," .. value_text(value) .. ")"
 end
 
 --- The text of a record: a single value, or a pair when there is a second one (values of pairs are never nil).
@@ -88,9 +103,9 @@ end
 --- @return string
 function text_form.record(first, second)
     if second == nil then
-        return value_text(first)
+        return (text_form.value(first))
     end
-    return text_form.pair(first, second)
+    return (text_form.pair(first, second))
 end
 
 return text_form

@@ -24,6 +24,7 @@
 local ffi = require "ffi"
 local bit = require "bit"
 local bytecode = require "moontide.bytecode"
+local null = require("moontide.values").null
 
 local band, bor, bxor, rol = bit.band, bit.bor, bit.bxor, bit.rol
 local rshift, tobit = bit.rshift, bit.tobit
@@ -38,7 +39,7 @@ local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
 local scratch_double = ffi.new("double[1]")
 local scratch_int64, scratch_uint64 = ffi.new("int64_t[1]"), ffi.new("uint64_t[1]")
 
-local NIL, FALSE, TRUE, INT, DOUBLE, STRING, REF, CELL, INT64, UINT64 = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
+local NIL, FALSE, TRUE, INT, DOUBLE, STRING, REF, CELL, INT64, UINT64, NULL = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
 
 ---@class moontide.closure.format
 local M = {}
@@ -211,6 +212,8 @@ function Writer:scalar(v)
         self:byte(UINT64)
         scratch_uint64[0] = v
         self:raw(scratch_uint64, 8)
+    elseif t == "userdata" and v == null then
+        self:byte(NULL)
     else
         return false
     end
@@ -327,6 +330,8 @@ function Reader:value(objects)
         return nil, self:uint()
     elseif tag == INT64 then
         return read_eight(self, scratch_int64)
+    elseif tag == NULL then
+        return null
     elseif tag == UINT64 then
         return read_eight(self, scratch_uint64)
     end
@@ -351,7 +356,7 @@ function Reader:skip()
         if self.pos > self.stop then
             damaged()
         end
-    elseif tag > UINT64 then
+    elseif tag > UINT64 and tag ~= NULL then
         damaged()
     end
 end

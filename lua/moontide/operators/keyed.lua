@@ -246,10 +246,11 @@ function keyed.install(RDD, class)
         if key == nil or key ~= key then
             check.fail("bad argument #1 to 'lookup' (a key is never %s)", key == nil and "nil" or "NaN")
         end
-        local plain, reason = pcall(codec.pack_key, key)
+        local plain, packed = pcall(codec.pack_key, key)
         if not plain then
-            check.fail("bad argument #1 to 'lookup' (%s)", check.without_position(reason))
+            check.fail("bad argument #1 to 'lookup' (%s)", check.without_position(packed))
         end
+        key = codec.unpack(packed)
         local by = partitioner.of(self.node)
         return actions.collect(self.scope, lookup_node(self, key), by and { by:getPartition(key) })
     end

@@ -33,8 +33,14 @@ local function new(kind)
 end
 
 local Count = class {
+    constants = function(self, K) K.has_metatable = failure.has_metatable(self.op) end,
     begin = function(_, S) S.n = 0 end,
-    record = function(_, g) g:line(nil, "S.n = S.n + 1") end,
+    record = function(self, g, arity, a, b)
+        g:uses "has_metatable"
+        g:no_metatable(self.op, a)
+        if arity == 2 then g:no_metatable(self.op, b) end
+        g:line(nil, "S.n = S.n + 1")
+    end,
     whole = function(_, S, block)
         S.n = S.n + block.count
         return true

@@ -4,15 +4,17 @@ local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local iterate = require "moontide.iterate"
 local nan = require "moontide.nan"
+local plain = require "moontide.plain"
 local values = require "moontide.values"
 local bit = require "bit"
 
 local ffi, C = fast.ffi, fast.C
-local null, array_mt = values.null, values.array_mt
+local null, array_mt, object_mt = values.null, values.array_mt, values.object_mt
 local band, lshift, rshift, bswap, tobit = bit.band, bit.lshift, bit.rshift, bit.bswap, bit.tobit
 local rshift_signed = bit.arshift
 local ffi_string, ffi_copy, ffi_cast, istype = ffi.string, ffi.copy, ffi.cast, ffi.istype
-local type, setmetatable, getmetatable, error, tostring = type, setmetatable, getmetatable, error, tostring
+local type, setmetatable, error = type, setmetatable, error
+local mark_of = plain.mark
 local table_length, table_keys = iterate.array_length, iterate.keys
 local table_new = require "table.new"
 local sort = table.sort
@@ -22,7 +24,7 @@ local codec = {}
 local u16p, u32p, i64, u64 = ffi.typeof "uint16_t *", ffi.typeof "uint32_t *", ffi.typeof "int64_t", ffi.typeof "uint64_t"
 local number_box = ffi.new "union moontide_number"
 local float_box = ffi.new "union { float f; uint32_t u; }"
-local MAX_DEPTH = 100
+local MAX_DEPTH, NAN = 100, 0 / 0
 
 -- Reading ---------------------------------------------------------------------------------------------------
 
@@ -89,11 +91,20 @@ local function decode_map(p, i, n)
     return map, i
 end
 
+local function marked_object()
+    local map = {}
+    setmetatable(map, object_mt)
+    return map
+end
+
+-- Other programs have NaNs with other bits, which LuaJIT would take for values of other types.
 local function decode_double(p, i)
     local words = ffi_cast(u32p, p + i)
     number_box.u[1] = bswap(words[0])
     number_box.u[0] = bswap(words[1])
-    return number_box.d
+    local n = number_box.d
+    if n ~= n then n = NAN end
+    return n
 end
 
 local function decode_int64(p, i)
@@ -117,6 +128,7 @@ end
 local function decode_float(p, i)
     float_box.u = bswap(ffi_cast(u32p, p + i)[0])
     local n = tonumber(float_box.f)
+    if n ~= n then n = NAN end
     return n
 end
 
@@ -149,7 +161,11 @@ local function decode_rest(p, i, b)
     if b == 0xd2 then return tobit(bswap(ffi_cast(u32p, p + i + 1)[0])), i + 5 end
     if b == 0xdc then return decode_array(p, i + 3, be16(p, i + 1)) end
     if b == 0xdd then return decode_array(p, i + 5, be32(p, i + 1)) end
-    if b == 0xde then return decode_map(p, i + 3, be16(p, i + 1)) end
+    if b == 0xde then
+        local n = be16(p, i + 1)
+        if n == 0 then return marked_object(), i + 3 end
+        return decode_map(p, i + 3, n)
+    end
     if b == 0xdf then return decode_map(p, i + 5, be32(p, i + 1)) end
     if b == 0xcf then return decode_uint64(p, i + 1), i + 9 end
     if b == 0xd3 then return decode_int64(p, i + 1), i + 9 end
@@ -316,41 +332,30 @@ local function put_head(w, small, small_limit, tag16, n)
     end
 end
 
-local function too_deep()
-    error(("a table contains itself (a cycle), or is nested more than %d levels deep; records must be trees of plain values")
-        :format(MAX_DEPTH), 0)
-end
-
--- Number of elements when the table is an array (nils inside allowed), else nil.
-local function array_length(t)
-    local n = table_length(t)
-    if n == 0 and getmetatable(t) ~= array_mt then return nil end
-    return n
-end
-
--- Keys in the order of their packed bytes: equal tables give equal bytes. Strings first by length class, then bytes, is
--- not needed: any fixed order will do, as long as it depends on the keys alone.
-local function key_before(a, b)
-    local ta, tb = type(a), type(b)
-    if ta ~= tb then return ta < tb end
-    if ta == "string" or ta == "number" then return a < b end
-    if ta == "boolean" then return not a and b end
-    return tostring(a) < tostring(b)
-end
-
 local function put_map(w, t, depth)
     local keys, n = table_keys(t)
-    if n > 1 then sort(keys, key_before) end
+    if n > 1 then sort(keys, plain.key_before) end
     put_head(w, 0x80, 16, 0xde, n)
     for at = 1, n do
         local k = keys[at]
-        if type(k) == "table" then error("a table is used as a key of a table inside a record; use a string or a number", 0) end
+        if type(k) == "table" then plain.table_key() end
         put(w, k, depth)
         put(w, t[k], depth)
     end
 end
 
-local pack_table, scratch = iterate.packer(null, array_mt)
+local function put_null(w)
+    if w.cap - w.pos < 3 then grow(w, 3) end
+    local p = w.data + w.pos
+    p[0], p[1], p[2] = 0xc7, 0, 1
+    w.pos = w.pos + 3
+end
+
+local root -- the table that is being packed, for messages
+
+local function refuse(v, depth) error(plain.refusal(v, depth and root or v), 0) end
+
+local pack_table, scratch = iterate.packer(array_mt, object_mt, plain.nulls)
 scratch = ffi_cast("struct { uint8_t *data; size_t size, capacity; } *", scratch)
 
 local function put_table(w, t, depth)
@@ -362,29 +367,23 @@ local function put_table(w, t, depth)
         w.pos = w.pos + n
         return
     end
-    if t == null then
-        if w.cap - w.pos < 3 then grow(w, 3) end
-        local p = w.data + w.pos
-        p[0], p[1], p[2] = 0xc7, 0, 1
-        w.pos = w.pos + 3
-        return
-    end
-    if depth > MAX_DEPTH then too_deep() end
-    n = array_length(t)
-    if n then
+    if depth == 0 then root = t end
+    if depth > MAX_DEPTH then plain.too_deep(MAX_DEPTH) end
+    local mark = mark_of(t)
+    if mark == nil then refuse(t, depth) end
+    if mark == "null" then return put_null(w) end
+    n = table_length(t) -- nil: no array; 0: empty
+    if n == 0 and mark == "object" then
+        put_byte(w, 0xde)
+        put_byte(w, 0)
+        put_byte(w, 0)
+    elseif n and (n > 0 or mark == "array") then
         put_head(w, 0x90, 16, 0xdc, n)
         for at = 1, n do put(w, t[at], depth + 1) end
     else
         put_map(w, t, depth + 1)
     end
 end
-
-local advice = {
-    ["function"] = "call it and keep its result, or keep a name and look the function up where it is needed",
-    userdata = "keep the plain data it stands for",
-    thread = "keep the values it yields",
-    cdata = "only int64 and uint64 numbers can; copy its fields into a table",
-}
 
 function put(w, v, depth)
     local t = type(v)
@@ -403,8 +402,8 @@ function put(w, v, depth)
             return put_int64(w, 0xcf, v)
         end
     end
-    error(("a %s can't be part of a record (%s); %s"):format(t == "thread" and "coroutine" or t, tostring(v),
-        advice[t] or "keep plain data"), 0)
+    if v == null then return put_null(w) end
+    refuse(v, depth)
 end
 
 --- Appends one value to a writer. Raises (plain text, no position) when it can't be part of a record; the writer's `pos` may

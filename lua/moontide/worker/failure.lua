@@ -4,6 +4,7 @@
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local hints = require "moontide.worker.hints"
+local plain = require "moontide.plain"
 
 local failure = {}
 
@@ -24,6 +25,13 @@ function failure.broken(op, text) error(setmetatable({ op = op, text = text }, B
 
 --- Raises a complete text with a code.
 function failure.complete(text, code) error(setmetatable({ text = text, code = code }, Complete), 0) end
+
+--- Makes the function that generated code calls with a table that has a metatable: raises unless that is a mark.
+function failure.has_metatable(op)
+    return function(t)
+        if not plain.mark(t) then failure.broken(op, plain.refusal(t, t)) end
+    end
+end
 
 function failure.no_memory() error(setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken), 0) end
 

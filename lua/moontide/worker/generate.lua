@@ -60,6 +60,11 @@ function Text:uses(...)
     for at = 1, select("#", ...) do self.used[select(at, ...)] = true end
 end
 
+--- Text that refuses a record with a metatable where nothing packs it, which would. What is inside of it is not looked at.
+function Text:no_metatable(op, a, k)
+    self:line(op, ('if type(%s) == "table" and getmetatable(%s) ~= nil then has_metatable%s(%s) end'):format(a, a, k or "", a))
+end
+
 --- Text that gives record (a[, b]) to operator k and all that follow.
 function Text:continue(k, arity, a, b)
     local feed = self.feed
@@ -262,7 +267,9 @@ generate.operators = {
     end,
 
     foreach = function(g, k, op, arity, a, b)
-        g:uses("f" .. k)
+        g:uses("f" .. k, "has_metatable" .. k)
+        g:no_metatable(op, a, k)
+        if arity == 2 then g:no_metatable(op, b, k) end
         g:line(op, ("f%d(%s)"):format(k, args_of(arity, a, b)))
     end,
 }
@@ -430,7 +437,10 @@ end
 --- Makes the constants of a feed: its closures, the rules, and the D tables for one form of input.
 function generate.constants(feed)
     local K = rules_of(feed)
-    for k, op in ipairs(feed.ops) do K["f" .. k] = op.f end
+    for k, op in ipairs(feed.ops) do
+        K["f" .. k] = op.f
+        if op.kind == "foreach" then K["has_metatable" .. k] = failure.has_metatable(op) end
+    end
     K.type, K.ffi_string, K.decode = type, fast.ffi.string, codec.decode
     K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C
     feed.terminal:constants(K)
