@@ -8,6 +8,7 @@ local operators = require "moontide.operators"
 local partitioner = require "moontide.partitioner"
 local preview = require "moontide.preview"
 local random = require "moontide.random"
+local text_form = require "moontide.text_form"
 
 local keyed = {}
 
@@ -89,7 +90,7 @@ local function sample_by_key(with_replacement, fractions, seed)
         local function fraction_of(key)
             local fraction = fractions[key]
             if fraction == nil then
-                error("no fraction is given for the key " .. preview(key), 0)
+                error("no fraction is given for the key " .. text_form.value(key), 0)
             end
             return fraction
         end
@@ -123,7 +124,7 @@ local function check_fractions(fractions, with_replacement)
     end
     for key, fraction in pairs(fractions) do
         if type(fraction) ~= "number" or fraction ~= fraction or fraction < 0 or not with_replacement and fraction > 1 then
-            check.fail("bad argument #2 to 'sampleByKey' (key %s: a fraction %s expected, got %s)", preview(key),
+            check.fail("bad argument #2 to 'sampleByKey' (key %s: a fraction %s expected, got %s)", text_form.value(key),
                 with_replacement and "of at least 0" or "from 0 to 1", preview(fraction))
         end
     end
