@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "clock/clock.h"
+#include "task/command.h"
 #include "task/worker.h"
 #include "thread/thread.h"
 
@@ -328,6 +329,7 @@ bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
     for (uint32_t i = 0; i < count; i++) tide_thread_join(&threads[i]);
     tide_free(threads);
     if (stuck > 0) return false;
+    tide_commands_rest();
     free_pool(pool);
     return true;
 }

@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "base/stress.h"
 #include "clock/clock.h"
+#include "task/command.h"
 #include "vm/call.h"
 #include "vm/modules.h"
 #include "vm/vm.h"
@@ -271,6 +272,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         put_aside(worker);
     }
     if (tide_stress() && worker->L != NULL) collect(worker, 0);
+    tide_commands_end();
     tide_task_end(task);
     set_busy(worker, false);
     task->ended_ns = tide_clock_monotonic_ns();

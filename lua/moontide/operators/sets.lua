@@ -230,7 +230,9 @@ local function install_pipe(RDD)
     ---     lines:pipe("grep -c ERROR")
     ---     lines:pipe({ "tr", "a-z", "A-Z" }, { LC_ALL = "C" })
     ---
-    --- A command that ends with a status other than 0 fails the job. As in Spark 0.9.
+    --- A command that ends with a status other than 0 fails the job. Ctrl-C does not reach commands, so that a graceful stop can
+    --- finish what they have begun; when its task is over, or this program ends in whatever way, a command is ended with all
+    --- that it started (SIGTERM, after a second SIGKILL). As in Spark 0.9.
     --- @param command string|string[] for /bin/sh; or the program and its arguments, taken as they are
     --- @param env? table<string, string|number> environment variables to add, default none
     --- @return moontide.RDD

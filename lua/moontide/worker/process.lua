@@ -1,26 +1,19 @@
 --- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the command
---- can be read from while it works, whatever it does with its input.
+--- can be read from while it works, whatever it does with its input. How they are run and ended is host/task/command.h's.
 
 local declare = require "moontide.declare"
-local ffi = require "ffi"
+local fast = require "moontide.worker.ffi"
 local text_form = require "moontide.text_form"
 
+local ffi, C = fast.ffi, fast.C
 local process = {}
 
-declare.cdef "int pthread_sigmask(int how, const void *set, void *before);"
+declare.cdef [[
+uint32_t tide_command_start(const char *line, const char *input, char *why, size_t size);
+const char *tide_command_line(uint32_t number, size_t *length, int *status);
+]]
 
-local SIG_SETMASK = 2
-local MASK_BYTES = 128 -- a sigset_t, as the C library has it
-
--- Starts a command that takes signals as usual. Threads of workers have them blocked (host/thread/thread.h), and what they start
--- would inherit that: it would not end when nobody reads its output any more, nor at Ctrl-C.
-local function start(line)
-    local none, before = ffi.new("char[?]", MASK_BYTES), ffi.new("char[?]", MASK_BYTES)
-    ffi.C.pthread_sigmask(SIG_SETMASK, none, before)
-    local output, why = io.popen(line, "r")
-    ffi.C.pthread_sigmask(SIG_SETMASK, before, nil)
-    return output, why
-end
+local BROKEN_OFF, NOMEM = -1, -2 -- host/task/command.h
 
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
@@ -60,57 +53,38 @@ local function write_records(name, it)
     if not closed then error("pipe: the input of the command can't be written: " .. why, 0) end
 end
 
--- LuaJIT does not tell how a command ended, so it writes that to a file itself.
-local function check_status(name, command)
-    local file = open(name, "r")
-    local status = file:read("*l")
-    file:close()
-    if status == "0" then return end
-    error(("pipe: the command %s %s"):format(command, status and "ended with status " .. status or "was broken off"), 0)
+local function ending(status)
+    if status == BROKEN_OFF then return "was broken off" end
+    return status == NOMEM and "wrote a line that there is no memory for" or "ended with status " .. status
 end
 
---- Runs a command on the records of an iterator, one line each; an iterator over the lines it writes.
+--- Runs a command on the records of an iterator, one line each; an iterator over the lines it writes. It is ended, with all that
+--- it started, when the task is over.
 --- @param command string for /bin/sh
 --- @param env table<string, string|number>?
 --- @param it fun(): any, any
 --- @return fun(): string?
 function process.pipe(command, env, it)
-    local input, status = os.tmpname(), os.tmpname()
-    local function remove()
-        os.remove(input)
-        os.remove(status)
-    end
+    local input = os.tmpname()
     local ok, err = pcall(write_records, input, it)
     if not ok then
-        remove()
+        os.remove(input)
         error(err, 0)
     end
-    -- The input goes as soon as it is open: nothing of it stays when this process ends before the command does.
-    local line = ("exec < %s; rm -f %s; %s( %s\n); echo $? > %s"):format(quote(input), quote(input), exports(env), command,
-        quote(status))
-    local output, why = start(line)
-    if output == nil then
-        remove()
-        error(("pipe: the command %s can't be run: %s"):format(command, why), 0)
+    local why = ffi.new("char[?]", 256)
+    local number = C.tide_command_start(exports(env) .. command, input, why, 256)
+    if number == 0 then
+        os.remove(input)
+        error(("pipe: the command %s can't be run: %s"):format(command, ffi.string(why)), 0)
     end
-    -- When the reader gives up early, the collector closes and removes.
-    local guard = newproxy(true)
-    getmetatable(guard).__gc = function()
-        if output then
-            output:close()
-            remove()
-        end
-    end
+    local length, status = ffi.new("size_t[1]"), ffi.new("int[1]")
+    local ended = false
     return function()
-        if output == nil or guard == nil then return nil end
-        local text = output:read("*l")
-        if text ~= nil then return text end
-        output:close()
-        output = nil
-        local checked, failure = pcall(check_status, status, command)
-        remove()
-        guard = nil
-        if not checked then error(failure, 0) end
+        if ended then return nil end
+        local text = C.tide_command_line(number, length, status)
+        if text ~= nil then return ffi.string(text, length[0]) end
+        ended = true
+        if status[0] ~= 0 then error(("pipe: the command %s %s"):format(command, ending(status[0])), 0) end
         return nil
     end
 end
