@@ -1,7 +1,11 @@
 /*
- * The batch clock: the only place that reads time. Two kinds: clock_uv (wall clock for names, monotonic
- * clock for waiting: the wall clock is read once at creation and carried forward by the monotonic one, so a
- * jump of the wall clock neither skips nor repeats a batch) and clock_manual (moves when told; drives every test).
+ * The batch clock: the only place that reads time. Two kinds: clock_uv (wall clock for names, monotonic clock for waiting) and
+ * clock_manual (moves when told; drives every test).
+ *
+ * The real clock is the wall clock as it was read at the last batch boundary, carried forward by the monotonic one. At a boundary it
+ * follows the wall clock, only forward: after a step forward (NTP, a laptop that wakes up) the batches in between are made at once,
+ * with their nominal times; after a step back batch times go on as if nothing had happened, until the wall clock has caught up. So no
+ * batch is skipped or repeated. Each step is told once. A step over more than 10,000 batches is not followed.
  *
  * A recurring tick: `start(first, period, fn)`: fn runs on the driver thread once for each boundary reached, with its
  * nominal time, in order, none skipped or merged after a stall. No drift: each wait is computed from the nominal time.
@@ -16,6 +20,8 @@
 struct tide_clock;
 
 struct tide_clock *tide_clock_uv_new(uv_loop_t *loop);
+/* The wall clock is read with `wall` instead (nanoseconds since the epoch, any thread): for tests. */
+void tide_clock_uv_read(struct tide_clock *clock, int64_t (*wall)(void *arg), void *arg);
 struct tide_clock *tide_clock_manual_new(int64_t start_ms);
 
 /* Milliseconds since the epoch. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "clock/boundary.h"
 #include "clock/clock.h"
 
@@ -239,6 +240,82 @@ static void readings_move_forward(void **state) {
     assert_true(tide_clock_wall_ms() > INT64_C(1600000000000));
 }
 
+/* A wall clock that the test sets, on top of the real passing of time. */
+struct wall {
+    int64_t set_ns;
+};
+
+static int64_t read_wall(void *arg) { return (int64_t)tide_clock_monotonic_ns() + ((struct wall *)arg)->set_ns; }
+
+static void run_until(uv_loop_t *loop, const struct ticks *ticks, int count) {
+    while (ticks->count < count) uv_run(loop, UV_RUN_ONCE);
+}
+
+static void stepped(int64_t ms, int64_t back_ms, int count, struct ticks *ticks, int64_t *first) {
+    enum { PERIOD = 10 };
+    uv_loop_t loop;
+    struct wall wall = {.set_ns = INT64_C(1000000000000) * 1000000};
+    assert_int_equal(uv_loop_init(&loop), 0);
+    ticks->clock = tide_clock_uv_new(&loop);
+    tide_clock_uv_read(ticks->clock, read_wall, &wall);
+    *first = tide_boundary_first(tide_clock_now(ticks->clock), PERIOD);
+    tide_clock_start(ticks->clock, *first, PERIOD, on_tick, ticks);
+    wall.set_ns = (tide_clock_now(ticks->clock) * 1000000) - (int64_t)tide_clock_monotonic_ns();
+    run_until(&loop, ticks, 2);
+    wall.set_ns += ms * 1000000;
+    run_until(&loop, ticks, 4);
+    wall.set_ns += back_ms * 1000000;
+    run_until(&loop, ticks, count);
+    tide_clock_stop(ticks->clock);
+    tide_clock_close(ticks->clock);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&loop), 0);
+}
+
+static void a_step_forward_is_followed_and_no_batch_skipped(void **state) {
+    struct ticks ticks = {0};
+    int64_t first;
+    tide_log_set_level(TIDE_LOG_OFF);
+    stepped(5000, 0, 505, &ticks, &first);
+    tide_log_set_level(TIDE_LOG_WARN);
+    for (int i = 0; i < ticks.count; i++) assert_int_equal(ticks.times[i], first + i * 10);
+    assert_true(ticks.count >= 500); /* the batches of five seconds at once */
+    assert_true(ticks.seen[ticks.count - 1] >= first + 5000);
+}
+
+static void a_step_back_is_not_followed(void **state) {
+    struct ticks ticks = {0};
+    int64_t first;
+    tide_log_set_level(TIDE_LOG_OFF);
+    stepped(-3600000, 3600000, 6, &ticks, &first);
+    tide_log_set_level(TIDE_LOG_WARN);
+    for (int i = 0; i < ticks.count; i++) assert_int_equal(ticks.times[i], first + i * 10);
+    for (int i = 1; i < ticks.count; i++) assert_true(ticks.seen[i] >= ticks.seen[i - 1]);
+    assert_true(ticks.seen[5] < first + 3600000);
+}
+
+static void a_step_over_years_is_not_followed(void **state) {
+    struct ticks ticks = {0};
+    int64_t first;
+    tide_log_set_level(TIDE_LOG_OFF);
+    stepped(INT64_C(50) * 365 * 86400 * 1000, 0, 6, &ticks, &first);
+    tide_log_set_level(TIDE_LOG_WARN);
+    for (int i = 0; i < ticks.count; i++) assert_int_equal(ticks.times[i], first + i * 10);
+    assert_true(ticks.count < 1000);
+}
+
+static void a_stopwatch_never_runs_backwards(void **state) {
+    struct tide_stopwatch watch;
+    tide_stopwatch_start(&watch);
+    int64_t begun = tide_stopwatch_ms(&watch);
+    assert_true(begun >= watch.wall_ms);
+    watch.monotonic_ns -= 1500 * UINT64_C(1000000); /* as if it had been started then */
+    assert_in_range(tide_stopwatch_ms(&watch) - begun, 1500, 60000);
+    struct tide_clock *clock = tide_clock_manual_new(77);
+    assert_int_equal(tide_clock_reading(clock, &watch), 77);
+    tide_clock_close(clock);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_jump_fires_every_missed_tick),
@@ -255,6 +332,10 @@ int main(void) {
         cmocka_unit_test(a_tick_may_close_the_real_clock),
         cmocka_unit_test(a_stopped_real_clock_lets_the_loop_end),
         cmocka_unit_test(readings_move_forward),
+        cmocka_unit_test(a_step_forward_is_followed_and_no_batch_skipped),
+        cmocka_unit_test(a_step_back_is_not_followed),
+        cmocka_unit_test(a_step_over_years_is_not_followed),
+        cmocka_unit_test(a_stopwatch_never_runs_backwards),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
