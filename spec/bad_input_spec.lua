@@ -111,14 +111,12 @@ local output = input:map(function(x) if x ~= "bad" then return x end end) -- HER
         assert.equal(good_batches, result.out)
     end)
 
-    -- What a function returns is learned by each worker by itself, so that records of the other kind have to meet one that has
-    -- seen the first.
     it("returns a pair from some calls and a single value from others", function()
         local result = fails(stream_job([[
 local output = input:map(function(x) -- HERE
     if x == "bad" then return x end
     return x, 1
-end)]], "local[1]"), { "map", "pair" })
+end)]]), { "map", "pair" })
         assert.equal(good_batches, result.out)
     end)
 

@@ -122,7 +122,7 @@ describe("saveAsObjectFile", function()
     end)
 
     it("refuses a mix of pairs and single values", function()
-        local mixed = sc:parallelize({ 1 }, 1):union(sc:parallelizePairs({ { 1, 2 } }, 1)):coalesce(1)
+        local mixed = sc:parallelize({ 1 }, 1):union(sc:parallelize({ 1 }, 1):map(function(x) return x, 2 end)):coalesce(1)
         assert.matches("pairs and single values meet in one dataset", message(function()
             mixed:saveAsObjectFile(dir:file("out"))
         end), 1, true)

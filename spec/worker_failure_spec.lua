@@ -278,8 +278,7 @@ describe("a failure in a worker", function()
             for at = 1, 5000 do many[at] = at end
             for _, turn in ipairs { 2, 16, 17, 300, 4999 } do
                 local rdd = sc:parallelize(many, 1)
-                broken(rdd:map(function(x) if x >= turn then return x, 1 end return x end),
-                    turn == 2 and "map: the function returned pairs for some" or "map: the function returned")
+                broken(rdd:map(function(x) if x >= turn then return x, 1 end return x end), "map: the function returned")
                 broken(rdd:map(function(x) if x < turn then return x, 1 end return x end), "map: the function returned")
                 broken(rdd:flatMap(function(x)
                     if x < turn then return ipairs { 1 } end
@@ -287,9 +286,9 @@ describe("a failure in a worker", function()
                 end), "flatMap: the function returned")
             end
             broken(sc:parallelize(many, 1):map(function(x) if x == 4000 then return x, "v" end return x end),
-                "map: the function returned the pair %(4000, \"v\"%) after single values; a stream is of one kind")
+                "map: the function returned the pair %(4000, \"v\"%) after single values, such as 1; a stream or dataset is of one kind")
             broken(sc:parallelize(many, 1):map(function(x) if x == 4000 then return x end return x, "v" end),
-                "map: the function returned the single value 4000 after pairs; a stream is of one kind")
+                "map: the function returned the single value 4000 after pairs, such as %(1, \"v\"%); a stream or dataset is of one kind")
         end)
 
         it("an iterator of pairs and single values", function()
@@ -298,7 +297,7 @@ describe("a failure in a worker", function()
                 if x == 2 then return x, x end
                 return x
             end end))
-            assert.matches("mapPartitions: the iterator yields pairs at some times and single values at others", text)
+            assert.matches("mapPartitions: the function returned the pair %(2, 2%) after single values, such as 1", text)
         end)
 
         it("neither array nor iterator", function()
@@ -337,12 +336,15 @@ describe("a failure in a worker", function()
         end)
 
         it("two kinds of records in one partition", function()
-            local both = numbers:union(texts):coalesce(1)
+            local both = numbers:union(texts:map(function(k, v) return k, v end)):coalesce(1)
             for name, rdd in pairs {
                 collect = both, glom = both:glom(), mapPartitions = both:mapPartitions(function(it) return it end),
                 repartition = both:repartition(2),
             } do
-                assert.matches("pairs and single values meet in one dataset", (failure_of(rdd)), name)
+                local text = failure_of(rdd)
+                assert.matches("union %(spec/worker_failure_spec.lua:%d+%): pairs and single values meet in one dataset", text, name)
+                assert.matches("parallelize %(spec/worker_failure_spec.lua:%d+%) makes single values, such as 1; ", text, name)
+                assert.matches("map %(spec/worker_failure_spec.lua:%d+%) makes pairs, such as %(\"a\", 1%)", text, name)
             end
         end)
 

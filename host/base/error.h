@@ -24,7 +24,8 @@
     X(ESTATE, -11, "not possible in this state")                                                                     \
     X(EGENERATION, -12, "a batch could not be generated")                                                            \
     X(EFAULT, -13, "injected fault")                                                                                 \
-    X(ELOST, -14, "kept data is gone and has to be computed again")
+    X(ELOST, -14, "kept data is gone and has to be computed again")                                                  \
+    X(EMIXED, -15, "pairs and single values meet")
 
 enum tide_error_code {
     TIDE_OK = 0,

@@ -124,6 +124,8 @@ int tide_bind_answer_stream(lua_State *L, struct tide_bind_object *object, struc
 int tide_bind_refuse(lua_State *L, struct tide_error *err);
 /* bind_window.c */
 void tide_bind_window(lua_State *L);
+/* Adds what concerns arity to datasets and streams. */
+void tide_bind_arity(lua_State *L);
 
 /* bind_stream.c: pushes the userdata of a graph (the one remembered for it), nil when the script has let go of it. */
 void tide_bind_push_graph(lua_State *L, int parent, struct tide_graph *graph);

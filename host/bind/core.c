@@ -417,6 +417,7 @@ int luaopen_moontide_core(lua_State *L) {
     tide_bind_engine(L);
     tide_bind_rdd(L);
     tide_bind_stream(L);
+    tide_bind_arity(L);
 
     lua_newtable(L);
     tide_gcstress_register(L, functions);

@@ -16,6 +16,7 @@ struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_
     run->means = means;
     run->state = TIDE_RUN_WAITING;
     run->batch_time = batch_time;
+    run->arities = tide_arities_new();
     tide_list_create(&run->needs);
     tide_list_create(&run->needed_by);
     tide_list_create(&run->queued);
@@ -100,7 +101,7 @@ void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t cou
     } else {
         sink = tide_sink_final(run->sink);
     }
-    run->stage = tide_stage_new(run->means->plans, root, partitions, count, &sink, again);
+    run->stage = tide_stage_new(run->means->plans, run->arities, root, partitions, count, &sink, again);
     run->next = 0;
 }
 
@@ -155,7 +156,7 @@ struct tide_task *tide_run_next(struct tide_run *run, uint32_t *index) {
 
     while (run->next < stage->count) {
         uint32_t part = run->next++;
-        struct tide_task *task = tide_stage_task(stage, part);
+        struct tide_task *task = tide_stage_task(stage, run->arities, part);
 
         *index = run->indexes != NULL ? run->indexes[part] : part;
         if (task != NULL) return task;
@@ -205,6 +206,8 @@ void tide_run_end(struct tide_run *run) {
     tide_free(run->numbers);
     tide_free(run->lost);
     tide_free(run->kept);
+    tide_arities_delete(run->arities);
+    run->arities = NULL;
     run->numbers = run->kept = NULL;
     run->lost = NULL;
     tide_error_clear(&run->error);

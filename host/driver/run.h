@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/list.h"
 #include "driver/job.h"
+#include "rdd/arity.h"
 #include "rdd/rdd.h"
 #include "rdd/stage.h"
 #include "store/block.h"
@@ -63,8 +64,7 @@ struct tide_run {
     uint32_t tasks;
     uint32_t lists; /* output lists per task in this phase that go to the cache; 0: a job's, which stay with it */
     bool sampling;  /* first phase of a range shuffle */
-    uint32_t arity; /* of the records, as the first task told that knew; 0 before */
-    uint32_t arity_partition;
+    struct tide_arities *arities; /* whether records are single values or pairs, as its tasks say */
     int64_t batch_time;
     uint64_t limit;
     struct tide_job *job;    /* of the last stage, else NULL; one of the two */

@@ -172,16 +172,6 @@ static void run_again(struct tide_run *run) {
     if (tide_run_cut_lost(run)) run_tie_all(run);
 }
 
-/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks. */
-static void run_start(struct tide_run *run) {
-    struct tide_task *task;
-    uint32_t index;
-
-    tide_run_begin(run);
-    while ((task = tide_run_next(run, &index)) != NULL) submit(run, task, index);
-    run_again(run);
-}
-
 /* Second phase of a range shuffle: the records of each map task, now with the bounds known. */
 static int run_route(struct tide_run *run, struct tide_error *err) {
     const struct tide_exchange *exchange = run->target->as.shuffle.exchange;
@@ -328,25 +318,27 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
 
 /* ---- Tasks coming back ---------------------------------------------------------------------------------------- */
 
-/* Remembers the arity of the first task that knows it, and holds the others against it. */
-static int check_arity(struct tide_run *run, const struct tide_task *task, struct tide_error *err) {
-    uint32_t pairs = task->partition, singles = run->arity_partition;
+/* Records of two kinds met in one task: who made them is told better by what is known and what the task has reported. */
+static void explain_mix(struct tide_run *run, struct tide_task *task) {
+    struct tide_error err = {0};
 
-    if (task->out_arity == 0 || task->out_arity == run->arity) return TIDE_OK;
-    if (run->arity == 0) {
-        run->arity = task->out_arity;
-        run->arity_partition = task->partition;
-        return TIDE_OK;
+    if (tide_arities_hear(run->arities, task, &err) != TIDE_OK || tide_arities_check(run->arities, &err) != TIDE_OK) {
+        tide_error_clear(&task->error);
+        tide_error_move(&task->error, &err);
     }
-    if (task->out_arity == 1) {
-        pairs = run->arity_partition;
-        singles = task->partition;
+    task->error.code = TIDE_ECLOSURE;
+}
+
+/* What this task has met can't be undone by running it again. Perhaps records that can be done without are to blame. */
+static void blame(struct tide_run *run, struct tide_task *task) {
+    if (task->error.code != TIDE_ECANCELLED && tide_run_root(run) != NULL && !tide_run_routing(run) &&
+        tide_guards_set_apart(tide_run_root(run), run->keeps)) {
+        tide_arities_doubt(run->arities);
+        tide_run_lose(run, task->index, task->partition);
+        run_again(run);
+        return;
     }
-    return tide_error_set(
-        err, TIDE_ECLOSURE,
-        "the dataset mixes pairs and single values (partition %u: pairs, partition %u: single values); "
-        "a stream or dataset must be of one arity",
-        pairs, singles);
+    run_fail(run, &task->error);
 }
 
 /* The one place where it is decided what a failed task means: it is tried again from its inputs, or the run fails with the
@@ -357,6 +349,11 @@ static void task_failed(struct tide_run *run, struct tide_task *task) {
     if (task->error.code == TIDE_ELOST && (run->root != NULL || run->target != NULL)) { /* nobody's fault */
         tide_run_lose(run, task->index, task->partition);
         run_again(run);
+        return;
+    }
+    if (task->error.code == TIDE_EMIXED) {
+        explain_mix(run, task);
+        blame(run, task);
         return;
     }
     if (attempt < most && task->error.code != TIDE_ECANCELLED) {
@@ -371,14 +368,7 @@ static void task_failed(struct tide_run *run, struct tide_task *task) {
         tide_error_clear(&task->error);
         tide_error_move(&task->error, &err);
     }
-    /* Perhaps records that can be done without are to blame. */
-    if (task->error.code != TIDE_ECANCELLED && tide_run_root(run) != NULL && !tide_run_routing(run) &&
-        tide_guards_set_apart(tide_run_root(run), run->keeps)) {
-        tide_run_lose(run, task->index, task->partition);
-        run_again(run);
-        return;
-    }
-    run_fail(run, &task->error);
+    blame(run, task);
 }
 
 /* What a task that succeeded has added to accumulators goes to the script. */
@@ -391,24 +381,46 @@ static void tell_updates(struct tide_scheduler *scheduler, struct tide_task *tas
     else tide_block_release(updates);
 }
 
+/* All tasks of the last phase have succeeded, and so does the run, unless what they made does not fit together. */
+static void run_finish(struct tide_run *run) {
+    struct tide_error err = {0};
+
+    if (tide_arities_settle(run->arities, &err) == TIDE_OK) run_succeed(run);
+    else run_fail(run, &err);
+}
+
 static void task_succeeded(struct tide_run *run, struct tide_task *task) {
     struct tide_error err = {0};
 
-    if (check_arity(run, task, &err) == TIDE_OK) {
-        tell_updates(run->scheduler, task);
-        if (run->outputs != NULL) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
-        if (run->made != NULL) {
-            run->made[task->index] = task->made;
-            task->made = NULL;
-        }
-        if (--run->todo > 0) return;
-        if (!run->sampling) {
-            run_succeed(run);
-            return;
-        }
-        if (run_route(run, &err) == TIDE_OK) return;
+    if (tide_arities_hear(run->arities, task, &task->error) != TIDE_OK) {
+        blame(run, task);
+        return;
     }
-    run_fail(run, &err);
+    tell_updates(run->scheduler, task);
+    if (run->outputs != NULL) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
+    if (run->made != NULL) {
+        run->made[task->index] = task->made;
+        task->made = NULL;
+    }
+    if (--run->todo > 0) return;
+    if (!run->sampling) run_finish(run);
+    else if (run_route(run, &err) != TIDE_OK) run_fail(run, &err);
+}
+
+/* Sends the tasks of a run that waits for nothing. The stage has done its duty then; inputs live in the tasks. */
+static void run_start(struct tide_run *run) {
+    struct tide_error err = {0};
+    struct tide_task *task;
+    uint32_t index;
+
+    tide_run_begin(run);
+    if (tide_arities_check(run->arities, &err) != TIDE_OK) {
+        run_fail(run, &err);
+        return;
+    }
+    while ((task = tide_run_next(run, &index)) != NULL) submit(run, task, index);
+    run_again(run);
+    if (run->tasks == 0) run_finish(run);
 }
 
 /* Sends what is ready. A run without partitions succeeds on the spot and may make others ready. */
@@ -423,7 +435,6 @@ static void start_ready(struct tide_scheduler *scheduler) {
             continue;
         }
         run_start(run);
-        if (run->tasks == 0) run_succeed(run);
     }
 }
 

@@ -32,5 +32,6 @@ struct tide_stream *tide_stream_front(struct tide_stream *behind, struct tide_op
 
     if (!front) return NULL;
     front->op = tide_op_retain(op);
+    front->stream.arity = tide_arity_after(op, behind->arity);
     return &front->stream;
 }

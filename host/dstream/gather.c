@@ -78,6 +78,7 @@ struct tide_stream *tide_stream_gather(struct tide_graph *graph, struct tide_str
 
     if (!gather) return NULL;
     gather->op = tide_op_retain(op);
+    gather->stream.arity = tide_arity_after(op, parents[0]->arity);
     gather->exchange = exchange ? tide_exchange_retain(exchange) : NULL;
     return &gather->stream;
 }

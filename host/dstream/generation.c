@@ -259,6 +259,12 @@ static bool needs_failed(const struct tide_generation *generation, const struct 
 
 /* Takes the reference. What has no dataset because another one has failed has failed itself. */
 static void finish_step(struct tide_generation *generation, struct step *step, struct tide_rdd *take) {
+    if (take && step->stream->adopts) {
+        struct tide_rdd *made = take;
+
+        take = tide_stream_adopt(step->stream, made);
+        tide_rdd_release(made);
+    }
     step->rdd = take;
     if (take) tide_stream_put(step->stream, step->time, take);
     else if (needs_failed(generation, step)) tide_stream_fail(step->stream, step->time);

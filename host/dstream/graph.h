@@ -115,6 +115,8 @@ struct tide_stream *tide_stream_transform(struct tide_graph *graph, struct tide_
  * forgets it. level 0: not; the last call counts. TIDE_ESTATE when the graph is sealed. */
 int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate, struct tide_error *err);
 uint8_t tide_stream_level(const struct tide_stream *stream);
+/* What is known of the records of all its datasets (rdd/arity.h); borrowed. */
+struct tide_arity *tide_stream_arity(const struct tide_stream *stream);
 /* Every interval ms the stream's dataset goes into the checkpoint, which needs a directory (tide_graph_checkpointing) and
  * sets the storage level to memory, as Spark does. TIDE_ESTATE when the graph is sealed; whether the interval fits is looked
  * at by tide_graph_begin. */

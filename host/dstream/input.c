@@ -134,6 +134,7 @@ struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_s
         take->ops->close(take);
         return NULL;
     }
+    input->stream.arity = tide_arity_known(TIDE_ARITY_SINGLE, NULL);
     input->source = take;
     input->nothing = tide_stream_empty(0);
     tide_blocks_create(&input->pending);

@@ -160,6 +160,7 @@ struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64
 
     if (!window) return NULL;
     window->op = tide_op_retain(op);
+    window->stream.arity = tide_arity_after(op, parent->arity);
     window->anew = tide_op_retain(anew);
     window->length = length;
     window->partitions = partitions;

@@ -43,6 +43,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     uint32_t ninputs = inputs_of(map, time, parents[0], before, inputs);
 
     if (ninputs > 0) *out = tide_rdd_gather_new(inputs, ninputs, map->op);
+    if (*out) tide_rdd_set_arity(*out, stream->arity);
     for (int i = 0; i < 4; i++) tide_rdd_release(inputs[i]);
     if (*out) return TIDE_OK;
     return tide_error_set(err, TIDE_ENOMEM, "mapWithState: no memory for the datasets of batch %" PRId64 " ms", time);
@@ -91,6 +92,7 @@ struct tide_stream *tide_stream_map_with_state(struct tide_stream *parent, uint3
 
     if (!map) return NULL;
     map->op = tide_op_retain(op);
+    map->stream.arity = tide_arity_after(op, parent->arity);
     map->initial = initial ? tide_rdd_retain(initial) : NULL;
     map->partitions = partitions;
     map->stream.must_checkpoint = CHECKPOINT_SLIDES * parent->slide;

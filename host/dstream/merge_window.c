@@ -338,6 +338,7 @@ struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t
 
     if (!window) return NULL;
     window->op = tide_op_retain(op);
+    window->stream.arity = tide_arity_after(op, parent->arity);
     window->length = length;
     window->unit = merging != TIDE_MERGES_NOT && length > slide ? greatest_divisor(length, slide) : 0;
     window->narrow = merging == TIDE_MERGES_NARROW;

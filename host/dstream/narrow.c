@@ -12,7 +12,9 @@ struct narrow {
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct narrow *narrow = (struct narrow *)stream;
-    if (parents[0]) *out = tide_rdd_narrow_new(parents[0], narrow->op);
+    if (!parents[0]) return TIDE_OK;
+    *out = tide_rdd_narrow_new(parents[0], narrow->op);
+    tide_rdd_set_arity(*out, stream->arity);
     return TIDE_OK;
 }
 
@@ -30,5 +32,6 @@ struct tide_stream *tide_stream_narrow(struct tide_stream *parent, struct tide_o
         (struct narrow *)tide_stream_new(parent->graph, &NARROW_OPS, sizeof *narrow, &parent, 1, 0, err);
     if (!narrow) return NULL;
     narrow->op = tide_op_retain(op);
+    narrow->stream.arity = tide_arity_after(op, parent->arity);
     return &narrow->stream;
 }

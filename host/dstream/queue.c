@@ -69,6 +69,8 @@ struct tide_stream *tide_stream_queue(struct tide_graph *graph, bool one_at_a_ti
                                       struct tide_error *err) {
     struct queue *queue = (struct queue *)tide_stream_new(graph, &QUEUE_OPS, sizeof *queue, NULL, 0, 0, err);
     if (!queue) return NULL;
+    queue->stream.arity = tide_arity_new(NULL);
+    queue->stream.adopts = true;
     queue->one_at_a_time = one_at_a_time;
     queue->newest = INT64_MIN;
     queue->otherwise = otherwise ? tide_rdd_retain(otherwise) : tide_stream_empty(1);
@@ -135,6 +137,8 @@ struct tide_stream *tide_stream_replay(struct tide_graph *graph, struct tide_rdd
     struct replay *replay = (struct replay *)tide_stream_new(graph, &REPLAY_OPS, sizeof *replay, NULL, 0, 0, err);
     if (!replay) return NULL;
     replay->entries = tide_xcalloc(count ? count : 1, sizeof(struct tide_rdd *));
+    replay->stream.arity = tide_arity_new(NULL);
+    replay->stream.adopts = true;
     replay->count = count;
     for (uint32_t i = 0; i < count; i++) replay->entries[i] = entries[i] ? tide_rdd_retain(entries[i]) : NULL;
     replay->otherwise = otherwise ? tide_rdd_retain(otherwise) : tide_stream_empty(1);

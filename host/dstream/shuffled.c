@@ -32,5 +32,6 @@ struct tide_stream *tide_stream_shuffled(struct tide_stream *parent, struct tide
         (struct shuffled *)tide_stream_new(parent->graph, &SHUFFLED_OPS, sizeof *shuffled, &parent, 1, 0, err);
     if (!shuffled) return NULL;
     shuffled->exchange = tide_exchange_retain(exchange);
+    shuffled->stream.arity = tide_arity_shuffled(exchange, parent->arity);
     return &shuffled->stream;
 }

@@ -103,6 +103,7 @@ struct tide_stream *tide_stream_state(struct tide_stream *parent, uint32_t parti
 
     if (!state) return NULL;
     state->op = tide_op_retain(op);
+    state->stream.arity = tide_arity_after(op, parent->arity);
     state->initial = initial ? tide_rdd_retain(initial) : NULL;
     state->partitions = partitions;
     state->stream.must_checkpoint = tide_stream_usual_checkpoint(parent->slide);

@@ -76,6 +76,7 @@ struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_
 void tide_stream_delete(struct tide_stream *stream) {
     tide_stream_forget(stream, INT64_MAX);
     if (stream->ops->destroy) stream->ops->destroy(stream);
+    tide_arity_release(stream->arity);
     tide_free(stream->slots);
     tide_free(stream->readers);
     tide_free(stream->parents);
@@ -201,6 +202,16 @@ void tide_stream_forget(struct tide_stream *stream, int64_t limit) {
     if (count) remove_run(stream, 0, count);
 }
 
+struct tide_rdd *tide_stream_adopt(struct tide_stream *stream, struct tide_rdd *rdd) {
+    if (tide_arity_accept(stream->arity, tide_rdd_arity(rdd))) return tide_rdd_retain(rdd);
+
+    /* What is not known yet, or known to be of the other kind, is found out by the run that computes it. */
+    struct tide_rdd *over = tide_rdd_union_new(&rdd, 1);
+
+    tide_rdd_set_arity(over, stream->arity);
+    return over;
+}
+
 bool tide_stream_lost(const struct tide_stream *stream, int64_t time) {
     const struct tide_dataset *entry = entry_of(stream, time);
 
@@ -318,6 +329,10 @@ int64_t tide_stream_usual_checkpoint(int64_t slide) {
     const int64_t least = 10000;
 
     return (least + slide - 1) / slide * slide;
+}
+
+struct tide_arity *tide_stream_arity(const struct tide_stream *stream) {
+    return stream->arity;
 }
 
 uint8_t tide_stream_level(const struct tide_stream *stream) { return stream->level; }

@@ -7,6 +7,7 @@
 #define TIDE_DSTREAM_STREAM_H
 
 #include "dstream/graph.h"
+#include "rdd/arity.h"
 
 struct tide_needs;
 
@@ -56,6 +57,8 @@ struct tide_stream {
     uint32_t id;
     uint8_t level; /* storage level of its datasets; 0: none */
     bool truncate;
+    bool adopts; /* its datasets are made by the script (tide_stream_put is given what tide_stream_adopt returns) */
+    struct tide_arity *arity; /* of the records of all its datasets */
     int64_t slide;
     int64_t remember; /* ms; 0 until the graph has begun */
     int64_t due;      /* ms of it that are not for the sake of children that can do without (remember.c) */
@@ -120,6 +123,9 @@ void tide_stream_keep_for_window(struct tide_stream *stream);
 
 /* remember.c: how long each stream remembers; the graph begins. */
 void tide_graph_decide_remember(struct tide_graph *graph);
+
+/* For streams whose datasets the script makes: the dataset, or one over it, of which all are of one arity. A new reference. */
+struct tide_rdd *tide_stream_adopt(struct tide_stream *stream, struct tide_rdd *rdd);
 
 /* For kinds with ops->remake. Whether the dataset of that time could not be computed, and its batch is over. */
 bool tide_stream_lost(const struct tide_stream *stream, int64_t time);

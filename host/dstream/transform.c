@@ -26,5 +26,11 @@ static const struct tide_stream_ops TRANSFORM_OPS = {
 
 struct tide_stream *tide_stream_transform(struct tide_graph *graph, struct tide_stream *const *parents,
                                           uint32_t count, struct tide_error *err) {
-    return tide_stream_new(graph, &TRANSFORM_OPS, sizeof(struct tide_stream), parents, count, 0, err);
+    struct tide_stream *stream =
+        tide_stream_new(graph, &TRANSFORM_OPS, sizeof(struct tide_stream), parents, count, 0, err);
+
+    if (!stream) return NULL;
+    stream->arity = tide_arity_new(NULL);
+    stream->adopts = true;
+    return stream;
 }

@@ -24,6 +24,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     if (found > 0) *out = tide_rdd_together_new(there, found);
     if (*out) tide_rdd_wants_one(*out, found);
     tide_free(there);
+    if (*out) tide_rdd_set_arity(*out, stream->arity);
     if (*out || found == 0) return TIDE_OK;
     return tide_error_set(err, TIDE_ELIMIT,
                           "union: the datasets for batch %" PRId64 " ms have too many partitions together; "
@@ -40,5 +41,9 @@ static const struct tide_stream_ops UNION_OPS = {
 
 struct tide_stream *tide_stream_union(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
                                       struct tide_error *err) {
-    return tide_stream_new(graph, &UNION_OPS, sizeof(struct tide_stream), parents, count, 0, err);
+    struct tide_stream *stream =
+        tide_stream_new(graph, &UNION_OPS, sizeof(struct tide_stream), parents, count, 0, err);
+
+    if (stream) stream->arity = tide_arity_new(NULL);
+    return stream;
 }

@@ -68,6 +68,7 @@ struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t lengt
 
     if (!window) return NULL;
     window->length = length;
+    window->stream.arity = tide_arity_retain(parent->arity);
     window->single = single;
     window->stream.persists = parent;
     tide_stream_keep_for_window(parent);

@@ -26,6 +26,7 @@ struct tide_rdd {
     char *name;                 /* or NULL */
     struct tide_cached **kept;  /* persistent and computed: one for each partition */
     void *keeping;              /* the scheduler's computation of them while one is under way */
+    struct tide_arity *arity;   /* of its records; NULL: there are none */
     uint32_t pins;              /* inputs of stages that will read what this node has now */
     uint8_t level;              /* storage level; 0: not persistent */
     bool truncate;

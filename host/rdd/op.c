@@ -10,6 +10,28 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "wire/unpack.h"
+
+static enum tide_makes makes_of(const uint8_t *bytes, size_t size) {
+    const uint8_t *end = bytes + size;
+    struct tide_value map = tide_unpack_value(bytes, end);
+    const uint8_t *at = map.type == TIDE_VALUE_MAP ? map.next : NULL;
+
+    for (uint32_t i = 0; at != NULL && i < map.size; i++) {
+        struct tide_value key = tide_unpack_value(at, end);
+        const uint8_t *value = tide_unpack_skip(at, end);
+
+        if (value == NULL) break;
+        if (key.type == TIDE_VALUE_STRING && key.size == 5 && memcmp(key.data, "arity", 5) == 0) {
+            struct tide_value makes = tide_unpack_value(value, end);
+
+            if (makes.type == TIDE_VALUE_NUMBER && makes.number >= 0 && makes.number < TIDE_MAKES_THE_SAME)
+                return (enum tide_makes)makes.number;
+        }
+        at = tide_unpack_skip(value, end);
+    }
+    return TIDE_MAKES_THE_SAME;
+}
 
 struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
     struct tide_op *op = tide_xmalloc(sizeof *op + size);
@@ -18,6 +40,7 @@ struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
     op->refs = 1;
     op->keeps_keys = keeps_keys;
     op->indexed = false;
+    op->makes = (uint8_t)makes_of(bytes, size);
     op->size = (uint32_t)size;
     memcpy(op->bytes, bytes, size);
     return op;

@@ -14,11 +14,20 @@
 /* Most partitions a dataset may have. */
 enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
 
+/* What an operator says of the records it makes: field "arity" of its descriptor (lua/moontide/operators.lua). */
+enum tide_makes {
+    TIDE_MAKES_LEARNED = 0, /* its function decides */
+    TIDE_MAKES_SINGLES = 1,
+    TIDE_MAKES_PAIRS = 2,
+    TIDE_MAKES_THE_SAME /* no such field: records are of the arity that they had */
+};
+
 /* An operator descriptor made in Lua: opaque MessagePack map. Reference counted; shared by all batches. */
 struct tide_op {
     uint32_t refs;
     bool keeps_keys; /* keys are not changed: the partitioning of the parent still holds (filter, mapValues …) */
     bool indexed;    /* it wants to know the number of the partition it works on; set after _new */
+    uint8_t makes;   /* enum tide_makes */
     uint32_t size;
     uint8_t bytes[];
 };

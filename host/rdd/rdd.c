@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "rdd/arity.h"
 #include "rdd/node.h"
 
 static atomic_uint_fast64_t last_id;
@@ -77,6 +78,7 @@ struct tide_rdd *tide_rdd_blocks_new(struct tide_blocks *partitions, uint32_t co
         tide_blocks_move(&rdd->as.blocks.lists[i], &partitions[i]);
     }
     rdd->known_records = records_of(rdd->as.blocks.lists, count);
+    rdd->arity = tide_arity_of_blocks(rdd->as.blocks.lists, count);
     return rdd;
 }
 
@@ -88,6 +90,7 @@ struct tide_rdd *tide_rdd_files_new(struct tide_file_split *splits, uint32_t cou
         rdd->as.splits[i] = splits[i];
         splits[i].path = NULL;
     }
+    rdd->arity = tide_arity_known(TIDE_ARITY_SINGLE, NULL);
     return rdd;
 }
 
@@ -96,6 +99,7 @@ struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op
 
     rdd->parent = tide_rdd_retain(parent);
     rdd->as.op = tide_op_retain(op);
+    rdd->arity = tide_arity_after(op, parent->arity);
     if (op->keeps_keys) lie_as(rdd, parent);
     return rdd;
 }
@@ -108,16 +112,18 @@ static struct tide_rdd *many_new(enum tide_rdd_kind kind, uint32_t partitions, s
     rdd->as.many.count = count;
     rdd->as.many.op = op != NULL ? tide_op_retain(op) : NULL;
     for (uint32_t i = 0; i < count; i++) rdd->as.many.parents[i] = tide_rdd_retain(parents[i]);
+    rdd->arity = op != NULL ? tide_arity_after(op, parents[0]->arity) : tide_arity_together(parents, count);
     return rdd;
 }
 
-/* Records of all parents together, -1 when one of them does not know. */
-static int64_t known_together(struct tide_rdd **parents, uint32_t count) {
+/* Records of all parents together, -1 when one of them does not know, or when they may not fit together. */
+static int64_t known_together(const struct tide_rdd *rdd) {
     int64_t records = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
-        if (parents[i]->known_records < 0) return -1;
-        records += parents[i]->known_records;
+    if (rdd->arity != NULL && rdd->arity->value == TIDE_ARITY_UNKNOWN) return -1;
+    for (uint32_t i = 0; i < rdd->as.many.count; i++) {
+        if (rdd->as.many.parents[i]->known_records < 0) return -1;
+        records += rdd->as.many.parents[i]->known_records;
     }
     return records;
 }
@@ -134,7 +140,7 @@ struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count) {
 
     rdd->as.many.first = tide_xcalloc((size_t)count + 1, sizeof *rdd->as.many.first);
     for (uint32_t i = 0; i < count; i++) rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
-    rdd->known_records = known_together(parents, count);
+    rdd->known_records = known_together(rdd);
     if (count == 1) lie_as(rdd, parents[0]);
     return rdd;
 }
@@ -147,6 +153,7 @@ struct tide_rdd *tide_rdd_coalesce_new(struct tide_rdd *parent, uint32_t partiti
     struct tide_rdd *rdd = node_new(TIDE_RDD_COALESCE, count);
 
     rdd->parent = tide_rdd_retain(parent);
+    rdd->arity = tide_arity_retain(parent->arity);
     rdd->known_records = parent->known_records;
     if (count == parent->partitions) lie_as(rdd, parent);
     return rdd;
@@ -157,6 +164,7 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
 
     rdd->parent = tide_rdd_retain(parent);
     rdd->as.shuffle.exchange = tide_exchange_retain(exchange);
+    rdd->arity = tide_arity_shuffled(exchange, parent->arity);
     if (exchange->route == TIDE_ROUTE_HASH) lie_by(rdd, exchange->partitions, exchange->partitioner);
     return rdd;
 }
@@ -193,7 +201,7 @@ struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t coun
 
     struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP_UNION, parents[0]->partitions, parents, count, NULL);
 
-    rdd->known_records = known_together(parents, count);
+    rdd->known_records = known_together(rdd);
     if (keyed_alike(parents, count)) lie_as(rdd, first_to_say(parents, count));
     return rdd;
 }
@@ -329,6 +337,7 @@ static void bury(struct tide_rdd *dead) {
         cached_free(node->kept, node->partitions);
         tide_rdd_checkpoint_forget(node);
         tide_partitioner_release(node->partitioner);
+        tide_arity_release(node->arity);
         tide_free(node->name);
         tide_free(node);
         atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
@@ -555,55 +564,6 @@ void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint3
         rdd->as.shuffle.shifts = even_shifts(take_maps, count, rdd->partitions);
     rdd->parent = NULL;
     tide_rdd_release(parent);
-}
-
-void tide_rdd_coalesce_range(const struct tide_rdd *rdd, uint32_t index, uint32_t *from, uint32_t *to) {
-    uint64_t length = rdd->parent->partitions;
-
-    *from = (uint32_t)(index * length / rdd->partitions);
-    *to = (uint32_t)((index + 1) * length / rdd->partitions);
-}
-
-uint32_t tide_rdd_children(const struct tide_rdd *rdd, uint32_t index) {
-    uint32_t from, to;
-
-    if (rdd->kind != TIDE_RDD_COALESCE) return rdd->as.many.count;
-    tide_rdd_coalesce_range(rdd, index, &from, &to);
-    return to - from;
-}
-
-struct tide_rdd *tide_rdd_child(const struct tide_rdd *rdd, uint32_t index, uint32_t k, uint32_t *local) {
-    uint32_t to;
-
-    switch (rdd->kind) {
-    case TIDE_RDD_COALESCE:
-        tide_rdd_coalesce_range(rdd, index, local, &to);
-        *local += k;
-        return rdd->parent;
-    case TIDE_RDD_CARTESIAN: {
-        uint32_t width = rdd->as.many.parents[1]->partitions;
-
-        *local = k == 0 ? index / width : index % width;
-        return rdd->as.many.parents[k];
-    }
-    default: *local = index; return rdd->as.many.parents[k];
-    }
-}
-
-struct tide_rdd *tide_rdd_union_parent(const struct tide_rdd *rdd, uint32_t index, uint32_t *local) {
-    const uint32_t *first = rdd->as.many.first;
-    uint32_t low = 0, high = rdd->as.many.count;
-
-    assert(index < rdd->partitions);
-    /* The last parent that begins at or before index; empty parents begin where the next one does. */
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-
-        if (first[middle] <= index) low = middle;
-        else high = middle;
-    }
-    *local = index - first[low];
-    return rdd->as.many.parents[low];
 }
 
 uint64_t tide_rdd_next_mark(void) { return atomic_fetch_add_explicit(&last_mark, 1, memory_order_relaxed) + 1; }

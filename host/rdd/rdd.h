@@ -28,6 +28,7 @@ enum tide_rdd_kind {
 };
 
 struct tide_rdd;
+struct tide_arity;
 
 struct tide_file_split {
     char *path;
@@ -81,6 +82,10 @@ void tide_rdd_release(struct tide_rdd *rdd);
 uint64_t tide_rdd_live(void);
 
 uint64_t tide_rdd_id(const struct tide_rdd *rdd); /* unique in the process */
+/* What is known of its records (rdd/arity.h); borrowed, NULL when it has none and never will. */
+struct tide_arity *tide_rdd_arity(const struct tide_rdd *rdd);
+/* For a node that nothing has been made of yet: its records are like those of a stream's other datasets. Retains. */
+void tide_rdd_set_arity(struct tide_rdd *rdd, struct tide_arity *arity);
 enum tide_rdd_kind tide_rdd_kind(const struct tide_rdd *rdd);
 uint32_t tide_rdd_partitions(const struct tide_rdd *rdd);
 /* Number of partitions if records are partitioned by key, else 0. */

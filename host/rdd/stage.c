@@ -34,9 +34,10 @@ struct frame {
     uint32_t partition;
     uint32_t next, to; /* children still to do */
     bool runs;
-    uint32_t concat;     /* where in the shape the number of runs stands */
-    uint32_t run;        /* where the run being written begins */
-    uint32_t run_before; /* where the run before it begins; 0: there is none */
+    uint32_t concat;            /* where in the shape the number of runs stands */
+    uint32_t run;               /* where the run being written begins */
+    uint32_t run_before;        /* where the run before it begins; 0: there is none */
+    uint32_t slot, slot_before; /* where the slots of these begin */
     struct above above;
     int64_t time; /* of the guard above it */
 };
@@ -44,7 +45,9 @@ struct frame {
 struct cutter {
     struct tide_stage *stage;
     struct words shape;
-    struct words ops; /* operators met on the way down, the last one to run first: op, partition, op, partition … */
+    struct words ops;   /* operators met on the way down, the last one to run first: op, partition, fact, op, … */
+    struct words slots; /* of the part being written: indexes of facts */
+    struct tide_arities *arities;
     struct frame *frames;
     uint32_t nframes, frame_slots;
     uint64_t input_slots;
@@ -119,21 +122,27 @@ static void put_sink(struct words *words, const struct tide_sink *sink) {
     }
 }
 
+static void put_slot(struct cutter *cutter, struct tide_arity *arity) {
+    put(&cutter->slots, tide_arities_index(cutter->arities, arity));
+}
+
 /* Writes the operators above a node that is written, in the order in which they run, if there are any, and forgets them.
  * An operator that wants its partition's number gets the difference to that of the node's first input: it is the same for
  * most partitions, so that they still share a plan. */
 static void put_above(struct cutter *cutter, const struct above *above) {
     if (above->to > above->from) {
         put(&cutter->shape, TIDE_WORD_OPS);
-        put(&cutter->shape, (above->to - above->from) / 2);
-        for (uint32_t i = above->to; i > above->from; i -= 2) {
-            uint64_t op = cutter->ops.items[i - 2];
+        put(&cutter->shape, (above->to - above->from) / 3);
+        for (uint32_t i = above->to; i > above->from; i -= 3) {
+            const uint64_t *words = &cutter->ops.items[i - 3];
+            const struct tide_op *op = (struct tide_op *)(uintptr_t)words[0];
 
-            if (((struct tide_op *)(uintptr_t)op)->indexed) {
+            if (op->indexed) {
                 put(&cutter->shape, TIDE_WORD_INDEXED);
-                put(&cutter->shape, cutter->ops.items[i - 1] - cutter->stage->inputs[above->first_input].partition);
+                put(&cutter->shape, words[1] - cutter->stage->inputs[above->first_input].partition);
             }
-            put(&cutter->shape, op);
+            put_op(&cutter->shape, op);
+            if (op->makes == TIDE_MAKES_LEARNED) put_slot(cutter, (struct tide_arity *)(uintptr_t)words[2]);
         }
     }
     cutter->ops.count = above->from;
@@ -185,23 +194,32 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
 
 static void begin_run(struct cutter *cutter, struct frame *frame) {
     frame->run = cutter->shape.count;
+    frame->slot = cutter->slots.count;
     put(&cutter->shape, TIDE_WORD_RUN);
     put(&cutter->shape, 1);
 }
 
-/* A run's node is written: it becomes one more of the run before it when the two are equal. */
+static bool equal_words(const uint64_t *items, uint32_t a, uint32_t b, uint32_t end) {
+    return b - a == end - b && memcmp(items + a, items + b, (end - b) * sizeof *items) == 0;
+}
+
+/* A run's node is written: it becomes one more of the run before it when the two are equal, and their records are known to be of
+ * one arity. */
 static void end_run(struct cutter *cutter, struct frame *frame) {
     uint64_t *items = cutter->shape.items;
-    uint32_t size = cutter->shape.count - frame->run;
 
-    if (frame->run_before != 0 && frame->run - frame->run_before == size &&
-        memcmp(items + frame->run_before + 2, items + frame->run + 2, (size - 2) * sizeof *items) == 0) {
+    if (frame->run_before != 0 && frame->run - frame->run_before == cutter->shape.count - frame->run &&
+        memcmp(items + frame->run_before + 2, items + frame->run + 2,
+               (cutter->shape.count - frame->run - 2) * sizeof *items) == 0 &&
+        equal_words(cutter->slots.items, frame->slot_before, frame->slot, cutter->slots.count)) {
         items[frame->run_before + 1]++;
         cutter->shape.count = frame->run;
+        cutter->slots.count = frame->slot;
         return;
     }
     items[frame->concat]++;
     frame->run_before = frame->run;
+    frame->slot_before = frame->slot;
 }
 
 static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition, struct above above) {
@@ -226,29 +244,42 @@ static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t par
         put(&cutter->shape, TIDE_WORD_GATHER);
         put_op(&cutter->shape, rdd->as.many.op);
         put(&cutter->shape, frame->to);
+        if (rdd->as.many.op->makes == TIDE_MAKES_LEARNED) put_slot(cutter, rdd->arity);
     }
+}
+
+/* The records of a dataset's parent go into it as they are. */
+static void join(const struct cutter *cutter, const struct tide_rdd *whole, const struct tide_rdd *part) {
+    tide_arities_join(cutter->arities, whole->arity, part->arity);
 }
 
 /* Goes down from partition *partition of *rdd to the first node that data comes from or that joins several partitions,
  * collecting operators on the way. true: what is kept of it is to be read. */
 static bool descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
     while (!is_kept(cutter, *rdd, *partition)) {
-        switch ((*rdd)->kind) {
+        const struct tide_rdd *node = *rdd;
+
+        switch (node->kind) {
         case TIDE_RDD_NARROW:
-            put_op(&cutter->ops, (*rdd)->as.op);
+            put_op(&cutter->ops, node->as.op);
             put(&cutter->ops, *partition);
-            *rdd = (*rdd)->parent;
+            put(&cutter->ops, (uint64_t)(uintptr_t)node->arity);
+            *rdd = node->parent;
+            break;
+        case TIDE_RDD_UNION:
+            *rdd = tide_rdd_union_parent(node, *partition, partition);
+            join(cutter, node, *rdd);
             break;
         case TIDE_RDD_GUARD:
-            cutter->time = (*rdd)->as.guard.time;
+            cutter->time = node->as.guard.time;
             cutter->stage->may_lose = true;
-            *rdd = (*rdd)->parent;
+            *rdd = node->parent;
             break;
-        case TIDE_RDD_UNION: *rdd = tide_rdd_union_parent(*rdd, *partition, partition); break;
         case TIDE_RDD_COALESCE:
         case TIDE_RDD_ZIP_UNION:
-            if (tide_rdd_children(*rdd, *partition) > 1) return false;
-            *rdd = tide_rdd_child(*rdd, *partition, 0, partition);
+            if (tide_rdd_children(node, *partition) > 1) return false;
+            *rdd = tide_rdd_child(node, *partition, 0, partition);
+            join(cutter, node, *rdd);
             break;
         default: return false;
         }
@@ -293,13 +324,35 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
         if (frame->runs) begin_run(cutter, frame);
         cutter->time = frame->time;
         rdd = tide_rdd_child(frame->rdd, frame->partition, frame->next++, &partition);
+        if (frame->runs) join(cutter, frame->rdd, rdd);
     }
 }
 
-struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *root, const uint32_t *partitions,
-                                  uint32_t npartitions, const struct tide_sink *sink, bool again) {
+/* Appends the slots of a part, unless they are those of the one before. */
+static void keep_slots(struct cutter *cutter, struct tide_stage_part *part, uint64_t *room) {
+    struct tide_stage *stage = cutter->stage;
+    uint32_t count = cutter->slots.count;
+    const struct tide_stage_part *before = part > stage->parts ? part - 1 : part;
+    bool same = before->nslots == count;
+
+    for (uint32_t i = 0; same && i < count; i++)
+        same = stage->slots[before->first_slot + i] == (uint32_t)cutter->slots.items[i];
+    part->nslots = count;
+    part->first_slot = same ? before->first_slot : stage->nslots;
+    if (same) return;
+    if (stage->nslots + count > *room) {
+        *room = (stage->nslots + count) * 2;
+        stage->slots = tide_xrealloc(stage->slots, *room * sizeof *stage->slots);
+    }
+    for (uint32_t i = 0; i < count; i++) stage->slots[stage->nslots++] = (uint32_t)cutter->slots.items[i];
+}
+
+struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities *arities, struct tide_rdd *root,
+                                  const uint32_t *partitions, uint32_t npartitions, const struct tide_sink *sink,
+                                  bool again) {
     struct tide_stage *stage = tide_xcalloc(1, sizeof *stage);
-    struct cutter cutter = {.stage = stage, .mark = tide_rdd_next_mark(), .again = again};
+    struct cutter cutter = {.stage = stage, .arities = arities, .mark = tide_rdd_next_mark(), .again = again};
+    uint64_t slot_room = 0;
     uint32_t count = partitions != NULL ? npartitions : root->partitions;
     uint64_t *before = NULL; /* the shape of the partition before */
     uint32_t before_count = 0;
@@ -309,6 +362,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *roo
     stage->count = count;
     stage->outputs = sink->outputs;
     if (sink->kind == TIDE_SINK_KEEP) cutter.through = root;
+    tide_arities_begin(arities);
 
     for (uint32_t i = 0; i < count; i++) {
         struct tide_stage_part *part = &stage->parts[i];
@@ -316,11 +370,12 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *roo
         part->partition = partitions != NULL ? partitions[i] : i;
         assert(part->partition < root->partitions);
         part->first_leaf = stage->ninputs;
-        cutter.shape.count = 0;
+        cutter.shape.count = cutter.slots.count = 0;
         cutter.time = -1;
         put_node(&cutter, root, part->partition);
         put_sink(&cutter.shape, sink);
         part->leaves = (uint32_t)(stage->ninputs - part->first_leaf);
+        keep_slots(&cutter, part, &slot_room);
 
         if (i > 0 && cutter.shape.count == before_count &&
             memcmp(cutter.shape.items, before, before_count * sizeof *before) == 0) {
@@ -340,6 +395,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *roo
     tide_free(before);
     tide_free(cutter.shape.items);
     tide_free(cutter.ops.items);
+    tide_free(cutter.slots.items);
     tide_free(cutter.frames);
     return stage;
 }
@@ -353,6 +409,7 @@ void tide_stage_delete(struct tide_stage *stage) {
     }
     tide_free(stage->parts);
     tide_free(stage->inputs);
+    tide_free(stage->slots);
     tide_free(stage->needs);
     tide_rdd_release(stage->root);
     tide_free(stage);
@@ -387,7 +444,8 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
     }
 }
 
-struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index) {
+struct tide_task *tide_stage_task(const struct tide_stage *stage, const struct tide_arities *arities,
+                                  uint32_t index) {
     const struct tide_stage_part *part = &stage->parts[index];
     const struct tide_stage_leaf *leaves = stage->inputs + part->first_leaf;
 
@@ -403,6 +461,7 @@ struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index
     struct tide_task *task = tide_task_new(part->plan, part->leaves, stage->outputs);
 
     task->partition = part->partition;
+    tide_arities_tell(arities, task, stage->slots + part->first_slot, part->nslots);
     for (uint32_t i = 0; i < part->leaves; i++) add_input(task, i, &leaves[i]);
     return task;
 }

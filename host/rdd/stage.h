@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "rdd/arity.h"
 #include "rdd/plans.h"
 #include "rdd/rdd.h"
 #include "task/task.h"
@@ -56,15 +57,17 @@ struct tide_stage_part {
     struct tide_plan *plan; /* a reference */
     uint32_t partition;     /* of the root */
     uint32_t leaves;
-    uint64_t first_leaf;
+    uint32_t nslots; /* of its tasks (task/task.h) */
+    uint64_t first_leaf, first_slot;
 };
 
 struct tide_stage {
     struct tide_rdd *root; /* retained */
     struct tide_stage_part *parts;
     struct tide_stage_leaf *inputs;
+    uint32_t *slots;               /* which fact of the ledger each is */
     struct tide_stage_need *needs; /* of the leaves that were not computed when the stage was cut, each once */
-    uint64_t ninputs;
+    uint64_t ninputs, nslots;
     uint32_t count; /* parts */
     uint32_t nneeds;
     uint32_t outputs; /* lists per task */
@@ -73,15 +76,16 @@ struct tide_stage {
 
 /* partitions NULL: all of them. Every number must be below the root's partitions. Partitions of persistent datasets that were
  * given up are computed within the stage; those for which there is room again are needed, so that they are kept first, but not
- * with `again`: then they were found gone before. */
-struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_rdd *root, const uint32_t *partitions,
-                                  uint32_t npartitions, const struct tide_sink *sink, bool again);
+ * with `again`: then they were found gone before. What is to agree in its arity goes into the ledger. */
+struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities *arities, struct tide_rdd *root,
+                                  const uint32_t *partitions, uint32_t npartitions, const struct tide_sink *sink,
+                                  bool again);
 void tide_stage_delete(struct tide_stage *stage);
 
 /* The task of the index-th part with its inputs filled in. All needs must be computed by now. inputs[i].reserved is the number of
  * the partition of the leaf that the input is. NULL: something that was kept has been given up since the stage was cut, so that this
  * partition must be cut again. */
-struct tide_task *tide_stage_task(const struct tide_stage *stage, uint32_t index);
+struct tide_task *tide_stage_task(const struct tide_stage *stage, const struct tide_arities *arities, uint32_t index);
 
 /* The plan of the second phase of a range shuffle (inputs: the records of one map task, then the bounds). A reference. */
 struct tide_plan *tide_stage_route_plan(struct tide_plans *plans, const struct tide_exchange *exchange);

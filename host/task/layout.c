@@ -16,6 +16,7 @@ size_t tide_layout_size(int which) {
     case 4: return sizeof(struct tide_merge);
     case 5: return sizeof(struct tide_plan);
     case 6: /* the part of a task that Lua sees */ return offsetof(struct tide_task, message);
+    case 8: return sizeof(struct tide_slot);
     case 7: return offsetof(struct tide_combine, entries);
     default: return 0;
     }

@@ -45,6 +45,23 @@ struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32
     return task;
 }
 
+static void forget_learned(struct tide_task *task) {
+    for (uint32_t i = 0; i < task->nslots; i++) {
+        tide_free(task->slots[i].seen);
+        task->slots[i].seen = NULL;
+        task->slots[i].learned = 0;
+    }
+}
+
+void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size) {
+    if (slot >= task->nslots) return;
+    tide_free(task->slots[slot].seen);
+    task->slots[slot].seen = tide_xmalloc(size + 1);
+    memcpy(task->slots[slot].seen, text, size);
+    task->slots[slot].seen[size] = '\0';
+    task->slots[slot].learned = (uint8_t)arity;
+}
+
 struct tide_task *tide_task_again(struct tide_task *failed) {
     struct tide_task *task = tide_task_new(failed->plan, 0, failed->noutputs);
 
@@ -59,6 +76,11 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     failed->nreads = 0;
     task->made = failed->made;
     failed->made = NULL;
+    task->slots = failed->slots;
+    task->nslots = failed->nslots;
+    failed->slots = NULL;
+    failed->nslots = 0;
+    forget_learned(task);
     task->batch_time = failed->batch_time;
     task->limit = failed->limit;
     task->partition = failed->partition;
@@ -114,6 +136,9 @@ void tide_task_delete(struct tide_task *task) {
     for (uint32_t i = 0; i < task->nreads; i++) tide_cached_release(task->reads[i].cached);
     tide_free(task->reads);
     tide_cached_release(task->made);
+    forget_learned(task);
+    for (uint32_t i = 0; i < task->nslots; i++) tide_free(task->slots[i].first);
+    tide_free(task->slots);
     for (uint32_t i = 0; i < task->ninputs; i++) {
         tide_blocks_destroy(&task->inputs[i].blocks);
         tide_free(task->inputs[i].path);

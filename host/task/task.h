@@ -55,6 +55,16 @@ struct tide_read {
     uint32_t input;
 };
 
+/* An operator of the plan whose function decides whether records are single values or pairs (its descriptor has arity = 0), in
+ * the order of the plan: that of a GATHER before those of its nodes, those of a CHAIN after those of its node. */
+struct tide_slot {
+    char *first;     /* known: a record that it is known by, for people; or NULL */
+    char *seen;      /* learned: the record that told; or NULL */
+    uint32_t arity;  /* for the driver's use: which one (rdd/arity.h) */
+    uint8_t known;   /* set by the driver: 1, 2, or 0 when it is not known yet */
+    uint8_t learned; /* set by the worker when it was not: 1 or 2, or 0 when there were no records */
+};
+
 struct tide_task {
     /* visible to Lua */
     struct tide_plan *plan;
@@ -67,7 +77,8 @@ struct tide_task {
     uint32_t ninputs;
     uint32_t noutputs;
     uint32_t partition;
-    uint32_t out_arity; /* 0 unknown, 1, 2: arity of the records this stage made */
+    uint32_t nslots;
+    struct tide_slot *slots; /* or NULL when there are none */
     struct tide_block
         *updates; /* pairs (accumulator number, what this task adds to it), made by the worker; NULL: nothing */
     /* C only */
@@ -91,6 +102,9 @@ struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32
 struct tide_task *tide_task_again(struct tide_task *failed);
 /* Retains cached. */
 void tide_task_read(struct tide_task *task, uint32_t input, struct tide_cached *cached, uint32_t list);
+
+/* The worker has seen the first record of a slot that was not known. Copies the text. */
+void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size);
 
 /* Around the work, by whoever does it (task/worker.h). Begin brings the inputs in; false: there is nothing to do, because one of them
  * can't be had (`error` is set, TIDE_ELOST when it has to be computed again) or because there is no room for what would be

@@ -316,6 +316,19 @@ function check.handle(index, method, value, class)
     return value
 end
 
+--- All arguments of `method` must be such handles, and there is at least one.
+--- @param method string that was called, for the message
+--- @param class table a metatable
+--- @param ... any self and the arguments
+--- @return table[] handles
+function check.handles(method, class, ...)
+    local handles = { ... }
+    for index = 2, math.max(2, select("#", ...)) do
+        check.handle(index - 1, method, handles[index], class)
+    end
+    return handles
+end
+
 --- Raised where a checkpoint would be needed: they come with a later release.
 --- @param what string that was asked for
 function check.no_recovery(what)

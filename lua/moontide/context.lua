@@ -271,7 +271,9 @@ function Context:textFile(path, minPartitions)
     if not inputs then
         check.fail("textFile: %s", reason)
     end
-    return scope.wrap(self.state.engine:files(files.splits(inputs, minPartitions)))
+    local node = self.state.engine:files(files.splits(inputs, minPartitions))
+    node:madeBy(string.format("textFile (%s)", check.site()))
+    return scope.wrap(node)
 end
 
 require("moontide.sequence").install_context(Context, begin)

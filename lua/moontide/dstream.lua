@@ -93,6 +93,15 @@ function dstream.scope(ssc, life)
         return nodes
     end
 
+    -- All of single values, or all of pairs.
+    function scope.union(name, streams)
+        local nodes = scope.nodes(name, streams)
+        rdd.check_alike(name, nodes)
+        local node = life.graph:union(nodes)
+        node:joinedBy(string.format("%s (%s)", name, check.site()))
+        return scope.wrap(node)
+    end
+
     -- What messages of the core call a stream: "updateStateByKey (job.lua:12)".
     function scope.label(node, name, site)
         scope.labels[node:id()] = string.format("%s (%s)", name, site)
@@ -100,8 +109,9 @@ function dstream.scope(ssc, life)
 
     -- `run` gets the list of datasets and the time.
     function scope.transform(name, nodes, fn, run)
-        local node = life.graph:transform(nodes)
-        life.transforms[node:id()] = { name = name, site = closure.site(fn), run = run, fn = fn }
+        local node, site = life.graph:transform(nodes), closure.site(fn)
+        node:joinedBy(string.format("%s (%s)", name, site))
+        life.transforms[node:id()] = { name = name, site = site, run = run, fn = fn }
         return scope.wrap(node)
     end
 
@@ -209,17 +219,18 @@ function DStream:flatMapValues(f)
     return operators.flatMapValues(self, f)
 end
 
---- The records of both streams, this one's partitions first; nothing is removed. Both need the same slide.
+--- The records of this stream and of others, this one's partitions first; nothing is removed. All need the same slide, and are
+--- of single values or all of pairs.
 ---
 ---     errors:union(warnings)
 ---
---- Guide: "Transformations".
+--- There it takes one. Guide: "Transformations".
 --- @param other moontide.DStream of the same streaming context
+--- @param ... moontide.DStream more of them
 --- @return moontide.DStream
-function DStream:union(other)
+function DStream:union(other, ...)
     local scope = operators.begin(self, "union")
-    check.handle(1, "union", other, class)
-    return scope.wrap(scope.life.graph:union(scope.nodes("union", { self, other })))
+    return scope.union("union", check.handles("union", class, self, other, ...))
 end
 
 --- The same records, spread evenly over `n` partitions; their order inside a batch is lost.

@@ -53,6 +53,23 @@ end
 
 operators.own = own
 
+-- Of which kind the records are that operators make, by the kind of the operator: SINGLES, PAIRS, or what their function returns. The
+-- others leave records as they are. (host/rdd/op.h, lua/moontide/worker/arity.lua)
+local LEARNED, SINGLES, PAIRS = 0, 1, 2
+local ARITY = {}
+for arity, kinds in pairs({
+    [LEARNED] = { "map", "flatMap", "mapPartitions", "mapPartitionsWithIndex", "zipPartitions", "mapWithState", "unpair", "unwrap" },
+    [SINGLES] = { "keys", "values", "glom", "count", "sum", "stats", "foldPartition", "aggregatePartition", "saveText",
+        "saveObjects", "saveCheckpoint", "saveSequence", "saveLines" },
+    [PAIRS] = { "mapValues", "flatMapValues", "keyBy", "one", "pairUp", "combine", "merge", "group", "sort", "cogroup", "join",
+        "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "subtractByKey", "intersection", "zip", "cartesian", "updateState",
+        "mergeParts", "concatLists", "inverse", "windowAnew", "pickState" },
+}) do
+    for _, kind in ipairs(kinds) do
+        ARITY[kind] = arity
+    end
+end
+
 --- The bytes of an operator descriptor.
 --- @param kind string
 --- @param name string the operator as the script called it
@@ -60,7 +77,7 @@ operators.own = own
 --- @param fields? table
 --- @return string
 function operators.descriptor(kind, name, site, fields)
-    local descriptor = { kind = kind, name = name, site = site }
+    local descriptor = { kind = kind, name = name, site = site, arity = ARITY[kind] }
     for field, value in pairs(fields or {}) do
         descriptor[field] = value
     end

@@ -7,6 +7,7 @@ local check = require "moontide.check"
 local codec = require "moontide.worker.codec"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.partitioner"
+local preview = require "moontide.preview"
 
 local rdd = {}
 
@@ -87,6 +88,32 @@ function rdd.pack(what, array, n, arity)
     return partitions
 end
 
+--- Tells what messages say of a dataset's records: where in the script they come from, and one of them.
+--- @param node userdata
+--- @param what string function that was called
+--- @param array any[]
+--- @param arity 1|2
+function rdd.describe(node, what, array, arity)
+    local first = array[1]
+    if first ~= nil then
+        node:madeBy(string.format("%s (%s)", what, check.site()), arity == 2 and preview(first[1], first[2]) or preview(first))
+    end
+end
+
+--- Raises when datasets or streams that are to be united are known to be of different kinds.
+--- @param name string operator
+--- @param nodes userdata[]
+function rdd.check_alike(name, nodes)
+    local known
+    for _, node in ipairs(nodes) do
+        local reason = known and known:clash(node)
+        if reason then
+            check.fail("'%s': %s", name, reason)
+        end
+        known = known or node:arity() > 0 and node or nil
+    end
+end
+
 --- What the handles of one context share.
 --- @param sc moontide.Context
 --- @param state table
@@ -119,7 +146,9 @@ function rdd.scope(sc, state)
     end
 
     function scope.from_array(what, array, n, arity)
-        return scope.wrap(state.engine:blocks(rdd.pack(what, array, n, arity)))
+        local node = state.engine:blocks(rdd.pack(what, array, n, arity))
+        rdd.describe(node, what, array, arity)
+        return scope.wrap(node)
     end
 
     function scope.union(what, rdds)
@@ -136,7 +165,12 @@ function rdd.scope(sc, state)
             end
             nodes[index] = other.node
         end
-        return scope.wrap(state.engine:union(nodes))
+        rdd.check_alike(what, nodes)
+        local node = state.engine:union(nodes)
+        if node:arity() == 0 then
+            node:joinedBy(string.format("%s (%s)", what, check.site()))
+        end
+        return scope.wrap(node)
     end
 
     return scope
@@ -276,17 +310,17 @@ function RDD:values()
     return operators.values(self)
 end
 
---- The records of this dataset and of another one; nothing is removed.
+--- The records of this dataset and of others; nothing is removed. All are of single values, or all of pairs.
 ---
 ---     sc:parallelize({ 1, 2 }):union(sc:parallelize({ 2, 3 })):collect()  --> { 1, 2, 2, 3 }
 ---
---- As in Spark 0.9.
+--- There it takes one. As in Spark 0.9.
 --- @param other moontide.RDD of the same context
+--- @param ... moontide.RDD more of them
 --- @return moontide.RDD
-function RDD:union(other)
+function RDD:union(other, ...)
     local scope = operators.begin(self, "union")
-    check.handle(1, "union", other, class)
-    return scope.union("union", { self, other })
+    return scope.union("union", check.handles("union", class, self, other, ...))
 end
 
 --- Each different record once.

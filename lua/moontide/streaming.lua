@@ -99,6 +99,7 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     if not node then
         check.fail("socketTextStream: %s", reason)
     end
+    node:madeBy(string.format("socketTextStream (%s)", check.site()))
     listener.source(self.life, node:id(), string.format("socketTextStream(%s:%d)", host, port))
     return scope.wrap(node)
 end
@@ -116,7 +117,9 @@ local function dataset_node(self, what, value)
         check.fail("'%s': an array of records or an RDD expected (%s)", what, reason)
     end
     local state = self.sc.state
-    return state.engine:blocks(rdd.pack(what, value, state.parallelism, 1))
+    local node = state.engine:blocks(rdd.pack(what, value, state.parallelism, 1))
+    rdd.describe(node, what, value, 1)
+    return node
 end
 
 -- What the list has now goes in at once; what the script appends later is seen before each turn of the loop.
@@ -164,6 +167,7 @@ function StreamingContext:queueStream(queue, oneAtATime, default)
     local default_node = default ~= nil and dataset_node(self, "queueStream", default)
         or self.sc.state.engine:blocks({ {} })
     local node = self.life.graph:queue({ oneAtATime = oneAtATime, default = default_node })
+    node:joinedBy(string.format("queueStream (%s)", check.site()))
     listener.source(self.life, node:id(), "queueStream")
     add_queue(self, node, queue)
     return scope.wrap(node)
@@ -181,7 +185,7 @@ end
 function StreamingContext:union(streams)
     local scope = begin(self, "union")
     check.array(1, "union", streams)
-    return scope.wrap(self.life.graph:union(scope.nodes("union", streams)))
+    return scope.union("union", streams)
 end
 
 --- Applies any operation on the datasets of several streams; `f` gets them in the order of the list, and runs in the

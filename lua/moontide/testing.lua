@@ -158,7 +158,9 @@ local function replay(ssc, run, index)
     local arity = run.pairs[index] and 2 or 1
     local function dataset(records, number)
         local what = string.format("testing.run: inputs[%d], batch %d", index, number)
-        return engine:blocks(rdd.pack(what, records, run.partitions, arity))
+        local node = engine:blocks(rdd.pack(what, records, run.partitions, arity))
+        rdd.describe(node, what, records, arity)
+        return node
     end
     local datasets = {}
     for number, records in ipairs(run.inputs[index]) do

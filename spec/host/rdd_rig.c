@@ -100,6 +100,25 @@ static struct tide_rdd *narrow(struct tide_rdd *take, const char *name, bool kee
     return rdd;
 }
 
+struct tide_rdd *rig_learned(struct tide_rdd *take, const char *name) {
+    struct tide_buffer bytes;
+
+    tide_buffer_create(&bytes);
+    tide_pack_map(&bytes, 2);
+    tide_pack_text(&bytes, "name");
+    tide_pack_text(&bytes, name);
+    tide_pack_text(&bytes, "arity");
+    tide_pack_int64(&bytes, 0);
+
+    struct tide_op *op = tide_op_new(bytes.data, bytes.size, false);
+    struct tide_rdd *rdd = tide_rdd_narrow_new(take, op);
+
+    tide_buffer_destroy(&bytes);
+    tide_op_release(op);
+    tide_rdd_release(take);
+    return rdd;
+}
+
 struct tide_rdd *rig_narrow(struct tide_rdd *take, const char *name) {
     return narrow(take, name, false, false);
 }

@@ -16,7 +16,8 @@ struct tide_block *rig_block(const int *numbers, uint32_t count);
 struct tide_rdd *rig_blocks(uint32_t partitions, uint32_t each, int first);
 /* These take the reference to the parent, so that lineages can be written nested. The operator is rig_op(name). */
 struct tide_rdd *rig_narrow(struct tide_rdd *take, const char *name);
-struct tide_rdd *rig_keep(struct tide_rdd *take, const char *name); /* keeps keys */
+struct tide_rdd *rig_learned(struct tide_rdd *take, const char *name); /* single values or pairs: to be learned */
+struct tide_rdd *rig_keep(struct tide_rdd *take, const char *name);    /* keeps keys */
 struct tide_rdd *rig_coalesce(struct tide_rdd *take, uint32_t partitions);
 struct tide_rdd *rig_union(struct tide_rdd *take_a, struct tide_rdd *take_b);
 struct tide_rdd *rig_indexed(struct tide_rdd *take, const char *name); /* asks for the number of its partition */

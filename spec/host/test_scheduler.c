@@ -16,6 +16,7 @@
 
 #include "base/alloc.h"
 #include "driver/scheduler.h"
+#include "rdd/arity.h"
 #include "rdd/node.h"
 #include "rdd_rig.h"
 
@@ -632,25 +633,112 @@ static void failing_gives_up_other_shuffles(void **state) {
     tide_rdd_release(c);
 }
 
-static void datasets_are_of_one_arity(void **state) {
-    struct tide_rdd *rdd = rig_blocks(4, 1, 0);
+/* The index-th task reports that its function made such a record. */
+static void report(int index, int arity, const char *record) {
+    tide_task_learn(tasks[index], 0, arity, record, strlen(record));
+}
+
+static void tasks_of_a_run_agree_in_arity(void **state) {
+    struct tide_rdd *rdd = rig_learned(rig_blocks(4, 1, 0), "f");
     struct watched job;
-    uint32_t arities[] = {0, 2, 2, 1};
 
     start(&job, rdd);
-    for (int i = 0; i < 4; i++) tasks[i]->out_arity = arities[i];
+    assert_int_equal(tasks[0]->nslots, 1);
+    assert_int_equal(tasks[0]->slots[0].known, TIDE_ARITY_UNKNOWN);
+    report(1, 2, "(a, 1)");
+    report(2, 2, "(b, 1)");
+    report(3, 1, "c");
     succeed_all();
-    assert_failed(&job, TIDE_ECLOSURE,
-                  "the dataset mixes pairs and single values (partition 1: pairs, partition 3: single values); "
-                  "a stream or dataset must be of one arity");
+    assert_failed(
+        &job, TIDE_ECLOSURE,
+        "f: the function returned pairs and single values: pairs, such as (a, 1) in partition 1, and single "
+        "values, such as c in partition 3");
+    assert_int_equal(tide_rdd_arity(rdd)->value, TIDE_ARITY_UNKNOWN); /* a failed run teaches nothing */
     tide_job_release(job.job);
 
     start(&job, rdd);
-    for (int i = 0; i < 4; i++) tasks[i]->out_arity = i == 2 ? 2 : 1;
-    succeed(2);
-    succeed(0);
-    assert_failed(&job, TIDE_ECLOSURE, "(partition 2: pairs, partition 0: single values)");
+    report(2, 1, "c");
     succeed_all();
+    assert_succeeded(&job);
+    assert_int_equal(tide_rdd_arity(rdd)->value, TIDE_ARITY_SINGLE);
+    tide_job_release(job.job);
+
+    start(&job, rdd);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(tasks[i]->slots[0].known, TIDE_ARITY_SINGLE);
+        assert_string_equal(tasks[i]->slots[0].first, "c in partition 2");
+    }
+    succeed_all();
+    assert_succeeded(&job);
+    tide_job_release(job.job);
+    tide_rdd_release(rdd);
+}
+
+static void runs_at_the_same_time_agree_in_arity(void **state) {
+    struct tide_rdd *rdd = rig_learned(rig_blocks(1, 1, 0), "f");
+    struct watched one, other;
+
+    start(&one, rdd);
+    start(&other, rdd);
+    report(0, 2, "(a, 1)");
+    report(1, 1, "b");
+    succeed(0);
+    assert_succeeded(&one);
+    succeed(0);
+    assert_failed(&other, TIDE_ECLOSURE, "pairs, such as (a, 1) in partition 0, and single values, such as b");
+    tide_job_release(one.job);
+    tide_job_release(other.job);
+    tide_rdd_release(rdd);
+}
+
+static void unions_agree_in_arity(void **state) {
+    struct tide_rdd *f = rig_learned(rig_blocks(1, 1, 0), "f"), *g = rig_learned(rig_blocks(1, 1, 0), "g");
+    struct tide_rdd *both = rig_union(rig_union(tide_rdd_retain(f), tide_rdd_retain(g)), rig_blocks(1, 0, 0));
+    struct watched job;
+
+    tide_arity_name(tide_rdd_arity(both), "all");
+    start(&job, both);
+    report(0, 2, "(a, 1)");
+    report(1, 1, "b");
+    succeed_all();
+    assert_failed(&job, TIDE_ECLOSURE, "pairs and single values meet in one dataset or stream: ");
+    assert_failed(&job, TIDE_ECLOSURE, "f makes pairs, such as (a, 1) in partition 0");
+    assert_failed(&job, TIDE_ECLOSURE, "g makes single values, such as b in partition 1");
+    tide_job_release(job.job);
+
+    start(&job, f);
+    report(0, 2, "(a, 1)");
+    succeed_all();
+    tide_job_release(job.job);
+    start(&job, g);
+    report(0, 1, "b");
+    succeed_all();
+    tide_job_release(job.job);
+
+    start(&job, both); /* now it is known before anything runs */
+    assert_int_equal(held, 0);
+    turn();
+    assert_failed(&job, TIDE_ECLOSURE, "pairs and single values meet in one dataset or stream: ");
+    tide_job_release(job.job);
+    tide_rdd_release(both);
+    tide_rdd_release(f);
+    tide_rdd_release(g);
+}
+
+/* Records of two kinds have met in one task: the driver knows better where they come from. */
+static void a_mix_within_a_task_is_explained(void **state) {
+    struct tide_rdd *rdd = rig_coalesce(rig_union(rig_blocks(1, 1, 0), rig_learned(rig_blocks(1, 1, 0), "f")), 1);
+    struct watched job;
+
+    start(&job, rdd);
+    report(0, 2, "(a, 1)");
+
+    struct tide_task *task = take(0);
+
+    tide_error_set(&task->error, TIDE_EMIXED, "mixed");
+    tide_task_end(task);
+    give_back(task);
+    assert_failed(&job, TIDE_ECLOSURE, "an input makes single values; f makes pairs, such as (a, 1) in partition 0");
     tide_job_release(job.job);
     tide_rdd_release(rdd);
 }
@@ -846,7 +934,10 @@ int main(void) {
         CHECKED(updates_are_told_once_for_each_partition),
         CHECKED(a_failed_shuffle_fails_all_who_need_it),
         CHECKED(failing_gives_up_other_shuffles),
-        CHECKED(datasets_are_of_one_arity),
+        CHECKED(tasks_of_a_run_agree_in_arity),
+        CHECKED(runs_at_the_same_time_agree_in_arity),
+        CHECKED(unions_agree_in_arity),
+        CHECKED(a_mix_within_a_task_is_explained),
         CHECKED(cancelled_jobs_end_from_the_loop),
         CHECKED(shared_shuffles_outlive_a_cancelled_job),
         CHECKED(callbacks_may_do_anything),

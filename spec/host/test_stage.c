@@ -19,16 +19,19 @@
 #include "wire/unpack.h"
 
 static struct tide_plans *plans;
+static struct tide_arities *arities;
 static struct tide_op *collect;
 
 static int set_up(void **state) {
     plans = tide_plans_new();
+    arities = tide_arities_new();
     collect = rig_op("collect", false);
     return tide_block_live() == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state) {
     tide_plans_delete(plans);
+    tide_arities_delete(arities);
     tide_op_release(collect);
     return tide_block_live() == 0 ? 0 : -1;
 }
@@ -36,7 +39,7 @@ static int tear_down(void **state) {
 static struct tide_stage *cut(struct tide_rdd *rdd) {
     struct tide_sink sink = tide_sink_final(collect);
 
-    return tide_stage_new(plans, rdd, NULL, 0, &sink, false);
+    return tide_stage_new(plans, arities, rdd, NULL, 0, &sink, false);
 }
 
 static void assert_plan(const struct tide_plan *plan, const char *expected) {
@@ -48,7 +51,7 @@ static void assert_plan(const struct tide_plan *plan, const char *expected) {
 
 /* The records of each input of a task, "0 1 | 2 3". */
 static void assert_inputs(const struct tide_stage *stage, uint32_t index, const char *expected) {
-    struct tide_task *task = tide_stage_task(stage, index);
+    struct tide_task *task = tide_stage_task(stage, arities, index);
     struct tide_buffer out;
 
     assert_true(tide_task_begin(task));
@@ -121,7 +124,7 @@ static void files_become_file_inputs(void **state) {
                                         {.path = tide_xstrdup("/tmp/a"), .offset = 10, .length = 7}};
     struct tide_rdd *rdd = rig_narrow(tide_rdd_files_new(splits, 2), "f");
     struct tide_stage *stage = cut(rdd);
-    struct tide_task *task = tide_stage_task(stage, 1);
+    struct tide_task *task = tide_stage_task(stage, arities, 1);
 
     assert_plan(task->plan, "[[chain, [leaf, nil], [f]], collect]");
     assert_int_equal(task->ninputs, 1);
@@ -214,14 +217,14 @@ static void chosen_partitions_in_the_order_asked(void **state) {
     struct tide_rdd *rdd = rig_blocks(5, 1, 0);
     struct tide_sink sink = tide_sink_final(collect);
     uint32_t chosen[] = {4, 1};
-    struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink, false);
+    struct tide_stage *stage = tide_stage_new(plans, arities, rdd, chosen, 2, &sink, false);
 
     assert_int_equal(stage->count, 2);
     assert_int_equal(stage->parts[0].partition, 4);
     assert_inputs(stage, 0, "4");
     assert_inputs(stage, 1, "1");
     tide_stage_delete(stage);
-    stage = tide_stage_new(plans, rdd, chosen, 0, &sink, false);
+    stage = tide_stage_new(plans, arities, rdd, chosen, 0, &sink, false);
     assert_int_equal(stage->count, 0);
     tide_stage_delete(stage);
     tide_rdd_release(rdd);
@@ -266,7 +269,7 @@ static void needs_are_those_of_the_chosen_partitions(void **state) {
     struct tide_rdd *rdd = rig_union(tide_rdd_retain(a), tide_rdd_retain(b));
     struct tide_sink sink = tide_sink_final(collect);
     uint32_t chosen[] = {3, 2};
-    struct tide_stage *stage = tide_stage_new(plans, rdd, chosen, 2, &sink, false);
+    struct tide_stage *stage = tide_stage_new(plans, arities, rdd, chosen, 2, &sink, false);
 
     assert_int_equal(stage->nneeds, 1);
     assert_ptr_equal(stage->needs[0].rdd, b);
@@ -295,7 +298,7 @@ static void map_side_sinks(void **state) {
         struct tide_rdd *rdd =
             rig_shuffle(rig_blocks(1, 1, 0), cases[i].route, cases[i].partitions, cases[i].ascending);
         struct tide_sink sink = tide_sink_map(rdd->as.shuffle.exchange);
-        struct tide_stage *stage = tide_stage_new(plans, rdd->parent, NULL, 0, &sink, false);
+        struct tide_stage *stage = tide_stage_new(plans, arities, rdd->parent, NULL, 0, &sink, false);
 
         assert_plan(stage->parts[0].plan, cases[i].plan);
         assert_int_equal(stage->outputs, cases[i].outputs);
@@ -319,7 +322,7 @@ static void operators_may_be_absent(void **state) {
     struct tide_exchange *exchange = tide_exchange_new(TIDE_ROUTE_HASH, 2, true, NULL, NULL);
     struct tide_rdd *rdd = tide_rdd_shuffled_new(base, exchange);
     struct tide_sink sink = tide_sink_map(exchange);
-    struct tide_stage *map = tide_stage_new(plans, base, NULL, 0, &sink, false), *reduce = cut(rdd);
+    struct tide_stage *map = tide_stage_new(plans, arities, base, NULL, 0, &sink, false), *reduce = cut(rdd);
 
     assert_plan(map->parts[0].plan, "[[leaf, nil], [shuffle, nil, 0, true]]");
     assert_plan(reduce->parts[0].plan, "[[leaf, nil], collect]");
@@ -461,7 +464,7 @@ static void very_deep_nests(void **state) {
     /* One partition less each time: the last one joins two, of which the second is such a one again. */
     for (uint32_t n = DEEP - 1; n >= 1; n--) rdd = rig_narrow(rig_coalesce(rdd, n), "f");
 
-    struct tide_stage *stage = tide_stage_new(plans, rdd, &last, 1, &sink, false);
+    struct tide_stage *stage = tide_stage_new(plans, arities, rdd, &last, 1, &sink, false);
     const struct tide_plan *plan = stage->parts[0].plan;
 
     assert_int_equal(stage->parts[0].leaves, DEEP);
@@ -555,7 +558,7 @@ static void persistent_datasets_are_leaves(void **state) {
 
     struct tide_stage *stage = cut(rdd);
     struct tide_sink sink = tide_sink_keep(collect);
-    struct tide_stage *own = tide_stage_new(plans, kept, NULL, 0, &sink, false);
+    struct tide_stage *own = tide_stage_new(plans, arities, kept, NULL, 0, &sink, false);
 
     assert_plan(before->parts[0].plan, "[[chain, [leaf, nil], [f, g]], collect]");
     assert_plan(stage->parts[0].plan, "[[chain, [leaf, nil], [g]], collect]");
@@ -593,7 +596,7 @@ static void persistent_shuffles_need_their_map_side_first(void **state) {
 
     tide_rdd_persist(shuffled, TIDE_LEVEL_MEMORY, false);
 
-    struct tide_stage *outer = cut(shuffled), *own = tide_stage_new(plans, shuffled, NULL, 0, &sink, false);
+    struct tide_stage *outer = cut(shuffled), *own = tide_stage_new(plans, arities, shuffled, NULL, 0, &sink, false);
 
     assert_plan(outer->parts[0].plan, "[[leaf, nil], collect]");
     assert_true(outer->needs[0].kept);
@@ -778,7 +781,7 @@ static void random_lineages(void **state) {
         struct tide_stage *stage = cut(rdd);
 
         for (uint32_t i = 0; i < stage->count; i++, parts++) {
-            struct tide_task *task = tide_stage_task(stage, i);
+            struct tide_task *task = tide_stage_task(stage, arities, i);
             struct tide_buffer expected, got;
             uint32_t input = 0;
 

@@ -41,7 +41,7 @@ static void a_task_keeps_its_plan(void **state) {
     tide_plan_release(plan);
     assert_int_equal(task->plan->refs, 1);
     assert_int_equal(task->batch_time, -1);
-    assert_int_equal(task->out_arity, 0);
+    assert_int_equal(task->nslots, 0);
     assert_non_null(task->inputs);
     assert_non_null(task->outputs);
     tide_task_delete(task);
@@ -80,7 +80,8 @@ static void layouts_are_told(void **state) {
     assert_int_equal(tide_layout_size(5), sizeof(struct tide_plan));
     assert_int_equal(tide_layout_size(6), offsetof(struct tide_task, message));
     assert_int_equal(tide_layout_size(7), offsetof(struct tide_combine, entries));
-    assert_int_equal(tide_layout_size(8), 0);
+    assert_int_equal(tide_layout_size(8), sizeof(struct tide_slot));
+    assert_int_equal(tide_layout_size(9), 0);
     assert_int_equal(tide_layout_size(-1), 0);
 }
 

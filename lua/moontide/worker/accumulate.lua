@@ -16,10 +16,7 @@ local accumulate = {}
 local function element(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
 
 -- Pairs and single values may meet where a union was joined in one partition.
-local function check_arity(g, op, arity)
-    g:uses "set_arity"
-    g:line(op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
-end
+local use_arity, check_arity = sinks.use_arity, sinks.check_arity
 
 local function class(methods)
     methods.__index = methods
@@ -98,8 +95,9 @@ local Stats = class {
 
 -- reduce: on pairs the function gets and returns {key, value} tables.
 local Reduce = class {
-    constants = function(self, K)
-        K.reduce, K.set_arity = self.op.f, sinks.set_arity
+    constants = function(self, K, feed)
+        K.reduce = self.op.f
+        use_arity(K, feed)
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
     end,
     begin = function(_, S) S.has = false end,
@@ -107,7 +105,7 @@ local Reduce = class {
         g:uses "reduce"
         g:uses "reduced_nil"
         local op = self.op
-        check_arity(g, op, arity)
+        check_arity(g, op, arity, a, b)
         g:line(op, ("if S.has then local r = reduce(S.value, %s)"):format(element(arity, a, b)))
         g:line(op, "if r == nil then reduced_nil() end S.value = r")
         g:line(op, ("else S.has, S.value = true, %s end"):format(element(arity, a, b)))
@@ -141,10 +139,10 @@ local Fold = class {
 }
 
 local Glom = class {
-    constants = function(_, K) K.set_arity = sinks.set_arity end,
+    constants = function(_, K, feed) use_arity(K, feed) end,
     begin = function(_, S) S.list, S.n = {}, 0 end,
     record = function(self, g, arity, a, b)
-        check_arity(g, self.op, arity)
+        check_arity(g, self.op, arity, a, b)
         g:line(nil, ("S.n = S.n + 1 S.list[S.n] = %s"):format(element(arity, a, b)))
     end,
     finish = function(_, S, emit) emit(values.array(S.list)) end,

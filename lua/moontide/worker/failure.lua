@@ -12,7 +12,7 @@ local LOOKED_AT = 200 -- frames at either end of the stack: the recursion betwee
 local SHOWN = 20 -- lines of a traceback
 
 --- Codes of host/base/error.h, for failures that are no mistake of the script.
-failure.ENOMEM, failure.ECANCELLED = -1, -7
+failure.ENOMEM, failure.ECANCELLED, failure.EMIXED = -1, -7, -15
 
 --- An error whose text is complete, so outer handlers leave it alone.
 local Complete = { __tostring = function(e) return e.text end }

@@ -27,11 +27,14 @@ struct tide_input {
     struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
     uint64_t size; uint32_t once;
 };
+struct tide_slot { char *first; char *seen; uint32_t arity; uint8_t known; uint8_t learned; };
 struct tide_task {
     struct tide_plan *plan; struct tide_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
-    uint64_t records_in; uint64_t records_out; uint32_t ninputs; uint32_t noutputs; uint32_t partition; uint32_t out_arity;
-    struct tide_block *updates; const uint32_t *cancelled;
+    uint64_t records_in; uint64_t records_out; uint32_t ninputs; uint32_t noutputs; uint32_t partition; uint32_t nslots;
+    struct tide_slot *slots; struct tide_block *updates; const uint32_t *cancelled;
 };
+
+void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size);
 
 struct tide_combine { double *numbers; uint32_t count; uint32_t fresh; };
 struct tide_combine *tide_combine_new(void);
@@ -124,7 +127,7 @@ if C.tide_stress() then
 end
 
 -- Both halves must agree on every struct: a mismatch would corrupt memory silently.
-for which, name in ipairs { "tide_block", "tide_blocks", "tide_input", "tide_merge", "tide_plan", "tide_task", "tide_combine" } do
+for which, name in ipairs { "tide_block", "tide_blocks", "tide_input", "tide_merge", "tide_plan", "tide_task", "tide_combine", "tide_slot" } do
     local here, there = ffi.sizeof("struct " .. name), tonumber(C.tide_layout_size(which))
     if here ~= there then
         error(("moontide: the Lua modules and the library are of different versions (struct %s: %d and %d bytes); "

@@ -2,10 +2,11 @@
 --- script's closures called directly, and hands each resulting record to a terminal. LuaJIT compiles the whole loop as one
 --- trace with the closures inlined.
 ---
---- What an operator's function returns (one value or a pair; an array or an iterator) is known only when it has been called. Text is
---- generated for what has been *learned*; where nothing is known yet, the rest of the work is reached through
---- the tables D1/D2, which generate their functions when first needed. After the first records the loop is generated
---- again, now without detours (lua/moontide/worker/pipe.lua does that).
+--- What an operator's function returns (one value or a pair: lua/moontide/worker/arity.lua; an array or an iterator) may be
+--- known only when it has been called. Text is generated for what is known, a *variant* of the feed; where it is not, the rest of
+--- the work is reached through the tables D1/D2, which generate their functions when first needed. After the first records
+--- another variant goes on, without detours (lua/moontide/worker/pipe.lua sees to that).
+local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local codec = require "moontide.worker.codec"
 local fast = require "moontide.worker.ffi"
@@ -88,24 +89,34 @@ function Text:call(k, arity, a, b)
     end
 end
 
---- The result (v, w) of an operator's function whose arity is learned, or to be learned.
+--- The result (v, w) of an operator's function.
 function Text:result(k, op, v, w)
-    local learned = self.learned[k]
+    local known = self.variant.arity[k]
     self:line(op, ("if %s == nil then returned_nil(%d, %s) end"):format(v, k, w))
-    if learned == nil or learned.arity == nil then
+    if known == nil then
         self.incomplete = true
-        self:line(op, ("if %s == nil then learn(%d, 1)"):format(w, k))
+        self:line(op, ("if %s == nil then learn(%d, 1, %s)"):format(w, k, v))
         self:call(k + 1, 1, v)
-        self:line(op, ("else learn(%d, 2)"):format(k))
+        self:line(op, ("else learn(%d, 2, %s, %s)"):format(k, v, w))
         self:call(k + 1, 2, v, w)
         self:line(op, "end")
-    elseif learned.arity == 1 then
+    elseif known == 1 then
         self:line(op, ("if %s ~= nil then mixed(%d, 1, %s, %s) end"):format(w, k, v, w))
         self:continue(k + 1, 1, v)
     else
         self:line(op, ("if %s == nil then mixed(%d, 2, %s) end"):format(w, k, v))
         self:continue(k + 1, 2, v, w)
     end
+end
+
+--- The same for what can only be a single value v, which is not nil.
+function Text:single_result(k, op, v)
+    local known = self.variant.arity[k]
+    if known == 1 then return self:continue(k + 1, 1, v) end
+    if known == 2 then return self:line(op, ("mixed(%d, 2, %s)"):format(k, v)) end
+    self.incomplete = true
+    self:line(op, ("learn(%d, 1, %s)"):format(k, v))
+    self:call(k + 1, 1, v)
 end
 
 local function args_of(arity, a, b) return arity == 2 and a .. ", " .. b or a end
@@ -115,7 +126,7 @@ local function element_of(arity, a, b) return arity == 2 and "{" .. a .. ", " ..
 --- iterator, `element(v)` for an array's element.
 local function loop_over(g, k, op, call, each, element)
     local it, st, c = "it" .. k, "st" .. k, "c" .. k
-    local shape = g.learned[k] and g.learned[k].shape
+    local shape = g.variant.shape[k]
     local v, w = "v" .. k, "w" .. k
     local function array_loop(body)
         g:line(op, ("local n%d = #%s if n%d == 0 and S.empties < %d then look_inside(S, %d, %s) end"):format(k, it, k, LOOK_INSIDE, k, it))
@@ -164,6 +175,9 @@ local function needs_pairs(g, k, op, arity, a)
     return false
 end
 
+--- Operators that are joined into loops and whose function decides whether records are single values or pairs.
+generate.learns = { map = true, flatMap = true, unpair = true, unwrap = true }
+
 generate.operators = {
     map = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
@@ -184,9 +198,9 @@ generate.operators = {
         g:uses("f" .. k)
         loop_over(g, k, op, ("f%d(%s)"):format(k, args_of(arity, a, b)), function(v, w, detour)
             if detour then
-                g:line(op, ("if %s == nil then learn(%d, 1)"):format(w, k))
+                g:line(op, ("if %s == nil then learn(%d, 1, %s)"):format(w, k, v))
                 g:call_or_end(k + 1, 1, v)
-                g:line(op, ("else learn(%d, 2)"):format(k))
+                g:line(op, ("else learn(%d, 2, %s, %s)"):format(k, v, w))
                 g:call_or_end(k + 1, 2, v, w)
                 g:line(op, "end")
             else
@@ -195,12 +209,10 @@ generate.operators = {
         end, function(v, detour)
             g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
             if detour then
-                g:line(op, ("learn(%d, 1)"):format(k))
+                g:line(op, ("learn(%d, 1, %s)"):format(k, v))
                 g:call_or_end(k + 1, 1, v)
-            elseif g.learned[k] and g.learned[k].arity == 2 then
-                g:line(op, ("mixed(%d, 2, %s)"):format(k, v))
             else
-                g:continue(k + 1, 1, v)
+                g:single_result(k, op, v)
             end
         end)
     end,
@@ -324,14 +336,8 @@ local function rules_of(feed)
             end
             broken(ops[k], "the function returned nil; return a value (moontide.null for an explicit null), or use filter or flatMap to drop records")
         end,
-        mixed = function(k, expected, v, w)
-            if expected == 1 then
-                broken(ops[k], "the function returned the pair " .. preview(v, w)
-                    .. " after single values; a stream is of one kind: return pairs always or never")
-            end
-            broken(ops[k], "the function returned the single value " .. preview(v)
-                .. " after pairs; a stream is of one kind: return pairs always or never (a pair's value can't be nil)")
-        end,
+        learn = function(k, kind, v, w) arities.learn(feed.current_run, ops[k], kind, v, w) end,
+        mixed = function(k, expected, v, w) arities.mixed(feed.current_run, ops[k], expected, v, w) end,
         hole = function(k) generate.hole(ops[k]) end,
         not_iterable = function(k, it) generate.not_iterable(ops[k], it) end,
         look_inside = function(S, k, it)
@@ -375,9 +381,15 @@ local function load_text(g, head, tail)
     return chunk(g.feed.constants)
 end
 
-local function new_text(feed, form, first)
+-- The text that begins with operator `first`. Constants are those of the variant.
+local function new_text(feed, variant, first)
+    local K = feed.constants
+    K.D1, K.D2 = variant.D1, variant.D2
+    K.shape = function(k, what)
+        if variant.shape[k] == nil then variant.shape[k], variant.loop = what, nil end
+    end
     return setmetatable({
-        feed = feed, learned = feed.learned[form], first = first, lines = {}, ops = {}, used = {}, uses_terminal = false,
+        feed = feed, variant = variant, first = first, lines = {}, ops = {}, used = {}, uses_terminal = false,
         incomplete = false,
     }, Text)
 end
@@ -393,44 +405,29 @@ for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, a
     push1 = { 1, "function(S, a0)", "end" },
     push2 = { 2, "function(S, a0, b0)", "end" },
     array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
-    each1 = { 1, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 ~= nil then S.mixed_iterator() end", "end end" },
-    each2 = { 2, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 == nil then S.mixed_iterator() end", "end end" },
+    each1 = { 1, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 ~= nil then S.look(a0, b0) end", "end end" },
+    each2 = { 2, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 == nil then S.look(a0, b0) end", "end end" },
 }
 
 -- Iterators say when they end: a loop that has still something to learn hands back after some turns, with where it was.
 local RESUMABLE = { each1 = true, each2 = true }
 local TURNS = "if S.turns == 1 then do return false, a0 end end S.turns = S.turns - 1 "
 
--- Pairs that the first operator turns back into what they were, single values or pairs.
-forms.packed2_to_1, forms.packed2_to_2 = forms.packed2, forms.packed2
-
-local restored = {
-    unpair = function(value) return value == 2 and 2 or 1 end,
-    unwrap = function(value) return value[2] ~= nil and 2 or 1 end,
-}
-
---- The form of a block's records. A stage is kept for as long as its plan is used, and the same operator at the same line of a
---- script may be used on single values and on pairs: where only the records themselves tell, it is looked up here, so that
---- each kind has a loop of its own.
-function generate.form_of(feed, block)
+--- The form of a block's records.
+function generate.form_of(block)
     if block.kind == fast.TEXT then return "text" end
-    if block.arity ~= 2 then return "packed1" end
-    local restore = feed.ops[1] and restored[feed.ops[1].kind]
-    if restore == nil or block.count == 0 then return "packed2" end
-    local _, at = codec.decode(block.data, 0)
-    return restore((codec.decode(block.data, at))) == 2 and "packed2_to_2" or "packed2_to_1"
+    return block.arity == 2 and "packed2" or "packed1"
 end
 
---- Generates the loop of a feed for one form of input.
+--- Generates the loop of a variant.
 ---@return function loop
----@return boolean incomplete text was generated before all arities were known
-function generate.loop(feed, form)
-    local arity, head, tail = unpack(forms[form])
-    local g = new_text(feed, form, 1)
-    feed:bind(form)
+---@return boolean incomplete text was generated before all was known
+function generate.loop(feed, variant)
+    local kind, head, tail = unpack(forms[variant.form])
+    local g = new_text(feed, variant, 1)
     g:line(nil, "") -- keeps line numbers of head and body apart
-    g:continue(1, arity, "a0", "b0")
-    if g.incomplete and RESUMABLE[form] then tail = TURNS .. tail end
+    g:continue(1, kind, "a0", "b0")
+    if g.incomplete and RESUMABLE[variant.form] then tail = TURNS .. tail end
     return load_text(g, head:gsub("\n", " "), tail), g.incomplete
 end
 
@@ -443,53 +440,26 @@ function generate.constants(feed)
     end
     K.type, K.ffi_string, K.decode = type, fast.ffi.string, codec.decode
     K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C
-    feed.terminal:constants(K)
+    feed.terminal:constants(K, feed)
     return K
 end
 
---- D1/D2 and learning are per form of input: (text, packed pairs …) may lead to different arities.
-function generate.detours(feed, form)
-    local learned = feed.learned[form]
+--- The tables D1 and D2 of a variant.
+function generate.detours(feed, variant)
     local detours = {}
-    for arity = 1, 2 do
-        detours[arity] = setmetatable({}, {
+    for kind = 1, 2 do
+        detours[kind] = setmetatable({}, {
             __index = function(made, k)
-                local g = new_text(feed, form, k)
-                feed:bind(form)
+                local g = new_text(feed, variant, k)
                 g:line(nil, "")
-                g:continue(k, arity, "a0", "b0")
-                local fn = load_text(g, arity == 2 and "function(S, a0, b0)" or "function(S, a0)", "end")
+                g:continue(k, kind, "a0", "b0")
+                local fn = load_text(g, kind == 2 and "function(S, a0, b0)" or "function(S, a0)", "end")
                 made[k] = fn
                 return fn
             end,
         })
     end
-    local function learn(k, arity)
-        local known = learned[k]
-        if known == nil then
-            known = {}
-            learned[k] = known
-        end
-        if known.arity == nil then
-            known.arity = arity
-            feed.dirty = true
-        elseif known.arity ~= arity then
-            failure.broken(feed.ops[k], "the function returned pairs for some records and single values for others; "
-                .. "a stream is of one kind: return pairs always or never (a pair's value can't be nil)")
-        end
-    end
-    local function shape(k, what)
-        local known = learned[k]
-        if known == nil then
-            known = {}
-            learned[k] = known
-        end
-        if known.shape == nil then
-            known.shape = what
-            feed.dirty = true
-        end
-    end
-    return detours[1], detours[2], learn, shape
+    return detours[1], detours[2]
 end
 
 return generate

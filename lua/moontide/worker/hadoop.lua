@@ -6,6 +6,7 @@ local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
 local save = require "moontide.worker.save"
 local sequence = require "moontide.worker.sequence"
+local sinks = require "moontide.worker.sinks"
 local text_form = require "moontide.text_form"
 local values = require "moontide.values"
 
@@ -22,20 +23,13 @@ local function write_group(S, op)
     S.group, W.pos = 0, 0
 end
 
-local function set_arity(S, arity)
-    if S.arity ~= nil then
-        error("pairs and single values meet in one dataset; a dataset is of one kind (union and coalesce need inputs of "
-            .. "the same kind)", 0)
-    end
-    S.arity = arity
-end
-
 --- A value is the arity of its records and the records, all as MessagePack (host/store/sequence_reader.h).
 local Objects = { prologue = "local W = S.W" }
 Objects.__index = Objects
 
-function Objects:constants(K)
-    K.put, K.set_arity = put, set_arity
+function Objects:constants(K, feed)
+    K.put = put
+    sinks.use_arity(K, feed)
     K.write_group = function(S) write_group(S, self.op) end
 end
 
@@ -47,8 +41,8 @@ end
 
 function Objects:record(g, arity, a, b)
     local op = self.op
-    for _, name in ipairs { "put", "write_group", "set_arity" } do g:uses(name) end
-    g:line(op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
+    g:uses("put", "write_group")
+    sinks.check_arity(g, op, arity, a, b)
     g:line(op, ("if S.group == 0 then put(W, %d) end"):format(arity))
     g:line(op, ("put(W, %s)"):format(a))
     if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end

@@ -6,6 +6,7 @@ local codec = require "moontide.worker.codec"
 local current = require "moontide.worker.current"
 local unpack_closures = require "moontide.worker.unpack"
 local failure = require "moontide.worker.failure"
+local arity = require "moontide.worker.arity"
 local pipe = require "moontide.worker.pipe"
 require "moontide.worker.inverse"
 require "moontide.worker.state"
@@ -158,9 +159,17 @@ local function load_op(session, op)
     end
 end
 
-local function load_node(session, node)
+-- An operator whose function decides of which kind its records are has a slot in the task.
+local function add_slot(slots, op)
+    if op.arity ~= 0 then return end
+    op.slot = #slots
+    slots[#slots + 1] = op
+end
+
+-- In the order of slots (host/task/task.h).
+local function load_node(session, node, slots)
     if node[1] == "chain" then
-        load_node(session, node[2])
+        load_node(session, node[2], slots)
         for at, op in ipairs(node[3]) do
             if op[1] then -- [difference, op]: one that asks for the number of its partition
                 op[2].shift = op[1]
@@ -168,12 +177,14 @@ local function load_node(session, node)
                 node[3][at] = op
             end
             load_op(session, op)
+            add_slot(slots, op)
         end
     elseif node[1] == "concat" then
-        for _, child in ipairs(node[2]) do load_node(session, child[2]) end
+        for _, child in ipairs(node[2]) do load_node(session, child[2], slots) end
     elseif node[1] == "gather" then
         load_op(session, node[2])
-        for _, child in ipairs(node[3]) do load_node(session, child) end
+        add_slot(slots, node[2])
+        for _, child in ipairs(node[3]) do load_node(session, child, slots) end
     elseif node[2] then
         load_op(session, node[2])
     end
@@ -186,11 +197,11 @@ local function stage_of(plan)
     if stage == nil then
         local tree = codec.unpack(ffi.string(plan.bytes, plan.size))
         local node, sink = tree[1], tree[2]
-        local session = unpack_closures.session()
-        load_node(session, node)
+        local session, slots = unpack_closures.session(), {}
+        load_node(session, node, slots)
         if sink[1] then load_op(session, sink[2]) end
         local terminal = sinks.new(sink)
-        stage = { pipe = pipe.build(node, terminal), note = table.concat(summary(node, sink, {}), ", ") }
+        stage = { pipe = pipe.build(node, terminal), slots = slots, note = table.concat(summary(node, sink, {}), ", ") }
         if stage_count >= KEEP then drop_oldest() end
         stages[id] = stage
         stage_count = stage_count + 1
@@ -207,8 +218,8 @@ local function work(task, cleanup)
         task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = tonumber(task.partition),
         cleanup = cleanup, cancelled = task.cancelled,
     }
-    local arity = pipe.run(stage.pipe, run)
-    task.out_arity = arity or 0
+    arity.begin(run, stage.slots)
+    pipe.run(stage.pipe, run)
     local made = 0
     for at = 0, task.noutputs - 1 do made = made + tonumber(C.tide_blocks_records(task.outputs + at)) end
     task.records_out = made

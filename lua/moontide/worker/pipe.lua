@@ -3,6 +3,7 @@
 --- a feed of the next one.
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local arity = require "moontide.worker.arity"
 local coroutines = require "moontide.worker.coroutines"
 local generate = require "moontide.worker.generate"
 local accumulate = require "moontide.worker.accumulate"
@@ -22,43 +23,51 @@ Feed.__index = Feed
 --- The operators between one input and a terminal.
 local function new_feed(source, ops, terminal)
     local feed = setmetatable({
-        source = source, ops = ops, terminal = terminal, learned = {}, chunks = {}, loops = {}, incomplete = {}, dirty = false,
-        detours = {},
+        source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
     }, Feed)
+    for k, op in ipairs(ops) do
+        if generate.learns[op.kind] then feed.learning[#feed.learning + 1] = k end
+    end
     feed.constants = generate.constants(feed)
     return feed
 end
 
---- Makes the constants refer to the detours of this form of input.
-function Feed:bind(form)
-    local detours = self.detours[form]
-    if detours == nil then
-        self.learned[form] = self.learned[form] or {}
-        local D1, D2, learn, shape = generate.detours(self, form)
-        detours = { D1 = D1, D2 = D2, learn = learn, shape = shape }
-        self.detours[form] = detours
-    end
-    for name, value in pairs(detours) do self.constants[name] = value end
+-- A stage is kept for as long as its plan is used, and the same function at the same line of a script may be used on several
+-- datasets, of single values here and of pairs there. So a feed has *variants*: the loop for one form of input and for what
+-- is known of the records that its operators make.
+local function new_variant(feed, form)
+    local variant = { form = form, arity = {} }
+    for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.current_run, feed.ops[k]) end
+    feed.shapes[form] = feed.shapes[form] or {}
+    variant.shape = feed.shapes[form]
+    variant.D1, variant.D2 = generate.detours(feed, variant)
+    return variant
 end
 
--- Long chains go on in detours for good: these too are to be made of what is known by now.
-function Feed:forget_detours(form)
-    local detours = self.detours[form]
-    if detours == nil then return end
-    for k in pairs(detours.D1) do detours.D1[k] = nil end
-    for k in pairs(detours.D2) do detours.D2[k] = nil end
+-- What is known has changed: other variants are used from now on.
+function Feed:look(run)
+    local known = {}
+    for at, k in ipairs(self.learning) do known[at] = arity.of(run, self.ops[k]) or 0 end
+    local signature = table.concat(known, ",")
+    self.variants[signature] = self.variants[signature] or {}
+    self.current_run, self.stamp, self.current = run, run.stamp, self.variants[signature]
 end
 
-function Feed:loop(form)
-    local loop = self.loops[form]
-    if loop == nil then
-        self.learned[form] = self.learned[form] or {}
-        self:forget_detours(form)
-        loop, self.incomplete[form] = generate.loop(self, form)
-        self.loops[form] = loop
-        self.dirty = false
+--- The variant for a form of input, with its loop.
+function Feed:variant(form, run)
+    if self.stamp ~= run.stamp then self:look(run) end
+    local variant = self.current[form]
+    if variant == nil then
+        variant = new_variant(self, form)
+        self.current[form] = variant
     end
-    return loop
+    if variant.loop == nil then
+        -- Long chains go on in detours for good: these too are to be made of what is known by now.
+        for k in pairs(variant.D1) do variant.D1[k] = nil end
+        for k in pairs(variant.D2) do variant.D2[k] = nil end
+        variant.loop, variant.incomplete = generate.loop(self, variant)
+    end
+    return variant
 end
 
 local FIRST_RECORDS = 16
@@ -68,14 +77,13 @@ local FIRST_RECORDS = 16
 function Feed:run(form, S, what, from, count)
     local step = FIRST_RECORDS
     while from < count do
-        local loop = self:loop(form)
+        local variant = self:variant(form, S.run)
         local to = count
-        if self.incomplete[form] then
+        if variant.incomplete then
             to = math.min(count, from + step)
             step = step * 4
         end
-        if loop(S, what, from, to) then return true end
-        if self.dirty then self.loops[form] = nil end
+        if variant.loop(S, what, from, to) then return true end
         from = to
     end
     return false
@@ -83,36 +91,32 @@ end
 
 function Feed:run_block(S, block)
     if S.cancelled ~= nil and S.cancelled[0] ~= 0 then failure.complete("cancelled while it ran", failure.ECANCELLED) end
-    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block) then return false end
+    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then return false end
     S.at = 0
-    return self:run(generate.form_of(self, block), S, block, 0, block.count)
+    return self:run(generate.form_of(block), S, block, 0, block.count)
 end
 
 --- One record from outside any block.
 function Feed:push(S, a, b)
-    local form = b == nil and "push1" or "push2"
-    local loop = self:loop(form)
-    local stop = loop(S, a, b)
-    if self.dirty then self.loops[form] = nil end
-    return stop
+    return self:variant(b == nil and "push1" or "push2", S.run).loop(S, a, b)
 end
 
---- The records of an iterator, each one before the next is asked for: it may return the same table again and again. true: the sink
---- wants no more.
+--- The records of an iterator, each one before the next is asked for: it may return the same table again and again. S.look gets the
+--- first, and those of another kind. true: the sink wants no more.
 function Feed:run_iterator(S, it, state, control)
     local step = FIRST_RECORDS
     local a, b = it(state, control)
     if a == nil then return false end
+    S.look(a, b)
     if self:push(S, a, b) then return true end
     local form = b == nil and "each1" or "each2"
     while a ~= nil do
-        local loop = self:loop(form)
+        local loop = self:variant(form, S.run).loop
         S.turns = step
         step = step * 4
         local stop
         stop, a = loop(S, it, state, a)
         if stop then return true end
-        if self.dirty then self.loops[form] = nil end
     end
     return false
 end
@@ -125,12 +129,11 @@ function Feed:drain(S, op, it, state, control)
         for at = 1, n do
             if it[at] == nil then generate.hole(op) end
         end
+        if n > 0 then arity.learn(S.run, op, 1, it[1]) end
         return self:run("array", S, it, 1, n + 1)
     end
     if not generate.callable(it) then generate.not_iterable(op, it) end
-    S.mixed_iterator = function()
-        failure.broken(op, "the iterator yields pairs at some times and single values at others; a stream is of one kind")
-    end
+    S.look = function(a, b) arity.learn(S.run, op, b ~= nil and 2 or 1, a, b) end
     return self:run_iterator(S, it, state, control)
 end
 
@@ -188,7 +191,7 @@ end)
 -- Folds shuffle blocks into one value per key.
 local function merge_blocks(op, input, run)
     local out = temporary_blocks(run.cleanup)
-    local S = { task = { outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup }
+    local S = { run = run, task = { outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup }
     sinks.new_table(S)
     local m = ffi.new "struct tide_merge"
     m.combine = S.T
@@ -207,7 +210,7 @@ local function combine_blocks(op, input, run)
         op.combine_feed = feed
     end
     local S = {
-        task = { outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup, cancelled = run.cancelled,
+        run = run, task = { outputs = out, noutputs = 1 }, partition = 0, cleanup = run.cleanup, cancelled = run.cancelled,
     }
     feed.terminal:begin(S)
     for at = 0, input.blocks.count - 1 do feed:run_block(S, input.blocks.items[at]) end
@@ -340,15 +343,19 @@ local MOST_RECORDS, MOST_TABLES = 512, 256
 local MOST_BYTES = 512 * 1024
 local LOOKED_AT = 64
 
-function Pull.constants(_, K) K.yield, K.set_arity = coroutines.yield, sinks.set_arity end
+function Pull.constants(_, K, feed)
+    K.yield = coroutines.yield
+    sinks.use_arity(K, feed)
+end
 
 function Pull.begin() end
 
-function Pull:record(g, arity, a, b)
-    g:uses("yield", "set_arity", "type")
-    g:line(self.op, ("if S.arity ~= %d then set_arity(S, %d) end local n = S.n + 1 S.n = n"):format(arity, arity))
-    g:line(self.op, arity == 2 and ("S.firsts[n], S.seconds[n] = %s, %s"):format(a, b) or ("S.firsts[n] = %s"):format(a))
-    for _, value in ipairs(arity == 2 and { a, b } or { a }) do
+function Pull:record(g, kind, a, b)
+    g:uses("yield", "type")
+    sinks.check_arity(g, self.op, kind, a, b)
+    g:line(self.op, "local n = S.n + 1 S.n = n")
+    g:line(self.op, kind == 2 and ("S.firsts[n], S.seconds[n] = %s, %s"):format(a, b) or ("S.firsts[n] = %s"):format(a))
+    for _, value in ipairs(kind == 2 and { a, b } or { a }) do
         g:line(nil, ('if type(%s) == "string" then S.bytes = S.bytes + #%s if S.bytes >= %d then S.most = n end'):format(value, value,
             MOST_BYTES))
         g:line(nil, ('elseif type(%s) == "table" and not S.tables then S.tables, S.most = true, n end'):format(value))
@@ -557,7 +564,6 @@ function pipe.run(stage, run)
     stage.terminal:begin(S)
     stage:consume(S)
     stage.terminal:finish(S)
-    return S.arity
 end
 
 --- Drops what a stage registered elsewhere.

@@ -2,6 +2,7 @@
 --- shuffle, combined before if the shuffle reduces. Same shape as in accumulate.lua; `finish(S)` fills task.outputs.
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local nan = require "moontide.nan"
 
@@ -20,13 +21,17 @@ local function class(methods)
     return methods
 end
 
-local function set_arity(S, arity)
-    if S.arity ~= nil then
-        error("pairs and single values meet in one dataset; a dataset is of one kind "
-            .. "(union and coalesce need inputs of the same kind)", 0)
-    end
-    S.arity = arity
+--- Constants of a terminal that asks for the kind of its records, and its text.
+function sinks.use_arity(K, feed)
+    K.reach = function(S, kind, a, b) arity.reach(S, kind, feed, a, b) end
 end
+
+function sinks.check_arity(g, op, kind, a, b)
+    g:uses "reach"
+    g:line(op, ("if S.arity ~= %d then reach(S, %d, %s) end"):format(kind, kind, kind == 2 and a .. ", " .. b or a))
+end
+
+local use_arity, check_arity = sinks.use_arity, sinks.check_arity
 
 local function seal(S)
     local block = codec.seal(S.W, S.arity or 1)
@@ -37,28 +42,30 @@ end
 
 local Collect = class {
     prologue = "local W = S.W",
-    constants = function(_, K) K.put, K.seal, K.set_arity = put, seal, set_arity end,
+    constants = function(_, K, feed)
+        K.put, K.seal = put, seal
+        use_arity(K, feed)
+    end,
     begin = function(self, S)
         S.W = codec.writer()
         S.left = self.can_stop and tonumber(S.task.limit) or nil
     end,
-    record = function(self, g, arity, a, b)
+    record = function(self, g, kind, a, b)
         g:uses "put"
         g:uses "seal"
-        g:uses "set_arity"
         local op = g.feed.ops[#g.feed.ops] or self.op -- what made the record, if it can't be packed
-        g:line(op, ("if S.arity ~= %d then set_arity(S, %d) end"):format(arity, arity))
+        check_arity(g, op, kind, a, b)
         if self.can_stop then g:line(nil, "if S.left <= 0 then do return true end end") end
         g:line(op, ("put(W, %s)"):format(a))
-        if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end
+        if kind == 2 then g:line(op, ("put(W, %s)"):format(b)) end
         g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(fast.BLOCK_TARGET))
         if self.can_stop then g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end") end
     end,
     -- Records that nothing changes: the block itself goes on.
-    whole = function(self, S, block)
+    whole = function(self, S, block, feed)
         if self.can_stop or block.count == 0 or (block.kind ~= fast.PACKED and not self.keeps_text) then return false end
-        local arity = block.kind == fast.PACKED and block.arity or 1
-        if S.arity ~= arity then set_arity(S, arity) end
+        local kind = block.kind == fast.PACKED and block.arity or 1
+        if S.arity ~= kind then arity.reach_block(S, kind, feed, block) end
         seal(S)
         C.tide_blocks_push(S.outputs, C.tide_block_retain(block))
         return true
@@ -83,9 +90,8 @@ local function partitioner_of(op)
     end
 end
 
-local function router_of(S, arity)
-    if S.arity ~= arity then set_arity(S, arity) end
-    local router = C.tide_router_new(S.task.outputs, S.task.noutputs, arity)
+local function router_of(S, kind)
+    local router = C.tide_router_new(S.task.outputs, S.task.noutputs, kind)
     if router == nil then no_memory() end
     S.R = router
     S.cleanup[#S.cleanup + 1] = function()
@@ -100,8 +106,9 @@ local function bounds_of(S) return S.task.inputs[1].blocks.items[0] end
 
 local Route = class {
     prologue = "local W = S.W",
-    constants = function(self, K)
-        K.C, K.put, K.put_key, K.router_of, K.no_memory, K.set_arity = C, put, put_key, router_of, no_memory, set_arity
+    constants = function(self, K, feed)
+        K.C, K.put, K.put_key, K.router_of, K.no_memory = C, put, put_key, router_of, no_memory
+        use_arity(K, feed)
         K.ascending = self.ascending
         K.bounds_of, K.partition_of = bounds_of, partitioner_of(self.op)
         K.not_pairs = function(a)
@@ -110,11 +117,11 @@ local Route = class {
         end
     end,
     begin = function(_, S) S.W = codec.writer() end,
-    record = function(self, g, arity, a, b)
-        g:uses("put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of", "set_arity")
+    record = function(self, g, kind, a, b)
+        g:uses("put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of")
         local op = self.op
         if self.route == HASH or self.route == RANGE then
-            if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+            if kind == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
             g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
             g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
             if op.partition_f then
@@ -129,18 +136,18 @@ local Route = class {
             end
             return
         end
-        g:line(op, ("if S.arity ~= %d and S.arity ~= nil then set_arity(S, %d) end"):format(arity, arity))
+        check_arity(g, op, kind, a, b)
         g:line(op, ("W.pos = 0 put(W, %s)"):format(a))
-        if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end
-        g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(arity))
+        if kind == 2 then g:line(op, ("put(W, %s)"):format(b)) end
+        g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(kind))
     end,
     -- Records that nothing changes go where they belong without being looked into. What cannot be sent goes to the loop, which
     -- tells why.
-    whole = function(self, S, block)
+    whole = function(self, S, block, feed)
         if self.op.partition_f then return false end
         local by_key = self.route == HASH or self.route == RANGE
         if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then return false end
-        if S.arity ~= nil and S.arity ~= block.arity then return false end
+        if S.arity ~= block.arity and not by_key then arity.reach_block(S, block.arity, feed, block) end
         local router = S.R or router_of(S, block.arity)
         local done
         if by_key then
@@ -261,7 +268,7 @@ local function write_table(S, op)
     codec.free(key_writer)
 end
 
-sinks.new_table, sinks.write_table, sinks.keep_other, sinks.set_arity = new_table, write_table, keep_other, set_arity
+sinks.new_table, sinks.write_table, sinks.keep_other = new_table, write_table, keep_other
 
 local Combine = class {
     prologue = "local T, others, anchors = S.T, S.others, S.anchors",
@@ -275,10 +282,10 @@ local Combine = class {
         end
     end,
     begin = function(_, S) new_table(S) end,
-    record = function(self, g, arity, a, b)
+    record = function(self, g, kind, a, b)
         local op = self.op
         g:uses("merge", "create", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
-        if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+        if kind == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
         if op.adds and not op.create_f then
             -- merge is known to be a + b: the whole step is one call.
             g:line(op, ('if type(%s) == "number" and not S.general then'):format(b))
@@ -312,8 +319,8 @@ local SAMPLE_KEYS = 512
 
 local Sample = class {
     prologue = Collect.prologue,
-    constants = function(self, K)
-        Collect.constants(self, K)
+    constants = function(self, K, feed)
+        Collect.constants(self, K, feed)
         K.check_key = function(key)
             local path = nan.find(key)
             if path then failure.broken(self.op, nan.no_order(path)) end
@@ -323,16 +330,16 @@ local Sample = class {
         end
     end,
     begin = Collect.begin,
-    record = function(self, g, arity, a, b)
+    record = function(self, g, kind, a, b)
         g:uses "check_key"
         g:uses "not_pairs"
-        if arity == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
+        if kind == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
         g:line(self.op, ('if %s ~= %s or type(%s) == "table" then check_key(%s) end'):format(a, a, a, a))
-        return Collect.record(self, g, arity, a, b)
+        return Collect.record(self, g, kind, a, b)
     end,
-    whole = function(self, S, block)
+    whole = function(self, S, block, feed)
         if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_has_place(block) then return false end
-        return Collect.whole(self, S, block)
+        return Collect.whole(self, S, block, feed)
     end,
     finish = function(_, S)
         seal(S)

@@ -2,6 +2,7 @@
 --- it, and its time; the first batch of mapWithState has the initial state as a fourth.
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
+local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
@@ -215,18 +216,14 @@ return function(patch, state, emit, time, protected)
     end
 end]]
 
-local function emitter(op, out)
-    local arity
+local function emitter(op, out, run)
+    local known = arity.of(run, op)
     return function(a, b)
         if a == nil then
             failure.broken(op, "the function returned nil as the key of a pair (nil, " .. failure.preview(b) .. ")")
         end
-        local now = b == nil and 1 or 2
-        if arity and arity ~= now then
-            failure.broken(op, "the function returned pairs for some records and single values for others; a stream is of one "
-                .. "kind: return pairs always or never (a pair's value can't be nil)")
-        end
-        arity = now
+        local kind = b == nil and 1 or 2
+        if kind ~= known then known = arity.learn(run, op, kind, a, b) end
         patches.append_mapped(out, a, b)
     end
 end
@@ -263,7 +260,7 @@ local function stamped(list, time)
     return out
 end
 
-function gather.readers.mapWithState(op, lists)
+function gather.readers.mapWithState(op, lists, _, run)
     gather.need_pairs(op, { lists[1], lists[4] })
     local time = time_of(lists[3])
     local before = lists[4] and stamped(lists[4], time) or lists[2]
@@ -272,7 +269,7 @@ function gather.readers.mapWithState(op, lists)
     patches.add(patch, lists[1])
     patches.scan(patch, before, op.timeout and time - op.timeout or -1, kept)
 
-    local map, emit = op.f, emitter(op, out)
+    local map, emit = op.f, emitter(op, out, run)
     if op.skip then map, emit = protected(op, time, map, emit) end
     local constants = { decode = codec.decode, map = not op.skip and map or nil, timeout = op.timeout ~= nil }
     local has_of, values, fresh = {}, {}, {}

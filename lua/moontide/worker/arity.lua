@@ -1,0 +1,116 @@
+--- Whether records are single values (1) or pairs (2), as a task goes by it. Each dataset is of one kind; which one is known by the
+--- driver (host/rdd/arity.h), which tells it with each task for the operators whose functions decide that (their descriptors have
+--- arity = 0). Where it is not known yet, the first record of the task decides, and the driver hears of it.
+---
+--- A task's run (lua/moontide/worker/init.lua) has: `arities`, by operator what is known; `seen`, by operator a record that it is
+--- known by, as text; `stamp`, a number that no other run has and that changes when something becomes known.
+local fast = require "moontide.worker.ffi"
+local codec = require "moontide.worker.codec"
+local failure = require "moontide.worker.failure"
+
+local ffi, C = fast.ffi, fast.C
+
+local arity = {}
+
+local KINDS = { "single values", "pairs" }
+local last_stamp = 0
+
+local function new_stamp()
+    last_stamp = last_stamp + 1
+    return last_stamp
+end
+
+--- Begins a task.
+---@param run table
+---@param ops table[] the stage's operators that have a slot, in order
+function arity.begin(run, ops)
+    local task = run.task
+    run.arities, run.seen, run.ops, run.stamp = {}, {}, ops, new_stamp()
+    if tonumber(task.nslots) ~= #ops then
+        error(("moontide: the plan has %d operators to be learned, the task %d"):format(#ops, tonumber(task.nslots)), 0)
+    end
+    for at, op in ipairs(ops) do
+        local slot = task.slots[at - 1]
+        if slot.known ~= 0 then
+            run.arities[op] = slot.known
+            if slot.first ~= nil then run.seen[op] = ffi.string(slot.first) end
+        end
+    end
+end
+
+local function record_text(value, a, b) return (value == 2 and "the pair " or "the single value ") .. failure.preview(a, b) end
+
+--- Raises that the function of `op` returned a record of the other kind.
+---@param run table
+---@param op table
+---@param expected 1|2 what its records are
+---@param a any the record
+---@param b any
+function arity.mixed(run, op, expected, a, b)
+    local seen = run.seen[op]
+    failure.broken(op, ("the function returned %s after %s%s; a stream or dataset is of one kind: return pairs always or never (a "
+        .. "pair is two returned values, and its value can't be nil; a call that returns two values, such as s:gsub(…), makes one "
+        .. "unless it stands in parentheses)"):format(record_text(3 - expected, a, b), KINDS[expected],
+            seen and ", such as " .. seen or ""))
+end
+
+--- What the operator's records are, or nil when that is not known yet.
+function arity.of(run, op) return run.arities[op] end
+
+--- Record (a, b), of kind `value`, comes from the function of `op`. Raises when its records are known to be of the other kind.
+---@return 1|2 value
+function arity.learn(run, op, value, a, b)
+    local known = run.arities[op]
+    if known == value then return value end
+    if known ~= nil then arity.mixed(run, op, known, a, b) end
+    local text = failure.preview(a, b)
+    run.arities[op], run.seen[op], run.stamp = value, text, new_stamp()
+    if op.slot then C.tide_task_learn(run.task, op.slot, value, text, #text) end
+    return value
+end
+
+-- Where records meet -----------------------------------------------------------------------------------------------
+
+--- The operator that decides of which kind the records at the end of a chain are; nil: what stands before it does.
+local function maker_of(feed)
+    for at = #feed.ops, 1, -1 do
+        if feed.ops[at].arity then return feed.ops[at] end
+    end
+    local source = feed.source or {}
+    return source.op or source.pipe and source.pipe.terminal.op or source.read
+end
+
+local function side(maker, value, text)
+    local name = maker and (maker.name or maker.kind) .. (maker.site and " (" .. maker.site .. ")" or "") or "an input"
+    return name .. " makes " .. KINDS[value] .. (text and ", such as " .. text or "")
+end
+
+--- Record (a, b), of kind `value`, reaches a terminal in state S by way of `feed`, and S.arity is something else: sets it, or
+--- raises when records of the other kind were there before.
+---@param S table
+---@param value 1|2
+---@param feed table
+---@param a any
+---@param b any
+function arity.reach(S, value, feed, a, b)
+    local maker, text = maker_of(feed), failure.preview(a, b)
+    if S.arity == nil then
+        S.arity, S.maker, S.first = value, maker, text
+        return
+    end
+    local op = feed.terminal.op
+    failure.complete(("%spairs and single values meet in one dataset: %s; %s; a dataset is of one kind: make pairs of both, or of "
+        .. "neither, with map before"):format(op and op.name and op.name .. (op.site and " (" .. op.site .. ")" or "") .. ": " or "",
+            side(S.maker, S.arity, S.first), side(maker, value, text)), failure.EMIXED)
+end
+
+--- The same for a whole block.
+function arity.reach_block(S, value, feed, block)
+    if block.kind == fast.TEXT then
+        return arity.reach(S, value, feed, ffi.string(block.data + block.lines[0].offset, block.lines[0].length))
+    end
+    local a, at = codec.decode(block.data, 0)
+    arity.reach(S, value, feed, a, value == 2 and codec.decode(block.data, at) or nil)
+end
+
+return arity
