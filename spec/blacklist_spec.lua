@@ -6,12 +6,12 @@ local shell = require "spec.support.shell"
 
 local sanitized = (os.getenv "MOONTIDE_SANITIZE" or "") ~= ""
 local PROCESSES = sanitized and 1 or 10
-local RECORDS, ROUNDS = sanitized and "6000" or "60000", "6"
+local RECORDS, KEYS, ROUNDS = sanitized and "3000" or "24000", sanitized and "2000" or "20000", "6"
 
 describe("after state updates, joins, shuffles of tables and word counts", function()
     for process = 1, PROCESSES do
         it("no place of ours is given up by the compiler, process " .. process, function()
-            local result = shell.moontide({ "run", "spec/support/blacklist_job.lua", RECORDS, ROUNDS })
+            local result = shell.moontide({ "run", "spec/support/blacklist_job.lua", RECORDS, KEYS, ROUNDS })
             assert.equal("", result.err)
             assert.equal("done\n", result.out)
             assert.equal(0, result.code)

@@ -13,13 +13,13 @@ local WARM_UP = 4
 local function start_counting()
     local log = { instructions = 0, calls = 0 }
     package.loaded["spec.interpreted"] = log
-    debug.sethook(function(event)
+    require("moontide.worker.surroundings").sethook(function(event)
         if event == "count" then log.instructions = log.instructions + 100 else log.calls = log.calls + 1 end
     end, "c", 100)
 end
 
 local function stop_counting()
-    debug.sethook()
+    require("moontide.worker.surroundings").sethook()
     return { package.loaded["spec.interpreted"] }
 end
 

@@ -2,8 +2,8 @@
 -- given up. A script of its own because it depends on the process: spec/blacklist_spec.lua runs it in several.
 local moontide = require "moontide"
 
-local RECORDS = tonumber(arg and arg[1]) or 60000
-local ROUNDS = tonumber(arg and arg[2]) or 6
+local RECORDS, KEYS = tonumber(arg and arg[1]) or 24000, tonumber(arg and arg[2]) or 20000
+local ROUNDS = tonumber(arg and arg[3]) or 6
 
 local sc = moontide.Context("local[1]", "blacklist")
 local numbers = sc:range(0, RECORDS, 1, 1):cache()
@@ -41,7 +41,6 @@ end
 
 -- Keyed state: every key, then a few, then other ones.
 local testing = require "moontide.testing"
-local KEYS = RECORDS / 3
 local batches = {}
 for batch = 1, ROUNDS do
     local list = {}

@@ -148,10 +148,12 @@ local function locate(level)
     return op, preview
 end
 
+local string_format = string.format
+
 --- Which operator a line of generated code works for, as "job.lua:12 (map)"; nil when the code is not generated.
 function failure.place(source, line)
     local op = chunks[source] and chunks[source][line]
-    return op and ("%s (%s)"):format(op.site or "?", op.name or op.kind)
+    return op and string_format("%s (%s)", op.site or "?", op.name or op.kind)
 end
 jit.off(failure.place)
 

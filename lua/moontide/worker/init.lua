@@ -12,6 +12,7 @@ require "moontide.worker.inverse"
 require "moontide.worker.state"
 local shared = require "moontide.worker.shared"
 local sinks = require "moontide.worker.sinks"
+local surroundings = require "moontide.worker.surroundings"
 local jit_util = require "jit.util"
 
 local ffi, C = fast.ffi, fast.C
@@ -22,11 +23,21 @@ local WARN = 2 -- host/base/log.h
 
 local self_pointer
 local context = { batch_time = -1, partition = 0, operators = "" }
-local handler, settle = failure.handler(context)
+local tell, settle = failure.handler(context)
+
+-- Telling a failure needs the library, which the function that failed may have taken apart.
+local function handler(err)
+    surroundings.restore()
+    local told = tell(err)
+    return told
+end
+
 pipe.handler, pipe.settle = handler, settle
 
 -- Aborted recordings that met code of ours which LuaJIT had given up for good ("blacklisted"): how often, by place. Whatever reaches
 -- such a place is interpreted from then on, so there must be none (spec/blacklist_spec.lua).
+local format, gsub, sub = string.format, string.gsub, string.sub -- a function of the script may have taken them away
+local LONG_SOURCE = "^.*(" .. ("."):rep(80) .. ")$"
 local BLACKLISTED = 5 -- LJ_TRERR_BLACKL, jit.vmdef.traceerr
 local MOST_PLACES = 100
 local given_up, places = {}, 0
@@ -35,7 +46,7 @@ local function note_abort(fn, pc, reason)
     if reason ~= BLACKLISTED or fn == nil then return end
     local at = jit_util.funcinfo(fn, pc)
     if not at.source or not failure.is_ours(at.source) then return end
-    local place = at.source:sub(2) .. ":" .. (at.currentline or 0)
+    local place = sub(at.source, 2) .. ":" .. (at.currentline or 0)
     if not given_up[place] then
         if places == MOST_PLACES then return end
         places = places + 1
@@ -59,7 +70,7 @@ local function on_trace(what, trace, fn, pc, reason)
         local at = jit_util.funcinfo(fn, pc)
         worker.trace_start = failure.place(at.source, at.currentline)
             or failure.is_ours(at.source) and ""
-            or ("%s:%d"):format(at.source:sub(2):gsub("^.*(" .. ("."):rep(80) .. ")$", "…%1"), at.currentline)
+            or format("%s:%d", gsub(sub(at.source, 2), LONG_SOURCE, "…%1"), at.currentline)
     elseif what == "stop" then
         local code, address = jit_util.tracemc(trace)
         if code then C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "") end
@@ -69,6 +80,12 @@ end
 jit.off(on_trace)
 jit.off(note_abort)
 
+-- As a state begins (host/vm/vm.c), and LuaJIT's defaults of what a script may also set.
+local JIT_OPTIONS = {
+    3, "maxtrace=4000", "maxrecord=8000", "maxside=200", "maxsnap=1000", "loopunroll=20", "hotloop=40", "hotexit=10", "tryside=4",
+    "instunroll=4", "callunroll=3", "recunroll=2",
+}
+
 --- Called once, with the worker's C struct.
 function worker.start(pointer)
     self_pointer = ffi.cast("void *", pointer)
@@ -77,6 +94,7 @@ function worker.start(pointer)
     jit_fixes.watch(on_trace)
     require("moontide.worker.coroutines").install()
     require("moontide.finalizers").install(function(text) C.tide_log(WARN, "worker", "%s", text) end)
+    surroundings.install(JIT_OPTIONS)
 end
 
 -- Stages, by plan id. Bounded: jobs made in every batch by transform and foreachRDD may differ each time.
@@ -234,6 +252,7 @@ function worker.run(pointer)
     current.cleanup, current.cancelled = cleanup, task.cancelled
     shared.begin()
     local ok, err = xpcall(work, handler, task, cleanup)
+    surroundings.restore()
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
     if ok then return end
     err = settle(err)

@@ -1,0 +1,176 @@
+--- What all tasks of a worker share: the global table, the library, what belongs to the whole process. A function of the script can
+--- change it, and then later tasks would fail, or compute something else, because of an earlier one, in one worker and not
+--- in the other. So what would reach beyond the worker is refused, and the rest is as it was before when the task has ended.
+---
+--- Looked at after each task (a microsecond): every name in _G, in the standard libraries and in package.loaded that was there when
+--- the worker started, the metatables of strings and of the other types, io.input and io.output. What has been added stays.
+--- Rarer things are noted when they happen: hooks, the collector's and the compiler's settings, environments of functions.
+local surroundings = {}
+
+local rawget, rawset, type, error = rawget, rawset, type, error
+local getmetatable, setmetatable = debug.getmetatable, debug.setmetatable -- these see what __metatable hides
+local setfenv, getfenv, getinfo = setfenv, getfenv, debug.getinfo
+local pairs, pcall, unpack = pairs, pcall, unpack
+local input, output, stdin, stdout = io.input, io.output, io.stdin, io.stdout
+local compiles, compile = jit.status, jit.on
+
+-- What is done at the end of this task, by kind; nil: nothing.
+local undo = {}
+local dirty = false
+
+local function at_end(kind, fn)
+    if undo[kind] == nil then undo[kind], dirty = fn, true end
+end
+
+-- Refused ----------------------------------------------------------------------------------------------------------
+
+local function refuse_exit()
+    error("os.exit() in a function that runs in a worker would end the whole program; raise an error with error(), or stop the "
+        .. "streams with ssc:stop() in a function of foreachRDD, which runs in the driver", 2)
+end
+
+local function only_ask(setlocale)
+    return function(locale, category)
+        if locale ~= nil then
+            error("os.setlocale() in a function that runs in a worker would change the locale of the whole program, under other "
+                .. "functions too; call it in the script before start(), or write what you need with string.format and gsub", 2)
+        end
+        return setlocale(nil, category)
+    end
+end
+
+-- Undone when the task has ended -------------------------------------------------------------------------------------
+
+local function noted_hooks(sethook)
+    return function(...)
+        at_end("hook", sethook)
+        return sethook(...)
+    end
+end
+
+local COLLECTOR = { stop = "restart", setpause = "setpause", setstepmul = "setstepmul" }
+
+local function noted_collector(collectgarbage)
+    return function(what, value)
+        if COLLECTOR[what] == nil then return collectgarbage(what, value) end
+        local before = collectgarbage(what, value)
+        at_end(what, function() collectgarbage(COLLECTOR[what], before) end)
+        return before
+    end
+end
+
+local function noted_handlers(attach)
+    local attached = {}
+    return function(handler, event)
+        attached[#attached + 1] = handler
+        at_end("attach", function()
+            for at = #attached, 1, -1 do
+                attach(attached[at])
+                attached[at] = nil
+            end
+        end)
+        return attach(handler, event)
+    end
+end
+
+-- Options cannot be read: those of workers are set again (host/vm/vm.c).
+local function noted_options(start, options)
+    return function(...)
+        at_end("options", function() start(unpack(options)) end)
+        return start(...)
+    end
+end
+
+local function noted_environments()
+    local before = {}
+    return function(fn, env)
+        if type(fn) == "number" then
+            if fn == 0 then return setfenv(0, env) end
+            local info = getinfo(fn + 1, "f")
+            fn = info and info.func or fn
+        end
+        if type(fn) == "function" and before[fn] == nil then
+            before[fn] = getfenv(fn)
+            at_end("environments", function()
+                for changed, env_before in pairs(before) do
+                    pcall(setfenv, changed, env_before)
+                    before[changed] = nil
+                end
+            end)
+        end
+        return setfenv(fn, env)
+    end
+end
+
+-- What is looked at ------------------------------------------------------------------------------------------------
+
+local tables, names, values, count = {}, {}, {}, 0
+
+local function keep(t)
+    for name, value in pairs(t) do
+        count = count + 1
+        tables[count], names[count], values[count] = t, name, value
+    end
+end
+
+local function look()
+    for at = 1, count do
+        if rawget(tables[at], names[at]) ~= values[at] then rawset(tables[at], names[at], values[at]) end
+    end
+end
+
+-- One value of each type whose metatable all values of the type share.
+local function a_function() end
+local SAMPLES = { "", 0, true, a_function, coroutine.create(a_function) }
+local string_metatable, thread_environment
+
+local function look_at_types()
+    if getmetatable "" ~= string_metatable then setmetatable("", string_metatable) end
+    for at = 2, #SAMPLES do
+        if getmetatable(SAMPLES[at]) ~= nil then setmetatable(SAMPLES[at], nil) end
+    end
+    if getmetatable(nil) ~= nil then setmetatable(nil, nil) end
+    if getmetatable(_G) ~= nil then setmetatable(_G, nil) end
+end
+
+--- Everything is as it was when the worker started. Called when a task has ended, and before a failure is told.
+function surroundings.restore()
+    look()
+    look_at_types()
+    if getfenv(0) ~= thread_environment then setfenv(0, thread_environment) end
+    if input() ~= stdin then input(stdin) end
+    if output() ~= stdout then output(stdout) end
+    if not compiles() then compile() end
+    if dirty then
+        dirty = false
+        for kind, fn in pairs(undo) do
+            undo[kind] = nil
+            fn()
+        end
+    end
+end
+
+--- Puts the functions above in the library's place and remembers everything. Called once, when a worker's state is complete.
+--- @param jit_options (string|integer)[] what undoes a script's jit.opt.start
+function surroundings.install(jit_options)
+    -- luacheck: push ignore 122 (replacing the library's is what this is for)
+    os.exit = refuse_exit
+    os.setlocale = only_ask(os.setlocale)
+    surroundings.sethook = debug.sethook -- for specs that count what the interpreter does from task to task
+    debug.sethook = noted_hooks(debug.sethook)
+    rawset(_G, "collectgarbage", noted_collector(collectgarbage))
+    jit.attach = noted_handlers(jit.attach)
+    local opt = require "jit.opt"
+    opt.start = noted_options(opt.start, jit_options)
+    rawset(_G, "setfenv", noted_environments())
+    -- luacheck: pop
+    string_metatable, thread_environment = getmetatable "", getfenv(0)
+    for _, name in ipairs { "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "jit", "package" } do keep(_G[name]) end
+    keep(_G)
+    keep(opt)
+    keep(package.loaded)
+    keep(package.loaders)
+    keep(string_metatable)
+end
+
+return surroundings
