@@ -12,10 +12,7 @@
 
 local moontide = require "moontide"
 
-local database = arg[1] or os.tmpname()
-if not arg[1] then
-    os.remove(database) -- a directory is to come there
-end
+local database = arg[1] or io.popen("mktemp -d"):read("*l")
 assert(os.execute("mkdir -p '" .. database .. "'") == 0)
 
 -- A transaction appears as a whole or not at all: it is written under another name first.

@@ -9,10 +9,7 @@
 
 local moontide = require "moontide"
 
-local directory = arg[1] or os.tmpname()
-if not arg[1] then
-    os.remove(directory) -- a directory is to come there
-end
+local directory = arg[1] or io.popen("mktemp -d"):read("*l")
 
 local sc = moontide.Context("local[2]", "ObjectFiles")
 local tides = sc:parallelize({

@@ -8,10 +8,8 @@
 
 local moontide = require "moontide"
 
-local directory = arg[1] or os.tmpname()
-if not arg[1] then
-    os.remove(directory) -- a directory is to come there
-end
+local temporary = not arg[1] and io.popen("mktemp -d"):read("*l")
+local directory = arg[1] or temporary .. "/tides" -- it must not be there yet
 
 local sc = moontide.Context("local[2]", "SaveAsText")
 sc:parallelize({ "ebb", "flow", "neap", "spring" }, 2)
@@ -32,11 +30,8 @@ if marker then
 end
 sc:stop()
 
-if not arg[1] then
-    for _, name in ipairs({ parts[1], parts[2], "_SUCCESS" }) do
-        os.remove(directory .. "/" .. name)
-    end
-    os.remove(directory)
+if temporary then
+    os.execute("rm -r '" .. temporary .. "'")
 end
 
 --[[ prints:

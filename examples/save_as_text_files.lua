@@ -9,10 +9,7 @@
 
 local moontide = require "moontide"
 
-local directory = arg[1] or os.tmpname()
-if not arg[1] then
-    os.remove(directory) -- a directory is to come there
-end
+local directory = arg[1] or io.popen("mktemp -d"):read("*l")
 
 local ssc = moontide.StreamingContext("local[2]", "SaveAsTextFiles", "50ms")
 local heights = ssc:queueStream({ { "low 0.8", "high 6.7" }, {}, { "low 0.6" } })

@@ -14,8 +14,7 @@ local lines = {
     { "no dog" },
 }
 
-local directory = os.tmpname()
-os.remove(directory)
+local directory = io.popen("mktemp -d"):read("*l") -- one that nobody else has
 
 local ssc = moontide.StreamingContext("local[2]", "StatefulWordCount", "50ms")
 ssc:checkpoint(directory)

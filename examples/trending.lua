@@ -17,8 +17,7 @@ local posts = {
     { "#sea" },
 }
 
-local directory = os.tmpname()
-os.remove(directory)
+local directory = io.popen("mktemp -d"):read("*l") -- one that nobody else has
 
 local batch = moontide.milliseconds(50)
 local ssc = moontide.StreamingContext("local[2]", "Trending", batch)

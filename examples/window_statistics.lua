@@ -11,8 +11,7 @@ local moontide = require "moontide"
 
 local readings = { { 4, 7, 5 }, { 9 }, { 3, 4 }, { 2 }, { 1, 6 } }
 
-local directory = os.tmpname()
-os.remove(directory)
+local directory = io.popen("mktemp -d"):read("*l") -- one that nobody else has
 
 local batch = moontide.milliseconds(50)
 local ssc = moontide.StreamingContext("local[2]", "WindowStatistics", batch)

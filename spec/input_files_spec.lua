@@ -285,6 +285,30 @@ describe("input files", function()
             assert.matches("log.gz: it has " .. SHRANK, message(function() whole:count() end))
         end)
 
+        it("are so too where records have a length, and in object files and SequenceFiles, at the end of a record as well", function()
+            local list = {}
+            for i = 1, 100 do list[i] = { "key" .. i, "value" } end
+            local function shrink(name, size) dir:write(name, dir:read(name):sub(1, size)) end
+            local function fails(rdd, name, size, listed)
+                assert.matches(("/%s: it has become shorter since it was listed: it has %d bytes now, and had %d"):format(
+                    name:gsub("%p", "%%%0"), size, listed), message(function() rdd:count() end))
+            end
+            dir:write("records", ("abcd"):rep(100))
+            local records = sc:binaryRecords(dir:file("records"), 4)
+            shrink("records", 396)
+            fails(records, "records", 396, 400)
+            sc:parallelizePairs(list, 1):saveAsObjectFile(dir:file("objects"))
+            sc:parallelizePairs({}, 1):saveAsObjectFile(dir:file("empty"))
+            sc:parallelizePairs(list, 1):saveAsHadoopFile(dir:file("pairs"))
+            local header = #dir:read("empty/part-00000")
+            local objects, pairs_read = sc:objectFile(dir:file("objects")), sc:sequenceFile(dir:file("pairs"))
+            local sizes = { #dir:read("objects/part-00000"), #dir:read("pairs/part-00000") }
+            shrink("objects/part-00000", header)
+            shrink("pairs/part-00000", sizes[2] - 1)
+            fails(objects, "objects/part-00000", header, sizes[1])
+            fails(pairs_read, "pairs/part-00000", sizes[2] - 1, sizes[2])
+        end)
+
         it("may have grown: what was listed is read", function()
             local path = dir:write("log", "a\nb\n")
             local rdd = sc:textFile(path, 2)

@@ -20,8 +20,6 @@ declare.cdef [[
     int glob(const char *pattern, int flags, void *on_error, struct moontide_glob *result);
     void globfree(struct moontide_glob *result);
 
-    struct tide_file_look { uint64_t size; uint32_t kind; };
-    int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err);
     uint32_t tide_once_new(void);
     int tide_directory_make(const char *path, bool fresh, uint32_t *made, struct tide_error *err);
     int tide_directory_sync_made(const char *path, uint32_t made, struct tide_error *err);

@@ -114,7 +114,7 @@ function sources.install(Context, begin)
                     input.size, length)
             end
             for from = 0, count - 1, most do
-                splits[#splits + 1] = { input.path, from * length, math.min(most, count - from), length }
+                splits[#splits + 1] = { input.path, from * length, math.min(most, count - from), length, input.size }
             end
         end
         return described(scope, "binaryRecords", splits, math.max(1, #splits), "flatMap", raw_files.records)

@@ -16,6 +16,21 @@ local byte_source = {}
 
 local PIECE = 256 * 1024
 
+local look = ffi.new "struct tide_file_look"
+
+--- Why a file is not to be read any more: it became shorter since it was listed.
+--- @param path string
+--- @param listed integer? its size then
+--- @return string? reason nil when it can be read, or can't be looked at
+function byte_source.shrank(path, listed)
+    local err = ffi.new "struct tide_error"
+    local found = C.tide_file_look(path, look, err) == 0
+    if found and look.size < (listed or 0) then C.tide_file_shrank(path, look.size, listed, err) end
+    local reason = found and err.text ~= nil and ffi.string(err.text) or nil
+    C.tide_error_clear(err)
+    return reason
+end
+
 --- The content of a file. Raises what goes wrong, with the operator's name in front.
 --- @param what string operator, for messages
 --- @param path string

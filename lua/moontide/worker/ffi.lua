@@ -87,6 +87,9 @@ bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide
 struct tide_error { int code; char *text; };
 void tide_error_clear(struct tide_error *err);
 struct tide_file_reader;
+struct tide_file_look { uint64_t size; uint32_t kind; };
+int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err);
+int tide_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err);
 struct tide_byte_plan { uint64_t listed; uint32_t once; const uint32_t *cancelled; };
 struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset, uint64_t length,
                                                const struct tide_byte_plan *plan, struct tide_error *err);

@@ -23,10 +23,13 @@ function raw_files.whole(input)
 end
 
 --- An iterator over `count` records of `length` bytes from `offset` on.
---- @param split { [1]: string, [2]: integer, [3]: integer, [4]: integer } path, offset, count, length
+--- @param split { [1]: string, [2]: integer, [3]: integer, [4]: integer, [5]: integer } path, offset, count, length, size of the file when
+---   it was listed
 --- @return fun(): string?
 function raw_files.records(split)
     local path, offset, left, length = split[1], split[2], split[3], split[4]
+    local shrank = require("moontide.worker.byte_source").shrank(path, split[5])
+    if shrank then error("binaryRecords: " .. shrank, 0) end
     local file = open("binaryRecords", path)
     local placed, why = file:seek("set", offset)
     if placed == nil then

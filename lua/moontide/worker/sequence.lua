@@ -135,6 +135,8 @@ end
 
 -- `op` has the name and the site of the method that was called.
 local function open_range(split, op)
+    local reason = require("moontide.worker.byte_source").shrank(split[1], split[4])
+    if reason then failure.broken(op, reason) end
     local reader = C.tide_sequence_reader_new(split[1], split[2], split[3], FORMS[op.name], err)
     if reader == nil then fail(op) end
     local closed = false
