@@ -8,6 +8,7 @@
  */
 #include "task/command.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -209,7 +210,41 @@ static bool wait_for(const struct tide_command *command, int timeout_ms) {
     }
 }
 
-static bool anybody_left(pid_t group) { return kill(-group, 0) == 0; }
+/* Whether /proc/NAME is a process of the group that has not ended. */
+static bool lives_in(const char *name, pid_t group) {
+    char path[300], text[512];
+    int parent, its_group;
+    char state;
+    const char *rest;
+
+    snprintf(path, sizeof path, "/proc/%s/stat", name);
+
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+
+    close_if(&fd);
+    text[size > 0 ? size : 0] = 0;
+    rest = strrchr(text, ')'); /* "number (name) state parent group …" */
+    return rest != NULL && sscanf(rest, ") %c %d %d", &state, &parent, &its_group) == 3 && its_group == group &&
+           state != 'Z' && state != 'X';
+}
+
+/* A group is there as long as one of it is not waited for. In containers nobody may do that for orphans, so it is looked at
+ * who they are. */
+static bool anybody_left(pid_t group) {
+    const struct dirent *entry;
+    bool found = false;
+
+    if (kill(-group, 0) != 0) return false;
+
+    DIR *processes = opendir("/proc");
+
+    if (processes == NULL) return true;
+    while (!found && (entry = readdir(processes)) != NULL)
+        found = entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && lives_in(entry->d_name, group);
+    closedir(processes);
+    return found;
+}
 
 /* The first process has ended: what it started goes too. */
 static void end_rest_of_group(pid_t group) {
