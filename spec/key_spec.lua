@@ -118,6 +118,27 @@ describe("equal keys are one", function()
         end
     end)
 
+    it("to partitioners of the script", function()
+        local sc = engine.context("local[2]")
+        local function kind(key)
+            if type(key) == "table" then key = key[1] or key.a and key.a[1] end
+            if type(key) == "number" then return 1 / key < 0 and 1 or 2 end
+            return type(key) == "cdata" and 3 or 0
+        end
+        for _, same in ipairs { { 0, MINUS_ZERO }, { { 0 }, { MINUS_ZERO } }, { 1, 1LL }, { { 1 }, { 1LL } } } do
+            local list = {}
+            for at, key in ipairs(same) do list[at] = { key, at } end
+            local by = sc:parallelizePairs(list, 1):partitionBy(4, kind)
+            assert.same({ 0, 0, 2, 0 }, by:mapPartitions(function(it)
+                local n = 0
+                for _ in it do n = n + 1 end
+                return { n }
+            end):collect())
+            assert.equal(2, #by:lookup(same[1]))
+            assert.equal(2, #by:lookup(same[2]))
+        end
+    end)
+
     it("in keyed state and windows of streams", function()
         local builds = {
             updateStateByKey = function(stream)

@@ -155,6 +155,33 @@ describe("marks of JSON libraries", function()
         end):pipe("cat"):collect())
     end)
 
+    it("are packed alike by C and by Lua, at random", function()
+        local codec = require "moontide.worker.codec"
+        local seed = os.time()
+        local draw = require("moontide.random").new(seed, 0)
+        local dkjson = require "dkjson"
+        local function value(depth)
+            local kind = math.floor(draw() * (depth > 4 and 5 or 8))
+            if kind == 0 then return moontide.null end
+            if kind == 1 then return dkjson.null end
+            if kind == 2 then return draw() < 0.5 and math.floor(draw() * 300) - 150 or draw() end
+            if kind == 3 then return draw() < 0.5 end
+            if kind == 4 then return ("x"):rep(math.floor(draw() * 40)) end
+            local t = {}
+            for at = 1, math.floor(draw() * 5) do t[kind == 5 and at or "k" .. math.floor(draw() * 100)] = value(depth + 1) end
+            local mark = math.floor(draw() * 4)
+            if mark == 1 then return setmetatable(t, { __jsontype = "array" }) end
+            if mark == 2 then return setmetatable(t, { __jsontype = "object" }) end
+            return mark == 3 and moontide.array(t) or t
+        end
+        for _ = 1, 2000 do
+            local v = { value(0) }
+            local packed = codec.pack(v)
+            assert("\x81\xc3" .. packed == codec.pack({ [true] = v }), "seed " .. seed) -- a boolean key is none of C's
+            assert(packed == codec.pack(codec.unpack(packed)), "seed " .. seed)
+        end
+    end)
+
     it("with anything else beside them are none", function()
         local sc = engine.context("local[1]")
         for _, metatable in ipairs { { __jsontype = "array", __index = {} }, { __jsontype = "set" }, { __jsonorder = { "a" } },

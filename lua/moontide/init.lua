@@ -50,14 +50,17 @@ moontide.minutes = duration.minutes
 ---     sc:parallelize({ "1", "x" }):map(function(text) return tonumber(text) or moontide.null end):collect()
 ---         --> { 1, moontide.null }
 ---
---- Not in Spark, whose null it stands for.
+--- It is the light userdata NULL, and so the same as `cjson.null`; cjson and dkjson both write it as null. `dkjson.null` becomes it
+--- where a record is packed (for a shuffle, a cache, a state, a file, the driver), so compare with `moontide.null`:
+--- `v == dkjson.null` is false from there on. Not in Spark, whose null it stands for.
 moontide.null = values.null
 
 --- Marks a table as an array, so that an empty one stays an empty array.
 ---
 ---     sc:parallelize({ "ebb" }):map(function(word) return word, moontide.array {} end):collect()  --> { { "ebb", {} } }
 ---
---- Not in Spark, whose lists are never taken for maps.
+--- The metatables with which dkjson's decode marks arrays and objects say the same and are kept on empty tables. No other metatable
+--- is part of a record: a table with one is refused. Not in Spark, whose lists are never taken for maps.
 moontide.array = values.array
 
 local loaders = {}

@@ -3,6 +3,7 @@
 local check = require "moontide.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
+local number_text = require "moontide.number_text"
 
 local partitioner = {}
 
@@ -121,7 +122,7 @@ function Partitioner:getPartition(key)
     local at = f(codec.unpack(packed))
     if check.not_integer(at, -math.huge, math.huge) then
         check.fail("'getPartition': the partitioner's function (%s) returned %s; it must return a whole number", self.site,
-            type(at) == "number" and tostring(at) or check.type_name(at))
+            type(at) == "number" and number_text(at) or check.type_name(at))
     end
     return at % self.count
 end

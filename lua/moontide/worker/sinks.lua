@@ -90,6 +90,14 @@ local function partitioner_of(op)
     end
 end
 
+-- The key that has just been packed as the start of W, as a partitioner is to see it: equal keys look the same.
+local function plain_key(W, key)
+    local t = type(key)
+    if t == "string" then return key end
+    if t == "number" then return key + 0 end
+    return (decode(W.data, 0))
+end
+
 local function router_of(S, kind)
     local router = C.tide_router_new(S.task.outputs, S.task.noutputs, kind)
     if router == nil then no_memory() end
@@ -110,7 +118,7 @@ local Route = class {
         K.C, K.put, K.put_key, K.router_of, K.no_memory = C, put, put_key, router_of, no_memory
         use_arity(K, feed)
         K.ascending = self.ascending
-        K.bounds_of, K.partition_of = bounds_of, partitioner_of(self.op)
+        K.bounds_of, K.partition_of, K.plain_key = bounds_of, partitioner_of(self.op), plain_key
         K.not_pairs = function(a)
             failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
                 .. "; make pairs with map(function(x) return key, value end)")
@@ -125,9 +133,9 @@ local Route = class {
             g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
             g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
             if op.partition_f then
-                g:uses "partition_of"
-                g:line(op, ("if not C.tide_router_to(S.R or router_of(S, 2), partition_of(%s), W.data, W.pos) then no_memory() end")
-                    :format(a))
+                g:uses("partition_of", "plain_key")
+                g:line(op, ("local place = partition_of(plain_key(W, %s))"):format(a))
+                g:line(op, "if not C.tide_router_to(S.R or router_of(S, 2), place, W.data, W.pos) then no_memory() end")
             elseif self.route == HASH then
                 g:line(op, "if not C.tide_router_hash(S.R or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
             else
