@@ -259,6 +259,31 @@ describe("NaN", function()
         end
     end)
 
+    it("is no key where mapPartitions promises to keep keys, so that nothing is shuffled", function()
+        local sc = engine.context("local[2]")
+        local function made(key)
+            return sc:parallelizePairs({ { 1, "one" }, { 2, "two" } }):partitionBy(2):mapPartitions(function(it)
+                return function()
+                    local k, v = it()
+                    if k then return v == "two" and key or k, v end
+                end
+            end, true)
+        end
+        for _, key in ipairs(keys) do
+            local data = made(key)
+            for _, rdd in ipairs { data:groupByKey(2), data:reduceByKey(function(a) return a end, 2), data:join(data) } do
+                local text = message(function() rdd:collect() end)
+                refused(text, "is not equal to itself and so belongs to no group", key)
+                assert.matches("mapPartitions", text, 1, true)
+                assert.matches('"two"', text, 1, true)
+            end
+        end
+        for _, key in ipairs { MINUS_ZERO, { MINUS_ZERO } } do
+            local got = made(key):groupByKey(2):filter(function(_, v) return v[1] == "two" end):collect()[1][1]
+            assert.equal(math.huge, 1 / (type(got) == "table" and got[1] or got))
+        end
+    end)
+
     it("has no place in an order", function()
         local sc = engine.context("local[2]")
         local calls = {

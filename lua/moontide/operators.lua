@@ -202,6 +202,7 @@ local function whole_partitions(handle, name, fn, preserves)
     local scope = begin(handle, name)
     local fields = { fn = package(1, name, fn) }
     preserves = check.boolean(2, name, preserves, false)
+    fields.preserves = preserves or nil -- what it makes may be grouped without a shuffle, which would look at the keys
     return scope.wrap(narrow(handle, name, name, closure.site(fn), fields, preserves))
 end
 

@@ -10,6 +10,7 @@ local accumulate = require "moontide.worker.accumulate"
 local sinks = require "moontide.worker.sinks"
 local failure = require "moontide.worker.failure"
 local gather = require "moontide.worker.gather"
+local keys = require "moontide.worker.keys"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -134,6 +135,7 @@ function Feed:drain(S, op, it, state, control)
     end
     if not generate.callable(it) then generate.not_iterable(op, it) end
     S.look = function(a, b) arity.learn(S.run, op, b ~= nil and 2 or 1, a, b) end
+    if op.preserves then it, state, control = keys.plain(op, it, state, control) end
     return self:run_iterator(S, it, state, control)
 end
 
