@@ -139,7 +139,7 @@ static void search_path(struct search *search, const char *mount, const char *pa
     if (!join(directory, sizeof directory, search->root, mount)) return;
     top = strlen(directory);
     if (strlen(path) >= sizeof directory - top) return;
-    strcpy(directory + top, path);
+    memcpy(directory + top, path, strlen(path) + 1);
     for (;;) {
         search->least = smaller(search->least, search->read_group(directory, second));
 
@@ -246,7 +246,8 @@ static bool parse_group(char *line, const char *controller, struct group *group)
     group->second = strcmp(line, "0") == 0 && *controllers == 0;
     if (!group->second && !has_word(controllers, controller)) return false;
     /* A process that was moved out of its namespace's part of the tree has a path that begins so: the mount is nearest. */
-    strcpy(group->path, climbs(path) ? "" : path);
+    if (climbs(path)) path = "";
+    memcpy(group->path, path, strlen(path) + 1); /* a line fits */
     return true;
 }
 
