@@ -27,6 +27,7 @@
 #include "base/stress.h"
 #include "clock/clock.h"
 #include "task/command.h"
+#include "thread/thread.h"
 #include "vm/call.h"
 #include "vm/modules.h"
 #include "vm/vm.h"
@@ -273,6 +274,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
     }
     if (tide_stress() && worker->L != NULL) collect(worker, 0);
     tide_commands_end();
+    if (task->error.code != 0) tide_thread_trim_stack(); /* it may have been a recursion without end */
     tide_task_end(task);
     set_busy(worker, false);
     task->ended_ns = tide_clock_monotonic_ns();

@@ -1,9 +1,11 @@
 /*
- * Starting and joining named threads with a stack large enough for LuaJIT (8 MB). Over libuv's threads.
+ * Starting and joining named threads with a stack large enough for LuaJIT: recursion without end has to meet LuaJIT's limit,
+ * which is an error, before the end of the stack, which is a crash. Over libuv's threads.
  */
 #ifndef TIDE_THREAD_THREAD_H
 #define TIDE_THREAD_THREAD_H
 
+#include <stdbool.h>
 #include <uv.h>
 
 #include "base/error.h"
@@ -20,6 +22,11 @@ struct tide_thread {
 int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(void *), void *arg,
                       struct tide_error *err);
 void tide_thread_join(struct tide_thread *thread);
+
+/* Whether so much of the calling thread's stack is in use that no coroutine, with a whole Lua stack of its own, should begin. */
+bool tide_thread_stack_is_short(void);
+/* Gives back the memory of the part of the calling thread's stack that is not in use. */
+void tide_thread_trim_stack(void);
 /* The same for a thread that nobody waits for: the process may end while it runs. */
 int tide_thread_start_free(const char *name, void (*run)(void *), void *arg, struct tide_error *err);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 #include <lauxlib.h>
@@ -566,7 +567,16 @@ static void the_end_interrupts_what_does_not_end(void **state) {
 
 static void a_worker_that_is_stuck_is_left_behind(void **state) {
     start_pool(3);
-    submit("return plan { map(function(x) say(flag, 1) os.execute('sleep 6') return x end) }", 0, 1);
+    /* It reads from a pipe that nobody writes to. */
+    char plan[400];
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    snprintf(plan, sizeof(plan),
+             "return plan { map(function(x) say(flag, 1) local ffi = require('ffi')\n"
+             "  ffi.cdef('long read(int fd, void *data, size_t size);') ffi.C.read(%d, ffi.new('char[1]'), 1)\n"
+             "  return x end) }",
+             ends[0]);
+    submit(plan, 0, 1);
     wait_for_flag(1);
     capture_start();
     bool all = tide_pool_delete(pool, 0);
@@ -579,7 +589,9 @@ static void a_worker_that_is_stuck_is_left_behind(void **state) {
     assert_int_equal(nended, 0);
     /* It ends after all, alone with its pool: the task is disposed of when the inbox is closed. */
     tide_inbox_close(&inbox);
+    close(ends[1]);
     while (__atomic_load_n(&orphans, __ATOMIC_ACQUIRE) == 0) sched_yield();
+    close(ends[0]);
 }
 
 static void the_number_of_workers_is_checked(void **state) {

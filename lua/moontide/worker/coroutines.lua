@@ -1,5 +1,7 @@
 --- Coroutines in workers. A function that is given to an operator cannot wait: what runs it is a loop over records, and under
 --- mapPartitions a coroutine of ours, which would take the yield for its own and lose records.
+local C = require("moontide.worker.ffi").C
+
 local coroutines = {
     -- For our modules.
     create = coroutine.create, yield = coroutine.yield,
@@ -9,10 +11,17 @@ local own = setmetatable({}, { __mode = "k" }) -- made by functions of the scrip
 
 local function pass(...) return ... end
 
+-- Each coroutine has a Lua stack of its own, but they share the thread's, which must not end first.
+-- No string, because coroutine.wrap puts a place in front of one at each level.
+local SHORT_OF_STACK = setmetatable({}, { __tostring = function()
+    return "stack overflow: coroutines resume one another without end, or begin deep within calls that do"
+end })
+
 local function marked(fn)
     if type(fn) ~= "function" then return fn end
     local running = coroutine.running
     return function(...)
+        if C.tide_thread_stack_is_short() then error(SHORT_OF_STACK) end
         own[running()] = true
         return pass(fn(...))
     end

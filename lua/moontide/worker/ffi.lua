@@ -113,6 +113,7 @@ bool tide_shared_remove(uint32_t number);
 uint32_t tide_shared_epoch(void);
 uint32_t tide_shared_refreshed(uint32_t number);
 
+bool tide_thread_stack_is_short(void);
 void tide_log(int level, const char *area, const char *format, ...);
 
 bool tide_stress(void);
