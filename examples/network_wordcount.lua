@@ -7,7 +7,8 @@
 --     moontide run examples/network_wordcount.lua --demo             # or all by itself
 --
 -- Prints a block a second: the batch's time, and ten of the words with their counts. With --demo it starts a server
--- that sends 1,000 lines a second (tests may ask for shorter batches: --demo 100ms), prints ten batches and ends.
+-- that sends 1,000 lines a second (tests may ask for shorter batches: --demo 100ms), prints ten batches and
+-- what came meanwhile, and ends.
 
 local moontide = require "moontide"
 
@@ -31,7 +32,7 @@ if demo then
     counts:foreachRDD(function()
         printed = printed + 1
         if printed == 10 then
-            ssc:stop()
+            ssc:stop(true, true) -- gracefully: lines that have come since are counted too
         end
     end)
 end

@@ -47,7 +47,7 @@ for _, interpreter in ipairs(interpreters) do
         end
 
         if not interpreter.skip then
-            it("network_wordcount.lua --demo prints ten batches and ends", function()
+            it("network_wordcount.lua --demo prints ten batches, what came meanwhile, and ends", function()
                 local result = interpreter.run("examples/network_wordcount.lua", "--demo", "200ms")
                 assert.equal("", result.err)
                 assert.equal(0, result.code)
@@ -71,7 +71,7 @@ for _, interpreter in ipairs(interpreters) do
                     times[#times + 1] = tonumber(time)
                     rest = after
                 end
-                assert.equal(10, #times)
+                assert.is_true(#times >= 10, #times .. " batches")
                 for index = 2, #times do
                     assert.equal(200, times[index] - times[index - 1])
                 end

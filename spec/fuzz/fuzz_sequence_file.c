@@ -3,9 +3,11 @@
  * bounds, ends, gives whole packed records, and ranges that divide a file that can be read give as many as
  * the whole. `make fuzz` runs it. Input: the bytes of a file.
  */
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -69,15 +71,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* A few records of the writer in the file. */
-static void write_valid(uint64_t *state) {
+/* A file of a few records that the writer made. It makes its file itself, so there must be none of that name before. Returns its
+ * size. */
+static size_t write_valid(uint64_t *state, uint8_t *out, size_t most) {
     static const uint8_t records[][8] = {"\xa1x\xa2yz", "\xa0\xa0", "\xa3\0\1\2\xa1y"};
     static const uint8_t sizes[] = {5, 2, 6};
     int groups = fuzz_below(state, 2) == 0;
     enum tide_writable key = groups ? TIDE_WRITABLE_NULL : TIDE_WRITABLE_TEXT;
     struct tide_error err = {0};
+    char directory[] = "/tmp/moontide-fuzz-XXXXXX", part[sizeof directory + 8];
+
+    fuzz_require(mkdtemp(directory) != NULL, "no directory");
+    snprintf(part, sizeof part, "%s/part", directory);
+
     struct tide_sequence_writer *writer =
-        tide_sequence_writer_new(path, key, TIDE_WRITABLE_BYTES, fuzz_below(state, 2) == 0, &err);
+        tide_sequence_writer_new(part, key, TIDE_WRITABLE_BYTES, fuzz_below(state, 2) == 0, &err);
     fuzz_require(writer != NULL, "no writer");
     for (uint32_t i = fuzz_below(state, 12); i > 0; i--) {
         uint32_t which = fuzz_below(state, 3);
@@ -87,14 +95,21 @@ static void write_valid(uint64_t *state) {
     }
     fuzz_require(tide_sequence_writer_finish(writer, false, &err) == 0, "a file is not finished");
     tide_sequence_writer_delete(writer);
+
+    int made = open(part, O_RDONLY | O_CLOEXEC);
+    ssize_t size = made >= 0 ? read(made, out, most) : -1;
+
+    fuzz_require(size > 0, "no file");
+    close(made);
+    unlink(part);
+    rmdir(directory);
+    return (size_t)size;
 }
 
 /* A file of the writer, damaged in a few places. */
 size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most) {
-    make_file();
-    write_valid(state);
-    ssize_t size = pread(file, out, most, 0);
-    fuzz_require(size > 0, "no file");
+    ssize_t size = (ssize_t)write_valid(state, out, most);
+
     for (uint32_t i = fuzz_below(state, 4); i > 0; i--) {
         size_t at = fuzz_below(state, (uint32_t)size);
         switch (fuzz_below(state, 5)) {
