@@ -3,6 +3,7 @@
 
 local check = require "moontide.check"
 local conf = require "moontide.conf"
+local elsewhere = require "moontide.elsewhere"
 local environment = require "moontide.environment"
 local errors = require "moontide.errors"
 local loop = require "moontide.loop"
@@ -20,11 +21,7 @@ context.overrides = { conf = {}, watch_signals = false }
 ---@field appName string
 local Context = {}
 
-local LATER = {
-    runJob = "use the actions of an RDD",
-}
-
-local class = check.class("Context", "a", Context, LATER)
+local class = check.class("Context", "a", Context, elsewhere.of("Context"))
 context.class = class
 
 local MAX_WORKERS = 1024

@@ -4,6 +4,7 @@
 local actions = require "moontide.actions"
 local check = require "moontide.check"
 local closure = require "moontide.closure"
+local elsewhere = require "moontide.elsewhere"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.partitioner"
 local text_form = require "moontide.text_form"
@@ -17,13 +18,15 @@ local dstream = {}
 ---@field ssc moontide.StreamingContext
 local DStream = {}
 
--- Methods of Spark's DStream, so that whoever looks for one is told and not sent to a name that looks alike.
-local LATER = {
-    saveAsNewAPIHadoopFiles = "use saveAsHadoopFiles, which writes the same files",
-    foreach = "use foreachRDD", pprint = "use print",
-}
+-- A method of datasets is not lost on a stream.
+local function of_datasets(name)
+    if require("moontide.rdd").has(name) then
+        return ("datasets have it: stream:transform(function(rdd) return rdd:%s(…) end), or in foreachRDD if it is an action")
+            :format(name)
+    end
+end
 
-local class = check.class("DStream", "a", DStream, LATER)
+local class = check.class("DStream", "a", DStream, elsewhere.of("DStream", of_datasets))
 dstream.class = class
 
 -- What sets something and adds nothing to the graph.

@@ -5,6 +5,7 @@
 local actions = require "moontide.actions"
 local check = require "moontide.check"
 local codec = require "moontide.worker.codec"
+local elsewhere = require "moontide.elsewhere"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.partitioner"
 local preview = require "moontide.preview"
@@ -17,28 +18,15 @@ local rdd = {}
 ---@field sc moontide.Context
 local RDD = {}
 
-local function later(what, ...)
-    local reasons = {}
-    for _, name in ipairs({ ... }) do
-        reasons[name] = what
-    end
-    return reasons
-end
-
--- Methods of Spark's RDD, so that whoever looks for one is told and not sent to a name that looks alike.
-local LATER = {}
-for _, group in ipairs({
-    later("use checkpoint() to cut the lineage, persist() to keep records in memory", "localCheckpoint"),
-    later("use getNumPartitions() for their number, glom() for their records", "partitions"),
-    later("use saveAsHadoopFile, which writes the same files", "saveAsNewAPIHadoopFile"),
-}) do
-    for name, reason in pairs(group) do
-        LATER[name] = reason
-    end
-end
-
-local class = check.class("RDD", "an", RDD, LATER)
+local class = check.class("RDD", "an", RDD, elsewhere.of("RDD"))
 rdd.class = class
+
+--- Whether datasets have a method of that name.
+--- @param name string
+--- @return boolean
+function rdd.has(name)
+    return RDD[name] ~= nil
+end
 
 -- Records are packed in blocks of this many, so that a cancelled job ends soon and memory is freed piece by piece.
 local BLOCK_RECORDS = 16384

@@ -1,0 +1,71 @@
+-- Names of Spark and PySpark that have another home here: by class, what to use instead. Asking a handle for one says so, instead of
+-- proposing a name that looks alike.
+
+local elsewhere = {}
+
+elsewhere.RDD = {
+    localCheckpoint = "use checkpoint() to cut the lineage, persist() to keep records in memory",
+    partitions = "use getNumPartitions() for their number, glom() for their records",
+    saveAsNewAPIHadoopFile = "use saveAsHadoopFile, which writes the same files",
+    saveAsHadoopDataset = "use saveAsHadoopFile, which writes the same files",
+    saveAsNewAPIHadoopDataset = "use saveAsHadoopFile, which writes the same files",
+    saveAsSequenceFile = "use saveAsHadoopFile, which writes SequenceFiles of pairs (saveAsObjectFile for any records)",
+    saveAsPickleFile = "use saveAsObjectFile, which keeps any records; sc:objectFile reads them",
+    mapPartitionsWithSplit = "it is called mapPartitionsWithIndex",
+    mapWith = "use mapPartitionsWithIndex",
+    flatMapWith = "use mapPartitionsWithIndex",
+    filterWith = "use mapPartitionsWithIndex",
+    foreachWith = "use mapPartitionsWithIndex, or foreachPartition",
+    countApproxDistinct = "use distinct():count(), which is exact",
+    countApproxDistinctByKey = "use distinct():countByKey(), which is exact",
+    countByValueApprox = "use countByValue(), which is exact",
+    filterByRange = "use filter(function(key) return key >= low and key <= high end)",
+    meanApprox = "use mean()", sumApprox = "use sum()",
+    toArray = "it is called collect", collectPartitions = "use glom():collect()",
+    splits = "use getNumPartitions()", getPartitions = "use getNumPartitions()",
+    mapToPair = "use map with a function that returns key and value",
+    flatMapToPair = "use flatMap with an iterator of keys and values",
+    iterator = "use toLocalIterator()", toDF = "there are no data frames; a record may be any table",
+    sparkContext = "use the field sc", countAsync = "use count(); an action in foreachRDD does not hold up the clock",
+    collectAsync = "use collect(); an action in foreachRDD does not hold up the clock",
+    takeAsync = "use take(); an action in foreachRDD does not hold up the clock",
+    foreachAsync = "use foreach(); an action in foreachRDD does not hold up the clock",
+}
+
+elsewhere.Context = {
+    runJob = "use the actions of an RDD",
+    makeRDD = "it is called parallelize",
+    checkpointFile = "checkpoints of datasets are read by the dataset that wrote them; saveAsObjectFile and objectFile keep records for "
+        .. "other programs",
+    binaryFiles = "use binaryRecords for records of one size, wholeTextFiles for whole files (a text may have any bytes)",
+    pickleFile = "use objectFile, which reads what saveAsObjectFile wrote",
+    hadoopFile = "use sequenceFile or textFile", newAPIHadoopFile = "use sequenceFile or textFile",
+    hadoopRDD = "use sequenceFile or textFile", newAPIHadoopRDD = "use sequenceFile or textFile",
+    addFile = "workers see the files that the script sees: open the path in the function",
+    addJar = "a function may require what the script may", addPyFile = "a function may require what the script may",
+    longAccumulator = "use accumulator(0)", doubleAccumulator = "use accumulator(0)",
+    collectionAccumulator = "use accumulator with a merge function", accumulable = "use accumulator with a merge function",
+}
+
+elsewhere.DStream = {
+    saveAsNewAPIHadoopFiles = "use saveAsHadoopFiles, which writes the same files",
+    saveAsSequenceFiles = "use saveAsHadoopFiles, which writes SequenceFiles of pairs",
+    saveAsPickleFiles = "use saveAsObjectFiles",
+    foreach = "use foreachRDD", pprint = "use print", compute = "use slice", toPairDStreamFunctions = "pairs need no conversion",
+    mapToPair = "use map with a function that returns key and value",
+    flatMapToPair = "use flatMap with an iterator of keys and values",
+}
+
+--- Names of a class, with a hint for those that another class has.
+--- @param class string "DStream"
+--- @param other? fun(name: string): string? what to say of a name that is in no list
+--- @return table<string, string>
+function elsewhere.of(class, other)
+    return setmetatable({}, {
+        __index = function(_, name)
+            return elsewhere[class][name] or other and other(name)
+        end,
+    })
+end
+
+return elsewhere
