@@ -81,6 +81,7 @@ local EXAMPLES = {
     stopContextByDefault = { "false", false, false, "no" },
     logLevel = { "debug", "debug", "debug", "loud" },
     ["save.sync"] = { "false", false, false, "fast" },
+    ["random.seed"] = { "42", 42, 42, -1 },
     ["memory.limit"] = { "64mb", 67108864, 67108864, 0 },
     ["spill.directory"] = { "/tmp", "/tmp", "/tmp", "" },
     ["socket.maxLine"] = { "64kb", 65536, 65536, 0 },
@@ -225,7 +226,7 @@ local TRIED_IN = {
     ["task.maxFailures"] = "shared_spec", concurrentJobs = "active_spec", gracefulStopTimeout = "errors_spec",
     stopTimeout = "errors_spec", stopContextByDefault = "streaming_spec", logLevel = "conf_spec",
     ["listener.maxEvents"] = "listener_spec", ["socket.maxLine"] = "bad_input_spec", ["socket.reconnect"] = "streaming_spec", ["socket.memory"] = "conf_spec",
-    ["memory.limit"] = "storage_spec", ["save.sync"] = "save_spec", ["spill.directory"] = "storage_spec",
+    ["memory.limit"] = "storage_spec", ["save.sync"] = "save_spec", ["random.seed"] = "random_numbers_spec", ["spill.directory"] = "storage_spec",
 }
 
 describe("what a setting does", function()

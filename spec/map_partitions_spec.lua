@@ -172,7 +172,7 @@ describe("an iterator that a function returns", function()
                         return x
                     end
                 end)
-                assert.matches("the iterator yields pairs at some times and single values at others",
+                assert.matches("is of one kind: return pairs always or never",
                     engine.message(function() rdd:collect() end))
             end
         end

@@ -101,6 +101,11 @@ static int engine_workers(lua_State *L) {
     return 1;
 }
 
+static int engine_seed(lua_State *L) {
+    tide_scheduler_set_seed(tide_engine_scheduler(check_engine(L)), luaL_checknumber(L, 2));
+    return 0;
+}
+
 static int engine_interrupt(lua_State *L) {
     tide_pool_interrupt(tide_engine_pool(check_engine(L)));
     return 0;
@@ -316,6 +321,7 @@ void tide_bind_engine(lua_State *L) {
         {"turn", engine_turn},
         {"poll", engine_poll},
         {"workers", engine_workers},
+        {"seed", engine_seed},
         {"interrupt", engine_interrupt},
         {"describe", engine_describe},
         {"memory", engine_memory},

@@ -78,6 +78,7 @@ static struct tide_cached *made_new(const struct tide_run *run, const struct tid
 
 void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t index) {
     task->batch_time = run->batch_time;
+    task->seed = run->means->seed;
     task->limit = run->limit;
     task->cancelled = &run->cancelled;
     task->owner = run;

@@ -44,6 +44,7 @@ struct tide_job {
 struct tide_run_means {
     struct tide_plans *plans;
     struct tide_cache *cache;
+    double seed;          /* of random numbers in tasks */
     struct tide_op *keep; /* sink of the runs that compute persistent datasets */
 };
 

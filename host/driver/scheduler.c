@@ -565,6 +565,8 @@ void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t 
     scheduler->max_failures = max_failures;
 }
 
+void tide_scheduler_set_seed(struct tide_scheduler *scheduler, double seed) { scheduler->means.seed = seed; }
+
 void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)(struct tide_block *take, void *arg),
                                void *arg) {
     scheduler->updated = updated;

@@ -24,6 +24,9 @@ struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, 
 /* How often a task may fail before its job does, at least 1 (the default: no second try). A task is tried again from its inputs. */
 void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t max_failures);
 
+/* What random numbers in tasks follow from, from now on. */
+void tide_scheduler_set_seed(struct tide_scheduler *scheduler, double seed);
+
 /* `updated` is told what each task has added to accumulators, once for each partition of a stage whatever became of its other
  * attempts, before the job that waits for it ends. It takes the block. NULL: such blocks are dropped. */
 void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)(struct tide_block *take, void *arg),

@@ -83,6 +83,7 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     forget_learned(task);
     task->batch_time = failed->batch_time;
     task->limit = failed->limit;
+    task->seed = failed->seed;
     task->partition = failed->partition;
     task->attempt = failed->attempt + 1;
     return task;

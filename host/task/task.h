@@ -82,6 +82,7 @@ struct tide_task {
     struct tide_block
         *updates; /* pairs (accumulator number, what this task adds to it), made by the worker; NULL: nothing */
     /* C only */
+    double seed;                 /* of random numbers: the engine's */
     const uint32_t *cancelled;   /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
     struct tide_message message; /* deliver: set by the driver, runs there when the task has ended */
     struct tide_read *reads;     /* in order; the inputs they belong to have no other blocks */

@@ -5,6 +5,7 @@
 
 local check = require "moontide.check"
 local codec = require "moontide.worker.codec"
+local seeding = require "moontide.seeding"
 local errors = require "moontide.errors"
 local loop = require "moontide.loop"
 local nan = require "moontide.nan"
@@ -50,6 +51,7 @@ local function run(scope, node, sink_bytes, partitions, limit, writing)
     if stream and stream.is_stopping_now() then
         error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
     end
+    seeding.refresh(state)
     local job = node:job(sink_bytes, partitions, limit or 0, task and task.time or -1)
     state.jobs = state.jobs + 1
     state.running[job] = true

@@ -51,6 +51,8 @@ conf.options = {
       reason = "Whether StreamingContext:stop() also stops the Context under it." },
     { key = "listener.maxEvents", type = "integer", min = 1, max = 10000000, default = 10000, unit = "events",
       reason = "Events that wait for listeners that are slower than the streams; further ones are dropped and counted." },
+    { key = "random.seed", type = "integer", min = 0, max = 2 ^ 53, shown = "what math.randomseed got in the script, else drawn", unit = "seed",
+      reason = "What the numbers of math.random in workers follow from: with the same seed and input they are the same again." },
     { key = "logLevel", type = "choice", values = { "debug", "info", "warn", "error", "off" }, default = "warn",
       reason = "Least important messages written to stderr." },
     { key = "memory.limit", type = "bytes", min = 1, max = 2 ^ 50, shown = "half of the memory, a container's if that is less",

@@ -188,6 +188,7 @@ function context.create(what, master, app_name, given)
         parallelism = settings.defaultParallelism or workers,
     }
     state.outputs = require("moontide.save").outputs(state)
+    require("moontide.seeding").begin(state)
     add_callbacks(state)
     loop.add(state)
     local sc = setmetatable({ master = settings.master, appName = settings.appName, state = state, scope = false }, class)

@@ -13,6 +13,7 @@ local check = require "moontide.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local partitioner = require "moontide.partitioner"
+local seeding = require "moontide.seeding"
 
 local operators = {}
 
@@ -75,13 +76,20 @@ end
 --- @param name string the operator as the script called it
 --- @param site string
 --- @param fields? table
+--- @param streams? boolean it is an operator of streams
 --- @return string
-function operators.descriptor(kind, name, site, fields)
+--- @return boolean draws its functions may draw random numbers
+function operators.descriptor(kind, name, site, fields, streams)
     local descriptor = { kind = kind, name = name, site = site, arity = ARITY[kind] }
+    local draws = false
     for field, value in pairs(fields or {}) do
         descriptor[field] = value
+        draws = draws or type(value) == "string" and seeding.draws(value)
     end
-    return codec.pack(descriptor)
+    if draws then
+        descriptor.draw, descriptor.static = seeding.place(streams)
+    end
+    return codec.pack(descriptor), draws
 end
 
 local descriptor = operators.descriptor
@@ -91,7 +99,8 @@ local INDEXED = { mapPartitionsWithIndex = true }
 
 -- One operator, applied to each partition.
 local function narrow(handle, kind, name, site, fields, keeps_keys)
-    return handle.node:narrow(descriptor(kind, name, site, fields), keeps_keys or false, INDEXED[kind] or false)
+    local bytes, draws = descriptor(kind, name, site, fields, rawget(handle, "slide") ~= nil)
+    return handle.node:narrow(bytes, keeps_keys or false, draws or INDEXED[kind] or false)
 end
 
 operators.narrow = narrow
@@ -111,8 +120,8 @@ end
 local function exchange(name, site, route, by, write, read, here, ascending)
     local made = {
         route = route, partitions = by, ascending = ascending ~= false,
-        read = descriptor(read.kind, name, site, read),
-        here = type(here) == "table" and descriptor(here.kind, name, site, here) or here,
+        read = (descriptor(read.kind, name, site, read)),
+        here = type(here) == "table" and (descriptor(here.kind, name, site, here)) or here,
     }
     local fields = write
     if type(by) == "table" then
@@ -122,7 +131,7 @@ local function exchange(name, site, route, by, write, read, here, ascending)
             for field, value in pairs(write) do fields[field] = value end
         end
     end
-    made.write = descriptor(write.kind, name, site, fields)
+    made.write = (descriptor(write.kind, name, site, fields))
     return made
 end
 

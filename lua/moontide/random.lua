@@ -61,6 +61,21 @@ function random.new(seed, stream)
     end
 end
 
+--- Four words, not all 0, that begin a generator: mixed from any numbers.
+--- @param ... number
+--- @return integer a
+--- @return integer b
+--- @return integer c
+--- @return integer d
+function random.words(...)
+    local state = 0ULL
+    for index = 1, select("#", ...) do
+        state = splitmix(state + bits_of((select(index, ...))) + GOLDEN)
+    end
+    local first, second = splitmix(state + GOLDEN), splitmix(state + GOLDEN * 2)
+    return low(first), high(first), low(second), bit.bor(high(second), 1)
+end
+
 -- Above this mean the product below would become too small for a number; means add up.
 local LARGEST_MEAN = 500
 

@@ -278,6 +278,7 @@ function StreamingContext:start()
     if life.checkpoint and not life.checkpoint_lent then
         refuse_unstorable(life)
     end
+    require("moontide.seeding").freeze(self.sc.state)
     life.graph:listen(#life.listeners > 0)
     local started, reason = life.graph:start()
     if not started then

@@ -31,7 +31,7 @@ struct tide_slot { char *first; char *seen; uint32_t arity; uint8_t known; uint8
 struct tide_task {
     struct tide_plan *plan; struct tide_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
     uint64_t records_in; uint64_t records_out; uint32_t ninputs; uint32_t noutputs; uint32_t partition; uint32_t nslots;
-    struct tide_slot *slots; struct tide_block *updates; const uint32_t *cancelled;
+    struct tide_slot *slots; struct tide_block *updates; double seed; const uint32_t *cancelled;
 };
 
 void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size);

@@ -10,6 +10,7 @@ local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local codec = require "moontide.worker.codec"
 local fast = require "moontide.worker.ffi"
+local randomness = require "moontide.worker.randomness"
 local scan = require "moontide.worker.scan"
 
 local generate = {}
@@ -71,6 +72,10 @@ function Text:continue(k, arity, a, b)
     local feed = self.feed
     if k > #feed.ops then
         self.uses_terminal = true
+        if #feed.draws > 0 then
+            self:uses "use"
+            self:line(nil, "use.slot = 0")
+        end
         feed.terminal:record(self, arity, a, b)
     elseif k >= self.first + INLINE then
         self:call(k, arity, a, b)
@@ -119,6 +124,13 @@ function Text:single_result(k, op, v)
     self:call(k + 1, 1, v)
 end
 
+--- From here on it is this operator's generator that counts for math.random, if its function draws.
+function Text:draws(k, op)
+    if not op.place then return end
+    self:uses "use"
+    self:line(op, ("use.slot = S.d%d"):format(k))
+end
+
 local function args_of(arity, a, b) return arity == 2 and a .. ", " .. b or a end
 local function element_of(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
 
@@ -137,6 +149,7 @@ local function loop_over(g, k, op, call, each, element)
     local function iterator_loop(body)
         g:line(op, ("for %s, %s in %s, %s, %s do"):format(v, w, it, st, c))
         g:block(body)
+        g:draws(k, op)
         g:line(op, "end")
     end
     g:line(op, ("local %s, %s, %s = %s"):format(it, st, c, call))
@@ -181,6 +194,7 @@ generate.learns = { map = true, flatMap = true, unpair = true, unwrap = true }
 generate.operators = {
     map = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
+        g:draws(k, op)
         local v, w = g:pair_of(op, k)
         g:line(op, ("%s, %s = f%d(%s)"):format(v, w, k, args_of(arity, a, b)))
         if op.source then g.own = nil end -- messages tell what it made: that stays as it is, too
@@ -189,6 +203,7 @@ generate.operators = {
 
     filter = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
+        g:draws(k, op)
         g:line(op, ("if f%d(%s) then"):format(k, args_of(arity, a, b)))
         g:continue(k + 1, arity, a, b)
         g:line(op, "end")
@@ -196,6 +211,7 @@ generate.operators = {
 
     flatMap = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
+        g:draws(k, op)
         loop_over(g, k, op, ("f%d(%s)"):format(k, args_of(arity, a, b)), function(v, w, detour)
             if detour then
                 g:line(op, ("if %s == nil then learn(%d, 1, %s)"):format(w, k, v))
@@ -220,6 +236,7 @@ generate.operators = {
     mapValues = function(g, k, op, arity, a, b)
         if not needs_pairs(g, k, op, arity, a) then return end
         g:uses("f" .. k)
+        g:draws(k, op)
         local _, w = g:pair_of(op, k)
         g:line(op, ("%s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, k, b, w, k))
         g:continue(k + 1, 2, a, w)
@@ -228,6 +245,7 @@ generate.operators = {
     flatMapValues = function(g, k, op, arity, a, b)
         if not needs_pairs(g, k, op, arity, a) then return end
         g:uses("f" .. k)
+        g:draws(k, op)
         local function body(v, detour)
             g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
             if detour then g:call_or_end(k + 1, 2, a, v) else g:continue(k + 1, 2, a, v) end
@@ -237,6 +255,7 @@ generate.operators = {
 
     keyBy = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
+        g:draws(k, op)
         local v, w = g:pair_of(op, k)
         g:line(op, ("%s, %s = f%d(%s), %s"):format(v, w, k, args_of(arity, a, b), element_of(arity, a, b)))
         g:line(op, ("if %s == nil then returned_nil(%d) end"):format(v, k))
@@ -427,7 +446,10 @@ function generate.loop(feed, variant)
     local g = new_text(feed, variant, 1)
     g:line(nil, "") -- keeps line numbers of head and body apart
     g:continue(1, kind, "a0", "b0")
-    if g.incomplete and RESUMABLE[variant.form] then tail = TURNS .. tail end
+    if RESUMABLE[variant.form] then
+        if g.incomplete then tail = TURNS .. tail end
+        if feed.iterator_draws then tail = "use.slot = S.iterator_slot " .. tail g:uses "use" end
+    end
     return load_text(g, head:gsub("\n", " "), tail), g.incomplete
 end
 
@@ -438,7 +460,7 @@ function generate.constants(feed)
         K["f" .. k] = op.f
         if op.kind == "foreach" then K["has_metatable" .. k] = failure.has_metatable(op) end
     end
-    K.type, K.ffi_string, K.decode = type, fast.ffi.string, codec.decode
+    K.type, K.ffi_string, K.decode, K.use = type, fast.ffi.string, codec.decode, randomness.use
     K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C
     feed.terminal:constants(K, feed)
     return K

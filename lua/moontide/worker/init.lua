@@ -12,6 +12,7 @@ require "moontide.worker.inverse"
 require "moontide.worker.state"
 local shared = require "moontide.worker.shared"
 local sinks = require "moontide.worker.sinks"
+local randomness = require "moontide.worker.randomness"
 local surroundings = require "moontide.worker.surroundings"
 local jit_util = require "jit.util"
 
@@ -94,6 +95,7 @@ function worker.start(pointer)
     jit_fixes.watch(on_trace)
     require("moontide.worker.coroutines").install()
     require("moontide.finalizers").install(function(text) C.tide_log(WARN, "worker", "%s", text) end)
+    randomness.install()
     surroundings.install(JIT_OPTIONS)
 end
 
@@ -149,6 +151,7 @@ local function load_function(session, op, bytes)
 end
 
 local function load_op(session, op)
+    op.place = op.draw and (op.static and { place = op.draw } or op.draw)
     if op.fn then op.f = load_function(session, op, op.fn) end
     if op.merge then
         op.merge_f = load_function(session, op, op.merge)
@@ -219,7 +222,8 @@ local function stage_of(plan)
         load_node(session, node, slots)
         if sink[1] then load_op(session, sink[2]) end
         local terminal = sinks.new(sink)
-        stage = { pipe = pipe.build(node, terminal), slots = slots, note = table.concat(summary(node, sink, {}), ", ") }
+        stage = { pipe = pipe.build(node, terminal), slots = slots, note = table.concat(summary(node, sink, {}), ", "),
+            place = tonumber(plan.id[0] % 0x10000000000000ULL) }
         if stage_count >= KEEP then drop_oldest() end
         stages[id] = stage
         stage_count = stage_count + 1
@@ -231,6 +235,7 @@ end
 local function work(task, cleanup)
     local stage = stage_of(task.plan)
     C.tide_worker_note(self_pointer, stage.note, task.batch_time)
+    randomness.begin(task.seed, tonumber(task.batch_time), tonumber(task.partition), stage.place)
     context.operators = stage.note
     local run = {
         task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = tonumber(task.partition),

@@ -9,6 +9,7 @@ local generate = require "moontide.worker.generate"
 local accumulate = require "moontide.worker.accumulate"
 local sinks = require "moontide.worker.sinks"
 local failure = require "moontide.worker.failure"
+local randomness = require "moontide.worker.randomness"
 local gather = require "moontide.worker.gather"
 local keys = require "moontide.worker.keys"
 
@@ -26,7 +27,10 @@ local function new_feed(source, ops, terminal)
     local feed = setmetatable({
         source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
     }, Feed)
+    feed.draws = {}
+    feed.iterator_draws = source and source.pipe and source.pipe.terminal.pull and source.pipe.terminal.op.place ~= nil
     for k, op in ipairs(ops) do
+        if op.place then feed.draws[#feed.draws + 1] = k end
         if generate.learns[op.kind] then feed.learning[#feed.learning + 1] = k end
     end
     feed.constants = generate.constants(feed)
@@ -110,6 +114,7 @@ function Feed:run_iterator(S, it, state, control)
     if a == nil then return false end
     S.look(a, b)
     if self:push(S, a, b) then return true end
+    randomness.use.slot = S.iterator_slot or 0
     local form = b == nil and "each1" or "each2"
     while a ~= nil do
         local loop = self:variant(form, S.run).loop
@@ -409,12 +414,30 @@ local function new_state(run)
     }
 end
 
+-- The generators of operators that draw, for the partition that is about to be read. Operators above a union that was joined in one
+-- task have one partition, and one generator, for all that the union brings; `ops.own` are not above it.
+local function give_generators(feed, S)
+    local run, ops = S.run, feed.ops
+    local first = run.cursor < run.task.ninputs and run.inputs[run.cursor].reserved or 0
+    run.generators = run.generators or {}
+    for _, k in ipairs(feed.draws) do
+        local op, token = ops[k], ops.tokens[k]
+        local slot = k > ops.own and run.generators[token]
+        if not slot then
+            slot = randomness.slot(op.place, first + (op.shift or 0))
+            run.generators[token] = slot
+        end
+        S["d" .. k] = slot
+    end
+end
+
 --- Feeds everything the pipe has as input into its terminal.
 function Pipe:consume(S)
     for _, part in ipairs(self.parts) do
         for _ = 1, part.times do
             local feed = part.feed
             local stop
+            if #feed.draws > 0 then give_generators(feed, S) end
             if feed.source.leaf then
                 stop = run_leaf(feed, S)
             elseif feed.source.children then
@@ -422,6 +445,7 @@ function Pipe:consume(S)
             else
                 stop = feed.source.pipe:yield_to(feed, S)
             end
+            randomness.use.slot = 0
             if stop then return true end
         end
     end
@@ -447,6 +471,7 @@ function Pipe:pull_to(feed, outer, S)
     local after = cursor + self.inputs
     local firsts, seconds, runs = {}, {}, new_runs()
     S.firsts, S.seconds, S.n, S.bytes, S.most, S.tables = firsts, seconds, 0, 0, 1, false
+    local slot = op.place and randomness.slot(op.place, index) or 0
     local failed
     local producer = coroutines.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
@@ -460,6 +485,7 @@ function Pipe:pull_to(feed, outer, S)
         if failed ~= nil then error(failed, 0) end
         if ended or coroutine.status(producer) == "dead" then return false end
         local ok, why = coroutine.resume(producer)
+        randomness.use.slot = slot
         if not ok then error(why, 0) end
         n, is_pair = S.n, S.arity == 2
         if coroutine.status(producer) == "dead" then S.n = 0 end
@@ -473,6 +499,7 @@ function Pipe:pull_to(feed, outer, S)
         return firsts[at]
     end
     local stop = false
+    randomness.use.slot, outer.iterator_slot = slot, slot
     if op.kind == "foreachPartition" then
         op.f(iterate)
     elseif op.kind == "mapPartitionsWithIndex" then
@@ -494,6 +521,14 @@ local pulls = { mapPartitions = true, mapPartitionsWithIndex = true, foreachPart
 
 local build
 
+-- A list of operators: `tokens` has something unique for each, in each place of the plan where it stands; the first `own` of them
+-- belong to the input at hand, the others are above a union.
+local function above_union(ops)
+    local list = { own = 0, tokens = ops.tokens }
+    for at, op in ipairs(ops) do list[at] = op end
+    return list
+end
+
 --- Collects the parts (times, feed) of a node whose records then pass `ops` to `terminal`.
 local function add_parts(parts, times, node, ops, terminal)
     local kind = node[1]
@@ -502,6 +537,7 @@ local function add_parts(parts, times, node, ops, terminal)
         return
     end
     if kind == "concat" then
+        ops = above_union(ops)
         for _ = 1, times do
             for _, child in ipairs(node[2]) do add_parts(parts, child[1], child[2], ops, terminal) end
         end
@@ -520,9 +556,15 @@ local function add_parts(parts, times, node, ops, terminal)
     local chain = node[3]
     local first = #chain
     while first > 0 and generate.operators[chain[first].kind] do first = first - 1 end
-    local joined = {}
-    for at = first + 1, #chain do joined[#joined + 1] = chain[at] end
-    for _, op in ipairs(ops) do joined[#joined + 1] = op end
+    local joined = { own = #chain - first + ops.own, tokens = {} }
+    for at = first + 1, #chain do
+        joined[#joined + 1] = chain[at]
+        joined.tokens[#joined] = {}
+    end
+    for at, op in ipairs(ops) do
+        joined[#joined + 1] = op
+        joined.tokens[#joined] = ops.tokens[at]
+    end
     if first == 0 then return add_parts(parts, times, node[2], joined, terminal) end
     local op = chain[first]
     local before = {}
@@ -551,7 +593,7 @@ end
 function build(node, terminal)
     local parts = {}
     terminal.prologue = terminal.prologue or ""
-    add_parts(parts, 1, node, {}, terminal)
+    add_parts(parts, 1, node, { own = 0, tokens = {} }, terminal)
     local inputs = 0
     for _, part in ipairs(parts) do inputs = inputs + part.times * inputs_of(part.feed.source) end
     return setmetatable({ parts = parts, terminal = terminal, inputs = inputs }, Pipe)
