@@ -31,6 +31,8 @@ struct tide_engine {
     struct tide_events events;
     struct tide_list members;
     uv_timer_t timeout;   /* bounds a turn */
+    uv_timer_t limit;     /* looks for tasks that take too long */
+    int64_t task_timeout; /* ms; 0: none */
     uv_prepare_t prepare; /* keeps a turn from waiting when there are events */
     uv_poll_t signals;
     int signal_fd; /* -1: not watching */
@@ -43,6 +45,12 @@ static const struct tide_signals *process_signals;
 const char *tide_version(void) { return TIDE_VERSION; }
 
 /* ---- The loop ------------------------------------------------------------------------------------------------- */
+
+static void on_limit(uv_timer_t *timer) {
+    struct tide_engine *engine = timer->data;
+
+    tide_pool_limit(engine->pool, engine->task_timeout);
+}
 
 static void on_timeout(uv_timer_t *timer) { (void)timer; /* that the loop comes back is all that is wanted */ }
 
@@ -276,6 +284,8 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     tide_list_create(&engine->members);
     tide_events_create(&engine->events);
     uv_timer_init(&engine->loop, &engine->timeout);
+    uv_timer_init(&engine->loop, &engine->limit);
+    engine->limit.data = engine;
     uv_prepare_init(&engine->loop, &engine->prepare);
     engine->prepare.data = engine;
     uv_prepare_start(&engine->prepare, on_prepare);
@@ -315,6 +325,13 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     engine->scheduler = tide_scheduler_new(&executor, engine->cache, &engine->inbox);
     tide_scheduler_on_updates(engine->scheduler, on_updates, &engine->events);
     tide_scheduler_on_lost(engine->scheduler, on_lost, &engine->events);
+    if (options->task_timeout > 0) {
+        uint64_t often = options->task_timeout < 1000 ? (uint64_t)options->task_timeout / 4 + 1 : 250;
+
+        engine->task_timeout = options->task_timeout;
+        uv_timer_start(&engine->limit, on_limit, often, often);
+        uv_unref((uv_handle_t *)&engine->limit);
+    }
     if (options->max_failures > 0) tide_scheduler_set_max_failures(engine->scheduler, options->max_failures);
     return engine;
 
@@ -323,6 +340,7 @@ fail:
     tide_budget_release(engine->budget);
     if (inbox) tide_inbox_close(&engine->inbox);
     uv_close((uv_handle_t *)&engine->timeout, NULL);
+    uv_close((uv_handle_t *)&engine->limit, NULL);
     uv_close((uv_handle_t *)&engine->prepare, NULL);
     close_loop(&engine->loop);
     if (inbox) tide_inbox_destroy(&engine->inbox);
@@ -348,6 +366,7 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
     tide_events_destroy(&engine->events);
     if (engine->signal_fd >= 0) uv_close((uv_handle_t *)&engine->signals, NULL);
     uv_close((uv_handle_t *)&engine->timeout, NULL);
+    uv_close((uv_handle_t *)&engine->limit, NULL);
     uv_close((uv_handle_t *)&engine->prepare, NULL);
     tide_inbox_close(&engine->inbox);
     close_loop(&engine->loop);

@@ -18,6 +18,7 @@ struct tide_engine_options {
     uint32_t workers;         /* worker threads, at least 1 */
     const char *package_path; /* Lua search paths for the workers, or NULL */
     const char *package_cpath;
+    int64_t task_timeout;  /* ms a task may take before it is interrupted and fails; 0: as long as it likes */
     uint32_t max_failures; /* how often a task may fail before its job does; 0: 1 */
     uint64_t
         memory_limit; /* bytes of kept data in memory; 0: half of the machine's, or of what the process may have */

@@ -34,6 +34,7 @@ int tide_bind_engine_new(lua_State *L) {
         .workers = (uint32_t)tide_bind_field_whole(L, 1, "workers", 1, 1024, INT64_MIN),
         .package_path = field_text(L, 1, "packagePath"),
         .package_cpath = field_text(L, 1, "packageCpath"),
+        .task_timeout = (int64_t)tide_bind_field_whole(L, 1, "taskTimeout", 0, 1e15, 0),
         .max_failures = (uint32_t)tide_bind_field_whole(L, 1, "maxFailures", 1, INT32_MAX, 1),
         .memory_limit = (uint64_t)tide_bind_field_whole(L, 1, "memoryLimit", 1, INT64_C(1) << 53, 0),
         .receive_limit = (uint64_t)tide_bind_field_whole(L, 1, "socketMemory", 1, INT64_C(1) << 53, 0),

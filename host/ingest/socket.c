@@ -22,6 +22,8 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fault.h"
+#include "base/log.h"
+#include "clock/clock.h"
 #include "ingest/dial.h"
 #include "store/budget.h"
 #include "store/lines.h"
@@ -59,6 +61,8 @@ struct tide_socket {
     struct tide_lines lines;
     uint64_t long_lines; /* since the last take */
     bool finished;       /* nothing comes any more */
+    uint64_t holds;      /* how often it was held */
+    uint64_t hold_told;  /* when that was told, monotonic ms; 0: never */
 };
 
 static void connect_now(struct tide_socket *socket);
@@ -90,6 +94,20 @@ static void on_room(void *arg) { tide_source_wake(arg); }
 static uint64_t unfinished(const struct tide_socket *socket) {
     const struct tide_block *current = socket->lines.current;
     return current && current->count == 0 ? sizeof *current + TIDE_BLOCK_SLACK + current->capacity : 0;
+}
+
+/* Told at most once a minute: a source that is faster than its batches is held again and again. */
+static void hold(struct tide_socket *socket) {
+    enum { TOLD_EVERY_MS = 60000 };
+    uint64_t now = tide_clock_monotonic_ns() / 1000000;
+    enter(socket, HELD);
+    socket->holds++;
+    if (socket->hold_told != 0 && now - socket->hold_told < TOLD_EVERY_MS) return;
+    socket->hold_told = now > 0 ? now : 1;
+    tide_log(TIDE_LOG_WARN, "socket",
+             "%s is read more slowly: received data that no batch has processed yet fills its share of socket.memory "
+             "(%" PRIu64 " times so far)",
+             socket->name, socket->holds);
 }
 
 /* After true, on_room is called when there is room. */
@@ -173,14 +191,14 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *space) {
     }
     if (must_hold(socket)) {
         uv_read_stop(stream);
-        enter(socket, HELD);
+        hold(socket);
     }
 }
 
 /* Goes on with an open connection: after connecting, a fall of the budget, or a shortage of memory. */
 static void read_on(struct tide_socket *socket) {
     if (must_hold(socket)) {
-        if (socket->state != HELD) enter(socket, HELD);
+        if (socket->state != HELD) hold(socket);
         return;
     }
     enter(socket, READING);

@@ -266,6 +266,14 @@ bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size
     return busy;
 }
 
+void tide_pool_limit(struct tide_pool *pool, int64_t ms) {
+    pthread_mutex_lock(&pool->lock);
+    for (uint32_t i = 0; i < pool->count; i++) {
+        if (pool->seats[i].busy && pool->seats[i].worker != NULL) tide_worker_limit(pool->seats[i].worker, ms);
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
 /* Takes everything queued off and gives it back cancelled. Called with the lock held; drops it meanwhile. */
 static void cancel_queued(struct tide_pool *pool) {
     struct tide_task *task = pool->head;

@@ -37,6 +37,9 @@ void tide_pool_wake(struct tide_pool *pool);
 uint32_t tide_pool_given_back(struct tide_pool *pool);
 /* What worker `index` runs at the moment, as text for people ("map (job.lua:12), batch 1000 ms, for 12.0 s"); false when idle. */
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size);
+/* Asks tasks that have taken longer than `ms` to break off: they fail with TIDE_ETIMEOUT and the script line they were at. To be
+ * repeated, see tide_worker_signal. */
+void tide_pool_limit(struct tide_pool *pool, int64_t ms);
 /* Tries to break off what runs now (closures that do not return): the tasks come back failed with TIDE_ECANCELLED and
  * the script line they were at. Queued tasks come back TIDE_ECANCELLED too. */
 void tide_pool_interrupt(struct tide_pool *pool);

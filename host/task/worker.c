@@ -51,7 +51,8 @@ struct tide_worker {
     uint64_t since_ns;
     /* Interruption: touched by the worker's thread and its signal handler only, except `signals`. */
     volatile sig_atomic_t running;
-    int signals; /* asked for since the task began (atomic) */
+    int signals;        /* asked for since the task began (atomic) */
+    int64_t overdue_ms; /* the limit that they were asked for because of (atomic); 0: another reason */
     sigjmp_buf out;
     const char *volatile trapped_at;
     struct trace_range *traces;
@@ -215,6 +216,7 @@ static void put_aside(struct tide_worker *worker) {
 static void set_busy(struct tide_worker *worker, bool busy) {
     pthread_mutex_lock(&worker->lock);
     worker->busy = busy;
+    if (busy) worker->overdue_ms = 0;
     worker->since_ns = tide_clock_monotonic_ns();
     worker->operators[0] = '\0';
     worker->batch_time = -1;
@@ -234,6 +236,18 @@ static bool collect(struct tide_worker *worker, int kb) {
     }
     tide_error_clear(&err);
     return ended;
+}
+
+/* What was interrupted because of its time limit has failed like any other task, and may be tried again. */
+static bool took_too_long(struct tide_worker *worker, struct tide_task *task) {
+    struct tide_error err = {0};
+    int64_t limit = __atomic_load_n(&worker->overdue_ms, __ATOMIC_RELAXED);
+    if (limit == 0) return false;
+    tide_error_set(&err, TIDE_ETIMEOUT, "the task took longer than task.timeout (%lld ms): %s", (long long)limit,
+                   task->error.text);
+    tide_error_clear(&task->error);
+    tide_error_move(&task->error, &err);
+    return true;
 }
 
 void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
@@ -258,7 +272,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         worker->running = 0;
         if (__atomic_load_n(&worker->signals, __ATOMIC_RELAXED) != 0) {
             lua_sethook(worker->L, NULL, 0, 0);
-            if (task->error.code != 0) {
+            if (task->error.code != 0 && !took_too_long(worker, task)) {
                 task->error.code = TIDE_ECANCELLED;
                 tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
             }
@@ -269,7 +283,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         tide_error_set(&task->error, TIDE_ECANCELLED, "interrupted%s%s\n  operators: %s",
                        *where ? " in the loop at " : "", where, worker->operators);
         pthread_mutex_unlock(&worker->lock);
-        tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
+        if (!took_too_long(worker, task)) tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
         put_aside(worker);
     }
     if (tide_stress() && worker->L != NULL) collect(worker, 0);
@@ -309,6 +323,16 @@ bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size) {
     }
     pthread_mutex_unlock(&worker->lock);
     return busy;
+}
+
+void tide_worker_limit(struct tide_worker *worker, int64_t ms) {
+    pthread_mutex_lock(
+        &worker->lock); /* the task does not end, and no other begins, before the signal is on its way */
+    if (worker->busy && tide_clock_monotonic_ns() - worker->since_ns >= (uint64_t)ms * 1000000) {
+        __atomic_store_n(&worker->overdue_ms, ms, __ATOMIC_RELAXED);
+        tide_worker_signal(worker);
+    }
+    pthread_mutex_unlock(&worker->lock);
 }
 
 void tide_worker_signal(struct tide_worker *worker) {

@@ -31,6 +31,8 @@ bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size);
 /* Any thread: asks the running closure to break off. To be repeated until the task is back: interpreted code stops at its next
  * instruction, compiled code at the second call or soon after, a C function that blocks not at all. */
 void tide_worker_signal(struct tide_worker *worker);
+/* The same when the running task has taken longer than `ms`, which then fails with TIDE_ETIMEOUT. */
+void tide_worker_limit(struct tide_worker *worker, int64_t ms);
 
 /* For worker Lua through FFI, on the worker's thread. */
 void tide_worker_note(struct tide_worker *worker, const char *operators, int64_t batch_time);

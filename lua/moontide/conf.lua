@@ -41,6 +41,8 @@ conf.options = {
         .. "has failed counts as no dataset: windows, states, unions and slices go on without it, a join has none." },
     { key = "task.maxFailures", type = "integer", min = 1, max = 1000, default = 1, unit = "failures",
       reason = "How often one task may fail before its job does; 2 means that it is tried once more, from its inputs." },
+    { key = "task.timeout", type = "duration", min = 1, shown = "none",
+      reason = "How long one task may take before its function is interrupted and the task fails, as by an error." },
     { key = "concurrentJobs", type = "integer", min = 1, max = 1000, default = 1, unit = "outputs",
       reason = "How many output operations run at a time; with more than one, batches overlap and may end in any order." },
     { key = "gracefulStopTimeout", type = "duration", min = 1, shown = "10 batches, at least 10s",

@@ -173,6 +173,7 @@ function context.create(what, master, app_name, given)
     end
     local engine, engine_reason, code = core.engine({
         workers = workers, packagePath = package.path, packageCpath = package.cpath,
+        taskTimeout = conf.get(settings, "task.timeout"),
         maxFailures = conf.get(settings, "task.maxFailures"), memoryLimit = conf.get(settings, "memory.limit"),
         socketMemory = conf.get(settings, "socket.memory"), spillDirectory = conf.get(settings, "spill.directory"),
     })

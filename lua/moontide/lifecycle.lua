@@ -16,6 +16,7 @@ local errors = require "moontide.errors"
 local event_queue = require "moontide.event_queue"
 local listener = require "moontide.listener"
 local loop = require "moontide.loop"
+local pace = require "moontide.pace"
 
 local lifecycle = {}
 
@@ -392,6 +393,7 @@ function events.output(life, event)
         if life.state == "STOPPED" then
             return
         end
+        pace.finish(life, task)
         if ok then
             life.graph:outputDone(event.token)
         else
@@ -403,6 +405,7 @@ function events.output(life, event)
         end
         finish_when_done(life)
     end
+    pace.begin(life, task)
     loop.start(task, life.scope.wrap_rdd(event.rdd), event.time)
 end
 
@@ -531,6 +534,10 @@ local function add_callbacks(life)
         return life.stopping and life.stopping.deadline
     end
 
+    function life.look()
+        return pace.look(life)
+    end
+
     function life.overdue()
         overdue(life)
     end
@@ -580,7 +587,7 @@ function lifecycle.new(state, graph, batch)
         listener_queue = event_queue.new(conf.get(state.settings, "listener.maxEvents")),
         told = {},             -- batch time → what listeners were told of its outputs
         tasks = 0,             -- functions of the script that have not returned
-        failed_batches = 0, last_output = 0, passed_over = {}, passed_over_times = {}, signals = 0,
+        failed_batches = 0, last_output = 0, pace = pace.new(), passed_over = {}, passed_over_times = {}, signals = 0,
         stop_context = false, drained = false,
         broken_off = {},       -- "batch 1000 ms" → true, for the jobs that a stop cancelled
     }

@@ -259,6 +259,10 @@ local function prepare(now)
             if deadline and (not nearest or deadline < nearest) then
                 nearest = deadline
             end
+            local again = stream.look()
+            if again and (not nearest or now + again < nearest) then
+                nearest = now + again
+            end
         end
     end
     return nearest and math.max(0, nearest - now)
