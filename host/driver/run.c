@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "rdd/node.h"
+#include "wire/pack.h"
 
 struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_time) {
     struct tide_run *run = tide_xcalloc(1, sizeof *run);
@@ -22,6 +23,22 @@ struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_
     tide_list_create(&run->queued);
     tide_list_create(&run->link);
     return run;
+}
+
+struct tide_op *tide_run_keep_op(void) {
+    struct tide_buffer bytes;
+
+    tide_buffer_create(&bytes);
+    tide_pack_map(&bytes, 2);
+    tide_pack_text(&bytes, "kind");
+    tide_pack_text(&bytes, "keep");
+    tide_pack_text(&bytes, "name");
+    tide_pack_text(&bytes, "persist");
+
+    struct tide_op *op = tide_op_new(bytes.data, bytes.size, false);
+
+    tide_buffer_destroy(&bytes);
+    return op;
 }
 
 /* ---- What is made --------------------------------------------------------------------------------------------- */

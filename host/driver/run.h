@@ -94,6 +94,8 @@ struct tide_run {
 
 /* ---- run.c ---- */
 
+/* The sink of runs that compute persistent datasets; a new reference. */
+struct tide_op *tide_run_keep_op(void);
 /* WAITING, in no list. */
 struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_time);
 /* Lets go of all it has, takes it out of the scheduler's lists unless tasks are outstanding, and tells its target that nobody computes

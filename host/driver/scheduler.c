@@ -23,7 +23,6 @@
 #include "rdd/plans.h"
 #include "rdd/range.h"
 #include "rdd/stage.h"
-#include "wire/pack.h"
 
 struct tide_scheduler {
     struct tide_executor executor;
@@ -527,22 +526,6 @@ void tide_scheduler_withdraw(struct tide_job *job, struct tide_error *take_err) 
 
 /* ---- Life ----------------------------------------------------------------------------------------------------- */
 
-static struct tide_op *keep_new(void) {
-    struct tide_buffer bytes;
-
-    tide_buffer_create(&bytes);
-    tide_pack_map(&bytes, 2);
-    tide_pack_text(&bytes, "kind");
-    tide_pack_text(&bytes, "keep");
-    tide_pack_text(&bytes, "name");
-    tide_pack_text(&bytes, "persist");
-
-    struct tide_op *op = tide_op_new(bytes.data, bytes.size, false);
-
-    tide_buffer_destroy(&bytes);
-    return op;
-}
-
 struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_cache *cache,
                                           struct tide_inbox *inbox) {
     struct tide_scheduler *scheduler = tide_xcalloc(1, sizeof *scheduler);
@@ -552,7 +535,7 @@ struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, 
     scheduler->inbox = inbox;
     scheduler->max_failures = 1;
     scheduler->means.plans = tide_plans_new();
-    scheduler->means.keep = keep_new();
+    scheduler->means.keep = tide_run_keep_op();
     tide_list_create(&scheduler->runs);
     tide_list_create(&scheduler->ready);
     tide_list_create(&scheduler->jobs);

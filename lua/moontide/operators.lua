@@ -306,7 +306,14 @@ end
 --- @return table handle
 function operators.sort_by(handle, name, fn, order, ascending, n)
     local site = closure.site(fn)
-    local keyed = narrow(handle, "map", name, site, { fn = own(name, function(a, b) return order(a, b), { a, b } end) })
+    local wrap = own(name, function(a, b)
+        local key, more = order(a, b)
+        if more ~= nil then
+            error("the function returned two values, where one is taken: return a table for more, such as {a, b}", 0)
+        end
+        return key, { a, b }
+    end)
+    local keyed = narrow(handle, "map", name, site, { fn = wrap })
     local sorted = shuffle(keyed, name, site, "range", n, ROUTE, { kind = "sort", ascending = ascending }, nil, ascending)
     return handle.scope.wrap(sorted:narrow(descriptor("unwrap", name, site), false))
 end

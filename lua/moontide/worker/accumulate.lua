@@ -8,6 +8,7 @@ local hadoop = require "moontide.worker.hadoop"
 local nan = require "moontide.nan"
 local save = require "moontide.worker.save"
 local sinks = require "moontide.worker.sinks"
+local surplus = require "moontide.worker.surplus"
 local values = require "moontide.values"
 local text_form = require "moontide.text_form"
 
@@ -98,15 +99,15 @@ local Reduce = class {
     constants = function(self, K, feed)
         K.reduce = self.op.f
         use_arity(K, feed)
+        K.second = function(a, b) surplus.second(self.op, a, b) end
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
     end,
     begin = function(_, S) S.has = false end,
     record = function(self, g, arity, a, b)
-        g:uses "reduce"
-        g:uses "reduced_nil"
+        g:uses("reduce", "reduced_nil", "second")
         local op = self.op
         check_arity(g, op, arity, a, b)
-        g:line(op, ("if S.has then local r = reduce(S.value, %s)"):format(element(arity, a, b)))
+        g:line(op, ("if S.has then local r, y = reduce(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
         g:line(op, "if r == nil then reduced_nil() end S.value = r")
         g:line(op, ("else S.has, S.value = true, %s end"):format(element(arity, a, b)))
     end,
@@ -118,6 +119,7 @@ local Reduce = class {
             failure.broken(self.op, "on a stream of pairs the function gets and returns {key, value} tables, but it returned "
                 .. failure.preview(pair))
         end
+        if pair[3] ~= nil then surplus.pair(self.op, pair) end
         emit(pair[1], pair[2])
     end,
 }
@@ -126,13 +128,13 @@ local Reduce = class {
 local Fold = class {
     constants = function(self, K)
         K.fold = self.op.f
+        K.second = function(a, b) surplus.second(self.op, a, b) end
         K.folded_nil = function() failure.broken(self.op, "the function returned nil; it must return the new value") end
     end,
     begin = function(self, S) S.value = self.op.make_zero() end,
     record = function(self, g, arity, a, b)
-        g:uses "fold"
-        g:uses "folded_nil"
-        g:line(self.op, ("local r = fold(S.value, %s)"):format(element(arity, a, b)))
+        g:uses("fold", "folded_nil", "second")
+        g:line(self.op, ("local r, y = fold(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
         g:line(self.op, "if r == nil then folded_nil() end S.value = r")
     end,
     finish = function(_, S, emit) emit(S.value) end,

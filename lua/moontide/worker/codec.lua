@@ -491,6 +491,9 @@ function codec.block_of(records, first, last, arity)
             if ok then
                 if record[2] == nil then
                     ok, why = false, "the value of the pair is nil; use moontide.null for an explicit null"
+                elseif record[3] ~= nil then
+                    ok, why = false, "a pair is {key, value}, and it has a third element, which would be lost: put more into the "
+                        .. "value, such as {key, {a, b}}"
                 else
                     ok, why = pcall(put, w, record[2])
                 end

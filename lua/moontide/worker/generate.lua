@@ -12,6 +12,7 @@ local codec = require "moontide.worker.codec"
 local fast = require "moontide.worker.ffi"
 local randomness = require "moontide.worker.randomness"
 local scan = require "moontide.worker.scan"
+local surplus = require "moontide.worker.surplus"
 
 local generate = {}
 
@@ -25,22 +26,24 @@ local LOOK_INSIDE = 64
 local Text = {}
 Text.__index = Text
 
---- The two locals that records of this block of the text are kept in, declared when they are first needed. An operator that
---- makes a new record assigns to them: of the record before it nothing is needed any more. (Locals of their own for each
+--- The locals that records of this block of the text are kept in (two, and one for what a function returns in excess), declared
+--- when they are first needed. An operator that makes a new record assigns to them: of the record before it nothing is
+--- needed any more. (Locals of their own for each
 --- operator stay alive to the end of the block, and with more than some 16 of them LuaJIT refuses to compile side traces.)
 --- The record that was read, a0 and b0, stays as it is for messages.
 ---@param op table
 ---@param k integer the operator's number
 ---@return string v
 ---@return string w
+---@return string x
 function Text:pair_of(op, k)
     local own = self.own
     if own == nil then
-        own = { "v" .. k, "w" .. k }
+        own = { "v" .. k, "w" .. k, "x" .. k }
         self.own = own
-        self:line(op, ("local %s, %s"):format(own[1], own[2]))
+        self:line(op, ("local %s, %s, %s"):format(own[1], own[2], own[3]))
     end
-    return own[1], own[2]
+    return own[1], own[2], own[3]
 end
 
 --- Writes a loop's body: a block with a pair of its own, for records of the block around it are read in each turn.
@@ -141,13 +144,15 @@ local function loop_over(g, k, op, call, each, element)
     local shape = g.variant.shape[k]
     local v, w = "v" .. k, "w" .. k
     local function array_loop(body)
+        g:line(op, ("if %s ~= nil then after_array(%d, %s, %s) end"):format(st, k, it, st))
         g:line(op, ("local n%d = #%s if n%d == 0 and S.empties < %d then look_inside(S, %d, %s) end"):format(k, it, k, LOOK_INSIDE, k, it))
         g:line(op, ("for j%d = 1, n%d do local %s = %s[j%d]"):format(k, k, v, it, k))
         g:block(body)
         g:line(op, "end")
     end
     local function iterator_loop(body)
-        g:line(op, ("for %s, %s in %s, %s, %s do"):format(v, w, it, st, c))
+        g:line(op, ("for %s, %s, x%d in %s, %s, %s do if x%d ~= nil then third(%d, %s, %s, x%d) end"):format(v, w, k, it, st, c, k, k,
+            v, w, k))
         g:block(body)
         g:draws(k, op)
         g:line(op, "end")
@@ -195,8 +200,9 @@ generate.operators = {
     map = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
         g:draws(k, op)
-        local v, w = g:pair_of(op, k)
-        g:line(op, ("%s, %s = f%d(%s)"):format(v, w, k, args_of(arity, a, b)))
+        local v, w, x = g:pair_of(op, k)
+        g:line(op, ("%s, %s, %s = f%d(%s) if %s ~= nil then third(%d, %s, %s, %s) end"):format(v, w, x, k, args_of(arity, a, b), x, k, v,
+            w, x))
         if op.source then g.own = nil end -- messages tell what it made: that stays as it is, too
         g:result(k, op, v, w)
     end,
@@ -237,8 +243,9 @@ generate.operators = {
         if not needs_pairs(g, k, op, arity, a) then return end
         g:uses("f" .. k)
         g:draws(k, op)
-        local _, w = g:pair_of(op, k)
-        g:line(op, ("%s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, k, b, w, k))
+        local _, w, x = g:pair_of(op, k)
+        g:line(op, ("%s, %s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, x, k, b, w, k))
+        g:line(op, ("if %s ~= nil then second(%d, %s, %s) end"):format(x, k, w, x))
         g:continue(k + 1, 2, a, w)
     end,
 
@@ -250,15 +257,23 @@ generate.operators = {
             g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
             if detour then g:call_or_end(k + 1, 2, a, v) else g:continue(k + 1, 2, a, v) end
         end
-        loop_over(g, k, op, ("f%d(%s)"):format(k, b), function(v, _, detour) body(v, detour) end, body)
+        loop_over(g, k, op, ("f%d(%s)"):format(k, b), function(v, w, detour)
+            g:line(op, ("if %s ~= nil then second(%d, %s, %s) end"):format(w, k, v, w))
+            body(v, detour)
+        end, body)
     end,
 
     keyBy = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
         g:draws(k, op)
-        local v, w = g:pair_of(op, k)
-        g:line(op, ("%s, %s = f%d(%s), %s"):format(v, w, k, args_of(arity, a, b), element_of(arity, a, b)))
-        g:line(op, ("if %s == nil then returned_nil(%d) end"):format(v, k))
+        local v, w, x = g:pair_of(op, k)
+        -- The record may be in v and w: it is put aside before the function's results go there.
+        if arity == 2 or a == v then
+            g:line(op, ("local e%d = %s"):format(k, element_of(arity, a, b)))
+        end
+        g:line(op, ("%s, %s = f%d(%s)"):format(v, x, k, args_of(arity, a, b)))
+        g:line(op, ("if %s == nil then returned_nil(%d) end if %s ~= nil then second(%d, %s, %s) end"):format(v, k, x, k, v, x))
+        g:line(op, ("%s = %s"):format(w, (arity == 2 or a == v) and "e" .. k or a))
         g:continue(k + 1, 2, v, w)
     end,
 
@@ -355,6 +370,9 @@ local function rules_of(feed)
             end
             broken(ops[k], "the function returned nil; return a value (moontide.null for an explicit null), or use filter or flatMap to drop records")
         end,
+        third = function(k, v, w, x) surplus.third(ops[k], v, w, x) end,
+        second = function(k, v, w) surplus.second(ops[k], v, w) end,
+        after_array = function(k, list, more) surplus.after_array(ops[k], list, more) end,
         learn = function(k, kind, v, w) arities.learn(feed.current_run, ops[k], kind, v, w) end,
         mixed = function(k, expected, v, w) arities.mixed(feed.current_run, ops[k], expected, v, w) end,
         hole = function(k) generate.hole(ops[k]) end,
@@ -381,7 +399,8 @@ local function load_text(g, head, tail)
     local names = { "type", "S" }
     for n in pairs(g.used) do names[#names + 1] = n end
     table.sort(names)
-    local rules = { "returned_nil", "mixed", "hole", "not_iterable", "look_inside", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
+    local rules = { "third", "second", "after_array",
+        "returned_nil", "mixed", "hole", "not_iterable", "look_inside", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
         "ffi_string", "decode", "shape_of", "Scanner", "scan_run", "sub", "getmetatable", "C" }
     local locals = {}
     for _, n in ipairs(rules) do locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
@@ -424,8 +443,8 @@ for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, a
     push1 = { 1, "function(S, a0)", "end" },
     push2 = { 2, "function(S, a0, b0)", "end" },
     array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
-    each1 = { 1, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 ~= nil then S.look(a0, b0) end", "end end" },
-    each2 = { 2, "function(S, it, st, c) for a0, b0 in it, st, c do if b0 == nil then S.look(a0, b0) end", "end end" },
+    each1 = { 1, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 ~= nil or c0 ~= nil then S.look(a0, b0, c0) end", "end end" },
+    each2 = { 2, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 == nil or c0 ~= nil then S.look(a0, b0, c0) end", "end end" },
 }
 
 -- Iterators say when they end: a loop that has still something to learn hands back after some turns, with where it was.

@@ -6,6 +6,7 @@ local failure = require "moontide.worker.failure"
 local fold = require "moontide.worker.fold"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
+local surplus = require "moontide.worker.surplus"
 local patches = require "moontide.worker.patches"
 
 local C = fast.C
@@ -54,7 +55,8 @@ return function(patch, list, at, values, counts)
             if count == nil then
                 values[entry], counts[entry] = value, 1
             else
-                local r = merge(values[entry], value)
+                local r, more = merge(values[entry], value)
+                if more ~= nil then second(r, more) end
                 if r == nil then returned_nil("f") end
                 values[entry], counts[entry] = r, count + 1
             end
@@ -94,6 +96,7 @@ local function constants_of(op)
         keeps = function(patch, entry, value)
             return not filter or filter(patches.key(patch, entry), value)
         end,
+        second = function(a, b) surplus.second(op, a, b) end,
         returned_nil = function(which)
             failure.broken(op, which .. " returned nil; it must return the combined value")
         end,

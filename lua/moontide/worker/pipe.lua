@@ -8,6 +8,7 @@ local coroutines = require "moontide.worker.coroutines"
 local generate = require "moontide.worker.generate"
 local accumulate = require "moontide.worker.accumulate"
 local sinks = require "moontide.worker.sinks"
+local surplus = require "moontide.worker.surplus"
 local failure = require "moontide.worker.failure"
 local randomness = require "moontide.worker.randomness"
 local gather = require "moontide.worker.gather"
@@ -110,9 +111,9 @@ end
 --- first, and those of another kind. true: the sink wants no more.
 function Feed:run_iterator(S, it, state, control)
     local step = FIRST_RECORDS
-    local a, b = it(state, control)
+    local a, b, c = it(state, control)
     if a == nil then return false end
-    S.look(a, b)
+    S.look(a, b, c)
     if self:push(S, a, b) then return true end
     randomness.use.slot = S.iterator_slot or 0
     local form = b == nil and "each1" or "each2"
@@ -131,6 +132,7 @@ end
 function Feed:drain(S, op, it, state, control)
     if generate.is_list(it) then
         local n = #it
+        if state ~= nil then surplus.after_array(op, it, state) end
         if n == 0 and next(it) ~= nil then generate.not_array(op, it) end
         for at = 1, n do
             if it[at] == nil then generate.hole(op) end
@@ -139,7 +141,10 @@ function Feed:drain(S, op, it, state, control)
         return self:run("array", S, it, 1, n + 1)
     end
     if not generate.callable(it) then generate.not_iterable(op, it) end
-    S.look = function(a, b) arity.learn(S.run, op, b ~= nil and 2 or 1, a, b) end
+    S.look = function(a, b, c)
+        if c ~= nil then surplus.third(op, a, b, c) end
+        arity.learn(S.run, op, b ~= nil and 2 or 1, a, b)
+    end
     if op.preserves then it, state, control = keys.plain(op, it, state, control) end
     return self:run_iterator(S, it, state, control)
 end
@@ -174,7 +179,8 @@ local function merge_all(op, input, S, m)
             else
                 local old = others[entry]
                 if old == nil then old = T.numbers[entry] end
-                local new = merge_f(old, value)
+                local new, more = merge_f(old, value)
+                if more ~= nil then surplus.second(op, new, more) end
                 if type(new) == "number" then
                     T.numbers[entry] = new
                     others[entry] = nil

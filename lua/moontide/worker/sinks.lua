@@ -4,6 +4,7 @@ local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
 local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
+local surplus = require "moontide.worker.surplus"
 local nan = require "moontide.nan"
 
 local C = fast.C
@@ -204,7 +205,7 @@ local function keep_other(S, entry, value)
     S.others[entry] = value
 end
 
-local function add_slow(S, key, value, merge, reduced_nil)
+local function add_slow(S, key, value, merge, reduced_nil, second)
     local T = S.T
     local entry = entry_of(T, key)
     if T.fresh == 1 then
@@ -213,7 +214,8 @@ local function add_slow(S, key, value, merge, reduced_nil)
     end
     local old = S.others[entry]
     if old == nil then old = T.numbers[entry] end
-    local new = merge(old, value)
+    local new, more = merge(old, value)
+    if more ~= nil then second(new, more) end
     if type(new) == "number" then
         T.numbers[entry] = new
         S.others[entry] = nil
@@ -282,6 +284,7 @@ local Combine = class {
     prologue = "local T, others, anchors = S.T, S.others, S.anchors",
     constants = function(self, K)
         K.merge, K.create = self.op.merge_f, self.op.create_f
+        K.second = function(a, b) surplus.second(self.op, a, b) end
         K.no_memory, K.add_slow, K.entry_of, K.keep_other = no_memory, add_slow, entry_of, keep_other
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
         K.not_pairs = function(a)
@@ -292,7 +295,7 @@ local Combine = class {
     begin = function(_, S) new_table(S) end,
     record = function(self, g, kind, a, b)
         local op = self.op
-        g:uses("merge", "create", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
+        g:uses("merge", "create", "second", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
         if kind == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
         if op.adds and not op.create_f then
             -- merge is known to be a + b: the whole step is one call.
@@ -301,20 +304,24 @@ local Combine = class {
                 :format(a, a, a, b))
             g:line(op, ('elseif type(%s) == "number" and %s == %s then'):format(a, a, a))
             g:line(op, ("if not C.tide_combine_add_number(T, %s, %s) then no_memory() end"):format(a, b))
-            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil) end"):format(a, b))
+            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil, second) end"):format(a, b))
             g:line(op, ("if T.fresh == 1 and T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
-            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil) end"):format(a, b))
+            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil, second) end"):format(a, b))
             return
         end
         g:line(op, ('local entry if type(%s) == "string" then entry = C.tide_combine_string(T, %s, #%s)'):format(a, a, a))
         g:line(op, ("if entry == 0xffffffff then no_memory() end else entry = entry_of(T, %s) end"):format(a))
         g:line(op, ("if T.fresh == 1 then if T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
-        g:line(op, ("local c = %s"):format(op.create_f and "create(" .. b .. ")" or b))
+        if op.create_f then
+            g:line(op, ("local c, x = create(%s) if x ~= nil then second(c, x) end"):format(b))
+        else
+            g:line(op, ("local c = %s"):format(b))
+        end
         g:line(op, 'if type(c) == "number" then T.numbers[entry] = c')
         g:line(op, "elseif c == nil then reduced_nil() else keep_other(S, entry, c) end")
         g:line(op, "else local old if S.general then old = others[entry] if old == nil then old = T.numbers[entry] end")
         g:line(op, "else old = T.numbers[entry] end")
-        g:line(op, ("local r = merge(old, %s)"):format(b))
+        g:line(op, ("local r, x = merge(old, %s) if x ~= nil then second(r, x) end"):format(b))
         g:line(op, 'if type(r) == "number" then T.numbers[entry] = r if S.general then others[entry] = nil end')
         g:line(op, "elseif r == nil then reduced_nil() else keep_other(S, entry, r) end end")
     end,

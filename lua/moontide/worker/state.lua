@@ -8,6 +8,7 @@ local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
 local patches = require "moontide.worker.patches"
 local skipping = require "moontide.worker.skipping"
+local surplus = require "moontide.worker.surplus"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -29,7 +30,8 @@ return function(block, time, out)
         if wants_key then key, pos = decode(data, pos) else pos = skip(data, pos) end
         local size = pos - from
         sides, pos = decode(data, pos)
-        local new = update(sides[1], sides[2][1], time, key)
+        local new, more = update(sides[1], sides[2][1], time, key)
+        if more ~= nil then second(new, more) end
         if new ~= nil then append(out, data + from, size, new) end
     end
 end]]
@@ -45,7 +47,8 @@ return function(block, time, out, report)
         local size, at = pos - from, pos
         local sides
         sides, pos = decode(data, at)
-        local ok, new = pcall(update, sides[1], sides[2][1], time, key)
+        local ok, new, more = pcall(update, sides[1], sides[2][1], time, key)
+        if ok and more ~= nil then ok, new = pcall(second, new, more) end
         local why = new
         if ok and new ~= nil then ok, why = pcall(append, out, data + from, size, new) end
         if not ok then
@@ -66,7 +69,7 @@ function gather.readers.updateState(op, lists)
     gather.need_pairs(op, both)
     local update = loops.of(op, "update", op.skip and UPDATE_SKIPPING or UPDATE, {
         decode = codec.decode, skip = patches.skip, append = patches.append, update = op.f, wants_key = takes_key(op.f),
-        pcall = pcall,
+        pcall = pcall, second = function(a, b) surplus.second(op, a, b) end,
     })
     local sides = ffi.new("const struct tide_blocks *[2]", both)
     local kernel = C.tide_cogroup_new(sides, 2, 0)
@@ -189,7 +192,7 @@ return function(patch, list, state, has_of, values, fresh, emit, time, protected
                 has_of[entry] = has
             end
             state.has, state.value, state.updated, state.removed = has, values[entry], false, false
-            local a, c = map(key, value, state, time)
+            local a, c, x = map(key, value, state, time)
             if state.removed then
                 has_of[entry], values[entry], fresh[entry] = false, nil, nil
             elseif state.updated then
@@ -197,7 +200,7 @@ return function(patch, list, state, has_of, values, fresh, emit, time, protected
             elseif has and timeout and not fresh[entry] then
                 fresh[entry] = 1
             end
-            if a ~= nil or c ~= nil then emit(a, c) end
+            if a ~= nil or c ~= nil then emit(a, c, x) end
         end
     end
 end]]
@@ -211,14 +214,15 @@ return function(patch, state, emit, time, protected)
         local a0 = decode(due.key, 0)
         local b0 = decode(due.value, 0)
         state.has, state.value, state.updated, state.removed = true, b0, false, false
-        local a, c = map(a0, nil, state, time)
-        if a ~= nil or c ~= nil then emit(a, c) end
+        local a, c, x = map(a0, nil, state, time)
+        if a ~= nil or c ~= nil then emit(a, c, x) end
     end
 end]]
 
 local function emitter(op, out, run)
     local known = arity.of(run, op)
-    return function(a, b)
+    return function(a, b, c)
+        if c ~= nil then surplus.third(op, a, b, c) end
         if a == nil then
             failure.broken(op, "the function returned nil as the key of a pair (nil, " .. failure.preview(b) .. ")")
         end
@@ -235,12 +239,12 @@ local function protected(op, time, map, emit)
     return function(key, value, holder, at)
         last = key
         local has, had = holder.has, holder.value
-        local ok, a, b = pcall(map, key, value, holder, at)
-        if ok then return a, b end
+        local ok, a, b, c = pcall(map, key, value, holder, at)
+        if ok then return a, b, c end
         holder.has, holder.value, holder.updated, holder.removed = has, had, false, false
         report(a, key)
-    end, function(a, b)
-        local ok, why = pcall(emit, a, b)
+    end, function(a, b, c)
+        local ok, why = pcall(emit, a, b, c)
         if not ok then report(why, last) end
     end
 end
