@@ -74,6 +74,7 @@ local EXAMPLES = {
     defaultParallelism = { "7", 7, 7, 0 },
     onError = { "skip", "skip", "skip", "retry" },
     ["task.maxFailures"] = { "4", 4, 4, 0 },
+    ["task.timeout"] = { "5s", "5s", 5000, -1 },
     ["listener.maxEvents"] = { "500", 500, 500, 0 },
     concurrentJobs = { "2", 2, 2, 0.5 },
     gracefulStopTimeout = { "1min", "1min", 60000, -1 },
@@ -223,7 +224,7 @@ end)
 -- The other settings are tried where what they are about is: the list of the specs below.
 local TRIED_IN = {
     master = "context_spec", appName = "context_spec", defaultParallelism = "context_spec", onError = "errors_spec",
-    ["task.maxFailures"] = "shared_spec", concurrentJobs = "active_spec", gracefulStopTimeout = "errors_spec",
+    ["task.maxFailures"] = "shared_spec", ["task.timeout"] = "pace_spec", concurrentJobs = "active_spec", gracefulStopTimeout = "errors_spec",
     stopTimeout = "errors_spec", stopContextByDefault = "streaming_spec", logLevel = "conf_spec",
     ["listener.maxEvents"] = "listener_spec", ["socket.maxLine"] = "bad_input_spec", ["socket.reconnect"] = "streaming_spec", ["socket.memory"] = "conf_spec",
     ["memory.limit"] = "storage_spec", ["save.sync"] = "save_spec", ["random.seed"] = "random_numbers_spec", ["spill.directory"] = "storage_spec",
