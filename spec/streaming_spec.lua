@@ -158,15 +158,15 @@ describe("queueStream", function()
         stream:foreachRDD(function(rdd, time)
             seen[#seen + 1] = table.concat(sorted(rdd:collect()), " ")
             if time == 1000 then
-                list[2] = { "later" }
+                list[2] = ssc.sc:parallelizePairs({ { "later", 3 } })
             end
         end)
-        stream:push({ "pushed" })
+        stream:push(ssc.sc:parallelizePairs({ { "pushed", 2 } }))
         ssc:start()
         for _ = 1, 3 do
             advance(ssc)
         end
-        assert.same({ "[a,1]", "pushed", "later" }, seen)
+        assert.same({ "[a,1]", "[pushed,2]", "[later,3]" }, seen)
     end)
 
     it("refuses what is no dataset", function()
