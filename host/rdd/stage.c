@@ -200,7 +200,7 @@ static void begin_run(struct cutter *cutter, struct frame *frame) {
 }
 
 static bool equal_words(const uint64_t *items, uint32_t a, uint32_t b, uint32_t end) {
-    return b - a == end - b && memcmp(items + a, items + b, (end - b) * sizeof *items) == 0;
+    return b - a == end - b && (end == b || memcmp(items + a, items + b, (end - b) * sizeof *items) == 0);
 }
 
 /* A run's node is written: it becomes one more of the run before it when the two are equal, and their records are known to be of
