@@ -10,7 +10,9 @@
 -- So the optimisation, load forwarding, is off. Without it loops over plain values take five to ten times as long, as FFI
 -- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
 -- in a trace, or a trace both asks for the length of a table and stores under a number (fixes.watch). The driver's state runs
--- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone.
+-- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone. In such a state
+-- without forwarding, one of some hundred thousand random loops was still wrong; never without fusing memory operands into
+-- instructions, so that is off there too.
 
 local fixes = {}
 
@@ -21,7 +23,7 @@ local wrong = jit.version:find("beta", 1, true) ~= nil
 fixes.beta = wrong
 
 if wrong then
-    set_option("-fwd")
+    set_option("-fwd", "-fuse")
 end
 
 -- The opcode after the function header.
@@ -177,6 +179,7 @@ end
 function fixes.watch(heard)
     if wrong then
         anchor_coroutines()
+        set_option("+fuse")
         forward_without_tables(heard)
     else
         jit.attach(heard, "trace")

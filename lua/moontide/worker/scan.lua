@@ -5,7 +5,8 @@ local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 
 local ffi, C = fast.ffi, fast.C
-local original, sub, type, tostring = string.gmatch, string.sub, type, tostring
+-- gmatch: messages name a function as its caller does.
+local gmatch, sub, type, tostring = string.gmatch, string.sub, type, tostring
 
 declare.cdef [[
 struct tide_run { uint32_t start; uint32_t stop; };
@@ -60,12 +61,12 @@ end
 function scan.gmatch(text, pattern)
     local class = classes[pattern]
     if class == nil then
-        if type(pattern) ~= "string" then return (original(text, pattern)) end
+        if type(pattern) ~= "string" then return (gmatch(text, pattern)) end
         class = new_class(pattern)
     end
-    if not class then return (original(text, pattern)) end
+    if not class then return (gmatch(text, pattern)) end
     if type(text) ~= "string" then
-        if type(text) ~= "number" then return (original(text, pattern)) end
+        if type(text) ~= "number" then return (gmatch(text, pattern)) end
         text = tostring(text)
     end
     local scanner = { text = text, class = class, at = 0 }
