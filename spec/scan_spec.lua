@@ -32,7 +32,8 @@ local function results(make, text, pattern)
         add(it()) -- at its end it stays at its end
         return table.concat(list, "\2")
     end)
-    return (ok and "" or "error: ") .. tostring(all):gsub("^.-:%d+: ", "")
+    -- Messages name the function as it is called: here make.
+    return (ok and "" or "error: ") .. tostring(all):gsub("^.-:%d+: ", ""):gsub("to 'make'", "to 'gmatch'")
 end
 
 local function compare(text, pattern)
