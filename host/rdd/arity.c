@@ -5,6 +5,7 @@
  */
 #include "rdd/arity.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -264,6 +265,7 @@ void tide_arities_join(struct tide_arities *arities, struct tide_arity *whole, s
         arities->join_slots = arities->join_slots > 0 ? arities->join_slots * 2 : 8;
         arities->joins = tide_xrealloc(arities->joins, arities->join_slots * sizeof *arities->joins);
     }
+    assert(arities->joins != NULL);
     arities->joins[arities->njoins++] = join;
 }
 

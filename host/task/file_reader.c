@@ -88,8 +88,10 @@ static int shrank(const struct tide_file_reader *reader, struct tide_error *err)
 
 static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
     /* A line may reach over the whole file: who looks for its end must be able to give up. */
-    if (reader->cancelled != NULL && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0)
-        return tide_error_set(err, TIDE_ECANCELLED, "%s: cancelled while it was read", reader->path);
+    if (reader->cancelled != NULL && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0) {
+        tide_error_set(err, TIDE_ECANCELLED, "%s: cancelled while it was read", reader->path);
+        return TIDE_ECANCELLED;
+    }
     if (reader->source != NULL) return tide_byte_source_read(reader->source, into, size, err);
     for (;;) {
         ssize_t got = pread(reader->fd, into, size, (off_t)reader->at);
