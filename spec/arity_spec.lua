@@ -382,3 +382,100 @@ describe("pairs and single values in one stream", function()
         assert.matches("makes pairs, such as %(11, \"large\"%) in batch 2000 ms", text)
     end)
 end)
+
+-- One record may make millions, and range is one record: what is not known yet of those is asked for once.
+describe("records that one record makes", function()
+    local sc
+    engine.watch(after_each)
+    before_each(function() sc = engine.context("local[1]") end)
+    after_each(function() sc = nil end)
+
+    local function inc(x) return x + 1 end
+    local function two(x) return x, 1 end
+    local COUNT = 2000
+
+    local SOURCES = {
+        range = function() return sc:range(0, COUNT, 1, 1) end,
+        ["an iterator"] = function()
+            return sc:parallelize({ COUNT }, 1):flatMap(function(n)
+                local i = -1
+                return function()
+                    i = i + 1
+                    if i < n then return i end
+                end
+            end)
+        end,
+        ["an array"] = function()
+            return sc:parallelize({ COUNT }, 1):flatMap(function(n)
+                local list = {}
+                for i = 1, n do list[i] = i - 1 end
+                return list
+            end)
+        end,
+        ["iterators in an iterator"] = function()
+            return sc:range(0, COUNT / 100, 1, 1):flatMap(function(k)
+                local i = -1
+                return function()
+                    i = i + 1
+                    if i < 10 then return k * 10 + i end
+                end
+            end):flatMap(function(k)
+                local list = {}
+                for i = 1, 10 do list[i] = k * 10 + i - 1 end
+                return list
+            end)
+        end,
+    }
+
+    -- These run in the worker.
+    local function start_counting()
+        local arity = require "moontide.worker.arity"
+        local learn = arity.learn
+        arity.calls = 0
+        arity.original = learn
+        function arity.learn(...)
+            arity.calls = arity.calls + 1
+            return learn(...)
+        end
+    end
+
+    local function stop_counting()
+        local arity = require "moontide.worker.arity"
+        local calls = arity.calls
+        arity.learn, arity.original, arity.calls = arity.original, nil, nil
+        return { calls }
+    end
+
+    for name, make in pairs(SOURCES) do
+        local function chain() return make():map(inc):map(two):mapValues(inc):map(add):map(inc) end
+
+        it("of " .. name .. " are computed as others are", function()
+            for _ = 1, 3 do
+                local list = chain():collect()
+                assert.equal(COUNT, #list)
+                for x, value in ipairs(list) do assert.equal(x + 3, value) end
+                assert.equal(COUNT, chain():count())
+                assert.same({ 4, 5, 6 }, chain():take(3))
+            end
+        end)
+
+        it("of " .. name .. " are not asked one by one of which kind they are", function()
+            sc:parallelize({ 1 }, 1):foreachPartition(start_counting)
+            chain():count()
+            local calls = sc:parallelize({ 1 }, 1):mapPartitions(stop_counting):first()
+            assert.is_true(calls > 0 and calls < 200, calls)
+        end)
+
+        it("of " .. name .. " are of one kind", function()
+            local function late(x)
+                if x == COUNT - 5 then return x, "late" end
+                return x
+            end
+            for _ = 1, 3 do
+                for _, rdd in ipairs { make():map(late), make():map(inc):map(late):map(inc), make():map(two):map(add):map(late) } do
+                    assert.matches("map: the function returned the pair %(%d+, \"late\"%) after single values", message(rdd.count, rdd))
+                end
+            end
+        end)
+    end
+end)

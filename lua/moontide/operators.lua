@@ -60,7 +60,7 @@ local LEARNED, SINGLES, PAIRS = 0, 1, 2
 local ARITY = {}
 for arity, kinds in pairs({
     [LEARNED] = { "map", "flatMap", "mapPartitions", "mapPartitionsWithIndex", "zipPartitions", "mapWithState", "unpair", "unwrap" },
-    [SINGLES] = { "keys", "values", "glom", "count", "sum", "stats", "foldPartition", "aggregatePartition", "saveText",
+    [SINGLES] = { "range", "keys", "values", "glom", "count", "sum", "stats", "foldPartition", "aggregatePartition", "saveText",
         "saveObjects", "saveCheckpoint", "saveSequence", "saveLines" },
     [PAIRS] = { "mapValues", "flatMapValues", "keyBy", "one", "pairUp", "combine", "merge", "group", "sort", "cogroup", "join",
         "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "subtractByKey", "intersection", "zip", "cartesian", "updateState",

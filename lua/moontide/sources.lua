@@ -60,17 +60,10 @@ function sources.install(Context, begin)
         local count = math.max(0, math.ceil((stop - first) / step))
         local slices = {}
         for index = 0, n - 1 do
-            slices[index + 1] = { math.floor(index * count / n), math.floor((index + 1) * count / n) - 1 }
+            slices[index + 1] = { first, step, math.floor(index * count / n), math.floor((index + 1) * count / n) }
         end
-        return described(scope, "range", slices, n, "flatMap", function(slice)
-            local at, last = slice[1] - 1, slice[2]
-            return function()
-                if at < last then
-                    at = at + 1
-                    return first + at * step
-                end
-            end
-        end)
+        local handle = scope.from_array("range", slices, n, 1)
+        return scope.wrap(operators.narrow(handle, "range", "range", check.site()))
     end
 
     --- Pairs of the path and the content of each file of a directory, or of all files that a pattern matches: for many small

@@ -138,6 +138,9 @@ local function locate(level)
                 local ok, a, b = pcall(record_of, locals.block, locals.i or -1)
                 if ok and a ~= nil then preview = failure.preview(a, b) end
                 break
+            elseif locals.range ~= nil then
+                preview = failure.preview(locals.a0)
+                break
             end
             if locals.a0 ~= nil and not makes[info.source] then preview = preview or failure.preview(locals.a0, locals.b0) end
         elseif look and not op then

@@ -4,8 +4,9 @@
 ---
 --- What an operator's function returns (one value or a pair: lua/moontide/worker/arity.lua; an array or an iterator) may be
 --- known only when it has been called. Text is generated for what is known, a *variant* of the feed; where it is not, the rest of
---- the work is reached through the tables D1/D2, which generate their functions when first needed. After the first records
---- another variant goes on, without detours (lua/moontide/worker/pipe.lua sees to that).
+--- the work is reached through the tables D1/D2, which generate their functions when first needed. These are the tables of the
+--- variant for what has become known by then (`now`): one record may make millions, and all but the first are then work of
+--- functions without detours. After the first records another variant's loop goes on (lua/moontide/worker/pipe.lua sees to that).
 local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local codec = require "moontide.worker.codec"
@@ -87,14 +88,17 @@ function Text:continue(k, arity, a, b)
     end
 end
 
---- The same through D1/D2: for paths that are not (yet) the usual one.
-function Text:call(k, arity, a, b)
+--- The same through D1/D2, or those of the variant for what is known by now.
+function Text:call(k, arity, a, b, now)
     local args = arity == 2 and a .. ", " .. b or a
-    if self.feed.terminal.can_stop then
-        self:line(self.feed.ops[k], ("if D%d[%d](S, %s) then return true end"):format(arity, k, args))
-    else
-        self:line(self.feed.ops[k], ("D%d[%d](S, %s)"):format(arity, k, args))
-    end
+    local call = ("%s[%d](S, %s)"):format(now and ("now[%d]"):format(arity) or "D" .. arity, k, args)
+    self:line(self.feed.ops[k], self.feed.terminal.can_stop and ("if %s then return true end"):format(call) or call)
+end
+
+--- Operator k made record (v[, w]), and this text was generated before it was known of which kind its records are.
+function Text:detour(k, op, arity, v, w)
+    self:line(op, ("if known[%d] ~= %d then learn(%d, %d, %s) end"):format(k, arity, k, arity, arity == 2 and v .. ", " .. w or v))
+    self:call_or_end(k + 1, arity, v, w)
 end
 
 --- The result (v, w) of an operator's function.
@@ -103,10 +107,10 @@ function Text:result(k, op, v, w)
     self:line(op, ("if %s == nil then returned_nil(%d, %s) end"):format(v, k, w))
     if known == nil then
         self.incomplete = true
-        self:line(op, ("if %s == nil then learn(%d, 1, %s)"):format(w, k, v))
-        self:call(k + 1, 1, v)
-        self:line(op, ("else learn(%d, 2, %s, %s)"):format(k, v, w))
-        self:call(k + 1, 2, v, w)
+        self:line(op, ("if %s == nil then"):format(w))
+        self:detour(k, op, 1, v)
+        self:line(op, "else")
+        self:detour(k, op, 2, v, w)
         self:line(op, "end")
     elseif known == 1 then
         self:line(op, ("if %s ~= nil then mixed(%d, 1, %s, %s) end"):format(w, k, v, w))
@@ -123,8 +127,7 @@ function Text:single_result(k, op, v)
     if known == 1 then return self:continue(k + 1, 1, v) end
     if known == 2 then return self:line(op, ("mixed(%d, 2, %s)"):format(k, v)) end
     self.incomplete = true
-    self:line(op, ("learn(%d, 1, %s)"):format(k, v))
-    self:call(k + 1, 1, v)
+    self:detour(k, op, 1, v)
 end
 
 --- From here on it is this operator's generator that counts for math.random, if its function draws.
@@ -176,7 +179,7 @@ local function loop_over(g, k, op, call, each, element)
         array_loop(function() element(v, false) end)
         g:line(op, "else")
     else
-        g.incomplete = true
+        g.incomplete, g.variant.shapeless[k] = true, true
         g:line(op, "do")
     end
     -- The unusual shape, or not known yet.
@@ -220,10 +223,10 @@ generate.operators = {
         g:draws(k, op)
         loop_over(g, k, op, ("f%d(%s)"):format(k, args_of(arity, a, b)), function(v, w, detour)
             if detour then
-                g:line(op, ("if %s == nil then learn(%d, 1, %s)"):format(w, k, v))
-                g:call_or_end(k + 1, 1, v)
-                g:line(op, ("else learn(%d, 2, %s, %s)"):format(k, v, w))
-                g:call_or_end(k + 1, 2, v, w)
+                g:line(op, ("if %s == nil then"):format(w))
+                g:detour(k, op, 1, v)
+                g:line(op, "else")
+                g:detour(k, op, 2, v, w)
                 g:line(op, "end")
             else
                 g:result(k, op, v, w)
@@ -231,8 +234,7 @@ generate.operators = {
         end, function(v, detour)
             g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
             if detour then
-                g:line(op, ("learn(%d, 1, %s)"):format(k, v))
-                g:call_or_end(k + 1, 1, v)
+                g:detour(k, op, 1, v)
             else
                 g:single_result(k, op, v)
             end
@@ -323,7 +325,7 @@ generate.operators = {
 -- At the end of the operators a detour needs no D function: the terminal's text is short enough to be repeated.
 function Text:call_or_end(k, arity, a, b)
     if k > #self.feed.ops then return self:continue(k, arity, a, b) end
-    return self:call(k, arity, a, b)
+    return self:call(k, arity, a, b, true)
 end
 
 local function is_list(v)
@@ -373,7 +375,7 @@ local function rules_of(feed)
         third = function(k, v, w, x) surplus.third(ops[k], v, w, x) end,
         second = function(k, v, w) surplus.second(ops[k], v, w) end,
         after_array = function(k, list, more) surplus.after_array(ops[k], list, more) end,
-        learn = function(k, kind, v, w) arities.learn(feed.current_run, ops[k], kind, v, w) end,
+        learn = function(k, kind, v, w) feed:learn(k, kind, v, w) end,
         mixed = function(k, expected, v, w) arities.mixed(feed.current_run, ops[k], expected, v, w) end,
         hole = function(k) generate.hole(ops[k]) end,
         not_iterable = function(k, it) generate.not_iterable(ops[k], it) end,
@@ -387,6 +389,8 @@ local function rules_of(feed)
         end,
         is_list = is_list,
         callable = callable,
+        known = feed.known,
+        now = feed.now,
     }
 end
 
@@ -400,7 +404,8 @@ local function load_text(g, head, tail)
     for n in pairs(g.used) do names[#names + 1] = n end
     table.sort(names)
     local rules = { "third", "second", "after_array",
-        "returned_nil", "mixed", "hole", "not_iterable", "look_inside", "needs_pairs", "is_list", "callable", "learn", "shape", "D1", "D2",
+        "returned_nil", "mixed", "hole", "not_iterable", "look_inside", "needs_pairs", "is_list", "callable", "learn", "known", "now",
+        "shape", "D1", "D2",
         "ffi_string", "decode", "shape_of", "Scanner", "scan_run", "sub", "getmetatable", "C" }
     local locals = {}
     for _, n in ipairs(rules) do locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
@@ -424,7 +429,11 @@ local function new_text(feed, variant, first)
     local K = feed.constants
     K.D1, K.D2 = variant.D1, variant.D2
     K.shape = function(k, what)
-        if variant.shape[k] == nil then variant.shape[k], variant.loop = what, nil end
+        variant.shape[k] = variant.shape[k] or what
+        if not variant.shapeless[k] then return end
+        variant.shapeless[k], variant.loop = nil, nil
+        for at in pairs(variant.D1) do variant.D1[at] = nil end
+        for at in pairs(variant.D2) do variant.D2[at] = nil end
     end
     return setmetatable({
         feed = feed, variant = variant, first = first, lines = {}, ops = {}, used = {}, uses_terminal = false,
@@ -442,6 +451,8 @@ for i = from, to - 1 do local a0 a0, at = decode(p, at)]], "end S.at = at end" }
 for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, at)]], "end S.at = at end" },
     push1 = { 1, "function(S, a0)", "end" },
     push2 = { 2, "function(S, a0, b0)", "end" },
+    range = { 1, [[function(S, range, from, to) local first, step = range[1], range[2]
+for i = from, to - 1 do local a0 = first + i * step]], "end end" },
     array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
     each1 = { 1, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 ~= nil or c0 ~= nil then S.look(a0, b0, c0) end", "end end" },
     each2 = { 2, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 == nil or c0 ~= nil then S.look(a0, b0, c0) end", "end end" },

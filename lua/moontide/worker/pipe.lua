@@ -27,6 +27,7 @@ Feed.__index = Feed
 local function new_feed(source, ops, terminal)
     local feed = setmetatable({
         source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
+        known = {}, now = {},
     }, Feed)
     feed.draws = {}
     feed.iterator_draws = source and source.pipe and source.pipe.terminal.pull and source.pipe.terminal.op.place ~= nil
@@ -42,7 +43,7 @@ end
 -- datasets, of single values here and of pairs there. So a feed has *variants*: the loop for one form of input and for what
 -- is known of the records that its operators make.
 local function new_variant(feed, form)
-    local variant = { form = form, arity = {} }
+    local variant = { form = form, arity = {}, shapeless = {} }
     for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.current_run, feed.ops[k]) end
     feed.shapes[form] = feed.shapes[form] or {}
     variant.shape = feed.shapes[form]
@@ -53,27 +54,38 @@ end
 -- What is known has changed: other variants are used from now on.
 function Feed:look(run)
     local known = {}
-    for at, k in ipairs(self.learning) do known[at] = arity.of(run, self.ops[k]) or 0 end
+    for at, k in ipairs(self.learning) do
+        self.known[k] = arity.of(run, self.ops[k])
+        known[at] = self.known[k] or 0
+    end
     local signature = table.concat(known, ",")
     self.variants[signature] = self.variants[signature] or {}
     self.current_run, self.stamp, self.current = run, run.stamp, self.variants[signature]
 end
 
---- The variant for a form of input, with its loop.
-function Feed:variant(form, run)
-    if self.stamp ~= run.stamp then self:look(run) end
-    local variant = self.current[form]
+-- The variant for a form of input. Detours go on in it, too.
+local function choose(feed, form, run)
+    if feed.stamp ~= run.stamp then feed:look(run) end
+    local variant = feed.current[form]
     if variant == nil then
-        variant = new_variant(self, form)
-        self.current[form] = variant
+        variant = new_variant(feed, form)
+        feed.current[form] = variant
     end
-    if variant.loop == nil then
-        -- Long chains go on in detours for good: these too are to be made of what is known by now.
-        for k in pairs(variant.D1) do variant.D1[k] = nil end
-        for k in pairs(variant.D2) do variant.D2[k] = nil end
-        variant.loop, variant.incomplete = generate.loop(self, variant)
-    end
+    feed.form, feed.now[1], feed.now[2] = form, variant.D1, variant.D2
     return variant
+end
+
+--- The same with its loop.
+function Feed:variant(form, run)
+    local variant = choose(self, form, run)
+    if variant.loop == nil then variant.loop, variant.incomplete = generate.loop(self, variant) end
+    return variant
+end
+
+--- Operator k made record (v, w) of this kind, which was not known in this run.
+function Feed:learn(k, kind, v, w)
+    arity.learn(self.current_run, self.ops[k], kind, v, w)
+    choose(self, self.form, self.current_run)
 end
 
 local FIRST_RECORDS = 16
@@ -100,6 +112,17 @@ function Feed:run_block(S, block)
     if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then return false end
     S.at = 0
     return self:run(generate.form_of(block), S, block, 0, block.count)
+end
+
+--- The numbers of sc:range: a block's records are {first, step, from, to}, and number i is first + i * step.
+function Feed:run_ranges(S, block)
+    local at = 0
+    for _ = 1, block.count do
+        local range
+        range, at = codec.decode(block.data, at)
+        if self:run("range", S, range, range[3], range[4]) then return true end
+    end
+    return false
 end
 
 --- One record from outside any block.
@@ -287,10 +310,10 @@ local function run_leaf(feed, S)
     local read = feed.source.read
     local reader = read and readers[read.kind]
     local list = reader and reader(read, input, S.run) or input.blocks
-    local stop = false
+    local run, stop = feed.source.range and feed.run_ranges or feed.run_block, false
     S.task.records_in = S.task.records_in + C.tide_blocks_records(list)
     for at = 0, list.count - 1 do
-        stop = feed:run_block(S, list.items[at])
+        stop = run(feed, S, list.items[at])
         if stop then break end
     end
     if reader then C.tide_blocks_destroy(list) end
@@ -573,6 +596,10 @@ local function add_parts(parts, times, node, ops, terminal)
     end
     if first == 0 then return add_parts(parts, times, node[2], joined, terminal) end
     local op = chain[first]
+    if op.kind == "range" then -- stands on what describes it
+        parts[#parts + 1] = { times = times, feed = new_feed({ leaf = true, range = true, op = op }, joined, terminal) }
+        return
+    end
     local before = {}
     for at = 1, first - 1 do before[at] = chain[at] end
     local inner
