@@ -120,6 +120,52 @@ describe("under onError = skip, a dataset that has failed", function()
         end)))
     end)
 
+    it("is left out of unions as a whole, whichever of its partitions fails", function()
+        local function other(text) return text .. "!" end
+        local batches = { { "1", "2" }, { "3", "oops" }, { "oops", "4" }, { "oops", "oops" } }
+        for _, master in ipairs { "local[1]", "local[2]" } do
+            assert.same({ "1: 1 1! 2 2!", "2: 3! oops!", "3: 4! oops!", "4: oops! oops!" }, (run(function(_, a)
+                return a:map(number):union(a:map(other))
+            end, batches, { partitions = 2, master = master })))
+            assert.same({ "1: 1 1! 2 2!", "2: 3! oops!", "3: 4! oops!", "4: oops! oops!" }, (run(function(ssc, a)
+                return ssc:union { a:map(number):repartition(1), a:map(other) }
+            end, batches, { partitions = 2, master = master })))
+        end
+    end)
+
+    it("leaves what else is in a union, when several of its partitions fail", function()
+        for _, partitions in ipairs { 1, 2, 4 } do
+            for _, attempts in ipairs { 1, 3 } do
+                assert.same({ "1: 1 2 3", "2: 3" }, (run(function(_, a)
+                    local numbers = a:map(number)
+                    return numbers:reduceByWindow(add, 2000, 1000):union(numbers)
+                end, { { "1", "2" }, { "oops", "oops", "oops", "oops" } }, { partitions = partitions, attempts = attempts })))
+            end
+        end
+    end)
+
+    it("adds nothing to accumulators, and what is left adds once", function()
+        for _, bad in ipairs { { "3", "oops" }, { "oops", "3" }, { "oops", "oops" } } do
+            local of_numbers, of_others, of_all
+            run(function(ssc, a)
+                of_numbers, of_others, of_all = ssc.sc:accumulator(0), ssc.sc:accumulator(0), ssc.sc:accumulator(0)
+                local numbers = a:map(function(text)
+                    of_numbers:add(1)
+                    return tonumber(text) + 0
+                end)
+                local others = a:map(function(text)
+                    of_others:add(1)
+                    return text
+                end)
+                return numbers:union(others):map(function(x)
+                    of_all:add(1)
+                    return x
+                end)
+            end, { { "1", "2" }, bad }, { partitions = 2 })
+            assert.same({ 2, 4, 6 }, { of_numbers:value(), of_others:value(), of_all:value() })
+        end
+    end)
+
     it("makes a join no dataset, and windows go on without that", function()
         local function joined(a) return a:map(function(text) return text, number(text) end):join(a:map(function(text) return text, 1 end)) end
         assert.same({ "1: [1,[1,1]] [2,[2,1]]", "3: [4,[4,1]]", "4: [5,[5,1]]", "5: " },

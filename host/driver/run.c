@@ -8,6 +8,7 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "rdd/guard.h"
 #include "rdd/node.h"
 #include "wire/pack.h"
 
@@ -17,6 +18,7 @@ struct tide_run *tide_run_new(const struct tide_run_means *means, int64_t batch_
     run->means = means;
     run->state = TIDE_RUN_WAITING;
     run->batch_time = batch_time;
+    run->round = run->cut_round = 1;
     run->arities = tide_arities_new();
     tide_list_create(&run->needs);
     tide_list_create(&run->needed_by);
@@ -41,6 +43,28 @@ struct tide_op *tide_run_keep_op(void) {
     return op;
 }
 
+/* ---- Edges ---------------------------------------------------------------------------------------------------- */
+
+void tide_run_wait(struct tide_run *waiter, struct tide_run *on) {
+    struct tide_run_edge *edge = tide_xmalloc(sizeof *edge);
+
+    edge->waiter = waiter;
+    edge->on = on;
+    tide_list_push(&waiter->needs, &edge->in_needs);
+    tide_list_push(&on->needed_by, &edge->in_needed_by);
+}
+
+void tide_run_edge_delete(struct tide_run_edge *edge) {
+    tide_list_remove(&edge->in_needs);
+    tide_list_remove(&edge->in_needed_by);
+    tide_free(edge);
+}
+
+struct tide_run_edge *tide_run_first_waiter(struct tide_run *run) {
+    if (tide_list_empty(&run->needed_by)) return NULL;
+    return TIDE_CONTAINER_OF(run->needed_by.next, struct tide_run_edge, in_needed_by);
+}
+
 /* ---- What is made --------------------------------------------------------------------------------------------- */
 
 static void outputs_free(struct tide_run *run) {
@@ -63,11 +87,19 @@ static void outputs_new(struct tide_run *run) {
     for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_create(&run->outputs[i]);
 }
 
+static void guards_free(struct tide_run *run) {
+    for (uint32_t i = 0; i < run->nguards; i++) tide_rdd_release(run->guards[i]);
+    tide_free(run->guards);
+    run->guards = NULL;
+    run->nguards = 0;
+}
+
 struct tide_cached **tide_run_begin_routing(struct tide_run *run) {
     struct tide_cached **sampled = run->made;
 
     run->made = NULL;
     outputs_free(run);
+    guards_free(run); /* nothing is taken back any more */
     run->sampling = false;
     run->todo = run->tasks;
     run->lists = run->target->as.shuffle.exchange->partitions;
@@ -105,6 +137,15 @@ void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t ind
 
 /* ---- Stages --------------------------------------------------------------------------------------------------- */
 
+/* The guards of the stage are known beyond its life. */
+static void take_guards(struct tide_run *run) {
+    const struct tide_stage *stage = run->stage;
+
+    if (stage->nguards == 0) return;
+    run->guards = tide_xrealloc(run->guards, (run->nguards + stage->nguards) * sizeof(struct tide_rdd *));
+    for (uint32_t i = 0; i < stage->nguards; i++) run->guards[run->nguards++] = tide_rdd_retain(stage->guards[i]);
+}
+
 void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t count, bool again) {
     struct tide_rdd *root = run->root;
     struct tide_sink sink;
@@ -121,14 +162,14 @@ void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t cou
     }
     run->stage = tide_stage_new(run->means->plans, run->arities, root, partitions, count, &sink, again);
     run->next = 0;
+    run->cut_round = run->round;
+    take_guards(run);
 }
 
 struct tide_rdd *tide_run_root(const struct tide_run *run) {
     if (run->target == NULL) return run->root;
     return run->keeps ? run->target : run->target->parent;
 }
-
-bool tide_run_routing(const struct tide_run *run) { return run->numbers != NULL && !run->sampling; }
 
 void tide_run_cut_target(struct tide_run *run) {
     struct tide_rdd *rdd = run->target;
@@ -174,10 +215,14 @@ struct tide_task *tide_run_next(struct tide_run *run, uint32_t *index) {
 
     while (run->next < stage->count) {
         uint32_t part = run->next++;
-        struct tide_task *task = tide_stage_task(stage, run->arities, part);
+        bool guarded = stage->parts[part].guarded, outdated = guarded && run->cut_round != run->round;
+        struct tide_task *task = outdated ? NULL : tide_stage_task(stage, run->arities, part);
 
         *index = run->indexes != NULL ? run->indexes[part] : part;
-        if (task != NULL) return task;
+        if (task != NULL) {
+            task->round = guarded ? run->round : 0;
+            return task;
+        }
         tide_run_lose(run, *index, stage->parts[part].partition);
     }
     /* Inputs go with the tasks that read them if none of these can get lost. */
@@ -213,11 +258,71 @@ bool tide_run_cut_lost(struct tide_run *run) {
     return true;
 }
 
+/* ---- Guards --------------------------------------------------------------------------------------------------- */
+
+bool tide_run_is_guard(const struct tide_run *run) { return run->keeps && run->target->kind == TIDE_RDD_GUARD; }
+
+bool tide_run_outdated(const struct tide_run *run, const struct tide_task *task) {
+    return task->round != 0 && task->round != run->round;
+}
+
+bool tide_run_hold(struct tide_run *run, struct tide_task *task) {
+    if (task->round == 0 && !tide_run_is_guard(run)) return false;
+    if (run->nheld == run->held_slots) {
+        run->held_slots = run->held_slots > 0 ? run->held_slots * 2 : 4;
+        run->held = tide_xrealloc(run->held, run->held_slots * sizeof *run->held);
+    }
+    run->held[run->nheld++] =
+        (struct tide_run_held){.index = task->index, .partition = task->partition, .updates = task->updates};
+    return true;
+}
+
+static void take_back_one(struct tide_run *run, const struct tide_run_held *held) {
+    if (run->outputs != NULL) {
+        tide_blocks_destroy(&run->outputs[held->index]);
+        tide_blocks_create(&run->outputs[held->index]);
+    }
+    if (run->made != NULL) {
+        tide_cached_release(run->made[held->index]);
+        run->made[held->index] = NULL;
+    }
+    tide_block_release(held->updates);
+    run->todo++;
+    tide_run_lose(run, held->index, held->partition);
+}
+
+void tide_run_take_back(struct tide_run *run) {
+    bool left = false;
+
+    for (uint32_t i = 0; i < run->nguards && !left; i++) left = tide_guard_left(run->guards[i]);
+    if (!left) return;
+    guards_free(run);
+    run->round++;
+    tide_arities_doubt(run->arities);
+    for (uint32_t i = 0; i < run->nheld; i++) take_back_one(run, &run->held[i]);
+    run->nheld = 0;
+}
+
+void tide_run_explain_mix(struct tide_run *run, struct tide_task *task) {
+    struct tide_error err = {0};
+
+    if (tide_arities_hear(run->arities, task, &err) != TIDE_OK || tide_arities_check(run->arities, &err) != TIDE_OK) {
+        tide_error_clear(&task->error);
+        tide_error_move(&task->error, &err);
+    }
+    task->error.code = TIDE_ECLOSURE;
+}
+
 /* ---- The end -------------------------------------------------------------------------------------------------- */
 
 void tide_run_end(struct tide_run *run) {
     run->state = TIDE_RUN_ENDED;
     tide_list_remove(&run->queued);
+    for (uint32_t i = 0; i < run->nheld; i++) tide_block_release(run->held[i].updates);
+    tide_free(run->held);
+    run->held = NULL;
+    run->nheld = 0;
+    guards_free(run);
     outputs_free(run);
     stage_free(run);
     root_free(run);

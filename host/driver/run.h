@@ -8,6 +8,10 @@
  * Tasks whose kept inputs have been given up by the cache meanwhile are `lost`: their partitions are cut again, as a stage of their
  * own, which may have needs like the first one, while the other tasks go on.
  *
+ * What was made through a guard (rdd/guard.h) that has left the stage since does not count: a run takes back what tasks of it that
+ * have ended made through guards, and what other tasks of that round will make is thrown away when they come back. These partitions are
+ * lost, too. What they add to accumulators is held back until nothing can be taken back any more.
+ *
  * Thread: driver only; `cancelled` alone is read by workers.
  */
 #ifndef TIDE_DRIVER_RUN_H
@@ -53,6 +57,19 @@ struct tide_run_lost {
     uint32_t partition;
 };
 
+/* What a task that has ended made may be taken back. */
+struct tide_run_held {
+    uint32_t index, partition;
+    struct tide_block *updates; /* or NULL */
+};
+
+/* `waiter` can't start before `on` has ended. */
+struct tide_run_edge {
+    struct tide_run *waiter, *on;
+    struct tide_list in_needs;     /* waiter->needs */
+    struct tide_list in_needed_by; /* on->needed_by */
+};
+
 enum tide_run_state { TIDE_RUN_WAITING, TIDE_RUN_ACTIVE, TIDE_RUN_ENDED };
 
 struct tide_run {
@@ -81,6 +98,11 @@ struct tide_run {
     uint32_t *indexes;          /* which task each of its parts is; NULL: part i is task i */
     struct tide_run_lost *lost; /* to be cut again when the stage is done with */
     uint32_t nlost, lost_slots;
+    struct tide_rdd **guards; /* retained: that stages of this round were cut through */
+    uint32_t nguards;
+    uint32_t round, cut_round;  /* from 1, one more when one of these has left; that in which `stage` was cut */
+    struct tide_run_held *held; /* tasks of this round that have ended and were made through guards */
+    uint32_t nheld, held_slots;
     uint32_t *numbers;           /* partition number of each task, for the second phase */
     struct tide_cached **made;   /* what each task made, unless it is a job's */
     struct tide_blocks *outputs; /* a job: each task's; sampling: its keys; else NULL */
@@ -107,8 +129,6 @@ void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t cou
 void tide_run_cut_target(struct tide_run *run);
 /* What its stages are cut from, borrowed; NULL: that is not known any more, because nothing it reads can get lost. */
 struct tide_rdd *tide_run_root(const struct tide_run *run);
-/* It is in the second phase of a range shuffle, whose tasks do not read lineage. */
-bool tide_run_routing(const struct tide_run *run);
 /* Its stage needs nothing any more: it becomes ACTIVE, if it is not. */
 void tide_run_begin(struct tide_run *run);
 /* The next task of the stage, to be sent as task *index; what it was to read may be lost: then it comes again with the stage that
@@ -120,9 +140,26 @@ void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t ind
 void tide_run_lose(struct tide_run *run, uint32_t index, uint32_t partition);
 /* Cuts a stage of what is lost; false: there is nothing, or a stage that has not begun: it has to be asked again after that. */
 bool tide_run_cut_lost(struct tide_run *run);
+/* The task, which has come back, was made through a guard that has left since: what it made or met does not count. */
+bool tide_run_outdated(const struct tide_run *run, const struct tide_task *task);
+/* What a task that succeeded made may have to be taken back, or counts only if the whole run succeeds: takes what it adds to accumulators.
+ * false: it counts for good. */
+bool tide_run_hold(struct tide_run *run, struct tide_task *task);
+/* If guards have left that its stages were cut through, loses all that was made through guards. */
+void tide_run_take_back(struct tide_run *run);
+/* What the run computes stands behind a guard. */
+bool tide_run_is_guard(const struct tide_run *run);
 /* The second phase of a range shuffle: as many tasks again, with nothing made yet. Returns what the first phase has made, the
  * caller's. */
 struct tide_cached **tide_run_begin_routing(struct tide_run *run);
+
+/* Edges between runs. */
+void tide_run_wait(struct tide_run *waiter, struct tide_run *on);
+void tide_run_edge_delete(struct tide_run_edge *edge);
+/* The first edge to a run that waits for this one; NULL when nobody does. */
+struct tide_run_edge *tide_run_first_waiter(struct tide_run *run);
+/* Records of two kinds met in one task: who made them is told better by what is known and what the task has reported. */
+void tide_run_explain_mix(struct tide_run *run, struct tide_task *task);
 
 /* ---- scheduler.c ---- */
 

@@ -38,47 +38,14 @@ struct tide_scheduler {
     void *updated_arg;
     struct tide_guard_watch watch;
     bool closed;
-    bool reporting; /* report_ended is at work further up the stack */
-    bool woken;     /* `wake` is in the inbox */
-    bool losses;    /* some guard has been lost */
+    bool reporting;   /* report_ended is at work further up the stack */
+    bool woken;       /* `wake` is in the inbox */
+    bool losses;      /* some guard has been lost */
+    bool guards_left; /* a guard was set apart or lost, and runs may have to take back what they made through it */
     struct tide_message wake;
 };
 
-/* `waiter` can't start before `on` has ended. */
-struct edge {
-    struct tide_run *waiter, *on;
-    struct tide_list in_needs;     /* waiter->needs */
-    struct tide_list in_needed_by; /* on->needed_by */
-};
-
 static void on_task(struct tide_message *message, void *owner);
-
-/* ---- Edges ---------------------------------------------------------------------------------------------------- */
-
-static void edge_new(struct tide_run *waiter, struct tide_run *on) {
-    struct edge *edge = tide_xmalloc(sizeof *edge);
-
-    edge->waiter = waiter;
-    edge->on = on;
-    tide_list_push(&waiter->needs, &edge->in_needs);
-    tide_list_push(&on->needed_by, &edge->in_needed_by);
-}
-
-static void edge_delete(struct edge *edge) {
-    tide_list_remove(&edge->in_needs);
-    tide_list_remove(&edge->in_needed_by);
-    tide_free(edge);
-}
-
-/* The first edge to a run that waits for this one; NULL when nobody does. */
-static struct edge *first_waiter(struct tide_run *run) {
-    return tide_list_empty(&run->needed_by) ? NULL
-                                            : TIDE_CONTAINER_OF(run->needed_by.next, struct edge, in_needed_by);
-}
-
-static struct edge *first_need(struct tide_run *run) {
-    return tide_list_empty(&run->needs) ? NULL : TIDE_CONTAINER_OF(run->needs.next, struct edge, in_needs);
-}
 
 /* ---- Runs ----------------------------------------------------------------------------------------------------- */
 
@@ -120,9 +87,10 @@ static void look_for_losses(struct tide_run *run) {
     const struct tide_rdd *missing;
     bool lost = true;
 
-    while (run->scheduler->losses && root != NULL && lost &&
+    while (run->scheduler->losses && root != NULL && lost && run->doomed.code == TIDE_OK &&
            (missing = tide_guards_missing(root, run->keeps, &why)) != NULL) {
         lost = tide_guards_lose(root, run->keeps, missing, &why, &run->scheduler->watch);
+        run->scheduler->guards_left = true;
         if (!lost) tide_error_copy(&run->doomed, &why);
         tide_error_clear(&why);
     }
@@ -135,7 +103,7 @@ static void run_tie(struct tide_run *run, struct tide_list *fresh) {
     for (uint32_t i = 0; i < run->stage->nneeds; i++) {
         const struct tide_stage_need *need = &run->stage->needs[i];
 
-        edge_new(run, needed_run(scheduler, need, need->time >= 0 ? need->time : run->batch_time, fresh));
+        tide_run_wait(run, needed_run(scheduler, need, need->time >= 0 ? need->time : run->batch_time, fresh));
     }
     if (tide_list_empty(&run->needs)) tide_list_push(&scheduler->ready, &run->queued);
 }
@@ -205,6 +173,21 @@ static int run_route(struct tide_run *run, struct tide_error *err) {
     return TIDE_OK;
 }
 
+/* ---- Accumulators --------------------------------------------------------------------------------------------- */
+
+/* What a task that succeeded has added to accumulators goes to the script. */
+static void tell_updates(struct tide_scheduler *scheduler, struct tide_block *take) {
+    if (take == NULL) return;
+    if (scheduler->updated != NULL) scheduler->updated(take, scheduler->updated_arg);
+    else tide_block_release(take);
+}
+
+/* Nothing is taken back any more. */
+static void tell_held(struct tide_run *run) {
+    for (uint32_t i = 0; i < run->nheld; i++) tell_updates(run->scheduler, run->held[i].updates);
+    run->nheld = 0;
+}
+
 /* ---- Ending --------------------------------------------------------------------------------------------------- */
 
 /* The job is over; `done` is called by report_ended. */
@@ -219,8 +202,9 @@ static void job_end(struct tide_job *job, struct tide_error *take_err) {
 /* All tasks have succeeded. */
 static void run_succeed(struct tide_run *run) {
     struct tide_scheduler *scheduler = run->scheduler;
-    struct edge *edge;
+    struct tide_run_edge *edge;
 
+    tell_held(run);
     if (run->job != NULL) {
         struct tide_error none = {0};
 
@@ -234,10 +218,10 @@ static void run_succeed(struct tide_run *run) {
         tide_rdd_settle(run->target, run->made, run->tasks);
         run->made = NULL;
     }
-    while ((edge = first_waiter(run)) != NULL) {
+    while ((edge = tide_run_first_waiter(run)) != NULL) {
         struct tide_run *waiter = edge->waiter;
 
-        edge_delete(edge);
+        tide_run_edge_delete(edge);
         if (tide_list_empty(&waiter->needs)) tide_list_push(&scheduler->ready, &waiter->queued);
     }
     run_end(run);
@@ -254,44 +238,47 @@ static void fail_later(struct tide_run *run, const struct tide_error *err, struc
 static bool goes_without(struct tide_run *run, struct tide_rdd *needed, const struct tide_error *err) {
     struct tide_rdd *root = tide_run_root(run);
 
-    return err->code != TIDE_ECANCELLED && root != NULL &&
-           tide_guards_lose(root, run->keeps, needed, err, &run->scheduler->watch);
+    if (err->code == TIDE_ECANCELLED || root == NULL) return false;
+    run->scheduler->guards_left = true;
+    return tide_guards_lose(root, run->keeps, needed, err, &run->scheduler->watch);
+}
+
+/* What only this run needs is not needed any more. */
+static void abandon_needs(struct tide_run *run, struct tide_list *failing) {
+    struct tide_error gone = {0};
+    struct tide_list *link = run->needs.next;
+
+    tide_error_set(&gone, TIDE_ECANCELLED, "nobody needs it any more");
+    while (link != &run->needs) {
+        struct tide_run_edge *edge = TIDE_CONTAINER_OF(link, struct tide_run_edge, in_needs);
+        struct tide_run *on = edge->on;
+
+        link = link->next;
+        tide_run_edge_delete(edge);
+        if (tide_run_first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &gone, failing);
+    }
+    tide_error_clear(&gone);
 }
 
 /* The run has failed, and with it what it was to compute. The runs that wait for it fail with the same error, except those that
  * can do without. */
 static void pass_on(struct tide_run *run, struct tide_list *failing) {
     struct tide_scheduler *scheduler = run->scheduler;
-    struct edge *edge;
-    bool cancelled = run->error.code == TIDE_ECANCELLED, guard = run->keeps && run->target->kind == TIDE_RDD_GUARD;
+    struct tide_run_edge *edge;
+    bool cancelled = run->error.code == TIDE_ECANCELLED, guard = tide_run_is_guard(run);
 
     if (run->keeps && !cancelled) run->target->failed = true;
-    if (!cancelled) scheduler->losses = true;
+    if (!cancelled) scheduler->losses = scheduler->guards_left = true;
     if (guard && !cancelled) tide_guard_lose(run->target, &run->error, &scheduler->watch);
-    while ((edge = first_waiter(run)) != NULL) {
+    while ((edge = tide_run_first_waiter(run)) != NULL) {
         struct tide_run *waiter = edge->waiter;
 
-        edge_delete(edge);
+        tide_run_edge_delete(edge);
         if (waiter->error.code != TIDE_OK) continue;
         if (cancelled || !((guard && run->target->lost) || goes_without(waiter, run->target, &run->error)))
             fail_later(waiter, &run->error, failing);
         else if (tide_list_empty(&waiter->needs)) tide_list_push(&scheduler->ready, &waiter->queued);
     }
-}
-
-/* What only this run needs is not needed any more. */
-static void abandon_needs(struct tide_run *run, struct tide_list *failing) {
-    struct tide_error gone = {0};
-    struct edge *edge;
-
-    tide_error_set(&gone, TIDE_ECANCELLED, "nobody needs it any more");
-    while ((edge = first_need(run)) != NULL) {
-        struct tide_run *on = edge->on;
-
-        edge_delete(edge);
-        if (first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &gone, failing);
-    }
-    tide_error_clear(&gone);
 }
 
 /* Ends a run with an error, and every run that needs it with the same one. What was computed for these runs only is given
@@ -308,6 +295,7 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
         __atomic_store_n(&next->cancelled, 1, __ATOMIC_RELAXED);
+        if (!tide_run_is_guard(next)) tell_held(next); /* what is done without adds nothing */
         pass_on(next, &failing);
         abandon_needs(next, &failing);
         if (next->job != NULL) job_end(next->job, &next->error);
@@ -317,27 +305,20 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
 
 /* ---- Tasks coming back ---------------------------------------------------------------------------------------- */
 
-/* Records of two kinds met in one task: who made them is told better by what is known and what the task has reported. */
-static void explain_mix(struct tide_run *run, struct tide_task *task) {
-    struct tide_error err = {0};
-
-    if (tide_arities_hear(run->arities, task, &err) != TIDE_OK || tide_arities_check(run->arities, &err) != TIDE_OK) {
-        tide_error_clear(&task->error);
-        tide_error_move(&task->error, &err);
-    }
-    task->error.code = TIDE_ECLOSURE;
-}
-
 /* What this task has met can't be undone by running it again. Perhaps records that can be done without are to blame. */
 static void blame(struct tide_run *run, struct tide_task *task) {
-    if (task->error.code != TIDE_ECANCELLED && tide_run_root(run) != NULL && !tide_run_routing(run) &&
-        tide_guards_set_apart(tide_run_root(run), run->keeps)) {
-        tide_arities_doubt(run->arities);
+    if (task->error.code != TIDE_ECANCELLED && tide_guards_set_apart(run->guards, run->nguards)) {
+        run->scheduler->guards_left = true;
         tide_run_lose(run, task->index, task->partition);
-        run_again(run);
         return;
     }
     run_fail(run, &task->error);
+}
+
+/* It is made again, from what there is now. */
+static void task_lost(struct tide_run *run, const struct tide_task *task) {
+    tide_run_lose(run, task->index, task->partition);
+    run_again(run);
 }
 
 /* The one place where it is decided what a failed task means: it is tried again from its inputs, or the run fails with the
@@ -346,12 +327,11 @@ static void task_failed(struct tide_run *run, struct tide_task *task) {
     uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
 
     if (task->error.code == TIDE_ELOST && (run->root != NULL || run->target != NULL)) { /* nobody's fault */
-        tide_run_lose(run, task->index, task->partition);
-        run_again(run);
+        task_lost(run, task);
         return;
     }
     if (task->error.code == TIDE_EMIXED) {
-        explain_mix(run, task);
+        tide_run_explain_mix(run, task);
         blame(run, task);
         return;
     }
@@ -370,16 +350,6 @@ static void task_failed(struct tide_run *run, struct tide_task *task) {
     blame(run, task);
 }
 
-/* What a task that succeeded has added to accumulators goes to the script. */
-static void tell_updates(struct tide_scheduler *scheduler, struct tide_task *task) {
-    struct tide_block *updates = task->updates;
-
-    task->updates = NULL;
-    if (updates == NULL) return;
-    if (scheduler->updated != NULL) scheduler->updated(updates, scheduler->updated_arg);
-    else tide_block_release(updates);
-}
-
 /* All tasks of the last phase have succeeded, and so does the run, unless what they made does not fit together. */
 static void run_finish(struct tide_run *run) {
     struct tide_error err = {0};
@@ -395,13 +365,15 @@ static void task_succeeded(struct tide_run *run, struct tide_task *task) {
         blame(run, task);
         return;
     }
-    tell_updates(run->scheduler, task);
+    if (!tide_run_hold(run, task)) tell_updates(run->scheduler, task->updates);
+    task->updates = NULL;
     if (run->outputs != NULL) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
     if (run->made != NULL) {
         run->made[task->index] = task->made;
         task->made = NULL;
     }
     if (--run->todo > 0) return;
+    if (run->sampling) tell_held(run);
     if (!run->sampling) run_finish(run);
     else if (run_route(run, &err) != TIDE_OK) run_fail(run, &err);
 }
@@ -422,11 +394,30 @@ static void run_start(struct tide_run *run) {
     if (run->tasks == 0) run_finish(run);
 }
 
+/* Guards have been set apart or lost: what was made through them does not count, and is made again. */
+static void take_back(struct tide_scheduler *scheduler) {
+    while (scheduler->guards_left) {
+        scheduler->guards_left = false;
+        for (struct tide_list *link = scheduler->runs.next; link != &scheduler->runs; link = link->next) {
+            struct tide_run *run = TIDE_CONTAINER_OF(link, struct tide_run, link);
+
+            if (run->state == TIDE_RUN_ENDED) continue;
+            tide_run_take_back(run);
+            run_again(run);
+        }
+    }
+}
+
+static struct tide_list *next_ready(struct tide_scheduler *scheduler) {
+    take_back(scheduler);
+    return tide_list_pop(&scheduler->ready);
+}
+
 /* Sends what is ready. A run without partitions succeeds on the spot and may make others ready. */
 static void start_ready(struct tide_scheduler *scheduler) {
     struct tide_list *link;
 
-    while ((link = tide_list_pop(&scheduler->ready)) != NULL) {
+    while ((link = next_ready(scheduler)) != NULL) {
         struct tide_run *run = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
         if (run->doomed.code != TIDE_OK) {
@@ -481,6 +472,7 @@ static void on_task(struct tide_message *message, void *owner) {
 
     run->outstanding--;
     if (run->state == TIDE_RUN_ENDED) run_end(run);
+    else if (tide_run_outdated(run, task)) task_lost(run, task);
     else if (task->error.code != TIDE_OK) task_failed(run, task);
     else task_succeeded(run, task);
     tide_task_delete(task);

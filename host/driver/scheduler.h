@@ -28,7 +28,8 @@ void tide_scheduler_set_max_failures(struct tide_scheduler *scheduler, uint32_t 
 void tide_scheduler_set_seed(struct tide_scheduler *scheduler, double seed);
 
 /* `updated` is told what each task has added to accumulators, once for each partition of a stage whatever became of its other
- * attempts, before the job that waits for it ends. It takes the block. NULL: such blocks are dropped. */
+ * attempts, before the job that waits for it ends; what was made through a guard that is lost adds
+ * nothing. It takes the block. NULL: such blocks are dropped. */
 void tide_scheduler_on_updates(struct tide_scheduler *scheduler, void (*updated)(struct tide_block *take, void *arg),
                                void *arg);
 

@@ -135,18 +135,18 @@ const struct tide_rdd *tide_guards_missing(struct tide_rdd *root, bool computed,
 
 /* ---- Failures ------------------------------------------------------------------------------------------------- */
 
-bool tide_guards_set_apart(struct tide_rdd *root, bool computed) {
-    struct nodes guards = guards_of(root, computed);
+bool tide_guard_left(const struct tide_rdd *guard) { return guard->kind != TIDE_RDD_GUARD || guard->level != 0; }
+
+bool tide_guards_set_apart(struct tide_rdd *const *guards, uint32_t count) {
     bool any = false;
 
-    for (uint32_t i = 0; i < guards.count; i++) {
-        struct tide_rdd *guard = guards.items[i];
+    for (uint32_t i = 0; i < count; i++) {
+        struct tide_rdd *guard = guards[i];
 
-        if (is_border(guard->parent)) continue; /* nothing is computed for it here */
+        if (tide_guard_left(guard) || is_border(guard->parent)) continue; /* nothing is computed for it here */
         tide_rdd_persist(guard, TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK, true);
         any = true;
     }
-    release_all(&guards);
     return any;
 }
 

@@ -51,11 +51,12 @@ struct cutter {
     struct frame *frames;
     uint32_t nframes, frame_slots;
     uint64_t input_slots;
-    uint32_t need_slots;
+    uint32_t need_slots, guard_slots;
     uint64_t mark;
     struct tide_rdd *through; /* persistent, but to be computed here; or NULL */
     int64_t time;             /* of the nearest guard above the node being looked at; -1: there is none */
     bool again;
+    bool guarded; /* the part being written */
 };
 
 /* ---- Sinks ---------------------------------------------------------------------------------------------------- */
@@ -158,6 +159,20 @@ static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool kept) {
         stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof *stage->needs);
     }
     stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .kept = kept, .time = cutter->time};
+}
+
+/* The part is computed through a guard. */
+static void add_guard(struct cutter *cutter, struct tide_rdd *guard) {
+    struct tide_stage *stage = cutter->stage;
+
+    cutter->guarded = true;
+    if (guard->mark == cutter->mark) return;
+    guard->mark = cutter->mark;
+    if (stage->nguards == cutter->guard_slots) {
+        cutter->guard_slots = cutter->guard_slots > 0 ? cutter->guard_slots * 2 : 4;
+        stage->guards = tide_xrealloc(stage->guards, cutter->guard_slots * sizeof(struct tide_rdd *));
+    }
+    stage->guards[stage->nguards++] = tide_rdd_retain(guard);
 }
 
 /* Whether what is kept of the node is to be read. Workers may give a partition up at any time, so this is asked once. */
@@ -273,6 +288,7 @@ static bool descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *part
         case TIDE_RDD_GUARD:
             cutter->time = node->as.guard.time;
             cutter->stage->may_lose = true;
+            if (node != cutter->through) add_guard(cutter, *rdd);
             *rdd = node->parent;
             break;
         case TIDE_RDD_COALESCE:
@@ -372,9 +388,11 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
         part->first_leaf = stage->ninputs;
         cutter.shape.count = cutter.slots.count = 0;
         cutter.time = -1;
+        cutter.guarded = false;
         put_node(&cutter, root, part->partition);
         put_sink(&cutter.shape, sink);
         part->leaves = (uint32_t)(stage->ninputs - part->first_leaf);
+        part->guarded = cutter.guarded;
         keep_slots(&cutter, part, &slot_room);
 
         if (i > 0 && cutter.shape.count == before_count &&
@@ -407,6 +425,8 @@ void tide_stage_delete(struct tide_stage *stage) {
         tide_rdd_unpin(stage->inputs[i].rdd);
         tide_rdd_release(stage->inputs[i].rdd);
     }
+    for (uint32_t i = 0; i < stage->nguards; i++) tide_rdd_release(stage->guards[i]);
+    tide_free(stage->guards);
     tide_free(stage->parts);
     tide_free(stage->inputs);
     tide_free(stage->slots);

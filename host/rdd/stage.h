@@ -58,6 +58,7 @@ struct tide_stage_part {
     uint32_t partition;     /* of the root */
     uint32_t leaves;
     uint32_t nslots; /* of its tasks (task/task.h) */
+    bool guarded;    /* it is computed through guards */
     uint64_t first_leaf, first_slot;
 };
 
@@ -67,9 +68,10 @@ struct tide_stage {
     struct tide_stage_leaf *inputs;
     uint32_t *slots;               /* which fact of the ledger each is */
     struct tide_stage_need *needs; /* of the leaves that were not computed when the stage was cut, each once */
+    struct tide_rdd **guards;      /* retained: what it was cut through, each once */
     uint64_t ninputs, nslots;
     uint32_t count; /* parts */
-    uint32_t nneeds;
+    uint32_t nneeds, nguards;
     uint32_t outputs; /* lists per task */
     bool may_lose;    /* some input may be given up before its task begins, or do without what a guard stands for */
 };

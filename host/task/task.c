@@ -86,6 +86,7 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     task->seed = failed->seed;
     task->partition = failed->partition;
     task->attempt = failed->attempt + 1;
+    task->round = failed->round;
     return task;
 }
 

@@ -575,6 +575,102 @@ static void updates_are_told_once_for_each_partition(void **state) {
     tide_rdd_release(rdd);
 }
 
+/* A guard over f of two partitions, together with one that can't fail. */
+static struct tide_rdd *guarded_union(void) {
+    struct tide_rdd *narrow = rig_narrow(rig_blocks(2, 1, 0), "f");
+    struct tide_rdd *guard = tide_rdd_guard_new(narrow, 1000, NULL);
+
+    tide_rdd_release(narrow);
+    return rig_union(guard, rig_blocks(1, 1, 10));
+}
+
+static void what_was_made_through_a_lost_guard_is_made_again(void **state) {
+    static const struct { int ended, failed, late; } orders[] = {{0, 1, -1}, {1, 0, -1}, {-1, 0, 1}, {-1, 1, 0}};
+
+    memset(told, 0, sizeof told);
+    tide_scheduler_on_updates(scheduler, on_updated, told);
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        for (int late_fails = 0; late_fails < 2; late_fails++) {
+            struct tide_rdd *all = guarded_union();
+            struct watched job;
+
+            start(&job, all);
+            assert_int_equal(held, 3);
+            add_update(0, 1);
+            add_update(1, 1);
+            add_update(2, 3);
+            if (orders[i].ended >= 0) {
+                succeed(orders[i].ended); /* the other of the two is the first one then */
+                fail_task(0, "oops");
+            } else {
+                fail_task(orders[i].failed, "oops");
+                if (late_fails) fail_task(0, "late");
+                else succeed(0);
+            }
+            assert_int_equal(held, 3); /* the third, and those of the guard by itself */
+            succeed(0);
+            add_update(0, 1);
+            succeed(0);
+            fail_task(0, "oops again");
+            assert_int_equal(held, 2); /* nothing is read for the guard any more */
+            assert_input(0, 0, "");
+            assert_input(1, 0, "");
+            succeed_all();
+            assert_succeeded(&job);
+            assert_result(&job, 2, "200");
+            tide_job_release(job.job);
+            assert_string_equal(told, "3");
+            memset(told, 0, sizeof told);
+            tide_rdd_release(all);
+        }
+    }
+}
+
+static void other_runs_take_back_too(void **state) {
+    struct tide_rdd *all = guarded_union();
+    struct watched one, other;
+
+    start(&one, all);
+    start(&other, all);
+    assert_int_equal(held, 6);
+    succeed(3);           /* the other one has read the guard's first partition */
+    fail_task(1, "oops"); /* the first one learns that its second is bad */
+    succeed(0);           /* made through the guard, before: thrown away */
+    succeed(2);           /* the same of the other one */
+    succeed(0);
+    succeed(0);
+    assert_int_equal(held, 2); /* the guard by itself, once for both */
+    fail_task(1, "oops");
+    succeed(0);
+    assert_int_equal(held, 4);
+    for (int i = 0; i < 4; i++) assert_input(i, 0, "");
+    succeed_all();
+    assert_succeeded(&one);
+    assert_succeeded(&other);
+    assert_result(&one, 2, "200");
+    assert_result(&other, 2, "200");
+    tide_job_release(one.job);
+    tide_job_release(other.job);
+    tide_rdd_release(all);
+}
+
+static void a_guard_that_can_be_computed_stays(void **state) {
+    struct tide_rdd *all = guarded_union();
+    struct watched job;
+
+    start(&job, all);
+    succeed(0);
+    fail_task(0, "mood");
+    succeed(0);
+    assert_int_equal(held, 2);
+    succeed_all(); /* the guard, then what reads it */
+    assert_succeeded(&job);
+    assert_result(&job, 0, "0");
+    assert_result(&job, 1, "100");
+    tide_job_release(job.job);
+    tide_rdd_release(all);
+}
+
 static void a_failed_shuffle_fails_all_who_need_it(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);
     struct tide_rdd *next = rig_shuffle(tide_rdd_retain(shuffled), TIDE_ROUTE_HASH, 1, true);
@@ -932,6 +1028,9 @@ int main(void) {
         CHECKED(a_task_that_fails_too_often_fails_its_job),
         CHECKED(what_was_broken_off_is_not_tried_again),
         CHECKED(updates_are_told_once_for_each_partition),
+        CHECKED(what_was_made_through_a_lost_guard_is_made_again),
+        CHECKED(other_runs_take_back_too),
+        CHECKED(a_guard_that_can_be_computed_stays),
         CHECKED(a_failed_shuffle_fails_all_who_need_it),
         CHECKED(failing_gives_up_other_shuffles),
         CHECKED(tasks_of_a_run_agree_in_arity),
