@@ -166,6 +166,24 @@ describe("under onError = skip, a dataset that has failed", function()
         end
     end)
 
+    it("lets a state begin with the next batch, also when it is joined with what has failed", function()
+        local function texts_of(values, state)
+            for _, value in ipairs(values) do state = (state or "") .. value end
+            return state
+        end
+        for _, partitions in ipairs { 1, 2 } do
+            for _, master in ipairs { "local[1]", "local[2]" } do
+                local seen = run(function(_, a)
+                    local keys = a:map(keyed)
+                    local pairs_of = keys:join(keys, 1):mapValues(function(both) return both[1] end)
+                    return pairs_of:updateStateByKey(texts_of, partitions):leftOuterJoin(keys, 1)
+                        :mapValues(function(both) return both[1] end)
+                end, { { "oops" }, { "2" }, { "oops" }, { "4" } }, { master = master })
+                assert.same({ "2: [k,2]", "4: [k,24]" }, seen)
+            end
+        end
+    end)
+
     it("makes a join no dataset, and windows go on without that", function()
         local function joined(a) return a:map(function(text) return text, number(text) end):join(a:map(function(text) return text, 1 end)) end
         assert.same({ "1: [1,[1,1]] [2,[2,1]]", "3: [4,[4,1]]", "4: [5,[5,1]]", "5: " },

@@ -65,6 +65,34 @@ struct tide_run_edge *tide_run_first_waiter(struct tide_run *run) {
     return TIDE_CONTAINER_OF(run->needed_by.next, struct tide_run_edge, in_needed_by);
 }
 
+static void push(struct tide_run ***stack, uint32_t *count, uint32_t *room, struct tide_run *run) {
+    if (*count == *room) {
+        *room = *room > 0 ? *room * 2 : 8;
+        *stack = tide_xrealloc(*stack, *room * sizeof(struct tide_run *));
+    }
+    (*stack)[(*count)++] = run;
+}
+
+bool tide_run_leads_on(struct tide_run *run) {
+    struct tide_run **stack = NULL;
+    uint32_t count = 0, room = 0;
+    uint64_t mark = tide_rdd_next_mark();
+    bool found = false;
+
+    push(&stack, &count, &room, run);
+    while (count > 0 && !found) {
+        struct tide_run *next = stack[--count];
+
+        if (next->mark == mark) continue;
+        next->mark = mark;
+        found = next->keeps && next->target->truncate;
+        TIDE_LIST_EACH(link, &next->needs)
+        push(&stack, &count, &room, TIDE_CONTAINER_OF(link, struct tide_run_edge, in_needs)->on);
+    }
+    tide_free(stack);
+    return found;
+}
+
 /* ---- What is made --------------------------------------------------------------------------------------------- */
 
 static void outputs_free(struct tide_run *run) {

@@ -77,6 +77,7 @@ struct tide_run {
     const struct tide_run_means *means;
     enum tide_run_state state;
     uint32_t cancelled;   /* its tasks look at this */
+    uint64_t mark;        /* number of the walk that saw it last */
     uint32_t outstanding; /* tasks that have not come back */
     uint32_t todo;        /* tasks of this phase that have not succeeded */
     uint32_t tasks;
@@ -158,6 +159,8 @@ void tide_run_wait(struct tide_run *waiter, struct tide_run *on);
 void tide_run_edge_delete(struct tide_run_edge *edge);
 /* The first edge to a run that waits for this one; NULL when nobody does. */
 struct tide_run_edge *tide_run_first_waiter(struct tide_run *run);
+/* It computes what a stream goes on from in later batches, such as a state, or waits for a run that does. */
+bool tide_run_leads_on(struct tide_run *run);
 /* Records of two kinds met in one task: who made them is told better by what is known and what the task has reported. */
 void tide_run_explain_mix(struct tide_run *run, struct tide_task *task);
 

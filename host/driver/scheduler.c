@@ -243,8 +243,8 @@ static bool goes_without(struct tide_run *run, struct tide_rdd *needed, const st
     return tide_guards_lose(root, run->keeps, needed, err, &run->scheduler->watch);
 }
 
-/* What only this run needs is not needed any more. */
-static void abandon_needs(struct tide_run *run, struct tide_list *failing) {
+/* What only this run needs is not needed any more. `all`: also what a stream goes on from. */
+static void abandon_needs(struct tide_run *run, bool all, struct tide_list *failing) {
     struct tide_error gone = {0};
     struct tide_list *link = run->needs.next;
 
@@ -254,10 +254,19 @@ static void abandon_needs(struct tide_run *run, struct tide_list *failing) {
         struct tide_run *on = edge->on;
 
         link = link->next;
+        if (!all && tide_run_leads_on(on)) continue;
         tide_run_edge_delete(edge);
         if (tide_run_first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &gone, failing);
     }
     tide_error_clear(&gone);
+}
+
+/* A run can't be computed because of what it waited for. If it waits for a state too, that is computed still: the next batch has to know
+ * whether to go on from it or from the one before. */
+static void give_up(struct tide_run *run, const struct tide_error *err, struct tide_list *failing) {
+    if (run->doomed.code == TIDE_OK) tide_error_copy(&run->doomed, err);
+    abandon_needs(run, err->code == TIDE_ECANCELLED, failing);
+    if (tide_list_empty(&run->needs)) fail_later(run, &run->doomed, failing);
 }
 
 /* The run has failed, and with it what it was to compute. The runs that wait for it fail with the same error, except those that
@@ -276,7 +285,7 @@ static void pass_on(struct tide_run *run, struct tide_list *failing) {
         tide_run_edge_delete(edge);
         if (waiter->error.code != TIDE_OK) continue;
         if (cancelled || !((guard && run->target->lost) || goes_without(waiter, run->target, &run->error)))
-            fail_later(waiter, &run->error, failing);
+            give_up(waiter, &run->error, failing);
         else if (tide_list_empty(&waiter->needs)) tide_list_push(&scheduler->ready, &waiter->queued);
     }
 }
@@ -297,7 +306,7 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
         __atomic_store_n(&next->cancelled, 1, __ATOMIC_RELAXED);
         if (!tide_run_is_guard(next)) tell_held(next); /* what is done without adds nothing */
         pass_on(next, &failing);
-        abandon_needs(next, &failing);
+        abandon_needs(next, true, &failing);
         if (next->job != NULL) job_end(next->job, &next->error);
         run_end(next);
     }

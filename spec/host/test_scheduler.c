@@ -109,6 +109,14 @@ static void assert_task(int index, const char *plan, uint32_t outputs) {
     tide_free(text);
 }
 
+static bool is_plan_with(int index, const char *name) {
+    char *text = rig_plan(tasks[index]->plan);
+    bool found = strstr(text, name) != NULL;
+
+    tide_free(text);
+    return found;
+}
+
 static void assert_input(int index, uint32_t input, const char *expected) {
     char *numbers = rig_numbers(&tasks[index]->inputs[input].blocks);
 
@@ -671,6 +679,28 @@ static void a_guard_that_can_be_computed_stays(void **state) {
     tide_rdd_release(all);
 }
 
+static void a_state_is_computed_though_its_job_has_failed(void **state) {
+    struct tide_rdd *kept = rig_narrow(rig_blocks(1, 1, 0), "state");
+    struct tide_rdd *bad = rig_shuffle(rig_blocks(1, 1, 5), TIDE_ROUTE_HASH, 1, true), *all;
+    struct watched job;
+
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, true);
+    all = rig_union(rig_shuffle(tide_rdd_retain(kept), TIDE_ROUTE_HASH, 1, true), bad);
+    start(&job, all);
+    assert_int_equal(held, 2);
+    fail_task(is_plan_with(0, "state") ? 1 : 0, "bad");
+    assert_int_equal(job.done, 0);
+    assert_int_equal(held, 1);
+    assert_false(is_cancelled(0));
+    succeed_all();
+    assert_failed(&job, TIDE_ECLOSURE, "bad");
+    assert_true(tide_rdd_at_hand(kept, NULL));
+    tide_job_release(job.job);
+
+    tide_rdd_release(all);
+    tide_rdd_release(kept);
+}
+
 static void a_failed_shuffle_fails_all_who_need_it(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);
     struct tide_rdd *next = rig_shuffle(tide_rdd_retain(shuffled), TIDE_ROUTE_HASH, 1, true);
@@ -1031,6 +1061,7 @@ int main(void) {
         CHECKED(what_was_made_through_a_lost_guard_is_made_again),
         CHECKED(other_runs_take_back_too),
         CHECKED(a_guard_that_can_be_computed_stays),
+        CHECKED(a_state_is_computed_though_its_job_has_failed),
         CHECKED(a_failed_shuffle_fails_all_who_need_it),
         CHECKED(failing_gives_up_other_shuffles),
         CHECKED(tasks_of_a_run_agree_in_arity),
