@@ -13,7 +13,10 @@
 
 struct tide_rdd {
     uint64_t id;
-    uint64_t mark; /* number of the walk that saw this node last (rdd/lineage.c, rdd/stage.c) */
+    uint64_t mark;     /* number of the walk that saw this node last (rdd/lineage.c, rdd/stage.c) */
+    uint64_t cut_mark; /* number of the partition's plan that has this node as a child, and there: (rdd/stage.c) */
+    uint64_t cut_input;
+    uint32_t cut_partition, cut_number;
     uint32_t refs;
     uint32_t partitions;
     uint32_t key_partitions;              /* partitioned by key in so many; 0: not by key */

@@ -37,6 +37,9 @@ struct tide_plans {
 
 static struct tide_op *word_op(uint64_t word) { return (struct tide_op *)(uintptr_t)word; }
 
+/* Stands before an operator that asks for the number of its partition. */
+static bool is_number(uint64_t word) { return word == TIDE_WORD_INDEXED || word == TIDE_WORD_NUMBERED; }
+
 /* Calls `visit` for each operator in the shape. */
 static void each_op(const uint64_t *words, uint32_t count, void (*visit)(struct tide_op *op)) {
     uint32_t at = 0;
@@ -48,7 +51,7 @@ static void each_op(const uint64_t *words, uint32_t count, void (*visit)(struct 
         case TIDE_WORD_CONCAT: at++; break;
         case TIDE_WORD_OPS:
             for (uint64_t n = words[at++]; n > 0; n--) {
-                if (words[at] == TIDE_WORD_INDEXED) at += 2;
+                if (is_number(words[at])) at += 2;
                 visit(word_op(words[at++]));
             }
             break;
@@ -56,7 +59,9 @@ static void each_op(const uint64_t *words, uint32_t count, void (*visit)(struct 
             visit(word_op(words[at]));
             at += 2;
             break;
-        case TIDE_WORD_INDEXED: break; /* stands inside of OPS only */
+        case TIDE_WORD_SAME: at += 2; break;
+        case TIDE_WORD_INDEXED:
+        case TIDE_WORD_NUMBERED: break; /* stand inside of OPS only */
         case TIDE_WORD_SHUFFLE:
             if (words[at] != 0) visit(word_op(words[at]));
             at += 3;
@@ -100,12 +105,15 @@ static void write_bytes(struct tide_buffer *out, const uint64_t *words, uint32_t
         case TIDE_WORD_OPS:
             tide_pack_array(out, (uint32_t)words[at]);
             for (uint64_t n = words[at++]; n > 0; n--) {
-                if (words[at] == TIDE_WORD_INDEXED) {
-                    tide_pack_array(out, 2);
+                bool of_task = words[at] == TIDE_WORD_NUMBERED;
+
+                if (is_number(words[at])) {
+                    tide_pack_array(out, of_task ? 3 : 2);
                     tide_pack_int64(out, (int64_t)words[at + 1]);
                     at += 2;
                 }
                 write_op(out, words[at++]);
+                if (of_task) tide_pack_bool(out, true);
             }
             break;
         case TIDE_WORD_GATHER:
@@ -115,7 +123,15 @@ static void write_bytes(struct tide_buffer *out, const uint64_t *words, uint32_t
             tide_pack_array(out, (uint32_t)words[at + 1]);
             at += 2;
             break;
-        case TIDE_WORD_INDEXED: break;
+        case TIDE_WORD_SAME:
+            tide_pack_array(out, 3);
+            tide_pack_text(out, "same");
+            tide_pack_int64(out, (int64_t)words[at]);
+            tide_pack_int64(out, (int64_t)words[at + 1]);
+            at += 2;
+            break;
+        case TIDE_WORD_INDEXED:
+        case TIDE_WORD_NUMBERED: break;
         case TIDE_WORD_CONCAT:
             tide_pack_array(out, 2);
             tide_pack_text(out, "concat");

@@ -4,8 +4,9 @@
  * once per distinct shape; the plans of recent shapes are kept, because every batch has the same ones.
  *
  * A shape is a node followed by a sink, each word sequence opened by its code:
- *   node:  LEAF read-op-or-0 | CHAIN node OPS n op… | CONCAT m (RUN n node)… (m runs) | GATHER op m node… (m nodes)
- *   op:    the pointer | INDEXED difference pointer
+ *   node:  LEAF read-op-or-0 | CHAIN node OPS n op… | CONCAT m (RUN n node)… (m runs) | GATHER op m child… (m children)
+ *   child: node | SAME nodes-back inputs-back
+ *   op:    the pointer | INDEXED difference pointer | NUMBERED difference pointer
  *   sink:  FINAL op | SHUFFLE write-op route ascending | SAMPLE write-op
  *
  * Thread: driver only.
@@ -24,7 +25,9 @@ enum tide_word {
     TIDE_WORD_CONCAT,
     TIDE_WORD_RUN,
     TIDE_WORD_GATHER,
+    TIDE_WORD_SAME,
     TIDE_WORD_INDEXED,
+    TIDE_WORD_NUMBERED,
     TIDE_WORD_FINAL,
     TIDE_WORD_SHUFFLE,
     TIDE_WORD_SAMPLE

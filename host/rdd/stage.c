@@ -34,6 +34,12 @@ struct frame {
     uint32_t partition;
     uint32_t next, to; /* children still to do */
     bool runs;
+    struct tide_rdd *child; /* the one being written, for those without runs */
+    uint64_t child_input;
+    uint32_t child_partition;
+    uint32_t child_node;        /* how many nodes with children were begun before it */
+    uint32_t seen;              /* how many children were complete when the run began */
+    uint32_t reach;             /* the first of the children that the run, or the node, names */
     uint32_t concat;            /* where in the shape the number of runs stands */
     uint32_t run;               /* where the run being written begins */
     uint32_t run_before;        /* where the run before it begins; 0: there is none */
@@ -48,6 +54,10 @@ struct cutter {
     struct words ops;   /* operators met on the way down, the last one to run first: op, partition, fact, op, … */
     struct words slots; /* of the part being written: indexes of facts */
     struct tide_arities *arities;
+    struct words seen; /* complete children of GATHER and CARTESIAN nodes, in this order: they may come again */
+    uint64_t part;     /* mark of the partition's plan */
+    uint32_t root_partition;
+    uint32_t nodes; /* with children, begun */
     struct frame *frames;
     uint32_t nframes, frame_slots;
     uint64_t input_slots;
@@ -139,8 +149,11 @@ static void put_above(struct cutter *cutter, const struct above *above) {
             const struct tide_op *op = (struct tide_op *)(uintptr_t)words[0];
 
             if (op->indexed) {
-                put(&cutter->shape, TIDE_WORD_INDEXED);
-                put(&cutter->shape, words[1] - cutter->stage->inputs[above->first_input].partition);
+                bool none = above->first_input == cutter->stage->ninputs; /* all it reads was computed before */
+
+                put(&cutter->shape, none ? TIDE_WORD_NUMBERED : TIDE_WORD_INDEXED);
+                put(&cutter->shape,
+                    words[1] - (none ? cutter->root_partition : cutter->stage->inputs[above->first_input].partition));
             }
             put_op(&cutter->shape, op);
             if (op->makes == TIDE_MAKES_LEARNED) put_slot(cutter, (struct tide_arity *)(uintptr_t)words[2]);
@@ -208,28 +221,77 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
 /* ---- The walk ------------------------------------------------------------------------------------------------- */
 
 static void begin_run(struct cutter *cutter, struct frame *frame) {
+    frame->seen = cutter->seen.count;
+    frame->reach = UINT32_MAX;
     frame->run = cutter->shape.count;
     frame->slot = cutter->slots.count;
     put(&cutter->shape, TIDE_WORD_RUN);
     put(&cutter->shape, 1);
 }
 
+/* What a run has seen is in the plan where the equal run before it stands. */
+static void merge_seen(struct cutter *cutter, uint32_t from) {
+    uint32_t count = cutter->seen.count - from;
+
+    for (uint32_t i = from; i < from + count; i++) {
+        struct tide_rdd *rdd = (struct tide_rdd *)(uintptr_t)cutter->seen.items[i];
+
+        if (rdd->cut_number == i) rdd->cut_number -= count;
+    }
+    cutter->seen.count = from;
+}
+
+/* Child number `first` is named in the innermost of the first `frames` nodes. */
+static void reach(struct cutter *cutter, uint32_t frames, uint32_t first) {
+    if (frames > 0 && first < cutter->frames[frames - 1].reach) cutter->frames[frames - 1].reach = first;
+}
+
+/* The child of a node without runs is written: should it come again, it is named, unless it is one input only. */
+static void end_child(struct cutter *cutter, const struct frame *frame) {
+    struct tide_rdd *rdd = frame->child;
+
+    put(&cutter->seen, (uint64_t)(uintptr_t)rdd);
+    if (cutter->nodes == frame->child_node) return;
+    rdd->cut_mark = cutter->part;
+    rdd->cut_input = frame->child_input;
+    rdd->cut_partition = frame->child_partition;
+    rdd->cut_number = cutter->seen.count - 1;
+}
+
+static bool put_same(struct cutter *cutter, const struct tide_rdd *rdd, uint32_t partition) {
+    if (rdd->cut_mark != cutter->part || rdd->cut_partition != partition) return false;
+    put(&cutter->shape, TIDE_WORD_SAME);
+    put(&cutter->shape, cutter->seen.count - rdd->cut_number);
+    put(&cutter->shape, cutter->stage->ninputs - rdd->cut_input);
+    reach(cutter, cutter->nframes, rdd->cut_number);
+    return true;
+}
+
 static bool equal_words(const uint64_t *items, uint32_t a, uint32_t b, uint32_t end) {
     return b - a == end - b && (end == b || memcmp(items + a, items + b, (end - b) * sizeof *items) == 0);
 }
 
-/* A run's node is written: it becomes one more of the run before it when the two are equal, and their records are known to be of
- * one arity. */
+/* Whether the run means the same after the one before it: children that stand before it are named by how far they are
+ * back, and children of its own are between. */
+static bool may_repeat(const struct cutter *cutter, const struct frame *frame) {
+    return frame->reach >= frame->seen || cutter->seen.count == frame->seen;
+}
+
+/* A run's node is written: it becomes one more of the run before it when the two are equal, and their records are known
+ * to be of one arity. */
 static void end_run(struct cutter *cutter, struct frame *frame) {
     uint64_t *items = cutter->shape.items;
 
-    if (frame->run_before != 0 && frame->run - frame->run_before == cutter->shape.count - frame->run &&
+    reach(cutter, cutter->nframes - 1, frame->reach);
+    if (may_repeat(cutter, frame) && frame->run_before != 0 &&
+        frame->run - frame->run_before == cutter->shape.count - frame->run &&
         memcmp(items + frame->run_before + 2, items + frame->run + 2,
                (cutter->shape.count - frame->run - 2) * sizeof *items) == 0 &&
         equal_words(cutter->slots.items, frame->slot_before, frame->slot, cutter->slots.count)) {
         items[frame->run_before + 1]++;
         cutter->shape.count = frame->run;
         cutter->slots.count = frame->slot;
+        merge_seen(cutter, frame->seen);
         return;
     }
     items[frame->concat]++;
@@ -245,9 +307,11 @@ static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t par
 
     struct frame *frame = &cutter->frames[cutter->nframes++];
 
+    cutter->nodes++;
     *frame = (struct frame){.rdd = rdd,
                             .partition = partition,
                             .to = tide_rdd_children(rdd, partition),
+                            .reach = UINT32_MAX,
                             .above = above,
                             .time = cutter->time};
     frame->runs = rdd->kind == TIDE_RDD_COALESCE || rdd->kind == TIDE_RDD_ZIP_UNION;
@@ -307,6 +371,41 @@ static bool has_children(const struct tide_rdd *rdd) {
     return rdd->kind == TIDE_RDD_COALESCE || rdd->kind >= TIDE_RDD_ZIP_UNION;
 }
 
+/* A node is complete. */
+static void end_node(struct cutter *cutter) {
+    struct frame *frame = cutter->nframes > 0 ? &cutter->frames[cutter->nframes - 1] : NULL;
+
+    if (frame == NULL) return;
+    if (frame->runs) end_run(cutter, frame);
+    else end_child(cutter, frame);
+}
+
+/* The next node to be written. Those around the last one may be complete with it. false: all is. */
+static bool next_child(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
+    while (cutter->nframes > 0) {
+        struct frame *frame = &cutter->frames[cutter->nframes - 1];
+
+        if (frame->next == frame->to) {
+            put_above(cutter, &frame->above);
+            cutter->nframes--;
+            reach(cutter, cutter->nframes, frame->reach);
+            end_node(cutter);
+            continue;
+        }
+        *rdd = tide_rdd_child(frame->rdd, frame->partition, frame->next++, partition);
+        if (!frame->runs && put_same(cutter, *rdd, *partition)) continue;
+        if (frame->runs) begin_run(cutter, frame);
+        frame->child = *rdd;
+        frame->child_partition = *partition;
+        frame->child_input = cutter->stage->ninputs;
+        frame->child_node = cutter->nodes;
+        cutter->time = frame->time;
+        if (frame->runs) join(cutter, frame->rdd, *rdd);
+        return true;
+    }
+    return false;
+}
+
 /* Writes the shape of one partition and appends its inputs. */
 static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition) {
     for (;;) {
@@ -323,24 +422,9 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
         } else {
             put_leaf(cutter, rdd, partition, kept);
             put_above(cutter, &above);
-
-            /* A node is complete; so may be those around it. */
-            for (; cutter->nframes > 0; cutter->nframes--) {
-                struct frame *frame = &cutter->frames[cutter->nframes - 1];
-
-                if (frame->runs) end_run(cutter, frame);
-                if (frame->next < frame->to) break;
-                put_above(cutter, &frame->above);
-            }
-            if (cutter->nframes == 0) return;
+            end_node(cutter);
         }
-
-        struct frame *frame = &cutter->frames[cutter->nframes - 1];
-
-        if (frame->runs) begin_run(cutter, frame);
-        cutter->time = frame->time;
-        rdd = tide_rdd_child(frame->rdd, frame->partition, frame->next++, &partition);
-        if (frame->runs) join(cutter, frame->rdd, rdd);
+        if (!next_child(cutter, &rdd, &partition)) return;
     }
 }
 
@@ -386,7 +470,9 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
         part->partition = partitions != NULL ? partitions[i] : i;
         assert(part->partition < root->partitions);
         part->first_leaf = stage->ninputs;
-        cutter.shape.count = cutter.slots.count = 0;
+        cutter.shape.count = cutter.slots.count = cutter.seen.count = 0;
+        cutter.part = tide_rdd_next_mark();
+        cutter.root_partition = part->partition;
         cutter.time = -1;
         cutter.guarded = false;
         put_node(&cutter, root, part->partition);
@@ -414,6 +500,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
     tide_free(cutter.shape.items);
     tide_free(cutter.ops.items);
     tide_free(cutter.slots.items);
+    tide_free(cutter.seen.items);
     tide_free(cutter.frames);
     return stage;
 }

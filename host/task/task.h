@@ -7,10 +7,13 @@
  *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange
  *        | ["chain", node, [op, …]]  operators applied in order
  *        | ["concat", [[n, node], …]] each node run n times, one after the other (each run takes its own inputs)
- *        | ["gather", op, [node, …]]  every node is computed, in this order, to a list of packed blocks; the operator
+ *        | ["gather", op, [child, …]] every child is computed, in this order, to a list of packed blocks; the operator
  *                                     makes records of these lists
+ *   child = node | ["same", n, i]    what the n-th child back was (children count when they are complete, each as often as it stands
+ *                                     in the plan), with the inputs that begin i before the next one; it takes none itself
  *   An op of a chain that asks for the number of its partition stands as [difference, op]: added to `reserved` of the first
- *   input that its part of the plan takes, the difference gives that number.
+ *   input that its part of the plan takes, the difference gives that number; [difference, op, true] where it takes none: added to
+ *   the number of the task's partition.
  *   sink, op, read = operator descriptors (maps) made in Lua, spliced in unread.
  */
 #ifndef TIDE_TASK_TASK_H

@@ -668,6 +668,27 @@ static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct 
     }
 }
 
+/* Children of gathers, in the order in which they end: they may be named again. */
+static struct { const uint8_t *begin, *end; } children[4096];
+static uint32_t nchildren;
+
+static void add_child(const uint8_t *begin, const uint8_t *end) {
+    for (uint32_t i = 0; i < nchildren; i++)
+        if (children[i].begin == begin) return;
+    assert_true(nchildren < sizeof children / sizeof children[0]);
+    children[nchildren].begin = begin;
+    children[nchildren++].end = end;
+}
+
+/* The n-th back of those that end before `at`. */
+static const uint8_t *child_back(const uint8_t *at, uint32_t n) {
+    uint32_t i = nchildren;
+
+    while (i > 0 && (children[i - 1].end > at || --n > 0)) i--;
+    assert_true(i > 0);
+    return children[i - 1].begin;
+}
+
 /* The same from the plan and the inputs. */
 static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const struct tide_task *task, uint32_t *input,
                                 struct tide_buffer *out) {
@@ -680,6 +701,11 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
 
         tide_buffer_format(out, "%s", numbers);
         tide_free(numbers);
+    } else if (memcmp(kind.data, "same", 4) == 0) {
+        struct tide_value back = tide_unpack_value(kind.next, end), inputs = tide_unpack_value(back.next, end);
+        uint32_t from = *input - (uint32_t)inputs.number;
+
+        read_plan(child_back(at, (uint32_t)back.number), end, task, &from, out);
     } else if (memcmp(kind.data, "chain", 5) == 0) {
         uint32_t first = *input;
         const uint8_t *op = read_plan(kind.next, end, task, input, out);
@@ -695,10 +721,14 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
                 difference = tide_unpack_value(indexed.next, end);
                 op = difference.next;
             }
+            bool of_task = indexed.type == TIDE_VALUE_ARRAY && indexed.size == 3;
+
             tide_buffer_format(out, ".");
-            rig_show(op, (size_t)(next - op), out);
+            rig_show(op, (size_t)(next - of_task - op), out);
             if (indexed.type == TIDE_VALUE_ARRAY)
-                tide_buffer_format(out, "@%d", (int)task->inputs[first].reserved + (int)difference.number);
+                tide_buffer_format(out, "@%d",
+                                   (int)(of_task ? task->partition : task->inputs[first].reserved) +
+                                       (int)difference.number);
             op = next;
         }
     } else if (memcmp(kind.data, "gather", 6) == 0) {
@@ -709,7 +739,11 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
         rig_show(op, (size_t)(list - op), out);
         for (uint32_t i = 0; i < nodes.size; i++) {
             tide_buffer_format(out, i == 0 ? "<" : ", ");
-            node = read_plan(node, end, task, input, out);
+            const uint8_t *begin = node;
+
+            node = read_plan(begin, end, task, input, out);
+            if (memcmp(tide_unpack_value(tide_unpack_value(begin, end).next, end).data, "same", 4) != 0)
+                add_child(begin, node);
         }
         tide_buffer_format(out, ">");
     } else {
@@ -771,6 +805,108 @@ static struct tide_rdd *random_lineage(int depth, int *serial) {
     }
 }
 
+/* r = r joined with r, n times: as many nodes as there are in the lineage, and one input. */
+static void a_shared_parent_stands_once(void **state) {
+    struct tide_rdd *rdd = rig_gather(rig_blocks(2, 1, 10), rig_blocks(2, 1, 20), "g");
+    uint64_t before = 0;
+
+    for (int n = 1; n <= 200; n++) {
+        rdd = rig_gather(rig_narrow(tide_rdd_retain(rdd), "a"), rdd, "g");
+        if (n % 2 == 0) rdd = rig_gather(tide_rdd_retain(rdd), rdd, "g");
+        if (n % 3 == 0) rdd = rig_gather(rig_zip_union(tide_rdd_retain(rdd), rdd), tide_rdd_retain(rdd), "g");
+        if (n % 20 > 0) continue;
+
+        struct tide_stage *stage = cut(rdd);
+
+        assert_int_equal(stage->count, 2);
+        assert_true(stage->parts[0].plan == stage->parts[1].plan);
+        assert_in_range(stage->parts[0].plan->size - before, 1, 200 * 20);
+        assert_in_range(stage->parts[0].leaves, 2, 2 * (uint32_t)n + 2);
+        before = stage->parts[0].plan->size;
+        tide_stage_delete(stage);
+    }
+    tide_rdd_release(rdd);
+}
+
+/* Plans and inputs of all partitions mean what the lineage says. Returns how many there are. */
+static int check_parts(struct tide_rdd *rdd) {
+    struct tide_stage *stage = cut(rdd);
+    int parts = (int)stage->count;
+
+    for (uint32_t i = 0; i < stage->count; i++) {
+        struct tide_task *task = tide_stage_task(stage, arities, i);
+        struct tide_buffer expected, got;
+        uint32_t input = 0;
+
+        nchildren = 0;
+        assert_true(tide_task_begin(task));
+
+        tide_buffer_create(&expected);
+        tide_buffer_create(&got);
+        read_lineage(rdd, i, &expected);
+        read_plan(task->plan->bytes + 1, task->plan->bytes + task->plan->size, task, &input, &got);
+        tide_buffer_append(&expected, "", 1);
+        tide_buffer_append(&got, "", 1);
+        assert_string_equal((char *)got.data, (char *)expected.data);
+        assert_int_equal(input, task->ninputs);
+        tide_buffer_destroy(&expected);
+        tide_buffer_destroy(&got);
+        tide_task_delete(task);
+    }
+    tide_stage_delete(stage);
+    return parts;
+}
+
+static struct tide_rdd *gather_of(struct tide_op *op, struct tide_rdd *a, struct tide_rdd *b) {
+    struct tide_rdd *parents[2] = {a, b};
+
+    return tide_rdd_gather_new(parents, 2, op);
+}
+
+/* As in batches of a stream: operators are the same. The second and the third run look alike, but what comes again in
+ * them does not. */
+static void runs_that_name_different_children_differ(void **state) {
+    struct tide_op *op = rig_op("g", true), *other = rig_op("h", true);
+    struct tide_rdd *b[7];
+
+    for (int i = 0; i < 7; i++) b[i] = rig_blocks(1, 1, 10 * i);
+
+    struct tide_rdd *z = gather_of(other, b[0], b[1]), *c = gather_of(op, b[2], b[3]), *d = gather_of(op, b[4], b[5]);
+    struct tide_rdd *runs[3] = {gather_of(op, b[6], z), gather_of(op, z, c), gather_of(op, c, d)};
+
+    struct tide_rdd *all = rig_coalesce(rig_union(rig_union(runs[0], runs[1]), runs[2]), 1);
+    assert_int_equal(check_parts(all), 1);
+    tide_rdd_release(all);
+    for (int i = 0; i < 7; i++) tide_rdd_release(b[i]);
+    tide_rdd_release(z);
+    tide_rdd_release(c);
+    tide_rdd_release(d);
+    tide_op_release(op);
+    tide_op_release(other);
+}
+
+/* Three children of one dataset, again and again: two of them read nothing but what the first one has read. */
+static void shared_parents_of_shared_children(void **state) {
+    struct tide_rdd *rdd = rig_gather(rig_blocks(2, 1, 10), rig_blocks(2, 1, 20), "g");
+    uint64_t before = 0;
+
+    for (int n = 1; n <= 100; n++) {
+        struct tide_rdd *b = rig_narrow(tide_rdd_retain(rdd), "b"), *c = rig_narrow(tide_rdd_retain(rdd), "c");
+
+        rdd = rig_gather(rig_gather(rig_narrow(rdd, "a"), b, "g"), c, "h");
+        if (n == 5) assert_int_equal(check_parts(rdd), 2);
+        if (n % 20 > 0) continue;
+
+        struct tide_stage *stage = cut(rdd);
+
+        assert_in_range(stage->parts[0].plan->size - before, 1, 200 * 20);
+        assert_int_equal(stage->parts[0].leaves, 3 * 2);
+        before = stage->parts[0].plan->size;
+        tide_stage_delete(stage);
+    }
+    tide_rdd_release(rdd);
+}
+
 static void random_lineages(void **state) {
     int parts = 0;
 
@@ -778,28 +914,8 @@ static void random_lineages(void **state) {
     for (int round = 0; round < 2000; round++) {
         int serial = 0;
         struct tide_rdd *rdd = random_lineage(8, &serial);
-        struct tide_stage *stage = cut(rdd);
 
-        for (uint32_t i = 0; i < stage->count; i++, parts++) {
-            struct tide_task *task = tide_stage_task(stage, arities, i);
-            struct tide_buffer expected, got;
-            uint32_t input = 0;
-
-            assert_true(tide_task_begin(task));
-
-            tide_buffer_create(&expected);
-            tide_buffer_create(&got);
-            read_lineage(rdd, i, &expected);
-            read_plan(task->plan->bytes + 1, task->plan->bytes + task->plan->size, task, &input, &got);
-            tide_buffer_append(&expected, "", 1);
-            tide_buffer_append(&got, "", 1);
-            assert_string_equal((char *)got.data, (char *)expected.data);
-            assert_int_equal(input, task->ninputs);
-            tide_buffer_destroy(&expected);
-            tide_buffer_destroy(&got);
-            tide_task_delete(task);
-        }
-        tide_stage_delete(stage);
+        parts += check_parts(rdd);
         tide_rdd_release(rdd);
     }
     assert_true(parts > 5000);
@@ -838,6 +954,9 @@ int main(void) {
         CHECKED(operators_may_ask_for_their_partition),
         CHECKED(persistent_datasets_are_leaves),
         CHECKED(persistent_shuffles_need_their_map_side_first),
+        CHECKED(a_shared_parent_stands_once),
+        CHECKED(runs_that_name_different_children_differ),
+        CHECKED(shared_parents_of_shared_children),
         CHECKED(random_lineages),
     };
 

@@ -119,6 +119,8 @@ local function summary(node, sink, names)
         for _, op in ipairs(node[3]) do names[#names + 1] = ("%s (%s)"):format(op.name or op.kind, op.site or "?") end
     elseif node[1] == "concat" then
         for _, child in ipairs(node[2]) do summary(child[2], nil, names) end
+    elseif node[1] == "same" then -- stands for another one
+        return names
     elseif node[1] == "gather" then
         for _, child in ipairs(node[3]) do summary(child, nil, names) end
         names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
@@ -193,7 +195,7 @@ local function load_node(session, node, slots)
         load_node(session, node[2], slots)
         for at, op in ipairs(node[3]) do
             if op[1] then -- [difference, op]: one that asks for the number of its partition
-                op[2].shift = op[1]
+                op[2].shift, op[2].of_task = op[1], op[3]
                 op = op[2]
                 node[3][at] = op
             end
@@ -202,6 +204,8 @@ local function load_node(session, node, slots)
         end
     elseif node[1] == "concat" then
         for _, child in ipairs(node[2]) do load_node(session, child[2], slots) end
+    elseif node[1] == "same" then -- stands for another one
+        return
     elseif node[1] == "gather" then
         load_op(session, node[2])
         add_slot(slots, node[2])

@@ -3,7 +3,6 @@
 --- a feed of the next one.
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"
-local arity = require "moontide.worker.arity"
 local coroutines = require "moontide.worker.coroutines"
 local generate = require "moontide.worker.generate"
 local accumulate = require "moontide.worker.accumulate"
@@ -12,167 +11,12 @@ local surplus = require "moontide.worker.surplus"
 local failure = require "moontide.worker.failure"
 local randomness = require "moontide.worker.randomness"
 local gather = require "moontide.worker.gather"
-local keys = require "moontide.worker.keys"
+local feeds = require "moontide.worker.feed"
+local inputs = require "moontide.worker.inputs"
 
 local ffi, C = fast.ffi, fast.C
 
 local pipe = {}
-
--- Feeds ---------------------------------------------------------------------------------------------------------
-
-local Feed = {}
-Feed.__index = Feed
-
---- The operators between one input and a terminal.
-local function new_feed(source, ops, terminal)
-    local feed = setmetatable({
-        source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
-        known = {}, now = {},
-    }, Feed)
-    feed.draws = {}
-    feed.iterator_draws = source and source.pipe and source.pipe.terminal.pull and source.pipe.terminal.op.place ~= nil
-    for k, op in ipairs(ops) do
-        if op.place then feed.draws[#feed.draws + 1] = k end
-        if generate.learns[op.kind] then feed.learning[#feed.learning + 1] = k end
-    end
-    feed.constants = generate.constants(feed)
-    return feed
-end
-
--- A stage is kept for as long as its plan is used, and the same function at the same line of a script may be used on several
--- datasets, of single values here and of pairs there. So a feed has *variants*: the loop for one form of input and for what
--- is known of the records that its operators make.
-local function new_variant(feed, form)
-    local variant = { form = form, arity = {}, shapeless = {} }
-    for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.current_run, feed.ops[k]) end
-    feed.shapes[form] = feed.shapes[form] or {}
-    variant.shape = feed.shapes[form]
-    variant.D1, variant.D2 = generate.detours(feed, variant)
-    return variant
-end
-
--- What is known has changed: other variants are used from now on.
-function Feed:look(run)
-    local known = {}
-    for at, k in ipairs(self.learning) do
-        self.known[k] = arity.of(run, self.ops[k])
-        known[at] = self.known[k] or 0
-    end
-    local signature = table.concat(known, ",")
-    self.variants[signature] = self.variants[signature] or {}
-    self.current_run, self.stamp, self.current = run, run.stamp, self.variants[signature]
-end
-
--- The variant for a form of input. Detours go on in it, too.
-local function choose(feed, form, run)
-    if feed.stamp ~= run.stamp then feed:look(run) end
-    local variant = feed.current[form]
-    if variant == nil then
-        variant = new_variant(feed, form)
-        feed.current[form] = variant
-    end
-    feed.form, feed.now[1], feed.now[2] = form, variant.D1, variant.D2
-    return variant
-end
-
---- The same with its loop.
-function Feed:variant(form, run)
-    local variant = choose(self, form, run)
-    if variant.loop == nil then variant.loop, variant.incomplete = generate.loop(self, variant) end
-    return variant
-end
-
---- Operator k made record (v, w) of this kind, which was not known in this run.
-function Feed:learn(k, kind, v, w)
-    arity.learn(self.current_run, self.ops[k], kind, v, w)
-    choose(self, self.form, self.current_run)
-end
-
-local FIRST_RECORDS = 16
-
---- Runs records from … count-1 of something that loops of this form can read. While arities are not known, few records at a
---- time, so that the final loop takes over soon. true: the sink wants no more.
-function Feed:run(form, S, what, from, count)
-    local step = FIRST_RECORDS
-    while from < count do
-        local variant = self:variant(form, S.run)
-        local to = count
-        if variant.incomplete then
-            to = math.min(count, from + step)
-            step = step * 4
-        end
-        if variant.loop(S, what, from, to) then return true end
-        from = to
-    end
-    return false
-end
-
-function Feed:run_block(S, block)
-    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then failure.complete("cancelled while it ran", failure.ECANCELLED) end
-    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then return false end
-    S.at = 0
-    return self:run(generate.form_of(block), S, block, 0, block.count)
-end
-
---- The numbers of sc:range: a block's records are {first, step, from, to}, and number i is first + i * step.
-function Feed:run_ranges(S, block)
-    local at = 0
-    for _ = 1, block.count do
-        local range
-        range, at = codec.decode(block.data, at)
-        if self:run("range", S, range, range[3], range[4]) then return true end
-    end
-    return false
-end
-
---- One record from outside any block.
-function Feed:push(S, a, b)
-    return self:variant(b == nil and "push1" or "push2", S.run).loop(S, a, b)
-end
-
---- The records of an iterator, each one before the next is asked for: it may return the same table again and again. S.look gets the
---- first, and those of another kind. true: the sink wants no more.
-function Feed:run_iterator(S, it, state, control)
-    local step = FIRST_RECORDS
-    local a, b, c = it(state, control)
-    if a == nil then return false end
-    S.look(a, b, c)
-    if self:push(S, a, b) then return true end
-    randomness.use.slot = S.iterator_slot or 0
-    local form = b == nil and "each1" or "each2"
-    while a ~= nil do
-        local loop = self:variant(form, S.run).loop
-        S.turns = step
-        step = step * 4
-        local stop
-        stop, a = loop(S, it, state, a)
-        if stop then return true end
-    end
-    return false
-end
-
---- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
-function Feed:drain(S, op, it, state, control)
-    if generate.is_list(it) then
-        local n = #it
-        if state ~= nil then surplus.after_array(op, it, state) end
-        if n == 0 and next(it) ~= nil then generate.not_array(op, it) end
-        for at = 1, n do
-            if it[at] == nil then generate.hole(op) end
-        end
-        if n > 0 then arity.learn(S.run, op, 1, it[1]) end
-        return self:run("array", S, it, 1, n + 1)
-    end
-    if not generate.callable(it) then generate.not_iterable(op, it) end
-    S.look = function(a, b, c)
-        if c ~= nil then surplus.third(op, a, b, c) end
-        arity.learn(S.run, op, b ~= nil and 2 or 1, a, b)
-    end
-    if op.preserves then it, state, control = keys.plain(op, it, state, control) end
-    return self:run_iterator(S, it, state, control)
-end
-
-failure.frame(Feed.drain, function(locals) return locals.op end)
 
 -- Inputs of exchanges -------------------------------------------------------------------------------------------
 
@@ -242,7 +86,7 @@ local function combine_blocks(op, input, run)
     local out = temporary_blocks(run.cleanup)
     local feed = op.combine_feed
     if feed == nil then
-        feed = new_feed(nil, {}, setmetatable({ op = op }, sinks.Combine))
+        feed = feeds.new(nil, {}, setmetatable({ op = op }, sinks.Combine))
         op.combine_feed = feed
     end
     local S = {
@@ -325,46 +169,6 @@ end
 -- What works on one exchange's input works on any single list.
 for kind, reader in pairs(readers) do
     gather.readers[kind] = function(op, lists, _, run) return reader(op, { blocks = lists[1] }, run) end
-end
-
--- The records of one input, as packed blocks. Blocks that nothing changes are not copied.
-local function collect(child, S)
-    S.outputs = gather.blocks()
-    child.terminal:begin(S)
-    child:consume(S)
-    child.terminal:finish(S)
-    return S.outputs
-end
-
--- Lets go of lists that were read, now: the collector does not know how much is in them.
-local function release(lists)
-    for _, list in ipairs(lists) do C.tide_blocks_destroy(list) end
-end
-
--- Computes the inputs one after the other, as they stand in the plan, and feeds on what the operator makes of them.
-local function run_gather(feed, S, state_of)
-    local op, lists = feed.source.op, {}
-    for at, child in ipairs(feed.source.children) do lists[at] = collect(child, state_of(S.run)) end
-    local drain = gather.drains[op.kind]
-    if drain then return feed:drain(S, op, drain(op, lists, S.run.task)) end -- the script may keep an iterator over them
-    local made = gather.readers[op.kind](op, lists, S.run.task, S.run)
-    local stop = false
-    if type(made) == "function" then
-        for taken in made do
-            local block = ffi.gc(taken, C.tide_block_release)
-            stop = feed:run_block(S, block)
-            C.tide_block_release(ffi.gc(block, nil))
-            if stop then break end
-        end
-    else
-        for at = 0, made.count - 1 do
-            stop = feed:run_block(S, made.items[at])
-            if stop then break end
-        end
-    end
-    if type(made) ~= "function" then lists[#lists + 1] = made end
-    release(lists) -- a use after the loop: until here nothing of them may be collected
-    return stop
 end
 
 -- mapPartitions ------------------------------------------------------------------------------------------------
@@ -453,7 +257,7 @@ local function give_generators(feed, S)
         local op, token = ops[k], ops.tokens[k]
         local slot = k > ops.own and run.generators[token]
         if not slot then
-            slot = randomness.slot(op.place, first + (op.shift or 0))
+            slot = randomness.slot(op.place, (op.of_task and run.partition or first) + (op.shift or 0))
             run.generators[token] = slot
         end
         S["d" .. k] = slot
@@ -461,16 +265,18 @@ local function give_generators(feed, S)
 end
 
 --- Feeds everything the pipe has as input into its terminal.
-function Pipe:consume(S)
-    for _, part in ipairs(self.parts) do
+function Pipe:consume(S, parts)
+    for _, part in ipairs(parts or self.parts) do
         for _ = 1, part.times do
             local feed = part.feed
             local stop
-            if #feed.draws > 0 then give_generators(feed, S) end
-            if feed.source.leaf then
+            if feed and #feed.draws > 0 then give_generators(feed, S) end
+            if part.parts then
+                stop = self:consume(S, part.parts)
+            elseif feed.source.leaf then
                 stop = run_leaf(feed, S)
             elseif feed.source.children then
-                stop = run_gather(feed, S, new_state)
+                stop = inputs.run(feed, S, new_state)
             else
                 stop = feed.source.pipe:yield_to(feed, S)
             end
@@ -496,7 +302,7 @@ function Pipe:pull_to(feed, outer, S)
     local op = self.terminal.op
     -- The partition's number where the operator stands; under a union it is not the task's (host/rdd/stage.c).
     local cursor = S.run.cursor
-    local index = S.run.inputs[cursor].reserved + (op.shift or 0)
+    local index = op.shift and (op.of_task and S.run.partition or S.run.inputs[cursor].reserved) + op.shift or 0
     local after = cursor + self.inputs
     local firsts, seconds, runs = {}, {}, new_runs()
     S.firsts, S.seconds, S.n, S.bytes, S.most, S.tables = firsts, seconds, 0, 0, 1, false
@@ -558,18 +364,35 @@ local function above_union(ops)
     return list
 end
 
---- Collects the parts (times, feed) of a node whose records then pass `ops` to `terminal`.
+-- The pipes of gather's children in the order in which they are complete, while a plan is built: host/task/task.h, "same".
+local complete = {}
+
+local function build_child(node, op)
+    if node[1] == "same" then
+        local child = complete[#complete + 1 - node[2]]
+        child.shared = true
+        return { same = child, back = node[3], inputs = 0 }
+    end
+    local child = build(node, setmetatable({ op = op }, sinks.Collect))
+    complete[#complete + 1] = child
+    return child
+end
+
+--- Collects the parts (times, and feed or again parts) of a node whose records then pass `ops` to `terminal`.
 local function add_parts(parts, times, node, ops, terminal)
     local kind = node[1]
     if kind == "leaf" then
-        parts[#parts + 1] = { times = times, feed = new_feed({ leaf = true, read = node[2] }, ops, terminal) }
+        parts[#parts + 1] = { times = times, feed = feeds.new({ leaf = true, read = node[2] }, ops, terminal) }
         return
     end
     if kind == "concat" then
         ops = above_union(ops)
-        for _ = 1, times do
-            for _, child in ipairs(node[2]) do add_parts(parts, child[1], child[2], ops, terminal) end
+        local inner = parts
+        if times > 1 then
+            inner = {}
+            parts[#parts + 1] = { times = times, parts = inner }
         end
+        for _, child in ipairs(node[2]) do add_parts(inner, child[1], child[2], ops, terminal) end
         return
     end
     if kind == "gather" then
@@ -577,8 +400,8 @@ local function add_parts(parts, times, node, ops, terminal)
         if not gather.readers[op.kind] and not gather.drains[op.kind] then
             error("moontide: unknown operator " .. tostring(op.kind), 0)
         end
-        for at, child in ipairs(node[3]) do children[at] = build(child, setmetatable({ op = op }, sinks.Collect)) end
-        parts[#parts + 1] = { times = times, feed = new_feed({ op = op, children = children }, ops, terminal) }
+        for at, child in ipairs(node[3]) do children[at] = build_child(child, op) end
+        parts[#parts + 1] = { times = times, feed = feeds.new({ op = op, children = children }, ops, terminal) }
         return
     end
     -- A chain: per-record operators join those that follow; a partition-wise one ends a pipe of its own.
@@ -597,7 +420,7 @@ local function add_parts(parts, times, node, ops, terminal)
     if first == 0 then return add_parts(parts, times, node[2], joined, terminal) end
     local op = chain[first]
     if op.kind == "range" then -- stands on what describes it
-        parts[#parts + 1] = { times = times, feed = new_feed({ leaf = true, range = true, op = op }, joined, terminal) }
+        parts[#parts + 1] = { times = times, feed = feeds.new({ leaf = true, range = true, op = op }, joined, terminal) }
         return
     end
     local before = {}
@@ -611,48 +434,65 @@ local function add_parts(parts, times, node, ops, terminal)
         error("moontide: unknown operator " .. tostring(op.kind), 0)
     end
     local source = #before > 0 and { "chain", node[2], before } or node[2]
-    parts[#parts + 1] = { times = times, feed = new_feed({ pipe = build(source, inner) }, joined, terminal) }
+    parts[#parts + 1] = { times = times, feed = feeds.new({ pipe = build(source, inner) }, joined, terminal) }
 end
 
 -- How many inputs of the task a source takes.
 local function inputs_of(source)
     if source.leaf then return 1 end
     if source.pipe then return source.pipe.inputs end
-    local inputs = 0
-    for _, child in ipairs(source.children) do inputs = inputs + child.inputs end
-    return inputs
+    local count = 0
+    for _, child in ipairs(source.children) do count = count + child.inputs end
+    return count
+end
+
+local function inputs_of_parts(parts)
+    local count = 0
+    for _, part in ipairs(parts) do
+        count = count + part.times * (part.parts and inputs_of_parts(part.parts) or inputs_of(part.feed.source))
+    end
+    return count
 end
 
 function build(node, terminal)
     local parts = {}
     terminal.prologue = terminal.prologue or ""
     add_parts(parts, 1, node, { own = 0, tokens = {} }, terminal)
-    local inputs = 0
-    for _, part in ipairs(parts) do inputs = inputs + part.times * inputs_of(part.feed.source) end
-    return setmetatable({ parts = parts, terminal = terminal, inputs = inputs }, Pipe)
+    return setmetatable({ parts = parts, terminal = terminal, inputs = inputs_of_parts(parts) }, Pipe)
 end
 
 --- Makes a runnable stage of a plan tree (with closures loaded) and a sink terminal.
-function pipe.build(node, sink) return build(node, sink) end
+function pipe.build(node, sink)
+    complete = {}
+    return build(node, sink)
+end
 
 --- Runs a stage over a task's inputs into its outputs.
 function pipe.run(stage, run)
+    run.collected = {}
     local S = new_state(run)
     stage.terminal:begin(S)
     stage:consume(S)
     stage.terminal:finish(S)
+    inputs.release_shared(run)
 end
 
 --- Drops what a stage registered elsewhere.
 function pipe.forget(stage)
     for _, part in ipairs(stage.parts) do
-        local source = part.feed.source
-        for _, name in ipairs(part.feed.chunks) do failure.forget(name) end
-        if source.read and source.read.combine_feed then
-            for _, name in ipairs(source.read.combine_feed.chunks) do failure.forget(name) end
+        if part.parts then
+            pipe.forget(part)
+        else
+            local source = part.feed.source
+            for _, name in ipairs(part.feed.chunks) do failure.forget(name) end
+            if source.read and source.read.combine_feed then
+                for _, name in ipairs(source.read.combine_feed.chunks) do failure.forget(name) end
+            end
+            if source.pipe then pipe.forget(source.pipe) end
+            for _, child in ipairs(source.children or {}) do
+                if not child.same then pipe.forget(child) end
+            end
         end
-        if source.pipe then pipe.forget(source.pipe) end
-        for _, child in ipairs(source.children or {}) do pipe.forget(child) end
     end
 end
 

@@ -1,0 +1,171 @@
+--- Feeds of a pipe (worker/pipe.lua): the operators between one input and a terminal, and the loops that run records of blocks,
+--- arrays and iterators through them. Loops are generated (worker/generate.lua) for what is known of the records.
+local codec = require "moontide.worker.codec"
+local arity = require "moontide.worker.arity"
+local generate = require "moontide.worker.generate"
+local surplus = require "moontide.worker.surplus"
+local failure = require "moontide.worker.failure"
+local randomness = require "moontide.worker.randomness"
+local keys = require "moontide.worker.keys"
+
+local feeds = {}
+
+local Feed = {}
+Feed.__index = Feed
+
+--- A feed.
+--- @param source table|nil the input: a leaf, a pipe, or an operator and its children; nil: blocks are handed to it one by one
+--- @param ops table descriptors of the per-record operators
+--- @param terminal table
+--- @return table feed
+function feeds.new(source, ops, terminal)
+    local feed = setmetatable({
+        source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
+        known = {}, now = {},
+    }, Feed)
+    feed.draws = {}
+    feed.iterator_draws = source and source.pipe and source.pipe.terminal.pull and source.pipe.terminal.op.place ~= nil
+    for k, op in ipairs(ops) do
+        if op.place then feed.draws[#feed.draws + 1] = k end
+        if generate.learns[op.kind] then feed.learning[#feed.learning + 1] = k end
+    end
+    feed.constants = generate.constants(feed)
+    return feed
+end
+
+-- A stage is kept for as long as its plan is used, and the same function at the same line of a script may be used on several
+-- datasets, of single values here and of pairs there. So a feed has *variants*: the loop for one form of input and for what
+-- is known of the records that its operators make.
+local function new_variant(feed, form)
+    local variant = { form = form, arity = {}, shapeless = {} }
+    for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.current_run, feed.ops[k]) end
+    feed.shapes[form] = feed.shapes[form] or {}
+    variant.shape = feed.shapes[form]
+    variant.D1, variant.D2 = generate.detours(feed, variant)
+    return variant
+end
+
+-- What is known has changed: other variants are used from now on.
+function Feed:look(run)
+    local known = {}
+    for at, k in ipairs(self.learning) do
+        self.known[k] = arity.of(run, self.ops[k])
+        known[at] = self.known[k] or 0
+    end
+    local signature = table.concat(known, ",")
+    self.variants[signature] = self.variants[signature] or {}
+    self.current_run, self.stamp, self.current = run, run.stamp, self.variants[signature]
+end
+
+-- The variant for a form of input. Detours go on in it, too.
+local function choose(feed, form, run)
+    if feed.stamp ~= run.stamp then feed:look(run) end
+    local variant = feed.current[form]
+    if variant == nil then
+        variant = new_variant(feed, form)
+        feed.current[form] = variant
+    end
+    feed.form, feed.now[1], feed.now[2] = form, variant.D1, variant.D2
+    return variant
+end
+
+--- The same with its loop.
+function Feed:variant(form, run)
+    local variant = choose(self, form, run)
+    if variant.loop == nil then variant.loop, variant.incomplete = generate.loop(self, variant) end
+    return variant
+end
+
+--- Operator k made record (v, w) of this kind, which was not known in this run.
+function Feed:learn(k, kind, v, w)
+    arity.learn(self.current_run, self.ops[k], kind, v, w)
+    choose(self, self.form, self.current_run)
+end
+
+local FIRST_RECORDS = 16
+
+--- Runs records from … count-1 of something that loops of this form can read. While arities are not known, few records at a
+--- time, so that the final loop takes over soon. true: the sink wants no more.
+function Feed:run(form, S, what, from, count)
+    local step = FIRST_RECORDS
+    while from < count do
+        local variant = self:variant(form, S.run)
+        local to = count
+        if variant.incomplete then
+            to = math.min(count, from + step)
+            step = step * 4
+        end
+        if variant.loop(S, what, from, to) then return true end
+        from = to
+    end
+    return false
+end
+
+function Feed:run_block(S, block)
+    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then failure.complete("cancelled while it ran", failure.ECANCELLED) end
+    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then return false end
+    S.at = 0
+    return self:run(generate.form_of(block), S, block, 0, block.count)
+end
+
+--- The numbers of sc:range: a block's records are {first, step, from, to}, and number i is first + i * step.
+function Feed:run_ranges(S, block)
+    local at = 0
+    for _ = 1, block.count do
+        local range
+        range, at = codec.decode(block.data, at)
+        if self:run("range", S, range, range[3], range[4]) then return true end
+    end
+    return false
+end
+
+--- One record from outside any block.
+function Feed:push(S, a, b)
+    return self:variant(b == nil and "push1" or "push2", S.run).loop(S, a, b)
+end
+
+--- The records of an iterator, each one before the next is asked for: it may return the same table again and again. S.look gets the
+--- first, and those of another kind. true: the sink wants no more.
+function Feed:run_iterator(S, it, state, control)
+    local step = FIRST_RECORDS
+    local a, b, c = it(state, control)
+    if a == nil then return false end
+    S.look(a, b, c)
+    if self:push(S, a, b) then return true end
+    randomness.use.slot = S.iterator_slot or 0
+    local form = b == nil and "each1" or "each2"
+    while a ~= nil do
+        local loop = self:variant(form, S.run).loop
+        S.turns = step
+        step = step * 4
+        local stop
+        stop, a = loop(S, it, state, a)
+        if stop then return true end
+    end
+    return false
+end
+
+--- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
+function Feed:drain(S, op, it, state, control)
+    if generate.is_list(it) then
+        local n = #it
+        if state ~= nil then surplus.after_array(op, it, state) end
+        if n == 0 and next(it) ~= nil then generate.not_array(op, it) end
+        for at = 1, n do
+            if it[at] == nil then generate.hole(op) end
+        end
+        if n > 0 then arity.learn(S.run, op, 1, it[1]) end
+        return self:run("array", S, it, 1, n + 1)
+    end
+    if not generate.callable(it) then generate.not_iterable(op, it) end
+    S.look = function(a, b, c)
+        if c ~= nil then surplus.third(op, a, b, c) end
+        arity.learn(S.run, op, b ~= nil and 2 or 1, a, b)
+    end
+    if op.preserves then it, state, control = keys.plain(op, it, state, control) end
+    return self:run_iterator(S, it, state, control)
+end
+
+failure.frame(Feed.drain, function(locals) return locals.op end)
+
+return feeds
