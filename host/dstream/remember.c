@@ -1,34 +1,35 @@
 /*
- * How long streams keep their datasets. Called by driver/batch.c when a graph begins and whenever a batch is done, on the driver
- * thread.
+ * How long streams keep their datasets. Called by driver/batch.c when a graph begins and whenever a batch is done, on
+ * the driver thread.
  *
- * Every stream has a time to remember, as in Spark: one slide, two checkpoint intervals, what ssc:remember asks for, and what
- * its children remember; a window adds its length. After that a dataset is forgotten.
+ * Every stream has a time to remember, as in Spark: one slide, two checkpoint intervals, what ssc:remember asks for,
+ * and what its children remember; a window adds its length. After that a dataset is forgotten.
  *
- * That time is only an upper bound. Of what is remembered for the sake of others most is never looked at again, and it may be
- * the received data of a whole window. So a dataset is let go of earlier, when its batch is done and nobody can ask for it:
+ * That time is only an upper bound. Of what is remembered for the sake of others most is never looked at again, and it
+ * may be the received data of a whole window. So a dataset is let go of earlier, when its batch is done and nobody can
+ * ask for it:
  *
  *   who may ask                              until
  *   ssc:remember, for slices                 that time has passed
- *   a child made from one dataset a batch    it has its own dataset of that time: whatever that may have to be computed from, also
- *                                            when it is computed again, it holds by itself (rdd/rdd.h)
+ *   a child made from one dataset a batch    it has its own dataset of that time: whatever that may have to be computed
+ *                                            from, also when it is computed again, it holds by itself (rdd/rdd.h)
  *   a window over the stream                 its length has passed, and what it remembers itself
- *   an inverse window over the stream        the last window that is complete needs no more of it: each is made from the one before,
- *                                            or anew from what is in it
+ *   an inverse window over the stream        the last window that is complete needs no more of it: each is made from
+ *                                            the one before, or anew from what is in it
  *   the stream itself (state, inverse        a later dataset of its own is complete: all that follows is made from
  *   windows)                                 that one
  *   the outputs of its batch                 the batch is done
  *
- * A dataset is complete when it is computed and kept and has let go of what it was made from. Nothing can bring it back then, so
- * what it keeps is never given up but goes to disk (store/cache.h): the level of a stream that windows read, or that goes
- * on from its own datasets, says where its data is, not whether it may be dropped.
+ * A dataset is complete when it is computed and kept and has let go of what it was made from. Nothing can bring it back
+ * then, so what it keeps is never given up but goes to disk (store/cache.h): the level of a stream that windows read,
+ * or that goes on from its own datasets, says where its data is, not whether it may be dropped.
  *
- * Datasets that the script hands over itself (queues), and those of streams that nobody made remember longer than one slide, are
- * remembered to the end. The place of a dataset that was let go of stays in the stream's list until it would have been
- * forgotten: it tells that there was one.
+ * Datasets that the script hands over itself (queues), and those of streams that nobody made remember longer than one
+ * slide, are remembered to the end. The place of a dataset that was let go of stays in the stream's list until it would
+ * have been forgotten: it tells that there was one.
  *
- * Per batch and stream the dataset of the batch that is done is looked at, and from the oldest on those that can go: work
- * does not grow with how many are kept.
+ * Per batch and stream the dataset of the batch that is done is looked at, and from the oldest on those that can go:
+ * work does not grow with how many are kept.
  */
 #include "base/alloc.h"
 #include "dstream/graph.h"
@@ -119,8 +120,8 @@ static bool has_made(const struct tide_stream *stream, int64_t time) {
     return time <= stream->forgotten || (at < stream->ndatasets && stream->datasets[at].time == time);
 }
 
-/* Whether the child will not look at its parent's dataset of that time again. A window that is not made from the one before is counted
- * in `due`. */
+/* Whether the child will not look at its parent's dataset of that time again. A window that is not made from the one
+ * before is counted in `due`. */
 static bool is_done_with(const struct tide_stream *child, int64_t time) {
     if (!child->ops->parent_remember) return has_made(child, time);
     if (!child->ops->remake) return true;
