@@ -133,6 +133,21 @@ describe("under onError = skip, a dataset that has failed", function()
         end
     end)
 
+    it("is left out of a union also when there was nothing to transform, but a stream without a dataset fails it", function()
+        local function same(rdd) return rdd end
+        local batches = { { "1" }, testing.NONE, { "3" } }
+        assert.same({ "1: 1 1!", "2: 2!", "3: 3 3!" }, (run(function(ssc, a)
+            local datasets = {}
+            for index = 1, 3 do datasets[index] = ssc.sc:parallelize({ index .. "!" }, 1) end
+            return a:transform(same):union(ssc:queueStream(datasets))
+        end, batches)))
+        assert.same({ "1: 1 1!", "3: 3 3!" }, (run(function(ssc, a)
+            local datasets = {}
+            for index = 1, 3 do datasets[index] = ssc.sc:parallelize({ index .. "!" }, 1) end
+            return a:map(function(text) return text end):union(ssc:queueStream(datasets))
+        end, batches)))
+    end)
+
     it("leaves what else is in a union, when several of its partitions fail", function()
         for _, partitions in ipairs { 1, 2, 4 } do
             for _, attempts in ipairs { 1, 3 } do

@@ -659,7 +659,8 @@ end
 local REFUSES_NONE = {}
 for _, name in ipairs { "union", "joined", "keyBy", "keys", "values", "distinct", "sortByKey", "coalesce", "timed", "counted",
     "folded", "numbered", "zipWithIndex", "groupBy", "sortBy", "foldByKey", "aggregateByKey", "cartesian", "zip",
-    "subtract", "intersection", "subtractByKey", "partitionBy", "top", "treeReduce", "rddPersist", "joinedRdds" } do
+    "subtract", "intersection", "subtractByKey", "partitionBy", "top", "treeReduce", "rddPersist", "joinedRdds",
+    "pickyTransform" } do
     REFUSES_NONE[name] = true
 end
 
