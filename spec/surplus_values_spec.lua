@@ -65,7 +65,30 @@ describe("values in excess are refused", function()
         refused(SECOND, "keyBy", function() return numbers:keyBy(two) end)
         refused(SECOND, "keyBy", function() return pairs_of:keyBy(two) end)
         refused(SECOND, "groupBy", function() return numbers:groupBy(two) end)
-        assert.matches("the function returned two values", message(function() numbers:sortBy(two):collect() end))
+        refused(SECOND, "groupByKey", function()
+            return pairs_of:groupByKey(moontide.Partitioner(2, function() return 1, "more" end))
+        end)
+        refused(SECOND, "reduceByKey", function()
+            return pairs_of:reduceByKey(add, moontide.Partitioner(2, function() return 1, "more" end))
+        end)
+    end)
+
+    it("by functions that say where a record belongs", function()
+        local function both(...) return (...), "more" end
+        for _, call in ipairs {
+            function() return numbers:sortBy(both):collect() end, function() return pairs_of:sortBy(both):collect() end,
+            function() return pairs_of:sortByKey(true, 2, both):collect() end,
+            function() return numbers:top(2, both) end, function() return pairs_of:top(2, both) end,
+            function() return numbers:takeOrdered(2, both) end, function() return numbers:max(both) end,
+            function() return numbers:min(both) end,
+            function() return moontide.Partitioner(2, function() return 1, "more" end):getPartition("a") end,
+        } do
+            local text = message(call)
+            assert.matches("the function returned two values, %S+ and \"more\", where one is taken: return a table for more, such as {a, b}; of a call",
+                text)
+            assert.matches("surplus_values_spec.lua:%d+", text)
+        end
+        assert.same({ 3, 2 }, numbers:top(2, function(x) return (both(x)) end))
     end)
 
     it("by functions that combine", function()
@@ -129,6 +152,16 @@ describe("values in excess are refused", function()
         assert.matches(SECOND, error_of(function(_, a)
             return a:updateStateByKey(function(values, sum) return (sum or 0) + #values, "more" end)
         end, keyed, { true }))
+        local function both(a, b) return a + b, "more" end
+        local function minus(a, b) return a - b end
+        local function inverse(a, b) return a - b, "more" end
+        local long = { { { { "a", 1 }, { "a", 2 } }, { { "a", 3 } }, { { "a", 4 } }, { { "a", 5 } } } }
+        local texts = { { { { "a", "1" }, { "a", "2" } }, { { "a", "3" } }, { { "a", "4" } }, { { "a", "5" } } } }
+        for _, inputs in ipairs { long, texts } do
+            assert.matches(SECOND, error_of(function(_, a) return a:reduceByKeyAndWindow(both, 2000, 1000) end, inputs, { true }))
+            assert.matches(SECOND, error_of(function(_, a) return a:reduceByKeyAndWindow(both, minus, 2000, 1000) end, inputs, { true }))
+            assert.matches(SECOND, error_of(function(_, a) return a:reduceByKeyAndWindow(add, inverse, 2000, 1000) end, inputs, { true }))
+        end
         assert.matches("the function returned a third value", error_of(function(_, a)
             return a:mapWithState(moontide.StateSpec.func(function(key, value) return key, value, "more" end))
         end, keyed, { true }))

@@ -309,7 +309,7 @@ function operators.sort_by(handle, name, fn, order, ascending, n)
     local wrap = own(name, function(a, b)
         local key, more = order(a, b)
         if more ~= nil then
-            error("the function returned two values, where one is taken: return a table for more, such as {a, b}", 0)
+            error(require("moontide.worker.surplus").two(key, more), 0)
         end
         return key, { a, b }
     end)

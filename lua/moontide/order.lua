@@ -199,7 +199,11 @@ function order.first(it, n, key, descending)
         if key == identity then
             by = record
         else
-            by = key(a, b)
+            local more
+            by, more = key(a, b)
+            if more ~= nil then
+                error(require("moontide.worker.surplus").two(by, more), 0)
+            end
             if by == nil then
                 error("the key function returned nil", 0)
             end

@@ -119,7 +119,10 @@ function Partitioner:getPartition(key)
         f = assert(require("moontide.worker.unpack").session():load(self.package))
         functions[self] = f
     end
-    local at = f(codec.unpack(packed))
+    local at, more = f(codec.unpack(packed))
+    if more ~= nil then
+        check.fail("'getPartition': %s: %s", self.site, require("moontide.worker.surplus").two(at, more))
+    end
     if check.not_integer(at, -math.huge, math.huge) then
         check.fail("'getPartition': the partitioner's function (%s) returned %s; it must return a whole number", self.site,
             type(at) == "number" and number_text(at) or check.type_name(at))

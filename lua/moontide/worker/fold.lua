@@ -6,6 +6,7 @@ local codec = require "moontide.worker.codec"
 local failure = require "moontide.worker.failure"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
+local surplus = require "moontide.worker.surplus"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -49,7 +50,8 @@ return function(fold)
     for i = 0, fold.meetings - 1 do
         local place = met[i]
         fold.at, b0 = rshift(place, 1), newcomers[i]
-        local r = merge(values[place], b0)
+        local r, more = merge(values[place], b0)
+        if more ~= nil then second(r, more) end
         if type(r) ~= "number" then
             if r == nil then returned_nil("f") end
             return false
@@ -66,16 +68,18 @@ return function(fold)
     local a0, b0 = fold
     local values, counts, x, numbers, there = fold.values, fold.counts, fold.x, fold.n, fold.there
     for i = 0, fold.count - 1 do
-        local left, came, n = counts[2 * i], counts[2 * i + 1], 0
+        local left, came, n, more = counts[2 * i], counts[2 * i + 1], 0
         fold.at, b0 = i, x[i]
         if there[i] ~= 0 then
             if left > 0 then
-                b0 = inverse(b0, values[2 * i])
+                b0, more = inverse(b0, values[2 * i])
+                if more ~= nil then second(b0, more) end
                 if b0 == nil then returned_nil("the inverse") end
                 if type(b0) ~= "number" then return false end
             end
             if came > 0 then
-                b0 = merge(b0, values[2 * i + 1])
+                b0, more = merge(b0, values[2 * i + 1])
+                if more ~= nil then second(b0, more) end
                 if b0 == nil then returned_nil("f") end
                 if type(b0) ~= "number" then return false end
             end
@@ -96,6 +100,7 @@ local function constants_of(op)
         keeps = function(self, index, value)
             return not filter or filter((codec.decode(C.tide_fold_key(self, index), 0)), value)
         end,
+        second = function(a, b) surplus.second(op, a, b) end,
         returned_nil = function(which)
             failure.broken(op, which .. " returned nil; it must return the combined value")
         end,

@@ -70,15 +70,19 @@ local APPLY = [[
 return function(patch, left, nleft, came, ncame)
     for entry = 0, patch.keys.count - 1 do
         local old, leaving, entering = patch.old[entry], nleft[entry], ncame[entry]
-        local value, count
+        local value, count, more
         if old.value ~= nil then
             value, count = decode(old.value, 0), old.n
             if leaving then
-                value, count = inverse(value, left[entry]), count - leaving
+                value, more = inverse(value, left[entry])
+                if more ~= nil then second(value, more) end
+                count = count - leaving
                 if value == nil then returned_nil("the inverse") end
             end
             if entering then
-                value, count = merge(value, came[entry]), count + entering
+                value, more = merge(value, came[entry])
+                if more ~= nil then second(value, more) end
+                count = count + entering
                 if value == nil then returned_nil("f") end
             end
         elseif entering then

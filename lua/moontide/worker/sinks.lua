@@ -82,7 +82,8 @@ local HASH, RANGE = 0, 3
 local function partitioner_of(op)
     local f, n = op.partition_f, op.partitions
     return f and function(key)
-        local at = f(key)
+        local at, more = f(key)
+        if more ~= nil then surplus.second(op, at, more) end
         if type(at) ~= "number" or at % 1 ~= 0 then
             failure.broken(op, ("the partitioner's function returned %s for the key %s; it must return a whole number"):format(
                 failure.preview(at), failure.preview(key)))

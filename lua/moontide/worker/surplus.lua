@@ -11,14 +11,20 @@ function surplus.third(op, a, b, c)
         .. "such as {a, b, c} or key, {a, b}%s"):format(failure.preview(a), failure.preview(b), failure.preview(c), PARENTHESES))
 end
 
+--- What is said of a second value where there can be one.
+---@param a any
+---@param b any
+---@return string
+function surplus.two(a, b)
+    return ("the function returned two values, %s and %s, where one is taken: return a table for more, such as {a, b}%s"):format(
+        failure.preview(a), failure.preview(b), PARENTHESES)
+end
+
 --- A second value where there can be one.
 ---@param op table
 ---@param a any
 ---@param b any
-function surplus.second(op, a, b)
-    failure.broken(op, ("the function returned two values, %s and %s, where one is taken: return a table for more, such as {a, b}%s")
-        :format(failure.preview(a), failure.preview(b), PARENTHESES))
-end
+function surplus.second(op, a, b) failure.broken(op, surplus.two(a, b)) end
 
 --- Something after an array.
 function surplus.after_array(op, list, more)
