@@ -1,7 +1,8 @@
 -- Broadcast variables and accumulators, and tasks that are tried again.
 
-local engine = require "spec.support.engine"
 local core = require "moontide.core"
+local engine = require "spec.support.engine"
+local fast = require "moontide.worker.ffi"
 local moontide = require "moontide"
 local testing = require "moontide.testing"
 
@@ -114,6 +115,165 @@ describe("a broadcast variable", function()
         local other = sc:broadcast({ 2 })
         sc:stop()
         assert.error_matches(function() other:value() end, "its context was stopped")
+    end)
+end)
+
+describe("a broadcast variable that the script let go of", function()
+    engine.watch(after_each)
+
+    local function alive()
+        engine.live_blocks() -- runs the collector
+        return fast.C.tide_shared_count()
+    end
+
+    -- What is left once the plans of earlier jobs are gone too: those go with the next job.
+    local function left(sc)
+        alive()
+        sc:parallelize({ 1 }, 1):collect()
+        return alive()
+    end
+
+    it("is freed, used or not", function()
+        local sc = engine.context()
+        local before = alive()
+        local function use()
+            local unused = sc:broadcast({ 1 })
+            local used = sc:broadcast({ 2 })
+            assert.equal(before + 2, alive())
+            assert.equal(2, sc:parallelize({ 1 }):map(function() return used:value()[1] end):first())
+            assert(unused)
+        end
+        use()
+        assert.equal(before, left(sc))
+    end)
+
+    it("stays as long as a dataset's function uses it", function()
+        local sc = engine.context()
+        local before = alive()
+        local function build()
+            local b = sc:broadcast({ 7 })
+            return sc:parallelize({ 1, 2 }, 2):map(function(x) return x, b:value()[1] end)
+        end
+        local rdd = build()
+        assert.equal(before + 1, left(sc))
+        assert.same({ 7, 7 }, rdd:values():collect())
+        assert.equal(before + 1, left(sc))
+        assert.equal(14, rdd:values():reduce(add))
+        rdd = nil -- luacheck: ignore
+        assert.equal(before, left(sc))
+    end)
+
+    it("stays as long as another one's value uses it", function()
+        local sc = engine.context()
+        local before = alive()
+        local function build()
+            local inner = sc:broadcast({ 3 })
+            return sc:broadcast(function(x) return x * inner:value()[1] end)
+        end
+        local outer = build()
+        local rdd = sc:parallelize({ 2 }):map(function(x) return outer:value()(x) end)
+        outer = nil -- luacheck: ignore
+        assert.equal(before + 2, left(sc))
+        assert.equal(6, rdd:first())
+        rdd = nil -- luacheck: ignore
+        assert.equal(before, left(sc))
+    end)
+
+    it("stays as long as a partitioner or a StateSpec uses it, also before any operator has it", function()
+        local sc = engine.context()
+        local before = alive()
+        local function build()
+            local b, c = sc:broadcast({ 1 }), sc:broadcast({ 2 })
+            local by = moontide.Partitioner(2, function(key) return key + b:value()[1] end)
+            local spec = moontide.StateSpec.func(function(key) return key + c:value()[1] end):timeout("1h")
+            b, c = nil, nil -- the functions have lost them, the packages have not
+            return by, spec
+        end
+        local by, spec = build()
+        assert.equal(before + 2, left(sc))
+        assert.equal(1, by:getPartition(2))
+        assert.same({ { { 1, 0 } }, { { 2, 0 } } }, sc:parallelizePairs({ { 1, 0 }, { 2, 0 } }):partitionBy(by):glom():collect())
+        assert(spec)
+        by, spec = nil, nil -- luacheck: ignore
+        assert.equal(before, left(sc))
+    end)
+
+    it("stays as long as a stream uses it", function()
+        local before = alive()
+        local result = testing.run {
+            inputs = { { { 1 }, { 2 }, {}, { 3 } } },
+            build = function(ssc, numbers)
+                local b, c, d = ssc.sc:broadcast(10), ssc.sc:broadcast(100), ssc.sc:broadcast(1000)
+                local tens = numbers:map(function(x) return x * b:value() end)
+                local windows = tens:reduceByWindow(function(x, y) return x + y + 0 * c:value() end, 2000, 1000)
+                local stream = windows:transform(function(rdd)
+                    assert(alive() >= before + 3)
+                    return rdd:map(function(x) return x + d:value() end)
+                end)
+                b, c = nil, nil
+                assert.equal(before + 3, left(ssc.sc))
+                return stream
+            end,
+        }
+        assert.is_nil(result.error)
+        assert.same({ { 1010 }, { 1030 }, { 1020 }, { 1030 } }, { result.batches[1].records, result.batches[2].records,
+            result.batches[3].records, result.batches[4].records })
+        assert.equal(before, alive())
+    end)
+
+    it("is freed while batches go on that make one each", function()
+        local sums, most, batches = {}, 0, 60
+        local before, input = alive(), {}
+        for i = 1, batches do input[i] = { i } end
+        local result = testing.run {
+            inputs = { input },
+            build = function(ssc, numbers)
+                local n = 0
+                local function one()
+                    n = n + 1
+                    return ssc.sc:broadcast({ n, ("x"):rep(64 * 1024) })
+                end
+                local stream = numbers:transform(function(rdd)
+                    local b = one()
+                    return rdd:map(function(x) return x + #b:value()[2] end)
+                end)
+                stream:foreachRDD(function(rdd)
+                    local b = one()
+                    rdd:foreach(function() return b:value()[1] end)
+                    sums[#sums + 1] = rdd:map(function(x) return x - #b:value()[2] end):first()
+                    collectgarbage()
+                    most = math.max(most, fast.C.tide_shared_count() - before)
+                end)
+                return stream
+            end,
+        }
+        assert.is_nil(result.error)
+        assert.equal(batches, #sums)
+        for i = 1, batches do assert.equal(i, sums[i]) end
+        assert(most <= 12, most .. " at once")
+        assert.equal(before, alive())
+    end)
+
+    it("leaves nothing in workers that have put its value into variables of their own", function()
+        local sc = engine.context("local[1]")
+        local function keep()
+            local b, kept = sc:broadcast({ 1 }), nil
+            return sc:parallelize({ 1 }, 1):map(function(x)
+                kept = kept or b:value()
+                package.loaded["spec.kept"] = setmetatable({ kept }, { __mode = "v" })
+                return x + #kept
+            end):first()
+        end
+        local function kept()
+            return sc:parallelize({ 1 }, 1):map(function()
+                collectgarbage()
+                collectgarbage()
+                return #package.loaded["spec.kept"]
+            end):first()
+        end
+        assert.equal(2, keep())
+        left(sc)
+        assert.equal(0, kept())
     end)
 end)
 

@@ -10,6 +10,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
+#include "store/carried.h"
 #include "wire/unpack.h"
 
 static enum tide_makes makes_of(const uint8_t *bytes, size_t size) {
@@ -38,10 +39,12 @@ struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
 
     assert(size <= UINT32_MAX);
     op->refs = 1;
+    op->kept = 0;
     op->keeps_keys = keeps_keys;
     op->indexed = false;
     op->makes = (uint8_t)makes_of(bytes, size);
     op->size = (uint32_t)size;
+    op->carried = tide_carried_new(bytes, size);
     memcpy(op->bytes, bytes, size);
     return op;
 }
@@ -52,7 +55,9 @@ struct tide_op *tide_op_retain(struct tide_op *op) {
 }
 
 void tide_op_release(struct tide_op *op) {
-    if (op != NULL && --op->refs == 0) tide_free(op);
+    if (op == NULL || --op->refs > 0) return;
+    tide_carried_delete(op->carried);
+    tide_free(op);
 }
 
 struct tide_partitioner *tide_partitioner_new(const void *identity, size_t identity_size, const void *bytes,
@@ -65,6 +70,7 @@ struct tide_partitioner *tide_partitioner_new(const void *identity, size_t ident
     partitioner->size = (uint32_t)size;
     partitioner->id[0] = id.high64;
     partitioner->id[1] = id.low64;
+    partitioner->carried = tide_carried_new(bytes, size);
     memcpy(partitioner->bytes, bytes, size);
     return partitioner;
 }
@@ -75,7 +81,9 @@ struct tide_partitioner *tide_partitioner_retain(struct tide_partitioner *partit
 }
 
 void tide_partitioner_release(struct tide_partitioner *partitioner) {
-    if (partitioner != NULL && --partitioner->refs == 0) tide_free(partitioner);
+    if (partitioner == NULL || --partitioner->refs > 0) return;
+    tide_carried_delete(partitioner->carried);
+    tide_free(partitioner);
 }
 
 bool tide_partitioner_same(const struct tide_partitioner *a, const struct tide_partitioner *b) {

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct tide_carried;
+
 /* Most partitions a dataset may have. */
 enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
 
@@ -25,10 +27,12 @@ enum tide_makes {
 /* An operator descriptor made in Lua: opaque MessagePack map. Reference counted; shared by all batches. */
 struct tide_op {
     uint32_t refs;
+    uint32_t kept;   /* of these, by plans that are kept for later (rdd/plans.h) */
     bool keeps_keys; /* keys are not changed: the partitioning of the parent still holds (filter, mapValues …) */
     bool indexed;    /* it wants to know the number of the partition it works on; set after _new */
     uint8_t makes;   /* enum tide_makes */
     uint32_t size;
+    struct tide_carried *carried; /* the broadcast variables that its functions use; NULL: none */
     uint8_t bytes[];
 };
 
@@ -42,6 +46,7 @@ struct tide_partitioner {
     uint32_t refs;
     uint32_t size;
     uint64_t id[2];
+    struct tide_carried *carried; /* as an operator's */
     uint8_t bytes[];
 };
 

@@ -7,6 +7,7 @@
  */
 #include "rdd/plans.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -25,6 +26,7 @@ struct entry {
     struct tide_plan *plan;
     uint64_t hash;
     uint32_t count;
+    bool carries; /* broadcast variables */
     uint64_t words[];
 };
 
@@ -32,6 +34,7 @@ struct tide_plans {
     struct entry *buckets[BUCKETS];
     struct tide_list recent;
     uint32_t count;
+    uint32_t carrying; /* of these, plans that carry broadcast variables */
     uint64_t bytes;
 };
 
@@ -40,8 +43,10 @@ static struct tide_op *word_op(uint64_t word) { return (struct tide_op *)(uintpt
 /* Stands before an operator that asks for the number of its partition. */
 static bool is_number(uint64_t word) { return word == TIDE_WORD_INDEXED || word == TIDE_WORD_NUMBERED; }
 
+typedef void op_visitor(struct tide_op *op, bool *answer);
+
 /* Calls `visit` for each operator in the shape. */
-static void each_op(const uint64_t *words, uint32_t count, void (*visit)(struct tide_op *op)) {
+static void each_op(const uint64_t *words, uint32_t count, op_visitor *visit, bool *answer) {
     uint32_t at = 0;
 
     while (at < count) {
@@ -52,31 +57,44 @@ static void each_op(const uint64_t *words, uint32_t count, void (*visit)(struct 
         case TIDE_WORD_OPS:
             for (uint64_t n = words[at++]; n > 0; n--) {
                 if (is_number(words[at])) at += 2;
-                visit(word_op(words[at++]));
+                visit(word_op(words[at++]), answer);
             }
             break;
         case TIDE_WORD_GATHER:
-            visit(word_op(words[at]));
+            visit(word_op(words[at]), answer);
             at += 2;
             break;
         case TIDE_WORD_SAME: at += 2; break;
         case TIDE_WORD_INDEXED:
         case TIDE_WORD_NUMBERED: break; /* stand inside of OPS only */
         case TIDE_WORD_SHUFFLE:
-            if (words[at] != 0) visit(word_op(words[at]));
+            if (words[at] != 0) visit(word_op(words[at]), answer);
             at += 3;
             break;
         case TIDE_WORD_LEAF:
         case TIDE_WORD_FINAL:
         case TIDE_WORD_SAMPLE:
-            if (words[at] != 0) visit(word_op(words[at]));
+            if (words[at] != 0) visit(word_op(words[at]), answer);
             at++;
             break;
         }
     }
 }
 
-static void retain_op(struct tide_op *op) { tide_op_retain(op); }
+static void keep_op(struct tide_op *op, bool *carries) {
+    tide_op_retain(op)->kept++;
+    if (op->carried != NULL) *carries = true;
+}
+
+static void let_op_go(struct tide_op *op, bool *unused) {
+    (void)unused;
+    op->kept--;
+    tide_op_release(op);
+}
+
+static void ask_op(struct tide_op *op, bool *is_over) {
+    if (op->carried != NULL && op->refs == op->kept) *is_over = true;
+}
 
 /* ---- Bytes ---------------------------------------------------------------------------------------------------- */
 
@@ -176,7 +194,8 @@ static void entry_delete(struct tide_plans *plans, struct entry *entry) {
     tide_list_remove(&entry->recent);
     plans->count--;
     plans->bytes -= entry->plan->size;
-    each_op(entry->words, entry->count, tide_op_release);
+    plans->carrying -= entry->carries;
+    each_op(entry->words, entry->count, let_op_go, NULL);
     tide_plan_release(entry->plan);
     tide_free(entry);
 }
@@ -207,7 +226,9 @@ struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words
         entry->hash = hash;
         entry->count = count;
         memcpy(entry->words, words, size);
-        each_op(words, count, retain_op);
+        entry->carries = false;
+        each_op(words, count, keep_op, &entry->carries);
+        plans->carrying += entry->carries;
         entry->next = plans->buckets[hash % BUCKETS];
         plans->buckets[hash % BUCKETS] = entry;
         plans->count++;
@@ -220,7 +241,23 @@ struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words
     return tide_plan_retain(entry->plan);
 }
 
+/* A shape with an operator that only kept plans refer to never comes again: its plan is kept for nothing. That is worth the search
+ * where a broadcast variable is kept along with it. */
+static void drop_carriers(struct tide_plans *plans) {
+    struct tide_list *next;
+
+    for (struct tide_list *at = plans->recent.next; at != &plans->recent; at = next) {
+        struct entry *entry = TIDE_CONTAINER_OF(at, struct entry, recent);
+        bool is_over = false;
+
+        next = at->next;
+        if (entry->carries) each_op(entry->words, entry->count, ask_op, &is_over);
+        if (is_over) entry_delete(plans, entry);
+    }
+}
+
 void tide_plans_trim(struct tide_plans *plans) {
+    if (plans->carrying > 0) drop_carriers(plans);
     while (plans->count > KEPT_PLANS || (plans->bytes > KEPT_BYTES && plans->count > 1))
         entry_delete(plans, TIDE_CONTAINER_OF(plans->recent.next, struct entry, recent));
 }

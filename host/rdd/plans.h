@@ -41,7 +41,8 @@ void tide_plans_delete(struct tide_plans *plans);
 /* The plan of a shape: the same struct for equal words until tide_plans_trim lets go of it. A new reference. */
 struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words, uint32_t count);
 
-/* Lets go of the least recently used plans beyond a fixed number and size. Called between stages, so that all partitions of a
+/* Lets go of the least recently used plans beyond a fixed number and size, and of those that keep a broadcast variable which nothing
+ * else uses. Called between stages, so that all partitions of a
  * stage share. */
 void tide_plans_trim(struct tide_plans *plans);
 

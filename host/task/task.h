@@ -32,6 +32,7 @@ struct tide_plan {
     uint8_t *bytes;
     uint32_t size;
     uint32_t refs;
+    struct tide_carried *carried; /* the broadcast variables that it needs (store/carried.h); NULL: none */
 };
 
 struct tide_plan *tide_plan_new(const void *bytes, size_t size);

@@ -25,6 +25,11 @@ local SLICE = 0.005      -- seconds an engine may wait while another one is busy
 --- @type fun(address: integer)
 loop.merge_updates = nil
 
+--- What lets go of broadcast variables that are held while an operator packs functions and hands them to the core: moontide.shared
+--- sets it.
+--- @type fun()
+loop.let_go = nil
+
 local engines = {}       -- open engine states, see context.lua: { engine=, streams={}, jobs=n, … }
 local waiting = {}       -- job → task
 local current            -- the task that runs right now
@@ -64,14 +69,16 @@ function loop.current()
     return current and coroutine.running() == current.co and current or nil
 end
 
---- Frees datasets and results that the script has let go. Called after each task and each action.
-function loop.relieve()
+--- Frees datasets, results and broadcast variables that the script has let go. Called after each task and each action.
+--- @param rarely? boolean only when blocks have piled up to twice of what the last collection left
+function loop.relieve(rarely)
+    loop.let_go()
     local _, bytes = core().live_blocks()
     if bytes < PILE then
         return
     end
     local now = core().monotonic()
-    if bytes >= 2 * collected.bytes or now - collected.at >= PERIOD then
+    if bytes >= 2 * collected.bytes or not rarely and now - collected.at >= PERIOD then
         local ok, why = pcall(collectgarbage) -- what a finalizer of the script raises concerns nobody here
         if not ok and not collected.told then
             collected.told = true
@@ -336,6 +343,7 @@ function loop.wait(state, job)
             return awaited.job:ended() or state.closed
         end)
         awaited.job = nil
+        loop.relieve(true)
     end
     if state.closed then
         error(errors.new("ECLOSED", "the context was stopped while a result was waited for"), 0)

@@ -4,6 +4,7 @@ local check = require "moontide.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local number_text = require "moontide.number_text"
+local shared = require "moontide.shared"
 
 local partitioner = {}
 
@@ -18,6 +19,7 @@ local KEY_GROUPS = 128 -- host/wire/hash.h
 ---@field identity string|false
 ---@field descriptor string|false what the core keeps
 ---@field site string|false
+---@field carried? ffi.cdata* the broadcast variables that the function uses
 local Partitioner = {}
 
 local class = check.class("Partitioner", "a", Partitioner, {})
@@ -38,6 +40,7 @@ end
 
 local function of_function(count, package, identity, site)
     return setmetatable({
+        carried = shared.carried(package),
         count = count, package = package, identity = identity, site = site,
         descriptor = codec.pack { fn = package, identity = identity, site = site },
     }, class)

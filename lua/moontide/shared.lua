@@ -10,7 +10,8 @@
 --     print(kept:count(), dropped:value())
 --
 -- A broadcast value is packed once into a block outside of the Lua heap; each worker unpacks it when it uses it first
--- (lua/moontide/worker/shared.lua). What tasks add to accumulators comes with their results and is merged here, once for
+-- (lua/moontide/worker/shared.lua). The value goes when nothing refers to it any more: neither the script's handle nor a package
+-- with its number (host/store/carried.h). What tasks add to accumulators comes with their results and is merged here, once for
 -- each partition that was computed, however often its task had to be tried. A task that runs again later (a dataset that is
 -- not persisted and used by two actions) adds again, as in Spark.
 
@@ -18,12 +19,13 @@ local check = require "moontide.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.worker.codec"
 local errors = require "moontide.errors"
+local copies = require "moontide.worker.shared"
 local fast = require "moontide.worker.ffi"
 local loop = require "moontide.loop"
 local number_text = require "moontide.number_text"
 local plain = require "moontide.plain"
 
-local C = fast.C
+local ffi, C = fast.ffi, fast.C
 
 local shared = {}
 
@@ -66,6 +68,8 @@ end
 
 --- Frees the value everywhere. Functions that still use it fail from now on. May be called again.
 ---
+--- There is no need to: a variable that neither the script nor an operator's function refers to any more is freed.
+---
 ---     local names = sc:broadcast({ "ebb" })
 ---     names:destroy()
 ---
@@ -74,7 +78,6 @@ function Broadcast:destroy()
     check.self(self, broadcast_class, "destroy")
     if self.held.value ~= nil then
         self.held.value = nil
-        self.held.state.broadcasts[self.id] = nil
         C.tide_shared_remove(self.id)
     end
 end
@@ -118,6 +121,18 @@ local function pack(value)
     return codec.block_of({ { PACKAGE, bytes } }, 1, 1, 2)
 end
 
+-- Handles that were packed. Between packing a function and handing it to the core, where the package keeps what it names, the
+-- script may have let go of them.
+local in_passing = {}
+
+-- Called where no operator is under way.
+local function let_go()
+    if next(in_passing) then
+        in_passing = {}
+    end
+    copies.tidy()
+end
+
 --- Makes a broadcast variable, see Context:broadcast.
 --- @param state table engine state, see context.lua
 --- @param value any
@@ -126,13 +141,22 @@ function shared.broadcast(state, value)
     if value == nil then
         check.fail("bad argument #1 to 'broadcast' (the value is nil)")
     end
+    let_go()
     local address = pack(value)
     local id = tonumber(C.tide_shared_add(codec.block_at(address)))
-    local held = { value = value, state = state }
+    local held = { value = value, carried = ffi.gc(C.tide_carried_take(id), C.tide_carried_delete) }
     local handle = setmetatable({ id = id, held = held }, broadcast_class)
-    state.broadcasts = state.broadcasts or {}
+    state.broadcasts = state.broadcasts or setmetatable({}, { __mode = "v" })
     state.broadcasts[id] = held
     return handle
+end
+
+--- Keeps the broadcast variables that a package names. For what has the package before the core does.
+--- @param package string
+--- @return ffi.cdata*? carried they stay as long as this is kept; nil: there are none
+function shared.carried(package)
+    local carried = C.tide_carried_new(package, #package)
+    return carried ~= nil and ffi.gc(carried, C.tide_carried_delete) or nil
 end
 
 -- Accumulators ------------------------------------------------------------------------------------------------------
@@ -276,6 +300,7 @@ end
 function shared.portable(value)
     local metatable = getmetatable(value)
     if metatable == broadcast_class then
+        in_passing[value] = true
         return "Broadcast", value.id
     elseif metatable == accumulator_class then
         return "Accumulator", value.id, value.held.zero, value.held.merge
@@ -292,6 +317,6 @@ function shared.close(state)
     state.broadcasts = nil
 end
 
-closure.portable, loop.merge_updates = shared.portable, shared.merge_updates
+closure.portable, loop.merge_updates, loop.let_go = shared.portable, shared.merge_updates, let_go
 
 return shared

@@ -7,6 +7,7 @@ local conf = require "moontide.conf"
 local duration = require "moontide.duration"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.partitioner"
+local shared = require "moontide.shared"
 
 local state = {}
 
@@ -35,7 +36,7 @@ local Specs = {}
 --- @return moontide.StateSpec
 function Specs.func(f)
     local fields = { fn = operators.package(1, "StateSpec.func", f), site = closure.site(f) }
-    return setmetatable({ fields = fields }, class)
+    return setmetatable({ fields = fields, carried = shared.carried(fields.fn) or false }, class)
 end
 
 local function changed(spec, name, value)
@@ -45,7 +46,7 @@ local function changed(spec, name, value)
         fields[each] = old
     end
     fields[name] = value
-    return setmetatable({ fields = fields }, class)
+    return setmetatable({ fields = fields, carried = spec.carried }, class)
 end
 
 --- The state to begin with: pairs of key and state; of a key that comes twice, the last. Its last update is the first batch.

@@ -16,6 +16,7 @@
 #include "rdd/node.h"
 #include "rdd/stage.h"
 #include "rdd_rig.h"
+#include "store/shared.h"
 #include "wire/unpack.h"
 
 static struct tide_plans *plans;
@@ -410,6 +411,33 @@ static void old_plans_are_let_go(void **state) {
     tide_rdd_release(base);
     tide_op_release(first);
     tide_op_release(other);
+}
+
+/* The plan is kept as long as a dataset may need it again, and not longer, for a broadcast variable is kept with it. */
+static void plans_do_not_keep_what_nothing_else_uses(void **state) {
+    uint32_t number = tide_shared_add(tide_block_new(TIDE_BLOCK_PACKED, 1, 16, NULL));
+    char name[] = "\x08\tBroadcast?";
+
+    assert_true(number < 128);
+    name[strlen(name) - 1] = (char)number;
+
+    struct tide_rdd *base = rig_blocks(1, 0, 0), *user = rig_narrow(tide_rdd_retain(base), name);
+    struct tide_rdd *twice = rig_narrow(tide_rdd_retain(user), "f");
+
+    tide_shared_release(number);
+    tide_stage_delete(cut(user));
+    tide_stage_delete(cut(twice)); /* a second plan with the same operator */
+    tide_stage_delete(cut(base));
+    assert_int_equal(tide_plans_count(plans), 3);
+    tide_rdd_release(twice);
+    tide_stage_delete(cut(base));
+    assert_int_equal(tide_plans_count(plans), 3);
+    tide_rdd_release(user);
+    assert_int_equal(tide_shared_count(), 1);
+    tide_stage_delete(cut(base));
+    assert_int_equal(tide_plans_count(plans), 1);
+    assert_int_equal(tide_shared_count(), 0);
+    tide_rdd_release(base);
 }
 
 static void large_plans_are_let_go(void **state) {
@@ -944,6 +972,7 @@ int main(void) {
         CHECKED(alternating_shapes_share_too),
         CHECKED(equal_bytes_have_equal_ids),
         CHECKED(old_plans_are_let_go),
+        CHECKED(plans_do_not_keep_what_nothing_else_uses),
         CHECKED(large_plans_are_let_go),
         CHECKED(very_long_chains),
         CHECKED(very_deep_nests),

@@ -22,7 +22,7 @@ void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from);
 void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);
 uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 
-struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; };
+struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; struct tide_carried *carried; };
 struct tide_input {
     struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
     uint64_t size; uint32_t once;
@@ -112,6 +112,10 @@ bool tide_shared_refresh(uint32_t number);
 bool tide_shared_remove(uint32_t number);
 uint32_t tide_shared_epoch(void);
 uint32_t tide_shared_refreshed(uint32_t number);
+uint32_t tide_shared_count(void);
+struct tide_carried *tide_carried_new(const void *bytes, size_t size);
+struct tide_carried *tide_carried_take(uint32_t number);
+void tide_carried_delete(struct tide_carried *carried);
 
 bool tide_thread_stack_is_short(void);
 void tide_log(int level, const char *area, const char *format, ...);

@@ -103,14 +103,32 @@ end
 local KEEP = 512
 local stages, stage_count, clock = {}, 0, 0
 
+local function drop_stage(id)
+    pipe.forget(stages[id].pipe)
+    stages[id] = nil
+    stage_count = stage_count - 1
+end
+
 local function drop_oldest()
     local oldest, when = nil, math.huge
     for id, stage in pairs(stages) do
         if stage.used < when then oldest, when = id, stage.used end
     end
-    pipe.forget(stages[oldest].pipe)
-    stages[oldest] = nil
-    stage_count = stage_count - 1
+    drop_stage(oldest)
+end
+
+local function is_stale(stage)
+    for _, id in ipairs(stage.broadcasts) do
+        if shared.is_gone(id) then return true end
+    end
+    return false
+end
+
+-- Functions may have put a broadcast variable's value, or what they made of it, into variables of their own.
+local function drop_stale()
+    for id, stage in pairs(stages) do
+        if is_stale(stage) then drop_stage(id) end
+    end
 end
 
 local function summary(node, sink, names)
@@ -222,12 +240,13 @@ local function stage_of(plan)
     if stage == nil then
         local tree = codec.unpack(ffi.string(plan.bytes, plan.size))
         local node, sink = tree[1], tree[2]
+        shared.meet()
         local session, slots = unpack_closures.session(), {}
         load_node(session, node, slots)
         if sink[1] then load_op(session, sink[2]) end
         local terminal = sinks.new(sink)
         stage = { pipe = pipe.build(node, terminal), slots = slots, note = table.concat(summary(node, sink, {}), ", "),
-            place = tonumber(plan.id[0] % 0x10000000000000ULL) }
+            place = tonumber(plan.id[0] % 0x10000000000000ULL), broadcasts = shared.met() }
         if stage_count >= KEEP then drop_oldest() end
         stages[id] = stage
         stage_count = stage_count + 1
@@ -259,7 +278,7 @@ function worker.run(pointer)
     context.batch_time, context.partition, context.operators = tonumber(task.batch_time), tonumber(task.partition), "?"
     local cleanup = {}
     current.cleanup, current.cancelled = cleanup, task.cancelled
-    shared.begin()
+    if shared.begin() then drop_stale() end
     local ok, err = xpcall(work, handler, task, cleanup)
     surroundings.restore()
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end

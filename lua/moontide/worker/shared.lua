@@ -100,10 +100,13 @@ local function drop(stays)
     cached = kept
 end
 
--- Before a task: lets go of what was given up since the last one, and of the oldest copies when there are too many.
-local function tidy()
+--- Lets go of what was given up since the last one, and of the oldest copies when there are too many. Called where no
+--- function of the script runs.
+--- @return boolean changed since the last call something was given up
+function shared.tidy()
     local now = tonumber(C.tide_shared_epoch())
-    if now ~= epoch then
+    local changed = now ~= epoch
+    if changed then
         epoch = now
         drop(function(entry) return tonumber(C.tide_shared_refreshed(entry.handle.id)) <= entry.epoch end)
     end
@@ -115,7 +118,15 @@ local function tidy()
             return false
         end)
     end
+    return changed
 end
+
+local GONE = 0xffffffff -- host/store/shared.h
+
+--- Whether a broadcast variable is gone for good.
+--- @param id integer
+--- @return boolean
+function shared.is_gone(id) return C.tide_shared_refreshed(id) == GONE end
 
 -- Accumulators ------------------------------------------------------------------------------------------------------
 
@@ -168,12 +179,28 @@ local function handle_of(list, class, id)
     return handle
 end
 
+local met -- numbers of broadcast variables, while packages are loaded for a stage
+
+--- From now on, the broadcast variables that packages name are noted.
+function shared.meet() met = {} end
+
+--- Those since `meet`.
+--- @return integer[] ids
+function shared.met()
+    local ids = met
+    met = nil
+    return ids
+end
+
 --- The handle for a number in a package.
 --- @param class string "Broadcast" or "Accumulator"
 --- @param id integer
 --- @return table
 function shared.handle(class, id)
-    if class == "Broadcast" then return handle_of(broadcasts, Broadcast, id) end
+    if class == "Broadcast" then
+        if met then met[#met + 1] = id end
+        return handle_of(broadcasts, Broadcast, id)
+    end
     return handle_of(accumulators, Accumulator, id)
 end
 
@@ -190,9 +217,10 @@ local function forget()
 end
 
 --- A task begins.
+--- @return boolean changed see tidy
 function shared.begin()
     forget()
-    tidy()
+    return shared.tidy()
 end
 
 --- What the task has added: a block of pairs (number, value) whose reference is the caller's, or nil.
