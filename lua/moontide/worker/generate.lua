@@ -18,8 +18,9 @@ local surplus = require "moontide.worker.surplus"
 local generate = {}
 
 -- So many operators are inlined into one function; beyond, another function is called. Keeps clear of Lua's limits on
--- locals and upvalues.
-local INLINE = 16
+-- locals and upvalues: those that read what their function returns in a loop of their own need locals that no other shares.
+local INLINE = 44
+local WEIGHTS = { flatMap = 4, flatMapValues = 4 }
 
 -- So many empty arrays of a task are looked at, whether they are maps that somebody took for arrays: LuaJIT does not compile that.
 local LOOK_INSIDE = 64
@@ -71,6 +72,13 @@ function Text:no_metatable(op, a, k)
     self:line(op, ('if type(%s) == "table" and getmetatable(%s) ~= nil then has_metatable%s(%s) end'):format(a, a, k or "", a))
 end
 
+--- What the operators of this text weigh together, up to and with operator k.
+function Text:weight(k)
+    local sum = 0
+    for at = self.first, k do sum = sum + (WEIGHTS[self.feed.ops[at].kind] or 1) end
+    return sum
+end
+
 --- Text that gives record (a[, b]) to operator k and all that follow.
 function Text:continue(k, arity, a, b)
     local feed = self.feed
@@ -81,7 +89,7 @@ function Text:continue(k, arity, a, b)
             self:line(nil, "use.slot = 0")
         end
         feed.terminal:record(self, arity, a, b)
-    elseif k >= self.first + INLINE then
+    elseif self:weight(k) > INLINE then
         self:call(k, arity, a, b)
     else
         generate.operators[feed.ops[k].kind](self, k, feed.ops[k], arity, a, b)
