@@ -34,6 +34,9 @@ describe("an explicit null", function()
     end)
 
     it("leaves alone what a host has set for its light userdata, and other light userdata is no null", function()
+        if (os.getenv("MOONTIDE_SANITIZE") or "") ~= "" then
+            return pending("a stock luajit cannot load an instrumented module")
+        end
         local script = [[
             local cjson = require "cjson"
             local host = { __tostring = function() return "the host's" end }

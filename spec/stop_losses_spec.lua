@@ -75,6 +75,13 @@ describe("a stop that breaks off", function()
             .. "3 that were for no batch yet", server.port) }, ssc.life.lost)
     end)
 
+    -- A graceful stop that fails; its error counts as told.
+    local function stopped(ssc)
+        local ok, err = ssc:stop(true, true)
+        pcall(ssc.awaitTermination, ssc)
+        return ok, err
+    end
+
     it("says nothing when nothing is lost", function()
         local ssc = five(nil, function() end)
         loop.run_until(function() return ssc.life.graph:idle() and ssc.life.tasks == 0 end)
@@ -91,7 +98,7 @@ describe("a stop that breaks off", function()
             line = line_here()
             busy(0.03)
         end)
-        local ok, err = ssc:stop(true, true)
+        local ok, err = stopped(ssc)
         assert.is_nil(ok)
         contains(err, "the graceful stop took longer than 20 ms and was broken off")
         contains(err, string.format("the script's own function foreachRDD (spec/stop_losses_spec.lua:%d), batch 1000 ms", line - 1))
@@ -109,7 +116,7 @@ describe("a stop that breaks off", function()
         end):foreachRDD(function() end)
         ssc:start()
         ssc.life.graph:advance(1000)
-        local _, err = ssc:stop(true, true)
+        local _, err = stopped(ssc)
         contains(err, string.format("the script's own function transform (spec/stop_losses_spec.lua:%d)", line - 1))
 
         ssc = engine.streaming(1000, { gracefulStopTimeout = 20, stopTimeout = 0 })
@@ -120,7 +127,7 @@ describe("a stop that breaks off", function()
         end }
         ssc:start()
         ssc.life.graph:advance(1000)
-        _, err = ssc:stop(true, true)
+        _, err = stopped(ssc)
         contains(err, string.format("the script's own function onBatchStarted (spec/stop_losses_spec.lua:%d)", line - 1))
     end)
 
