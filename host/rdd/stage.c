@@ -145,7 +145,7 @@ static void put_above(struct cutter *cutter, const struct above *above) {
         put(&cutter->shape, TIDE_WORD_OPS);
         put(&cutter->shape, (above->to - above->from) / 3);
         for (uint32_t i = above->to; i > above->from; i -= 3) {
-            const uint64_t *words = &cutter->ops.items[i - 3];
+            const uint64_t *words = cutter->ops.items + (i - 3);
             const struct tide_op *op = (struct tide_op *)(uintptr_t)words[0];
 
             if (op->indexed) {

@@ -298,7 +298,7 @@ static void long_lines_hide_nothing(void **state) {
 
     memset(text, 'x', 100000);
     text[99999] = '\n';
-    strcpy(text + 100000, V2);
+    memcpy(text + 100000, V2, sizeof V2);
     put("/proc/self/mountinfo", text);
     put("/sys/fs/cgroup/memory.max", "1048576\n");
     memcpy(text + 100000, "0::/\n", 6);

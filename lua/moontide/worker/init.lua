@@ -26,9 +26,12 @@ local self_pointer
 local context = { batch_time = -1, partition = 0, operators = "" }
 local tell, settle = failure.handler(context)
 
--- Telling a failure needs the library, which the function that failed may have taken apart.
+local find, type = string.find, type -- also when a function has taken them away
+
+-- Telling a failure needs the library, which the function that failed may have taken apart. Not so at the end of Lua's stack: a loop
+-- that gets hot there would be compiled, and when the events of that find no room, LuaJIT tells of the abort for ever.
 local function handler(err)
-    surroundings.restore()
+    if type(err) ~= "string" or not find(err, "stack overflow$") then surroundings.restore() end
     local told = tell(err)
     return told
 end
