@@ -91,6 +91,7 @@ describe("memory stress (MOONTIDE_GCSTRESS)", function()
         finally(function() dir:remove() end)
         -- What a sanitizer says of the misuse below belongs to this test, and not to the reports that fail a run.
         local env = { MOONTIDE_GCSTRESS = "1", ASAN_OPTIONS = "exitcode=99" }
+        env.TSAN_OPTIONS = (os.getenv("TSAN_OPTIONS") or ""):gsub(":?log_path=[^:]*", "")
         return shell.moontide({ "run", dir:write("job.lua", script) }, { env = env })
     end
 
