@@ -80,9 +80,9 @@ static void freed_memory_goes_back_at_rest(void **state) {
 
     uint64_t most = resident();
 
-    start_pool(1);
     free_blocks();
     assert_true(tide_block_fell());
+    start_pool(1); /* from here on a worker may take notice */
     tide_pool_wake(pool);
     while (tide_pool_given_back(pool) == 0) sched_yield();
     assert_false(tide_block_fell());
