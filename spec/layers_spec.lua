@@ -58,7 +58,7 @@ describe("the check of the layers", function()
             "host/store/block.c:2: includes task/task.h: 'store' is below 'task': "
                 .. "declare a small interface that the higher layer fills in",
         }, problems_of("store/block.c", '\n#include "task/task.h"\n'))
-        assert.equal(1, #problems_of("driver/batch.c", '#include "engine.h"'))
+        assert.equal(1, #problems_of("driver/runner.c", '#include "engine.h"'))
         assert.equal(1, #problems_of("engine.c", '#  include "bind/core.h"'))
     end)
 
@@ -83,7 +83,7 @@ describe("the check of the layers", function()
         assert.same({ "host/rdd/rdd.c:3: stderr: only base/log.c writes to stderr" },
             problems_of("rdd/rdd.c", '/* "\n */\nfprintf(stderr, "x");'))
         assert.equal(1, #problems_of("engine.c", "if (bad) exit(1);"))
-        assert.equal(1, #problems_of("driver/batch.c", "now = uv_hrtime();"))
+        assert.equal(1, #problems_of("driver/runner.c", "now = uv_hrtime();"))
         assert.same({}, problems_of("main.c", "exit(1);"))
         assert.same({}, problems_of("base/log.c", "fputs(text, stderr);"))
     end)

@@ -14,7 +14,7 @@
 
 #include "base/alloc.h"
 #include "bind/bind.h"
-#include "driver/batch.h"
+#include "driver/runner.h"
 #include "dstream/graph.h"
 
 /* Milliseconds and tokens cross as numbers, which are exact up to here. */

@@ -4,7 +4,7 @@
  * Methods that are added to the classes of bind_stream.c, which holds the checks. Called by Lua on the driver thread.
  */
 #include "bind/bind.h"
-#include "driver/batch.h"
+#include "driver/runner.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
 

@@ -1,5 +1,5 @@
 /*
- * The batch queue and the outputs that run (see output.h). Called by the runner (driver/batch.c), on the driver thread.
+ * The batch queue and the outputs that run (see output.h). Called by the runner (driver/runner.c), on the driver thread.
  *
  * The times of one batch are those of one stopwatch, started when it is submitted, so that no delay is negative whatever the wall
  * clock does meanwhile.

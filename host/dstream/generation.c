@@ -1,5 +1,5 @@
 /*
- * Demand and run of one batch's datasets (see generation.h). Called by driver/batch.c on the driver thread.
+ * Demand and run of one batch's datasets (see generation.h). Called by driver/runner.c on the driver thread.
  *
  *   needs   one entry per output and per (child step, parent, time). The needs of one step are neighbours. A need is
  *           either settled (`rdd`, NULL = no dataset) or points to the step that will settle it.

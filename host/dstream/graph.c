@@ -1,7 +1,7 @@
 /*
  * The graph as a whole: the list of streams and outputs, how long everybody remembers, received blocks on their
  * way into a batch, and forgetting. Called by the bindings while a script declares its streams and by
- * driver/batch.c while it runs, on the driver thread.
+ * driver/runner.c while it runs, on the driver thread.
  *
  * A child's number is larger than its parents', so walking the streams by descending number visits every child
  * before its parents: no recursion anywhere.

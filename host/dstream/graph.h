@@ -1,6 +1,6 @@
 /*
  * The graph of streams of one streaming context: what is declared before start(), and the datasets each stream
- * remembers. It knows nothing of ticks, jobs or the script: driver/batch.c feeds it batch times and cuts, and
+ * remembers. It knows nothing of ticks, jobs or the script: driver/runner.c feeds it batch times and cuts, and
  * dstream/generation.h computes the datasets of one batch.
  *
  * A *stream* is a recipe: from the datasets of its parents it makes a dataset for every valid time (zero + k ×

@@ -1,5 +1,5 @@
 /*
- * How long streams keep their datasets. Called by driver/batch.c when a graph begins and whenever a batch is done, on
+ * How long streams keep their datasets. Called by driver/runner.c when a graph begins and whenever a batch is done, on
  * the driver thread.
  *
  * Every stream has a time to remember, as in Spark: one slide, two checkpoint intervals, what ssc:remember asks for,

@@ -1,5 +1,5 @@
 /*
- * What the inputs of a graph bring to a batch, for listeners. Called by driver/batch.c when a batch is submitted: the inputs' datasets
+ * What the inputs of a graph bring to a batch, for listeners. Called by driver/runner.c when a batch is submitted: the inputs' datasets
  * are in memory then. Driver thread.
  */
 #include <stdbool.h>

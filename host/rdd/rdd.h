@@ -34,7 +34,7 @@ struct tide_file_split {
     char *path;
     uint64_t offset, length;
     uint64_t size; /* of the file when it was listed; 0: not known */
-    uint32_t once; /* not 0: it can be read only once (store/byte_source.h) */
+    uint32_t once; /* not 0: it can be read only once (format/byte_source.h) */
 };
 
 /* Constructors return a node with reference count 1 and retain parents and operators. */

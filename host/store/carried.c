@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "store/shared.h"
+#include "store/broadcast.h"
 
 struct tide_carried {
     uint32_t count;

@@ -1,5 +1,5 @@
 /*
- * References to shared values (store/shared.h) by whatever has closure packages: operators, partitioners, plans, shared values
+ * References to shared values (store/broadcast.h) by whatever has closure packages: operators, partitioners, plans, shared values
  * themselves, and objects of the driver's Lua state. A package carries a broadcast variable as its number, which is found in the
  * bytes: so whoever has bytes keeps what they name, and says nothing of it.
  *

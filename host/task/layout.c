@@ -4,8 +4,8 @@
  */
 #include "task/layout.h"
 
+#include "kernel/merge.h"
 #include "store/block.h"
-#include "task/merge.h"
 #include "task/task.h"
 
 size_t tide_layout_size(int which) {

@@ -49,7 +49,7 @@ struct tide_input {
     uint32_t kind;
     uint32_t reserved; /* the number of the partition it is of its dataset */
     uint64_t size;     /* FILE: of the file when it was listed; 0: not known */
-    uint32_t once;     /* FILE: not 0: it can be read only once (store/byte_source.h) */
+    uint32_t once;     /* FILE: not 0: it can be read only once (format/byte_source.h) */
 };
 
 /* A list of something kept (store/cache.h), to be appended to the blocks of an input when the task begins. */

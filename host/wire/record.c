@@ -1,5 +1,5 @@
 /*
- * Walks a packed value with a stack of the tables it is in (see record.h). Called by store/sequence_reader.c for each record of object
+ * Walks a packed value with a stack of the tables it is in (see record.h). Called by format/sequence_reader.c for each record of object
  * files.
  */
 #include "wire/record.h"

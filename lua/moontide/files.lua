@@ -293,7 +293,7 @@ end
 ---@field path string
 ---@field size number
 ---@field listed number? the same, when the file was looked at: it must not become shorter
----@field once integer? it can be read only once: its number (host/store/byte_source.h)
+---@field once integer? it can be read only once: its number (host/format/byte_source.h)
 ---@field whole boolean it cannot be cut in ranges
 
 --- The input files that `path` means: a file, the files of a directory (names starting with "." or "_" are left out),

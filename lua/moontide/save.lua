@@ -1,5 +1,5 @@
 -- The saveAs… outputs and the files of checkpoints, the driver's part: workers write part files in the directory of an attempt inside
--- the target, and when all are complete a worker puts them into place and writes `_SUCCESS` last (host/store/output.h). So a reader
+-- the target, and when all are complete a worker puts them into place and writes `_SUCCESS` last (host/format/output_directory.h). So a reader
 -- never sees a half-written part, and a directory without `_SUCCESS` is one that was not finished. All that waits for the disk, but
 -- for the making of directories, happens in workers.
 

@@ -1,5 +1,5 @@
 -- Object files and Hadoop files: the methods of contexts, datasets and streams that read and write them, and those that write
--- text, which have their options in common with them. Both are Hadoop SequenceFiles (host/store/sequence_file.h),
+-- text, which have their options in common with them. Both are Hadoop SequenceFiles (host/format/sequence_file.h),
 -- which other programs of that world read and write too.
 --
 -- An object file holds any records, packed: keys are NullWritable, a value is a BytesWritable with a group of up to 10

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "driver.h"
-#include "store/sequence_file.h"
-#include "store/sequence_reader.h"
-#include "store/sequence_writer.h"
+#include "format/sequence_file.h"
+#include "format/sequence_reader.h"
+#include "format/sequence_writer.h"
 #include "wire/unpack.h"
 
 /* A file in memory that has a path. */

@@ -1,5 +1,5 @@
 /*
- * For the tests of host/dstream and host/driver/batch.c: small datasets whose records are numbers written as
+ * For the tests of host/dstream and host/driver/runner.c: small datasets whose records are numbers written as
  * lines, a source whose data the test hands out, and a stream kind that reaches back in time as windows do.
  */
 #ifndef TIDE_SPEC_STREAM_RIG_H

@@ -15,9 +15,9 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fault.h"
+#include "kernel/cogroup.h"
+#include "kernel/product.h"
 #include "rdd_rig.h"
-#include "task/cogroup.h"
-#include "task/pairing.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

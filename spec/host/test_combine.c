@@ -13,9 +13,9 @@
 #include <cmocka.h>
 
 #include "base/fault.h"
+#include "kernel/combine.h"
 #include "packed.h"
 #include "random_value.h"
-#include "task/combine.h"
 #include "wire/hash.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"

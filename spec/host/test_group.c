@@ -13,9 +13,9 @@
 
 #include "base/alloc.h"
 #include "base/fault.h"
+#include "kernel/group.h"
 #include "packed.h"
 #include "random_value.h"
-#include "task/group.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/fault.h"
+#include "kernel/merge.h"
 #include "packed.h"
-#include "task/merge.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

@@ -13,9 +13,9 @@
 
 #include "base/alloc.h"
 #include "base/fault.h"
+#include "kernel/router.h"
 #include "packed.h"
 #include "random_value.h"
-#include "task/router.h"
 #include "wire/hash.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"

@@ -10,8 +10,8 @@
 
 #include <cmocka.h>
 
+#include "kernel/scan.h"
 #include "random_value.h"
-#include "task/scan.h"
 
 static void finds_words(void **state) {
     uint8_t word[256];

@@ -16,9 +16,9 @@
 #include <cmocka.h>
 
 #include "base/fault.h"
-#include "store/sequence_file.h"
-#include "store/sequence_reader.h"
-#include "store/sequence_writer.h"
+#include "format/sequence_file.h"
+#include "format/sequence_reader.h"
+#include "format/sequence_writer.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

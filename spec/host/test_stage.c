@@ -16,7 +16,7 @@
 #include "rdd/node.h"
 #include "rdd/stage.h"
 #include "rdd_rig.h"
-#include "store/shared.h"
+#include "store/broadcast.h"
 #include "wire/unpack.h"
 
 static struct tide_plans *plans;

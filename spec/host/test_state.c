@@ -13,11 +13,11 @@
 #include "base/buffer.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
+#include "kernel/lists.h"
+#include "kernel/state_patch.h"
 #include "rdd/node.h"
 #include "store/block.h"
 #include "stream_rig.h"
-#include "task/lists.h"
-#include "task/patch.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

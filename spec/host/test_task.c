@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "base/alloc.h"
+#include "kernel/merge.h"
 #include "task/layout.h"
-#include "task/merge.h"
 #include "task/task.h"
 
 static void equal_plans_have_one_id(void **state) {

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/fault.h"
-#include "store/writable.h"
+#include "format/writable.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

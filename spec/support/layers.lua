@@ -7,11 +7,12 @@
 
 local layers = {}
 
--- base < {wire, thread, clock} < {vm, store} < {task, ingest} < rdd < dstream < driver < engine < bind < main
+-- base < {wire, thread, clock} < {vm, store} < {kernel, format} < {task, ingest} < rdd < dstream < driver < engine < bind < main
 local ORDER = {
     { "base" },
     { "wire", "thread", "clock" },
     { "vm", "store" },
+    { "kernel", "format" },
     { "task", "ingest" },
     { "rdd" },
     { "dstream" },

@@ -1,4 +1,4 @@
---- Whole input files as workers read them, unpacked when they are gzip (host/store/byte_source.h).
+--- Whole input files as workers read them, unpacked when they are gzip (host/format/byte_source.h).
 local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local current = require "moontide.worker.current"

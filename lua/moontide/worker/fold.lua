@@ -1,5 +1,5 @@
 --- Windows over numbers with functions of the script: the values of each key are brought together in C, a small range of keys
---- after the other, and the functions are called in loops over such a range (host/task/fold.h).
+--- after the other, and the functions are called in loops over such a range (host/kernel/window_fold.h).
 local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"

@@ -53,7 +53,7 @@ end
 
 -- By key ---------------------------------------------------------------------------------------------------------
 
--- As in host/task/cogroup.h.
+-- As in host/kernel/cogroup.h.
 local MODES = {
     cogroup = 0, join = 1, leftOuterJoin = 2, rightOuterJoin = 3, fullOuterJoin = 4, subtractByKey = 5, intersection = 6,
 }

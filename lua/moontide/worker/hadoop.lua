@@ -23,7 +23,7 @@ local function write_group(S, op)
     S.group, W.pos = 0, 0
 end
 
---- A value is the arity of its records and the records, all as MessagePack (host/store/sequence_reader.h).
+--- A value is the arity of its records and the records, all as MessagePack (host/format/sequence_reader.h).
 local Objects = { prologue = "local W = S.W" }
 Objects.__index = Objects
 

@@ -24,7 +24,7 @@ function gather.readers.concatLists(_, lists)
     return out
 end
 
---- (key, value) records, the results of several batches: one for each key. Numbers come in the order of host/task/order.h.
+--- (key, value) records, the results of several batches: one for each key. Numbers come in the order of host/kernel/sort_by_hash.h.
 function gather.readers.mergeParts(op, lists, task, run)
     gather.need_pairs(op, lists)
     if not op.adds then return fold.merge(op, lists[1]) or gather.readers.merge(op, lists, task, run) end

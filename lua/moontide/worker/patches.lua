@@ -1,4 +1,4 @@
---- A keyed state that changes in some keys, from Lua: host/task/patch.h.
+--- A keyed state that changes in some keys, from Lua: host/kernel/state_patch.h.
 local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
 local codec = require "moontide.worker.codec"

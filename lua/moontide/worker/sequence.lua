@@ -1,4 +1,4 @@
---- SequenceFiles through FFI (host/store/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
+--- SequenceFiles through FFI (host/format/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
 --- in workers, and the names of the writables for whoever checks options.
 local declare = require "moontide.declare"
 local fast = require "moontide.worker.ffi"
@@ -61,7 +61,7 @@ sequence.fail = fail
 
 -- Writables -----------------------------------------------------------------------------------------------------
 
---- The writables by name, in the order of host/store/writable.h.
+--- The writables by name, in the order of host/format/writable.h.
 ---@type string[]
 sequence.names = {}
 for kind = 1, 8 do sequence.names[kind] = ffi.string(C.tide_writable_name(kind)) end
@@ -113,7 +113,7 @@ local seal = ffi.new "struct tide_file_seal"
 
 --- Completes the part file of a terminal.
 ---@param sealed? boolean whether its seal is wanted
----@return { [1]: number, [2]: number, [3]: number }? seal its size and the halves of its checksum (host/store/file_seal.h)
+---@return { [1]: number, [2]: number, [3]: number }? seal its size and the halves of its checksum (host/format/file_checksum.h)
 function sequence.finish(S, op, sealed)
     if C.tide_sequence_writer_finish(S.P, op.sync or false, err) ~= 0 then fail(op) end
     if sealed then C.tide_sequence_writer_seal(S.P, seal) end

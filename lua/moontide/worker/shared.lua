@@ -121,7 +121,7 @@ function shared.tidy()
     return changed
 end
 
-local GONE = 0xffffffff -- host/store/shared.h
+local GONE = 0xffffffff -- host/store/broadcast.h
 
 --- Whether a broadcast variable is gone for good.
 --- @param id integer

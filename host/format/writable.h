@@ -1,0 +1,81 @@
+/*
+ * Hadoop's writables: how a key or a value lies in a SequenceFile, and which record it is here.
+ *
+ *   Text            vint length, bytes (UTF-8 by convention)    string
+ *   IntWritable     4 bytes, big-endian                         whole number
+ *   LongWritable    8 bytes, big-endian                         whole number; int64 beyond 2^53
+ *   FloatWritable   4 bytes, IEEE 754, big-endian               number, rounded to single precision when written
+ *   DoubleWritable  8 bytes, IEEE 754, big-endian               number
+ *   BooleanWritable 1 byte                                      true, false
+ *   BytesWritable   4 bytes length, bytes                       string
+ *   NullWritable    nothing                                     explicit null
+ *
+ * A vint is one byte for -112…127; else a first byte that tells sign and length (-113…-120: positive, 1…8 bytes follow;
+ * -121…-128: negative, the complement follows), and the bytes, big-endian.
+ *
+ * Records are MessagePack here, as everywhere (wire/pack.h). Pure functions, any thread.
+ */
+#ifndef TIDE_FORMAT_WRITABLE_H
+#define TIDE_FORMAT_WRITABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+#include "store/block.h"
+
+enum tide_writable {
+    TIDE_WRITABLE_UNKNOWN, /* a class that is not read here */
+    TIDE_WRITABLE_TEXT,
+    TIDE_WRITABLE_INT,
+    TIDE_WRITABLE_LONG,
+    TIDE_WRITABLE_FLOAT,
+    TIDE_WRITABLE_DOUBLE,
+    TIDE_WRITABLE_BOOLEAN,
+    TIDE_WRITABLE_BYTES,
+    TIDE_WRITABLE_NULL,
+    TIDE_WRITABLES
+};
+
+/* "IntWritable"; static memory. */
+const char *tide_writable_name(enum tide_writable kind);
+/* "org.apache.hadoop.io.IntWritable"; static memory. */
+const char *tide_writable_class(enum tide_writable kind);
+/* The kind of a class name that need not be terminated, with or without the package; TIDE_WRITABLE_UNKNOWN for others. */
+enum tide_writable tide_writable_find(const char *name, size_t size);
+
+/* Appends one packed value in the form of the kind. The value must be complete (tide_unpack_skip). TIDE_EINVAL when it
+ * does not fit, with a text that starts with what it is: "the number 1.5: IntWritable holds …"; TIDE_ENOMEM; TIDE_ELIMIT
+ * when it is too long. `out` is as before then. */
+int tide_writable_encode(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
+                         struct tide_error *err);
+/* The same for the text that Hadoop shows for it (toString): what TextOutputFormat writes. Nothing for NullWritable. */
+int tide_writable_text(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
+                       struct tide_error *err);
+/* Appends the record for the serialized bytes to a packed block. TIDE_ECORRUPT when they are not exactly one value of the
+ * kind, with a text that says why; TIDE_ENOMEM. */
+int tide_writable_decode(enum tide_writable kind, const uint8_t *data, size_t size, struct tide_block *out,
+                         struct tide_error *err);
+
+enum { TIDE_VINT_SIZE = 9 }; /* bytes at most */
+
+/* Writes a vint to `out` and returns its length. */
+size_t tide_vint_put(uint8_t out[TIDE_VINT_SIZE], int64_t value);
+/* Length of the vint that starts with this byte. */
+size_t tide_vint_size(uint8_t first);
+/* Reads a vint: the byte after it, or NULL when it is not complete. */
+const uint8_t *tide_vint_get(const uint8_t *at, const uint8_t *end, int64_t *value);
+
+static inline uint32_t tide_big32(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+static inline void tide_put_big32(uint8_t *at, uint32_t value) {
+    at[0] = (uint8_t)(value >> 24);
+    at[1] = (uint8_t)(value >> 16);
+    at[2] = (uint8_t)(value >> 8);
+    at[3] = (uint8_t)value;
+}
+
+#endif

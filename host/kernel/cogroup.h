@@ -1,0 +1,46 @@
+/*
+ * Records of several sides that meet by key: what cogroup, the joins, subtractByKey and intersection do with one
+ * partition. Packed (key, value) blocks of each side come in, packed (key, something) blocks go out; no value is decoded.
+ *
+ *   COGROUP      (k, [[values of side 0], [values of side 1], …])   keys of any side
+ *   JOIN         (k, [v, w])   every v of side 0 with every w of side 1
+ *   LEFT_OUTER   the same, and (k, [v]) for each v without a w
+ *   RIGHT_OUTER  JOIN, and (k, [nil, w]) for each w without a v
+ *   FULL_OUTER   both of these
+ *   SUBTRACT     (k, v)        the records of side 0 whose key side 1 has not
+ *   INTERSECT    (k, v)        once for each key that all sides have, with the first value of side 0
+ *
+ * Keys come in the order of their first arrival, those of side 0 first; values of a key keep their order of arrival. The
+ * result is made block by block, so that a join that multiplies its records takes no more memory than its input.
+ *
+ * Thread: the worker that runs the task. The blocks given must live, unchanged, as long as the cogroup. Called by worker
+ * Lua through FFI.
+ */
+#ifndef TIDE_KERNEL_COGROUP_H
+#define TIDE_KERNEL_COGROUP_H
+
+#include <stdint.h>
+
+#include "store/block.h"
+
+enum tide_cogroup_mode {
+    TIDE_COGROUP,
+    TIDE_COGROUP_JOIN,
+    TIDE_COGROUP_LEFT_OUTER,
+    TIDE_COGROUP_RIGHT_OUTER,
+    TIDE_COGROUP_FULL_OUTER,
+    TIDE_COGROUP_SUBTRACT,
+    TIDE_COGROUP_INTERSECT
+};
+
+struct tide_cogroup;
+
+/* Reads all sides. Every block is packed and of arity 2; all modes but COGROUP and INTERSECT take two sides. NULL: no
+ * memory. */
+struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode);
+void tide_cogroup_delete(struct tide_cogroup *cogroup); /* NULL is fine */
+
+/* 1: *out is the next block, the caller's; 0: there are no more; -1: no memory. */
+int tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * Where native kernels write packed records: one block at a time, filled up to TIDE_BLOCK_TARGET.
+ *
+ *   if (!tide_emit_room(&block, 2, size)) … no memory …
+ *   uint8_t *at = tide_emit_at(block);
+ *   … write at most `size` bytes from `at` on …
+ *   tide_emit_record(block, at);
+ *
+ * Thread: the worker that runs the kernel.
+ */
+#ifndef TIDE_KERNEL_RECORD_WRITER_H
+#define TIDE_KERNEL_RECORD_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "kernel/radix.h"
+#include "store/block.h"
+
+/* Most bytes tide_emit_array writes. */
+enum { TIDE_EMIT_ARRAY = 5 };
+
+/* Makes room for `size` more bytes, and the block if *block is NULL. false: no memory; *block is valid still. */
+bool tide_emit_room(struct tide_block **block, int arity, size_t size);
+
+/* A growing array of items of `item` bytes: room for `needed` of them. false: no memory; the array is as before. */
+bool tide_emit_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item);
+
+/* Appends the pairs that the items point to to `out`, in their order. false: no memory. */
+bool tide_emit_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out);
+
+static inline uint8_t *tide_emit_at(const struct tide_block *block) { return block->data + block->size; }
+
+/* A record has been written up to `end`. */
+static inline void tide_emit_record(struct tide_block *block, const uint8_t *end) {
+    block->size = (uint64_t)(end - block->data);
+    block->count++;
+}
+
+/* The head of an array of `count` values; the byte after it. */
+static inline uint8_t *tide_emit_array(uint8_t *at, uint32_t count) {
+    if (count < 16) {
+        *at++ = (uint8_t)(0x90 | count);
+    } else if (count < 65536) {
+        *at++ = 0xdc;
+        *at++ = (uint8_t)(count >> 8);
+        *at++ = (uint8_t)count;
+    } else {
+        *at++ = 0xdd;
+        for (int shift = 24; shift >= 0; shift -= 8) *at++ = (uint8_t)(count >> shift);
+    }
+    return at;
+}
+
+static inline uint8_t *tide_emit_bytes(uint8_t *at, const uint8_t *data, size_t size) {
+    memcpy(at, data, size);
+    return at + size;
+}
+
+#endif

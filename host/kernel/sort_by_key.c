@@ -1,0 +1,194 @@
+/*
+ * Sorting packed pairs by key (see sort.h). Keys that are all numbers, or all strings, are sorted by 64 bits of each that stand
+ * in the same order (radix.h): numbers are done then, strings are compared where these bits are equal. Everything else is a merge
+ * sort with the full comparison. Runs on a worker.
+ */
+#include "kernel/sort_by_key.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernel/radix.h"
+#include "kernel/record_writer.h"
+#include "wire/key.h"
+#include "wire/unpack.h"
+
+/* What all keys of a list are. */
+enum kind { NOTHING = 0, NUMBERS = 1, STRINGS = 2, OTHERS = 4 };
+
+/* Runs so short are sorted by insertion. */
+enum { SHORT = 12 };
+
+static uint64_t number_bits(double number) {
+    uint64_t bits;
+
+    if (number == 0) number = 0; /* -0 */
+    memcpy(&bits, &number, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+static uint64_t string_bits(const uint8_t *data, uint32_t size) {
+    uint64_t bits = 0;
+
+    for (uint32_t i = 0; i < 8; i++) bits = bits << 8 | (i < size ? data[i] : 0);
+    return bits;
+}
+
+static enum kind set_key(struct tide_radix_item *item, bool ascending) {
+    struct tide_value value = tide_unpack_value(item->at, item->at + item->key_size);
+    enum kind kind = OTHERS;
+
+    item->key = 0;
+    if (value.type == TIDE_VALUE_NUMBER && value.number == value.number) {
+        item->key = number_bits(value.number);
+        kind = NUMBERS;
+    } else if (value.type == TIDE_VALUE_STRING) {
+        item->key = string_bits(value.data, value.size);
+        kind = STRINGS;
+    }
+    if (!ascending) item->key = ~item->key;
+    return kind;
+}
+
+/* The kinds of keys there are. */
+static unsigned read_records(const struct tide_blocks *in, bool ascending, struct tide_radix_item *items) {
+    unsigned kinds = NOTHING;
+
+    for (uint32_t b = 0; b < in->count; b++) {
+        const uint8_t *at = in->items[b]->data, *end = at + in->items[b]->size;
+
+        for (uint32_t r = 0; r < in->items[b]->count; r++, items++) {
+            const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
+
+            items->at = at;
+            items->key_size = (uint32_t)(value - at);
+            items->size = (uint32_t)(next - at);
+            kinds |= set_key(items, ascending);
+            at = next;
+        }
+    }
+    return kinds;
+}
+
+/* ---- By comparison -------------------------------------------------------------------------------------------- */
+
+static int compare(const struct tide_radix_item *a, const struct tide_radix_item *b, bool ascending) {
+    int order = tide_unpack_compare(a->at, a->at + a->key_size, b->at, b->at + b->key_size);
+
+    return ascending ? order : -order;
+}
+
+static void insert(struct tide_radix_item *items, uint32_t count, bool ascending) {
+    for (uint32_t i = 1; i < count; i++) {
+        struct tide_radix_item item = items[i];
+        uint32_t at = i;
+
+        for (; at > 0 && compare(&items[at - 1], &item, ascending) > 0; at--) items[at] = items[at - 1];
+        items[at] = item;
+    }
+}
+
+/* The sorted runs items[0 … middle) and items[middle … count) become one. */
+static void merge(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t middle, uint32_t count,
+                  bool ascending) {
+    uint32_t left = 0, right = middle, to = 0;
+
+    if (compare(&items[middle - 1], &items[middle], ascending) <= 0) return; /* they follow one another already */
+    memcpy(spare, items, middle * sizeof *items);
+    while (left < middle && right < count)
+        items[to++] = compare(&spare[left], &items[right], ascending) <= 0 ? spare[left++] : items[right++];
+    memcpy(items + to, spare + left, (middle - left) * sizeof *items);
+}
+
+/* Stable. No recursion: runs of two to the power of n times SHORT are joined in pairs. */
+static void sort_by_comparing(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t count,
+                              bool ascending) {
+    for (uint32_t at = 0; at < count; at += count - at < SHORT ? count - at : SHORT)
+        insert(items + at, count - at < SHORT ? count - at : SHORT, ascending);
+    for (uint64_t run = SHORT; run < count; run *= 2) {
+        for (uint64_t at = 0; at + run < count; at += 2 * run) {
+            uint64_t rest = count - at;
+
+            merge(items + at, spare, (uint32_t)run, (uint32_t)(rest < 2 * run ? rest : 2 * run), ascending);
+        }
+    }
+}
+
+/* Strings of which the first bytes are equal. */
+static void sort_ties(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t count, bool ascending) {
+    for (uint32_t from = 0, to; from < count; from = to) {
+        for (to = from + 1; to < count && items[to].key == items[from].key;) to++;
+        sort_by_comparing(items + from, spare, to - from, ascending);
+    }
+}
+
+bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_blocks *out) {
+    uint64_t total = tide_blocks_records(in);
+    struct tide_radix_item *items = NULL, *spare = NULL, *sorted;
+    bool ok = false;
+
+    if (total == 0) return true;
+    if (total > UINT32_MAX) return false;
+    items = tide_alloc_try(total * sizeof *items);
+    spare = tide_alloc_try(total * sizeof *spare);
+    if (items == NULL || spare == NULL) goto done;
+
+    uint32_t count = (uint32_t)total;
+    unsigned kinds = read_records(in, ascending, items);
+
+    if (kinds == NUMBERS || kinds == STRINGS) {
+        sorted = tide_radix_sort(items, spare, count, 0);
+        if (kinds == STRINGS) sort_ties(sorted, sorted == items ? spare : items, count, ascending);
+    } else {
+        sorted = items;
+        sort_by_comparing(items, spare, count, ascending);
+    }
+    ok = tide_emit_items(sorted, count, out);
+done:
+    tide_free(items);
+    tide_free(spare);
+    return ok;
+}
+
+/* ---- Bounds --------------------------------------------------------------------------------------------------- */
+
+bool tide_sort_has_place(const struct tide_block *block) {
+    const uint8_t *at = block->data, *end = block->data + block->size;
+
+    for (uint32_t r = 0; r < block->count; r++) {
+        const uint8_t *value = tide_unpack_skip(at, end);
+
+        if (tide_key_has_nan(at, (size_t)(value - at))) return false;
+        at = tide_unpack_skip(value, end);
+    }
+    return true;
+}
+
+bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out) {
+    uint64_t total = tide_blocks_records(in);
+    if (total == 0 || wanted == 0) return true;
+    uint64_t step = total / wanted + 1;
+    struct tide_block *sample = tide_block_new(TIDE_BLOCK_PACKED, 1, 1024, NULL);
+    if (sample == NULL) return false;
+    uint64_t seen = step / 2;
+    for (uint32_t b = 0; b < in->count; b++) {
+        const struct tide_block *block = in->items[b];
+        const uint8_t *at = block->data, *end = block->data + block->size;
+        for (uint32_t r = 0; r < block->count; r++) {
+            const uint8_t *value = tide_unpack_skip(at, end);
+            if (seen++ % step == 0) {
+                size_t size = (size_t)(value - at);
+                if (sample->capacity - sample->size < size && !tide_block_reserve(sample, size)) {
+                    tide_block_release(sample);
+                    return false;
+                }
+                memcpy(sample->data + sample->size, at, size);
+                sample->size += size;
+                sample->count++;
+            }
+            at = tide_unpack_skip(value, end);
+        }
+    }
+    tide_blocks_push(out, sample);
+    return true;
+}

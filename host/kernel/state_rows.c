@@ -1,0 +1,95 @@
+/*
+ * Writing records one by one, and taking a keyed state, or what came out beside it, out of the records that hold both (see
+ * patch.h). Runs on a worker.
+ */
+#include "kernel/record_writer.h"
+#include "kernel/state_patch.h"
+#include "wire/unpack.h"
+
+enum { MAPPED_ONE = 0x91, STATE = 0x92, MAPPED_PAIR = 0x93, TRAILING_NILS = 2 };
+
+struct picker {
+    struct tide_block *block;
+    struct tide_blocks *out;
+};
+
+static bool emit(struct picker *picker, int arity, const uint8_t *key, size_t key_size, const uint8_t *value,
+                 size_t size) {
+    if (picker->block != NULL && picker->block->size >= TIDE_BLOCK_TARGET) {
+        tide_blocks_push(picker->out, picker->block);
+        picker->block = NULL;
+    }
+    if (!tide_emit_room(&picker->block, arity, key_size + size)) return false;
+
+    uint8_t *at = tide_emit_bytes(tide_emit_at(picker->block), key, key_size);
+
+    tide_emit_record(picker->block, tide_emit_bytes(at, value, size));
+    return true;
+}
+
+static bool pick(const struct tide_blocks *in, struct tide_blocks *out, bool state) {
+    struct picker picker = {.out = out};
+    bool ok = true;
+
+    for (uint32_t b = 0; ok && b < in->count; b++) {
+        const uint8_t *at = in->items[b]->data, *end = at + in->items[b]->size;
+
+        for (uint32_t r = 0; ok && r < in->items[b]->count; r++) {
+            const uint8_t *key = at, *value = tide_unpack_skip(at, end);
+
+            at = tide_unpack_skip(value, end);
+            if (state && *value == STATE) {
+                const uint8_t *x = tide_unpack_skip(value + 1, at);
+
+                ok = emit(&picker, 2, key, (size_t)(value - key), x, (size_t)(at - x));
+            } else if (!state && *value == MAPPED_ONE) {
+                ok = emit(&picker, 1, key, 0, value + 1, (size_t)(at - value - 1));
+            } else if (!state && *value == MAPPED_PAIR) {
+                ok =
+                    emit(&picker, 2, key, (size_t)(value - key), value + 1, (size_t)(at - value - 1 - TRAILING_NILS));
+            }
+        }
+    }
+    if (ok && picker.block != NULL) tide_blocks_push(out, picker.block);
+    else tide_block_release(picker.block);
+    return ok;
+}
+
+bool tide_pick_state(const struct tide_blocks *in, struct tide_blocks *out) { return pick(in, out, true); }
+
+bool tide_pick_mapped(const struct tide_blocks *in, struct tide_blocks *out) { return pick(in, out, false); }
+
+/* ---- One by one ------------------------------------------------------------------------------------------------ */
+
+/* The last block with room for `size` more bytes, or NULL: no memory. */
+static struct tide_block *open_block(struct tide_blocks *out, size_t size) {
+    struct tide_block *block = out->count > 0 ? out->items[out->count - 1] : NULL;
+
+    if (block != NULL && block->size < TIDE_BLOCK_TARGET) return tide_emit_room(&block, 2, size) ? block : NULL;
+    block = NULL;
+    if (!tide_emit_room(&block, 2, size)) return NULL;
+    tide_blocks_push(out, block);
+    return block;
+}
+
+bool tide_pairs_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size) {
+    struct tide_block *block = open_block(out, key_size + size);
+
+    if (block == NULL) return false;
+    tide_emit_record(block, tide_emit_bytes(tide_emit_bytes(tide_emit_at(block), key, key_size), value, size));
+    return true;
+}
+
+bool tide_mapped_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x, size_t size) {
+    static const uint8_t nils[TRAILING_NILS] = {0xc0, 0xc0};
+    struct tide_block *block = open_block(out, key_size + size + 2 + TRAILING_NILS);
+
+    if (block == NULL) return false;
+
+    uint8_t *at = tide_emit_bytes(tide_emit_at(block), key != NULL ? key : nils, key != NULL ? key_size : 1);
+
+    *at++ = key != NULL ? MAPPED_PAIR : MAPPED_ONE;
+    at = tide_emit_bytes(at, x, size);
+    tide_emit_record(block, key != NULL ? tide_emit_bytes(at, nils, TRAILING_NILS) : at);
+    return true;
+}

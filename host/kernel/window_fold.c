@@ -1,0 +1,448 @@
+/*
+ * Folding by ranges of hashes (see fold.h). Runs on a worker.
+ */
+#include "kernel/window_fold.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernel/record_writer.h"
+#include "kernel/sort_by_hash.h"
+#include "wire/hash.h"
+#include "wire/pack.h"
+#include "wire/unpack.h"
+
+/* The head of a state record's value. */
+enum { STATE_HEAD = 0x92 };
+
+enum { SIDES = 3 };
+
+/* Records of a range, and slots of the table at first; so many slots for a key are too many: the hashes are too much alike. */
+enum { RANGE_RECORDS = 1024, FIRST_BITS = 6, MOST_SLOTS_PER_KEY = 64 };
+
+/* Beyond the last slot, for keys that do not find theirs free. */
+enum { SLACK = 32 };
+
+enum { FIRST_KEYS = 256 };
+
+enum { GO_ON = TIDE_FOLD_DONE };
+
+/* How far a block has been read: its next record. */
+struct tide_fold_reader {
+    const uint8_t *key, *value, *end;
+    uint64_t hash; /* of the key */
+    uint32_t left; /* records, the next one included */
+    enum tide_fold_side side;
+};
+
+/* ---- The table of a range ------------------------------------------------------------------------------------- */
+
+static bool same_key(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
+    return (a_size == b_size && memcmp(a, b, a_size) == 0) || tide_unpack_compare(a, a + a_size, b, b + b_size) == 0;
+}
+
+static uint32_t slot_of(const struct tide_fold *fold, uint64_t hash) {
+    return (uint32_t)((hash - fold->first) >> (64 - fold->ranges - fold->bits));
+}
+
+static uint32_t slots_in(const struct tide_fold *fold) { return (1U << fold->bits) + SLACK; }
+
+/* false: every slot from the key's own to the last is taken. */
+static bool put_in_slot(struct tide_fold *fold, uint32_t index) {
+    uint32_t end = slots_in(fold);
+
+    for (uint32_t at = slot_of(fold, fold->keys[index].hash); at < end; at++) {
+        if (fold->slots[at] != 0) continue;
+        fold->slots[at] = index + 1;
+        return true;
+    }
+    return false;
+}
+
+/* Doubles the slots until all keys have one. OTHER: their hashes are too much alike. */
+static int grow(struct tide_fold *fold) {
+    for (;;) {
+        if (fold->bits + 1 >= 64 - fold->ranges ||
+            ((uint64_t)1 << fold->bits) / MOST_SLOTS_PER_KEY > fold->count + 64)
+            return TIDE_FOLD_OTHER;
+        fold->bits++;
+
+        size_t size = slots_in(fold) * sizeof *fold->slots;
+        uint32_t *slots = tide_realloc_try(fold->slots, size), done = 0;
+
+        if (slots == NULL) {
+            fold->bits--;
+            return TIDE_FOLD_NO_MEMORY;
+        }
+        fold->slots = slots;
+        memset(slots, 0, size);
+        while (done < fold->count && put_in_slot(fold, done)) done++;
+        if (done == fold->count) return GO_ON;
+    }
+}
+
+static bool larger(void *array, size_t size) {
+    void *grown = tide_realloc_try(*(void **)array, size);
+
+    if (grown != NULL) *(void **)array = grown;
+    return grown != NULL;
+}
+
+static bool make_room_for_keys(struct tide_fold *fold) {
+    uint32_t more = fold->key_slots > 0 ? fold->key_slots * 2 : FIRST_KEYS;
+
+    if (!larger(&fold->keys, more * sizeof *fold->keys) || !larger(&fold->x, more * sizeof *fold->x) ||
+        !larger(&fold->n, more * sizeof *fold->n) || !larger(&fold->there, more * sizeof *fold->there) ||
+        !larger(&fold->values, 2 * (size_t)more * sizeof *fold->values) ||
+        !larger(&fold->counts, 2 * (size_t)more * sizeof *fold->counts))
+        return false;
+    fold->key_slots = more;
+    return true;
+}
+
+/* The key's index, made if it is new. */
+static int find_key(struct tide_fold *fold, const struct tide_fold_reader *reader, uint32_t *index) {
+    uint32_t at = slot_of(fold, reader->hash), end = slots_in(fold), size = (uint32_t)(reader->value - reader->key);
+
+    for (; at < end && fold->slots[at] != 0; at++) {
+        const struct tide_fold_key *key = &fold->keys[fold->slots[at] - 1];
+
+        *index = fold->slots[at] - 1;
+        if (key->hash == reader->hash && same_key(key->key, key->size, reader->key, size)) return GO_ON;
+    }
+    if (fold->count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_FOLD_NO_MEMORY;
+    *index = fold->count++;
+    fold->keys[*index] = (struct tide_fold_key){.hash = reader->hash, .key = reader->key, .size = size};
+    fold->counts[2 * *index] = fold->counts[2 * *index + 1] = 0;
+    fold->there[*index] = 0;
+    if (at < end && (uint64_t)fold->count * 2 <= (uint64_t)1 << fold->bits) {
+        fold->slots[at] = fold->count;
+        return GO_ON;
+    }
+    return grow(fold);
+}
+
+/* ---- Reading -------------------------------------------------------------------------------------------------- */
+
+/* The number at `at`; the byte after it, or NULL when there is something else. */
+static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, double *number) {
+    switch (*at) {
+    case 0xcc: *number = at[1]; return at + 2;
+    case 0xcd: *number = (double)((uint32_t)at[1] << 8 | at[2]); return at + 3;
+    case 0xce:
+        *number = (double)((uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4]);
+        return at + 5;
+    default: break;
+    }
+    if (*at <= 0x7f) {
+        *number = *at;
+        return at + 1;
+    }
+
+    struct tide_value value = tide_unpack_value(at, end);
+
+    *number = value.number;
+    return value.type == TIDE_VALUE_NUMBER ? value.next : NULL;
+}
+
+/* Finds the next record's value and its key's hash. The usual keys, short strings and whole numbers, do without a call more. */
+static inline void look(struct tide_fold_reader *reader) {
+    const uint8_t *key = reader->key;
+    double number;
+
+    if (*key >= 0xa0 && *key <= 0xbf) {
+        reader->value = key + 1 + (*key & 0x1f);
+        reader->hash = tide_hash_string(key + 1, *key & 0x1f);
+    } else if (*key <= 0x7f || (*key >= 0xcc && *key <= 0xce)) {
+        reader->value = number_at(key, reader->end, &number);
+        reader->hash = tide_hash_number(number);
+    } else {
+        reader->value = tide_unpack_skip(key, reader->end);
+        reader->hash = tide_hash_packed(key, (size_t)(reader->value - key));
+    }
+}
+
+/* Goes on to the record at `next`, the one after the reader's. */
+static inline int step(struct tide_fold_reader *reader, const uint8_t *next) {
+    uint64_t hash = reader->hash;
+
+    reader->key = next;
+    if (--reader->left == 0) return GO_ON;
+    look(reader);
+    return reader->hash < hash ? TIDE_FOLD_OUT_OF_ORDER : GO_ON;
+}
+
+/* Pairs that are not part of a state are passed over. */
+static inline bool is_beside(const struct tide_fold_reader *reader) {
+    return reader->side == TIDE_FOLD_STATE && *reader->value != STATE_HEAD;
+}
+
+/* The numbers of the next record, `n` of a state only; the byte after them, or NULL when one is something else. */
+static inline const uint8_t *numbers_of(const struct tide_fold_reader *reader, double *n, double *x) {
+    if (reader->side != TIDE_FOLD_STATE) return number_at(reader->value, reader->end, x);
+
+    const uint8_t *next = number_at(reader->value + 1, reader->end, n);
+
+    return next != NULL ? number_at(next, reader->end, x) : NULL;
+}
+
+static bool note_meeting(struct tide_fold *fold, uint32_t place, double value) {
+    if (fold->meetings == fold->meeting_slots) {
+        uint32_t more = fold->meeting_slots > 0 ? fold->meeting_slots * 2 : FIRST_KEYS;
+
+        if (!larger(&fold->met, more * sizeof *fold->met) ||
+            !larger(&fold->newcomers, more * sizeof *fold->newcomers))
+            return false;
+        fold->meeting_slots = more;
+    }
+    fold->met[fold->meetings] = place;
+    fold->newcomers[fold->meetings++] = value;
+    return true;
+}
+
+static inline bool take(struct tide_fold *fold, uint32_t key, enum tide_fold_side side, double n, double x) {
+    uint32_t place = 2 * key + (side == TIDE_FOLD_ENTERING);
+
+    if (side == TIDE_FOLD_STATE) {
+        fold->there[key] = 1;
+        fold->n[key] = n;
+        fold->x[key] = x;
+        return true;
+    }
+    if (fold->counts[place]++ == 0) fold->values[place] = x;
+    else if (fold->adds) fold->values[place] += x;
+    else return note_meeting(fold, place, x);
+    return true;
+}
+
+/* The records of one block up to this hash. */
+static int read_to(struct tide_fold *fold, struct tide_fold_reader *reader, uint64_t last) {
+    while (reader->left > 0 && reader->hash <= last) {
+        const uint8_t *next;
+
+        if (is_beside(reader)) {
+            next = tide_unpack_skip(reader->value, reader->end);
+        } else {
+            uint32_t key;
+            double n = 0, x;
+            int status = find_key(fold, reader, &key);
+
+            if (status != GO_ON) return status;
+            next = numbers_of(reader, &n, &x);
+            if (next == NULL) return TIDE_FOLD_OTHER;
+            if (!take(fold, key, reader->side, n, x)) return TIDE_FOLD_NO_MEMORY;
+        }
+
+        int status = step(reader, next);
+
+        if (status != GO_ON) return status;
+    }
+    return GO_ON;
+}
+
+int tide_fold_read(struct tide_fold *fold) {
+    fold->count = fold->meetings = 0;
+    while (fold->range >> fold->ranges == 0) {
+        fold->first = fold->ranges > 0 ? fold->range << (64 - fold->ranges) : 0;
+        fold->range++;
+
+        uint64_t last = fold->first + (UINT64_MAX >> fold->ranges);
+
+        for (uint32_t i = 0; i < fold->reader_count; i++) {
+            struct tide_fold_reader *reader = &fold->readers[i];
+
+            if (reader->left == 0 || reader->hash > last) continue;
+
+            int status = read_to(fold, reader, last);
+
+            if (status != GO_ON) return status;
+        }
+        if (fold->count > 0) return TIDE_FOLD_RANGE;
+    }
+    return TIDE_FOLD_DONE;
+}
+
+/* ---- Opening -------------------------------------------------------------------------------------------------- */
+
+static struct tide_fold_reader reader_of(const struct tide_block *block, enum tide_fold_side side) {
+    struct tide_fold_reader reader = {
+        .key = block->data, .end = block->data + block->size, .left = block->count, .side = side};
+
+    if (block->count > 0) look(&reader);
+    return reader;
+}
+
+/* DONE, OTHER or OUT_OF_ORDER, the latter only when there is nothing but numbers. */
+static int check_side(const struct tide_blocks *blocks, enum tide_fold_side side) {
+    int status = TIDE_FOLD_DONE;
+
+    for (uint32_t b = 0; b < blocks->count; b++) {
+        struct tide_fold_reader reader = reader_of(blocks->items[b], side);
+
+        while (reader.left > 0) {
+            double n, x;
+            const uint8_t *next =
+                is_beside(&reader) ? tide_unpack_skip(reader.value, reader.end) : numbers_of(&reader, &n, &x);
+
+            if (next == NULL) return TIDE_FOLD_OTHER;
+            if (step(&reader, next) == TIDE_FOLD_OUT_OF_ORDER) status = TIDE_FOLD_OUT_OF_ORDER;
+        }
+    }
+    return status;
+}
+
+/* Sides that are not in order are replaced. */
+static int order_sides(struct tide_fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
+    for (int s = 0; s < SIDES; s++) {
+        if (sides[s] == NULL) continue;
+
+        int status = fold->adds ? (order ? TIDE_FOLD_OUT_OF_ORDER : TIDE_FOLD_DONE)
+                                : check_side(sides[s], (enum tide_fold_side)s);
+
+        if (status == TIDE_FOLD_OTHER) return status;
+        if (status != TIDE_FOLD_OUT_OF_ORDER) continue;
+        if (!tide_order_blocks(sides[s], &fold->ordered[s])) return TIDE_FOLD_NO_MEMORY;
+        sides[s] = &fold->ordered[s];
+    }
+    return TIDE_FOLD_DONE;
+}
+
+static bool add_readers(struct tide_fold *fold, const struct tide_blocks *const sides[SIDES]) {
+    uint32_t blocks = 0;
+
+    for (int s = 0; s < SIDES; s++) blocks += sides[s] != NULL ? sides[s]->count : 0;
+    fold->readers = tide_alloc_try((blocks > 0 ? blocks : 1) * sizeof *fold->readers);
+    if (fold->readers == NULL) return false;
+    for (int s = 0; s < SIDES; s++)
+        for (uint32_t b = 0; sides[s] != NULL && b < sides[s]->count; b++)
+            fold->readers[fold->reader_count++] = reader_of(sides[s]->items[b], (enum tide_fold_side)s);
+    return true;
+}
+
+/* Ranges of about RANGE_RECORDS records, and a table for as many keys. */
+static bool make_table(struct tide_fold *fold, uint64_t records) {
+    fold->bits = FIRST_BITS;
+    while (fold->ranges < 31 && records >> fold->ranges > RANGE_RECORDS) fold->ranges++;
+    while ((uint64_t)1 << fold->bits < 2 * records && 1U << fold->bits < 2 * RANGE_RECORDS) fold->bits++;
+    fold->slots = tide_alloc_try(slots_in(fold) * sizeof *fold->slots);
+    if (fold->slots == NULL) return false;
+    memset(fold->slots, 0, slots_in(fold) * sizeof *fold->slots);
+    return true;
+}
+
+int tide_fold_open(struct tide_fold **out, const struct tide_blocks *state, const struct tide_blocks *leaving,
+                   const struct tide_blocks *entering, bool adds, bool order) {
+    const struct tide_blocks *sides[SIDES] = {state, leaving, entering};
+    struct tide_fold *fold = tide_alloc_try(sizeof *fold);
+    uint64_t records = 0;
+    int status;
+
+    if (fold == NULL) return TIDE_FOLD_NO_MEMORY;
+    *fold = (struct tide_fold){.adds = adds};
+    tide_blocks_create(&fold->made);
+    for (int s = 0; s < SIDES; s++) {
+        tide_blocks_create(&fold->ordered[s]);
+        records += sides[s] != NULL ? tide_blocks_records(sides[s]) : 0;
+    }
+    status = order_sides(fold, sides, order);
+    if (status == TIDE_FOLD_DONE && !(make_table(fold, records) && add_readers(fold, sides)))
+        status = TIDE_FOLD_NO_MEMORY;
+    if (status == TIDE_FOLD_DONE) *out = fold;
+    else tide_fold_delete(fold);
+    return status;
+}
+
+void tide_fold_delete(struct tide_fold *fold) {
+    if (fold == NULL) return;
+    for (int s = 0; s < SIDES; s++) tide_blocks_destroy(&fold->ordered[s]);
+    tide_blocks_destroy(&fold->made);
+    tide_block_release(fold->block);
+    tide_free(fold->readers);
+    tide_free(fold->slots);
+    tide_free(fold->keys);
+    tide_free(fold->x);
+    tide_free(fold->n);
+    tide_free(fold->there);
+    tide_free(fold->values);
+    tide_free(fold->counts);
+    tide_free(fold->met);
+    tide_free(fold->newcomers);
+    tide_free(fold->sorted);
+    tide_free(fold);
+}
+
+size_t tide_fold_size(void) { return offsetof(struct tide_fold, keys); }
+
+const uint8_t *tide_fold_key(const struct tide_fold *fold, uint32_t index) { return fold->keys[index].key; }
+
+/* ---- Writing -------------------------------------------------------------------------------------------------- */
+
+static void finish_block(struct tide_fold *fold) {
+    if (fold->block != NULL) tide_blocks_push(&fold->made, fold->block);
+    fold->block = NULL;
+}
+
+static inline uint8_t *put_number(uint8_t *at, double number) {
+    if (number >= 1 && number <= 127 && (double)(uint8_t)number == number) {
+        *at = (uint8_t)number;
+        return at + 1;
+    }
+    return at + tide_pack_number_at(at, number);
+}
+
+static bool write_key(struct tide_fold *fold, uint32_t index, bool states) {
+    const struct tide_fold_key *key = &fold->keys[index];
+    size_t most = (size_t)key->size + 1 + 2 * TIDE_PACKED_NUMBER_MAX;
+
+    if (fold->block != NULL && fold->block->size >= TIDE_BLOCK_TARGET) finish_block(fold);
+    if ((fold->block == NULL || fold->block->capacity - fold->block->size < most) &&
+        !tide_emit_room(&fold->block, 2, most))
+        return false;
+
+    uint8_t *at = tide_emit_bytes(tide_emit_at(fold->block), key->key, key->size);
+
+    if (states) {
+        *at++ = STATE_HEAD;
+        at = put_number(put_number(at, fold->n[index]), fold->x[index]);
+    } else {
+        at = put_number(at, fold->values[2 * index + 1]);
+    }
+    tide_emit_record(fold->block, at);
+    return true;
+}
+
+/* The keys of the range in the order of their hashes, which they nearly have in their slots; these are free afterwards. */
+static bool sort_keys(struct tide_fold *fold) {
+    uint32_t count = 0, end = slots_in(fold);
+
+    if (fold->count > fold->sorted_slots &&
+        !tide_emit_grow((void **)&fold->sorted, &fold->sorted_slots, fold->count, sizeof *fold->sorted))
+        return false;
+    for (uint32_t s = 0; s < end && count < fold->count; s++) {
+        if (fold->slots[s] == 0) continue;
+
+        uint32_t index = fold->slots[s] - 1, at = count++;
+        uint64_t hash = fold->keys[index].hash;
+
+        for (; at > 0 && fold->keys[fold->sorted[at - 1]].hash > hash; at--) fold->sorted[at] = fold->sorted[at - 1];
+        fold->sorted[at] = index;
+        fold->slots[s] = 0;
+    }
+    return true;
+}
+
+bool tide_fold_write(struct tide_fold *fold, bool states) {
+    if (!sort_keys(fold)) return false;
+    for (uint32_t i = 0; i < fold->count; i++) {
+        uint32_t index = fold->sorted[i];
+
+        if ((!states || fold->there[index]) && !write_key(fold, index, states)) return false;
+    }
+    return true;
+}
+
+void tide_fold_finish(struct tide_fold *fold, struct tide_blocks *out) {
+    finish_block(fold);
+    tide_blocks_move(out, &fold->made);
+    tide_fold_delete(fold);
+}

@@ -1,0 +1,187 @@
+/*
+ * Windows of sums (see sums.h). Runs on a worker.
+ *
+ * Usually all sides are folded range by range (fold.h). Where hardly anything of a large state changes, only what changes is put
+ * in a table, and the state is copied past it, whole blocks by reference (patch.h).
+ */
+#include "kernel/window_sum.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernel/record_writer.h"
+#include "kernel/window_fold.h"
+#include "wire/pack.h"
+#include "wire/unpack.h"
+
+/* One in so many keys of the state may change for the whole of it to be copied past the changes. */
+enum { RARE = 256 };
+
+static void empty(struct tide_blocks *blocks) {
+    tide_blocks_destroy(blocks);
+    tide_blocks_create(blocks);
+}
+
+static bool leave_open(struct tide_patch *patch, const uint8_t *key, size_t size, double sum) {
+    uint32_t entry = tide_combine_packed(patch->keys, key, size);
+
+    if (entry == TIDE_COMBINE_NOMEM) return false;
+    if (!tide_emit_grow((void **)&patch->open, &patch->open_slots, patch->opens + 1, sizeof *patch->open))
+        return false;
+    patch->open[patch->opens++] = entry;
+    patch->keys->numbers[entry] = sum;
+    return true;
+}
+
+/* ---- Range by range ------------------------------------------------------------------------------------------- */
+
+/* What becomes of a key. With a patch, keys of which nothing is left are left open there. */
+static bool slide_key(struct tide_fold *fold, uint32_t key, struct tide_patch *patch) {
+    double leaving = fold->values[2 * key], entering = fold->values[2 * key + 1];
+    uint32_t left = fold->counts[2 * key], came = fold->counts[2 * key + 1];
+
+    if (fold->there[key]) {
+        if (left > 0) fold->x[key] -= leaving;
+        if (came > 0) fold->x[key] += entering;
+        fold->n[key] += (double)came - left;
+    } else if (came > 0) {
+        fold->there[key] = 1;
+        fold->x[key] = entering;
+        fold->n[key] = came;
+    } else {
+        return true;
+    }
+    if (patch == NULL || fold->n[key] > 0 || left + came == 0) return true;
+    fold->there[key] = 0;
+    return leave_open(patch, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
+}
+
+/* All of a fold. `states`: an inverse window, otherwise all is `entering`. */
+static int fold_all(struct tide_fold *fold, bool states, struct tide_patch *patch) {
+    int status;
+
+    while ((status = tide_fold_read(fold)) == TIDE_FOLD_RANGE) {
+        for (uint32_t i = 0; states && i < fold->count; i++)
+            if (!slide_key(fold, i, patch)) return TIDE_FOLD_NO_MEMORY;
+        if (!tide_fold_write(fold, states)) return TIDE_FOLD_NO_MEMORY;
+    }
+    return status;
+}
+
+static int fold_sides(const struct tide_blocks *state, const struct tide_blocks *leaving,
+                      const struct tide_blocks *entering, struct tide_patch *patch, struct tide_blocks *out) {
+    for (int order = 0;; order++) {
+        struct tide_fold *fold;
+        int status = tide_fold_open(&fold, state, leaving, entering, true, order != 0);
+
+        if (status != TIDE_FOLD_DONE) return status;
+        status = fold_all(fold, state != NULL, patch);
+        if (status == TIDE_FOLD_DONE) tide_fold_finish(fold, out);
+        else tide_fold_delete(fold);
+        if (status != TIDE_FOLD_OUT_OF_ORDER) return status;
+        if (patch != NULL) patch->opens = 0;
+    }
+}
+
+int tide_sums_merge(const struct tide_blocks *in, struct tide_blocks *out) {
+    return fold_sides(NULL, NULL, in, NULL, out);
+}
+
+/* ---- Past the changes ----------------------------------------------------------------------------------------- */
+
+/* What leaves a window or comes into it, of one key. */
+struct change {
+    double sum;
+    uint32_t count;
+};
+
+static int sum_up(struct tide_patch *patch, const struct tide_blocks *records, struct change **changes,
+                  uint32_t *slots) {
+    for (uint32_t b = 0; b < records->count; b++) {
+        const uint8_t *at = records->items[b]->data, *end = at + records->items[b]->size;
+
+        for (uint32_t r = 0; r < records->items[b]->count; r++) {
+            const uint8_t *value = tide_unpack_skip(at, end);
+            struct tide_value what = tide_unpack_value(value, end);
+            uint32_t had = *slots, entry = tide_combine_packed(patch->keys, at, (size_t)(value - at));
+
+            if (what.type != TIDE_VALUE_NUMBER) return TIDE_FOLD_OTHER;
+            if (entry == TIDE_COMBINE_NOMEM) return TIDE_FOLD_NO_MEMORY;
+            if (!tide_emit_grow((void **)changes, slots, entry + 1, sizeof **changes)) return TIDE_FOLD_NO_MEMORY;
+            memset(*changes + had, 0, (size_t)(*slots - had) * sizeof **changes);
+
+            struct change *change = &(*changes)[entry];
+
+            if (change->count++ == 0) change->sum = what.number;
+            else change->sum += what.number;
+            at = what.next;
+        }
+    }
+    return TIDE_FOLD_DONE;
+}
+
+static bool put_sum(struct tide_patch *patch, uint32_t entry, const struct change *leaving,
+                    const struct change *entering, bool asks) {
+    const struct tide_patch_old *old = &patch->old[entry];
+    double sum = entering->sum, count = entering->count;
+    uint8_t packed[TIDE_PACKED_NUMBER_MAX];
+
+    if (old->value != NULL) {
+        sum = tide_unpack_value(old->value, old->value + old->size).number;
+        if (leaving->count > 0) sum -= leaving->sum;
+        if (entering->count > 0) sum += entering->sum;
+        count += old->n - leaving->count;
+    } else if (entering->count == 0) {
+        return true;
+    }
+    if (asks && count <= 0) {
+        uint32_t size;
+        const uint8_t *key = tide_combine_key(patch->keys, entry, &size);
+
+        return leave_open(patch, key, size, sum);
+    }
+    return tide_patch_put(patch, entry, count, packed, tide_pack_number_at(packed, sum));
+}
+
+static bool old_are_numbers(const struct tide_patch *patch) {
+    for (uint32_t i = 0; i < patch->keys->count; i++) {
+        const struct tide_patch_old *old = &patch->old[i];
+
+        if (old->value != NULL && tide_unpack_value(old->value, old->value + old->size).type != TIDE_VALUE_NUMBER)
+            return false;
+    }
+    return true;
+}
+
+static int slide_past(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
+                      const struct tide_blocks *entering, bool asks, struct tide_blocks *out) {
+    static const struct change none;
+    struct change *left = NULL, *came = NULL;
+    uint32_t left_slots = 0, came_slots = 0;
+    int status = sum_up(patch, leaving, &left, &left_slots);
+
+    if (status == TIDE_FOLD_DONE) status = sum_up(patch, entering, &came, &came_slots);
+    if (status == TIDE_FOLD_DONE && !tide_patch_scan(patch, state, -1, out)) status = TIDE_FOLD_NO_MEMORY;
+    if (status == TIDE_FOLD_DONE && !old_are_numbers(patch)) {
+        empty(out);
+        status = TIDE_FOLD_OTHER;
+    }
+    for (uint32_t i = 0; status == TIDE_FOLD_DONE && i < patch->keys->count; i++)
+        if (!put_sum(patch, i, i < left_slots ? &left[i] : &none, i < came_slots ? &came[i] : &none, asks))
+            status = TIDE_FOLD_NO_MEMORY;
+    tide_free(left);
+    tide_free(came);
+    return status;
+}
+
+bool tide_sums_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
+                    const struct tide_blocks *entering) {
+    return (tide_blocks_records(leaving) + tide_blocks_records(entering)) * RARE < tide_blocks_records(state);
+}
+
+int tide_sums_slide(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
+                    const struct tide_blocks *entering, bool asks, struct tide_blocks *out) {
+    if (tide_sums_rare(state, leaving, entering)) return slide_past(patch, state, leaving, entering, asks, out);
+    patch->out = out;
+    return fold_sides(state, leaving, entering, asks ? patch : NULL, out);
+}
