@@ -1,6 +1,6 @@
--- What moontide.bytecode reads from dumps, checked against what the compiler was given.
+-- What moontide.closure.bytecode reads from dumps, checked against what the compiler was given.
 
-local bytecode = require "moontide.bytecode"
+local bytecode = require "moontide.closure.bytecode"
 
 local function compile(text)
     return assert(loadstring(text, "@job.lua"))

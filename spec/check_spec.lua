@@ -1,6 +1,6 @@
 -- Argument checks: the line they point to, and the names they propose.
 
-local check = require "moontide.check"
+local check = require "moontide.base.check"
 local engine = require "spec.support.engine"
 
 local function here(offset)

@@ -2,7 +2,7 @@
 
 local bit = require "bit"
 local closure = require "moontide.closure"
-local unpack_package = require "moontide.worker.unpack"
+local unpack_package = require "moontide.closure.unpack"
 local format = require "moontide.closure.format"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"

@@ -1,7 +1,7 @@
 -- What the packages of one session share, and that sharing does not make packages differ from batch to batch.
 
 local closure = require "moontide.closure"
-local unpack_package = require "moontide.worker.unpack"
+local unpack_package = require "moontide.closure.unpack"
 local support = require "spec.support.closure_support"
 
 local script, with_globals = support.script, support.with_globals

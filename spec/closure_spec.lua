@@ -4,7 +4,7 @@
 local bit = require "bit"
 local ffi = require "ffi"
 local closure = require "moontide.closure"
-local unpack_package = require "moontide.worker.unpack"
+local unpack_package = require "moontide.closure.unpack"
 local support = require "spec.support.closure_support"
 
 local MODULE, script, ship, ship_value = support.MODULE, support.script, support.ship, support.ship_value

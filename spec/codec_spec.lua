@@ -1,9 +1,9 @@
 -- Values through MessagePack and back, the bytes compared with those of the C side, and what is refused.
 
 local core = require "moontide.core"
-local codec = require "moontide.worker.codec"
-local fast = require "moontide.worker.ffi"
-local values = require "moontide.values"
+local codec = require "moontide.wire.codec"
+local fast = require "moontide.wire.ffi"
+local values = require "moontide.base.values"
 
 local ffi, C = fast.ffi, fast.C
 local null, array = values.null, values.array

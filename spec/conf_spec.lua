@@ -1,7 +1,7 @@
 -- Settings: their list, and reading them.
 
 local moontide = require "moontide"
-local conf = require "moontide.conf"
+local conf = require "moontide.base.conf"
 local engine = require "spec.support.engine"
 
 local function reason(key, value, from_text)
@@ -100,7 +100,7 @@ describe("each setting", function()
 
     local sources = {}
     for path in io.popen("find lua -name '*.lua'"):lines() do
-        if not path:find("moontide/conf.lua", 1, true) then
+        if not path:find("moontide/base/conf.lua", 1, true) then
             sources[#sources + 1] = read_file(path)
         end
     end

@@ -3,7 +3,7 @@
 local moontide = require "moontide"
 local context = require "moontide.context"
 local engine = require "spec.support.engine"
-local files = require "moontide.files"
+local files = require "moontide.driver.files"
 local tempdir = require "spec.support.tempdir"
 
 local message, sorted = engine.message, engine.sorted

@@ -1,5 +1,5 @@
 -- The C module under the Lua API, without that API: what crosses the border, what raises, who keeps whom alive.
-local codec = require "moontide.worker.codec"
+local codec = require "moontide.wire.codec"
 local core = require "moontide.core"
 local tempdir = require "spec.support.tempdir"
 

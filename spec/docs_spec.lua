@@ -31,9 +31,12 @@ end
 local function all_functions()
     local list = {}
     local paths = docs.sources("lua/moontide", 1)
-    for _, folder in ipairs({ "lua/moontide/operators", "lua/moontide/closure" }) do
-        for _, path in ipairs(docs.sources(folder)) do
-            paths[#paths + 1] = path
+    for _, folder in ipairs({ "base", "closure", "driver", "operators" }) do
+        for _, path in ipairs(docs.sources("lua/moontide/" .. folder)) do
+            -- What workers see of shared variables is described in driver/shared.lua, the loader's parts where they are used.
+            if not path:find("closure/shared.lua", 1, true) and not path:find("closure/unpack.lua", 1, true) then
+                paths[#paths + 1] = path
+            end
         end
     end
     for _, path in ipairs(docs.sources("stdlib/moontide", 1)) do

@@ -320,7 +320,7 @@ describe("outputs", function()
         assert.equal("(c,1)\n", dir:read("out-2000.txt/part-00001"))
         assert.is_nil(dir:read("out-2000.txt/part-00007"))
         assert.equal("", dir:read("out-3000.txt/_SUCCESS"))
-        local name = require("moontide.save").name
+        local name = require("moontide.driver.save").name
         assert.equal("out-1000", name("out", nil, 1000))
         assert.equal("out-1000", name("out", "", 1000))
         assert.equal("1000.txt", name("", "txt", 1000))

@@ -1,7 +1,7 @@
 -- Durations and the arithmetic of the batch grid.
 
 local moontide = require "moontide"
-local duration = require "moontide.duration"
+local duration = require "moontide.base.duration"
 
 local function reason(value)
     local ms, message = duration.parse(value)

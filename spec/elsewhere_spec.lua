@@ -1,6 +1,6 @@
 -- Names of Spark that have another home here.
 
-local elsewhere = require "moontide.elsewhere"
+local elsewhere = require "moontide.operators.elsewhere"
 local engine = require "spec.support.engine"
 local moontide = require "moontide"
 

@@ -2,7 +2,7 @@
 
 local moontide = require "moontide"
 local engine = require "spec.support.engine"
-local errors = require "moontide.errors"
+local errors = require "moontide.base.errors"
 local testing = require "moontide.testing"
 
 local advance = engine.advance

@@ -97,7 +97,7 @@ describe("memory stress (MOONTIDE_GCSTRESS)", function()
     end
 
     local JOB = [[
-        local core, codec = require "moontide.core", require "moontide.worker.codec"
+        local core, codec = require "moontide.core", require "moontide.wire.codec"
         local engine = core.engine { workers = 1 }
         local function lines_of(path, use)
             local job = engine:files({ { path, 0, 1000 } }):job(codec.pack({ kind = "collect" }))
@@ -113,7 +113,7 @@ describe("memory stress (MOONTIDE_GCSTRESS)", function()
             lines_of(arg[0], function(address) codec.append_records(address, list) end)
             print(list[1])
         ]])
-        assert.same({ "local core, codec = require \"moontide.core\", require \"moontide.worker.codec\"", "", 0 },
+        assert.same({ "local core, codec = require \"moontide.core\", require \"moontide.wire.codec\"", "", 0 },
             { result.out:match("^%s*(.-)\n"), result.err, result.code })
     end)
 

@@ -8,7 +8,7 @@ local tempdir = require "spec.support.tempdir"
 local message = engine.message
 local null = moontide.null
 
-local function list_of(path) return require("moontide.files").list(path) end
+local function list_of(path) return require("moontide.driver.files").list(path) end
 
 describe("saveAsHadoopFile", function()
     engine.watch(after_each)

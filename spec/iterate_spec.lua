@@ -1,15 +1,15 @@
 -- pairs, next and what else walks tables of the script. LuaJIT's own lose elements in some compiled loops, depending on how
 -- traces fall, so the same work is done under many settings of the JIT, in processes of their own.
 
-local iterate = require "moontide.iterate"
+local iterate = require "moontide.base.iterate"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
 
 -- Packs small tables again and again and walks them in loops; prints how often something was missing.
 local WORK = [[
 require("jit.opt").start("hotloop=" .. arg[1], "hotexit=" .. arg[2])
-local codec = require "moontide.worker.codec"
-local iterate = require "moontide.iterate"
+local codec = require "moontide.wire.codec"
+local iterate = require "moontide.base.iterate"
 local pairs, next = iterate.pairs, iterate.next
 local missing = 0
 local want, want_map = codec.pack({ 1, 2 }), codec.pack({ a = 1, b = { 1, 2, 3 } })
@@ -32,7 +32,7 @@ end
 print(missing)
 ]]
 
-describe("moontide.iterate", function()
+describe("moontide.base.iterate", function()
     it("walks like the library's", function()
         local t = { 10, 20, x = 1, y = 2 }
         local seen = {}

@@ -3,7 +3,7 @@
 local moontide = require "moontide"
 local engine = require "spec.support.engine"
 local testing = require "moontide.testing"
-local text_form = require "moontide.text_form"
+local text_form = require "moontide.base.text_form"
 
 local message, sorted = engine.message, engine.sorted
 

@@ -5,7 +5,7 @@ local engine = require "spec.support.engine"
 local moontide = require "moontide"
 local cjson = require "cjson"
 local dkjson = require "dkjson"
-local random = require "moontide.random"
+local random = require "moontide.base.random"
 local tempdir = require "spec.support.tempdir"
 
 local DOCUMENTS = 1000

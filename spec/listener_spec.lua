@@ -2,7 +2,7 @@
 
 local engine = require "spec.support.engine"
 local core = require "moontide.core"
-local listener = require "moontide.listener"
+local listener = require "moontide.driver.listener"
 local moontide = require "moontide"
 local testing = require "moontide.testing"
 
@@ -231,7 +231,7 @@ describe("listeners", function()
 end)
 
 describe("the queue of events", function()
-    local event_queue = require "moontide.event_queue"
+    local event_queue = require "moontide.driver.event_queue"
 
     it("gives events back in their order and holds nothing of those that were taken", function()
         local queue = event_queue.new(100000)

@@ -2,7 +2,7 @@
 
 local engine = require "spec.support.engine"
 local moontide = require "moontide"
-local number_text = require "moontide.number_text"
+local number_text = require "moontide.base.number_text"
 local tempdir = require "spec.support.tempdir"
 
 -- Each with the text it has to have.
@@ -42,7 +42,7 @@ describe("a number as text", function()
     it("reads back as the same number, whatever its bits", function()
         local ffi = require "ffi"
         local both = ffi.new "union { double number; uint32_t words[2]; }"
-        local random = require("moontide.random").new(os.time(), 0)
+        local random = require("moontide.base.random").new(os.time(), 0)
         for _ = 1, 20000 do
             -- No infinity and no NaN: to LuaJIT some of these bits would be another type.
             local sign, exponent = math.floor(random() * 2), math.floor(random() * 2047)

@@ -28,7 +28,7 @@ ssc:queueStream({}):foreachRDD(function()
 end)
 ssc:start()
 ssc.life.graph:advance(100)
-require("moontide.loop").run_until(function() return ssc.life.tasks == 0 and ssc.life.graph:idle() end)
+require("moontide.driver.loop").run_until(function() return ssc.life.tasks == 0 and ssc.life.graph:idle() end)
 ssc:stop(true, false)
 ]]
 
@@ -96,7 +96,7 @@ describe("a task that takes too long", function()
     it("is told with its function while it runs", function()
         local result = run([[
 local moontide = require "moontide"
-require("moontide.pace").patience = 40
+require("moontide.driver.pace").patience = 40
 local sc = moontide.Context{ master = "local[1]", appName = "still", conf = { ["task.timeout"] = "400ms", onError = "skip" } }
 local ssc = require("moontide.streaming").create(sc, 1000, { clock = "manual", start = 0 })
 ssc:queueStream({ sc:parallelize({ 1 }, 1) }):map(function(x)
@@ -105,7 +105,7 @@ ssc:queueStream({ sc:parallelize({ 1 }, 1) }):map(function(x)
 end):foreachRDD(function(rdd) rdd:count() end)
 ssc:start()
 ssc.life.graph:advance(1000)
-require("moontide.loop").run_until(function() return ssc.life.tasks == 0 and ssc.life.graph:idle() end)
+require("moontide.driver.loop").run_until(function() return ssc.life.tasks == 0 and ssc.life.graph:idle() end)
 ssc:stop(true, false)
 ]])
         contains(result.err, "WARN  pace: a task does not come to an end: ")
@@ -131,7 +131,7 @@ local client = server:accept()
 local text = ("x"):rep(99) .. "\n"
 for round = 1, 4 do
     client:send(text:rep(1000))
-    local loop = require "moontide.loop"
+    local loop = require "moontide.driver.loop"
     repeat
         ssc.life.graph:advance(1000)
         loop.run_until(function() return ssc.life.tasks == 0 and ssc.life.graph:idle() end)

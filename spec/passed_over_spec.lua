@@ -4,11 +4,11 @@
 local core = require "moontide.core"
 local engine = require "spec.support.engine"
 local line_server = require "spec.support.line_server"
-local loop = require "moontide.loop"
+local loop = require "moontide.driver.loop"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
 local testing = require "moontide.testing"
-local text_form = require "moontide.text_form"
+local text_form = require "moontide.base.text_form"
 
 local function add(a, b) return a + b end
 local function subtract(a, b) return a - b end

@@ -14,7 +14,7 @@ local function started(define, directory)
     end
     define(ssc)
     ssc:start()
-    local loop = require "moontide.loop"
+    local loop = require "moontide.driver.loop"
     return ssc, function(batches)
         for _ = 1, batches do
             ssc.life.graph:advance(1000)
@@ -26,7 +26,7 @@ local function started(define, directory)
 end
 
 local function temporary()
-    local checkpoint = require "moontide.checkpoint"
+    local checkpoint = require "moontide.driver.checkpoint"
     local directory = assert(checkpoint.temporary())
     finally(function() checkpoint.remove(directory) end)
     return directory

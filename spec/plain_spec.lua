@@ -156,9 +156,9 @@ describe("marks of JSON libraries", function()
     end)
 
     it("are packed alike by C and by Lua, at random", function()
-        local codec = require "moontide.worker.codec"
+        local codec = require "moontide.wire.codec"
         local seed = os.time()
-        local draw = require("moontide.random").new(seed, 0)
+        local draw = require("moontide.base.random").new(seed, 0)
         local dkjson = require "dkjson"
         local function value(depth)
             local kind = math.floor(draw() * (depth > 4 and 5 or 8))

@@ -1,4 +1,4 @@
--- LuaJIT's betas compile some loops around tables to something else (lua/moontide/jit_fixes.lua). Random loops are run compiled, as
+-- LuaJIT's betas compile some loops around tables to something else (lua/moontide/base/jit_fixes.lua). Random loops are run compiled, as
 -- closures are in a worker and in the driver, and interpreted: the results must be equal. What fails is told with its text
 -- and seed; it may depend on chance whether a seed fails again.
 --

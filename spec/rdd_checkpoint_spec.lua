@@ -9,7 +9,7 @@ local tempdir = require "spec.support.tempdir"
 local message, sorted = engine.message, engine.sorted
 
 local function list_of(path)
-    local names = require("moontide.files").list(path)
+    local names = require("moontide.driver.files").list(path)
     table.sort(names)
     return names
 end
@@ -410,7 +410,7 @@ describe("a checkpoint of a dataset", function()
                 local rdd = sc:parallelize({ 1, 2, 3 }, 3):map(function(x) return x end):checkpoint()
                 local ok, raised = pcall(rdd.count, rdd)
                 print(ok, raised, rdd:isCheckpointed())
-                print(rdd:count(), #require("moontide.files").list(arg[1]))
+                print(rdd:count(), #require("moontide.driver.files").list(arg[1]))
                 sc:stop()
             ]])
             local result = shell.run("MOONTIDE_FAULT=sequence.write:1:-1 " .. shell.quote(shell.program) .. " run "

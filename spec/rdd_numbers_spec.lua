@@ -1,8 +1,8 @@
 -- Actions that sum datasets up: statistics, the first records by an order, reducing in a tree, reading piece by piece.
 
 local engine = require "spec.support.engine"
-local order = require "moontide.order"
-local random = require "moontide.random"
+local order = require "moontide.operators.order"
+local random = require "moontide.base.random"
 local moontide = require "moontide"
 
 local message = engine.message

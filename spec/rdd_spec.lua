@@ -149,7 +149,7 @@ describe("transformations", function()
             return found
         end):collect())
         assert.same({ { 1, 2 }, { 3, 4 } }, sc:parallelize({ 1, 2, 3, 4 }, 2):glom():collect())
-        assert.equal("[]", tostring(require("moontide.text_form").value(sc:parallelize({}, 1):glom():first())))
+        assert.equal("[]", tostring(require("moontide.base.text_form").value(sc:parallelize({}, 1):glom():first())))
     end)
 
     it("merge by key", function()
@@ -404,7 +404,7 @@ describe("saveAsTextFile", function()
         assert.equal("(b,[1,{x=2}])\n", dir:read("deep/out/part-00002"))
         assert.equal("", dir:read("deep/out/_SUCCESS"))
         assert.same({ "_SUCCESS", "part-00000", "part-00001", "part-00002" },
-            require("moontide.files").list(dir:file("deep/out")))
+            require("moontide.driver.files").list(dir:file("deep/out")))
     end)
 
     it("is read back by textFile", function()
@@ -423,7 +423,7 @@ describe("saveAsTextFile", function()
         local bad = sc:parallelize({ 1, 2 }, 2):map(function(x) return x == 2 and error("no") or x end)
         assert.matches("no", message(bad.saveAsTextFile, bad, dir:file("out")), 1, true)
         assert.is_nil(dir:read("out/_SUCCESS"))
-        assert.is_false(require("moontide.files").exists(dir:file("out")))
+        assert.is_false(require("moontide.driver.files").exists(dir:file("out")))
     end)
 
     it("says which directory cannot be made", function()
@@ -450,13 +450,13 @@ describe("a part file", function()
                 .. "No space left on device\n  in saveAsTextFile %(spec/rdd_spec.lua:%d+%), partition 0",
                 message(function() rdd:saveAsTextFile(dir:file("out")) end))
             fault.clear()
-            assert.is_false(require("moontide.files").exists(dir:file("out")))
+            assert.is_false(require("moontide.driver.files").exists(dir:file("out")))
         end
     end)
 end)
 
 describe("the text form of a record", function()
-    local text = require("moontide.text_form")
+    local text = require("moontide.base.text_form")
 
     it("is as Spark's users expect it", function()
         assert.equal("word", text.value("word"))

@@ -1,7 +1,7 @@
 -- Packed values from elsewhere (host/wire/record.h): what is passed can be decoded, and ends where decoding does.
 
-local codec = require "moontide.worker.codec"
-local fast = require "moontide.worker.ffi"
+local codec = require "moontide.wire.codec"
+local fast = require "moontide.wire.ffi"
 
 local ffi, C = fast.ffi, fast.C
 

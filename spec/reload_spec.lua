@@ -49,7 +49,7 @@ assert(#result.batches == 2, tostring(result.error))
 sc:stop()
 
 -- One module alone, and in any order.
-for _, name in ipairs { "moontide.worker.ffi", "moontide.worker.codec", "moontide.save", "moontide.files", "moontide.testing" } do
+for _, name in ipairs { "moontide.wire.ffi", "moontide.wire.codec", "moontide.driver.save", "moontide.driver.files", "moontide.testing" } do
     package.loaded[name] = nil
     assert(require(name))
 end

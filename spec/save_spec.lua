@@ -2,7 +2,7 @@
 
 local engine = require "spec.support.engine"
 local fault = require "spec.support.fault"
-local files = require "moontide.files"
+local files = require "moontide.driver.files"
 local saves = require "spec.support.saves"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
@@ -83,7 +83,7 @@ describe("a save", function()
         local name = kind[1] .. " " .. index
 
         it("by " .. name .. " of a directory that another writer is at work on is told, and changes nothing", function()
-            local outputs = require "moontide.save"
+            local outputs = require "moontide.driver.save"
             local other = engine.context()
             local saving = assert(outputs.begin(other.state, dir:file("out-1000"), { label = "other.lua:1: saveAsTextFiles" }))
             local part = saving.temporary:match("[^/]+/[^/]+$") .. "/part-00000"
@@ -158,7 +158,7 @@ describe("a save", function()
     end
 
     it("says so when somebody has made the directory since it was looked for", function()
-        local outputs = require "moontide.save"
+        local outputs = require "moontide.driver.save"
         local check = outputs.check_new
         finally(function() outputs.check_new = check end)
         outputs.check_new = function() end
@@ -189,7 +189,7 @@ describe("a save", function()
     end)
 
     it("of an empty batch that is to be left out takes away only what an earlier run has left", function()
-        local outputs = require "moontide.save"
+        local outputs = require "moontide.driver.save"
         local function save_nothing()
             return testing.run({ inputs = { { {} } }, batches = 1, build = function(_, stream)
                 stream:saveAsTextFiles(dir:file("out"), nil, { skipEmpty = true })
@@ -285,7 +285,7 @@ describe("the directory for checkpoints", function()
     end)
 
     it("is removed without what links in it lead to", function()
-        local checkpoint = require "moontide.checkpoint"
+        local checkpoint = require "moontide.driver.checkpoint"
         local path = assert(checkpoint.temporary())
         dir:write("elsewhere/deep/file", "theirs")
         make("ln -s", dir:file("elsewhere"), path .. "/link")

@@ -2,7 +2,7 @@
 
 local engine = require "spec.support.engine"
 local fault = require "spec.support.fault"
-local files = require "moontide.files"
+local files = require "moontide.driver.files"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
 

@@ -134,7 +134,7 @@ describe("sequenceFile", function()
         local path = write("big", many(5000, 200), { key = "IntWritable" }) .. "/part-00000"
         local function open_files()
             local count = 0
-            for _, name in ipairs(require("moontide.files").list("/proc/self/fd")) do
+            for _, name in ipairs(require("moontide.driver.files").list("/proc/self/fd")) do
                 count = count + (name and 1 or 0)
             end
             return count

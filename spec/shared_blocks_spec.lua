@@ -15,7 +15,7 @@ describe("kept data that shares blocks", function()
     engine.watch(after_each)
 
     local function with_checkpoints(ssc)
-        local checkpoint = require "moontide.checkpoint"
+        local checkpoint = require "moontide.driver.checkpoint"
         local directory = assert(checkpoint.temporary())
         finally(function() checkpoint.remove(directory) end)
         ssc:checkpoint(directory)

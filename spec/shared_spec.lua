@@ -2,7 +2,7 @@
 
 local core = require "moontide.core"
 local engine = require "spec.support.engine"
-local fast = require "moontide.worker.ffi"
+local fast = require "moontide.wire.ffi"
 local moontide = require "moontide"
 local testing = require "moontide.testing"
 

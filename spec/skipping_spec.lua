@@ -2,10 +2,10 @@
 
 local core = require "moontide.core"
 local engine = require "spec.support.engine"
-local loop = require "moontide.loop"
+local loop = require "moontide.driver.loop"
 local moontide = require "moontide"
 local testing = require "moontide.testing"
-local text_form = require "moontide.text_form"
+local text_form = require "moontide.base.text_form"
 
 local function add(a, b) return a + b end
 local function subtract(a, b) return a - b end
@@ -168,7 +168,7 @@ describe("onError = skip", function()
     -- Streams on a clock that runs ahead: batches are generated, one on top of the other, before the bad one has failed.
     local function backlog(define, batches, ahead)
         local ssc = engine.streaming(1000, { onError = "skip" })
-        local checkpoint = require "moontide.checkpoint"
+        local checkpoint = require "moontide.driver.checkpoint"
         local directory = assert(checkpoint.temporary())
         ssc:checkpoint(directory)
         local seen, datasets = {}, {}
@@ -257,7 +257,7 @@ describe("onError = skip", function()
     it("datasets are forgotten though an output fails in every batch", function()
         local function kept(conf, build)
             local ssc = engine.streaming(1000, conf)
-            local checkpoint = require "moontide.checkpoint"
+            local checkpoint = require "moontide.driver.checkpoint"
             local directory = assert(checkpoint.temporary())
             ssc:checkpoint(directory)
             local input_stream = ssc:queueStream({}, true, ssc.sc:parallelizePairs({ { "k", 1 } }, 2))

@@ -3,7 +3,7 @@
 local core = require "moontide.core"
 local engine = require "spec.support.engine"
 local line_server = require "spec.support.line_server"
-local loop = require "moontide.loop"
+local loop = require "moontide.driver.loop"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
 

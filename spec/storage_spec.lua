@@ -2,7 +2,7 @@
 -- and that no record is lost on any of these ways. How often something is computed is seen in the file that functions append to.
 
 local moontide = require "moontide"
-local fast = require "moontide.worker.ffi"
+local fast = require "moontide.wire.ffi"
 local engine = require "spec.support.engine"
 local line_server = require "spec.support.line_server"
 local lineserver = require "moontide.lineserver"

@@ -3,7 +3,7 @@
 local moontide = require "moontide"
 local engine = require "spec.support.engine"
 local line_server = require "spec.support.line_server"
-local loop = require "moontide.loop"
+local loop = require "moontide.driver.loop"
 
 local message, sorted, advance = engine.message, engine.sorted, engine.advance
 
@@ -402,7 +402,7 @@ describe("listeners", function()
         local ssc = engine.streaming()
         local heard = {}
         local listener = {}
-        for _, name in ipairs(require("moontide.listener").callbacks) do
+        for _, name in ipairs(require("moontide.driver.listener").callbacks) do
             listener[name] = function(info)
                 heard[#heard + 1] = { name = name, info = info }
             end

@@ -1,7 +1,7 @@
 -- Constructors of functions that were shipped: their tables begin with the room that the source asks for.
 
 local closure = require "moontide.closure"
-local unpack_closures = require "moontide.worker.unpack"
+local unpack_closures = require "moontide.closure.unpack"
 
 local function shipped(fn) return assert(unpack_closures.load(closure.pack(fn, "map", "f"))) end
 

@@ -104,7 +104,7 @@ describe("testing.run", function()
                 return mapped
             end }))
         assert.matches("testing_spec.lua:%d+: mine", message(testing.run, { build = function() error("mine") end }))
-        assert.equal(0, #require("moontide.loop").engines())
+        assert.equal(0, #require("moontide.driver.loop").engines())
     end)
 
     it("refuses wrong options at the caller's line", function()

@@ -1,9 +1,9 @@
 -- Text forms of durations and batch times, time zones, and the rate estimator.
 
 local engine = require "spec.support.engine"
-local rate_estimator = require "moontide.rate_estimator"
-local timezone = require "moontide.timezone"
-local ui_format = require "moontide.ui_format"
+local rate_estimator = require "moontide.driver.rate_estimator"
+local timezone = require "moontide.base.timezone"
+local ui_format = require "moontide.driver.ui_format"
 
 local message = engine.message
 

@@ -181,11 +181,11 @@ describe("updateStateByKey", function()
         local core = require "moontide.core"
         local clock = { clock = "manual", start = 0 }
         local ssc = require("moontide.streaming").create(moontide.Context("local[1]", "flat"), 100, clock)
-        local directory = require("moontide.checkpoint").temporary()
+        local directory = require("moontide.driver.checkpoint").temporary()
         ssc:checkpoint(directory)
         finally(function()
             ssc.sc:stop()
-            require("moontide.checkpoint").remove(directory)
+            require("moontide.driver.checkpoint").remove(directory)
         end)
         local words = ssc:queueStream({}, true, { "a", "b", "a" })
         ones(words):updateStateByKey(sum, 2):foreachRDD(function(rdd) rdd:count() end)
@@ -193,7 +193,7 @@ describe("updateStateByKey", function()
         ones(words):reduceByKeyAndWindow(function(a, b) return a + b end, function(a, b) return a - b end, 1000, 100, 2)
             :foreachRDD(function(rdd) rdd:count() end)
         ssc:start()
-        local loop = require "moontide.loop"
+        local loop = require "moontide.driver.loop"
         local function advance(batches)
             for _ = 1, batches do
                 ssc.life.graph:advance(100)

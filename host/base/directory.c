@@ -1,6 +1,6 @@
 /*
  * Makes and removes directories without following links (see directory.h). Called by format/output_directory.c, format/part_file.c, and by the
- * driver's Lua through FFI (lua/moontide/files.lua).
+ * driver's Lua through FFI (lua/moontide/driver/files.lua).
  */
 #include "base/directory.h"
 

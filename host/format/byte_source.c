@@ -1,6 +1,6 @@
 /*
  * Reads input files from end to end (see byte_source.h). Called by format/text_reader.c for textFile, and by worker Lua through FFI
- * (lua/moontide/worker/raw_files.lua) for wholeTextFiles; tide_file_look by the driver (lua/moontide/files.lua).
+ * (lua/moontide/worker/raw_files.lua) for wholeTextFiles; tide_file_look by the driver (lua/moontide/driver/files.lua).
  */
 #include "format/byte_source.h"
 

@@ -1,5 +1,5 @@
 /*
- * Directories of parts (see output.h). Called by Lua through FFI: by the driver (lua/moontide/save.lua), and for the commit by a
+ * Directories of parts (see output.h). Called by Lua through FFI: by the driver (lua/moontide/driver/save.lua), and for the commit by a
  * worker (lua/moontide/worker/save.lua).
  */
 #include "format/output_directory.h"

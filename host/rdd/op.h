@@ -16,7 +16,7 @@ struct tide_carried;
 /* Most partitions a dataset may have. */
 enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
 
-/* What an operator says of the records it makes: field "arity" of its descriptor (lua/moontide/operators.lua). */
+/* What an operator says of the records it makes: field "arity" of its descriptor (lua/moontide/operators/init.lua). */
 enum tide_makes {
     TIDE_MAKES_LEARNED = 0, /* its function decides */
     TIDE_MAKES_SINGLES = 1,

@@ -6,7 +6,7 @@
  *   packed: data = MessagePack values one after the other; arity 1: a record is one value, arity 2: a
  *           record is key, value. Followed by TIDE_BLOCK_SLACK zero bytes, so that readers may look ahead.
  *
- * The structs are visible because worker Lua reads and writes them through FFI (lua/moontide/worker/ffi.lua
+ * The structs are visible because worker Lua reads and writes them through FFI (lua/moontide/wire/ffi.lua
  * holds the same declarations and a size handshake). Reference counting is atomic; any thread.
  * The blocks of a source count in its share of the engine's budget (store/budget.h) until they are freed: that is how
  * ingest knows when to read on.

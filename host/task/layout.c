@@ -1,5 +1,5 @@
 /*
- * The sizes of the structs that worker Lua declares again for FFI (lua/moontide/worker/ffi.lua compares them when it
+ * The sizes of the structs that worker Lua declares again for FFI (lua/moontide/wire/ffi.lua compares them when it
  * loads). Constant; any thread.
  */
 #include "task/layout.h"

@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Size of the which-th struct (of its part that Lua sees) of the list in lua/moontide/worker/ffi.lua; 0 beyond it. */
+/* Size of the which-th struct (of its part that Lua sees) of the list in lua/moontide/wire/ffi.lua; 0 beyond it. */
 size_t tide_layout_size(int which);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * One partition of one stage, as plain data both ways: plan + input blocks → output blocks. Made by the
  * driver, run by one worker, sent back to the driver. The first part is visible to worker Lua through FFI
- * (lua/moontide/worker/ffi.lua mirrors it, with a size handshake).
+ * (lua/moontide/wire/ffi.lua mirrors it, with a size handshake).
  *
  * plan bytes (MessagePack): [node, sink]
  *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange

@@ -1,9 +1,9 @@
 -- The command line: `moontide run script.lua`, `moontide version`, `moontide help`. Called by host/main.c; gives the exit
 -- code. 0: fine; 1: the script or a job failed; 2: wrong usage.
 
-local check = require "moontide.check"
-local conf = require "moontide.conf"
-local errors = require "moontide.errors"
+local check = require "moontide.base.check"
+local conf = require "moontide.base.conf"
+local errors = require "moontide.base.errors"
 
 local cli = {}
 
@@ -213,7 +213,7 @@ end
 
 -- Contexts that the script left running are stopped; a failure that it never asked for is told here.
 local function stop_contexts(quiet)
-    local loaded = package.loaded["moontide.loop"]
+    local loaded = package.loaded["moontide.driver.loop"]
     if not loaded then
         return OK
     end
@@ -235,7 +235,7 @@ end
 
 -- Failures of streams that stopped without anybody waiting for them.
 local function report_unraised()
-    local loaded = package.loaded["moontide.lifecycle"]
+    local loaded = package.loaded["moontide.driver.lifecycle"]
     local code = OK
     for err in pairs(loaded and loaded.unraised or {}) do
         complain("%s", err.message)
@@ -317,9 +317,9 @@ end
 --- @param argv string[] words of the command line; argv[0] is the program, argv[1] the command
 --- @return integer code exit code
 function cli.main(argv)
-    require "moontide.jit_fixes"
-    require("moontide.iterate").install()
-    require("moontide.finalizers").install(function(text) require("moontide.core").log("warn", "script", text) end)
+    require "moontide.base.jit_fixes"
+    require("moontide.base.iterate").install()
+    require("moontide.base.finalizers").install(function(text) require("moontide.core").log("warn", "script", text) end)
     local command = argv[1]
     if not command then
         io.stderr:write(SUMMARY)

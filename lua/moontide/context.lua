@@ -1,13 +1,13 @@
 -- Context: the batch engine under a StreamingContext (Spark's SparkContext). It owns one engine of the core, and with it
 -- the worker threads.
 
-local check = require "moontide.check"
-local conf = require "moontide.conf"
-local elsewhere = require "moontide.elsewhere"
-local environment = require "moontide.environment"
-local errors = require "moontide.errors"
-local loop = require "moontide.loop"
-local shared = require "moontide.shared"
+local check = require "moontide.base.check"
+local conf = require "moontide.base.conf"
+local elsewhere = require "moontide.operators.elsewhere"
+local environment = require "moontide.driver.environment"
+local errors = require "moontide.base.errors"
+local loop = require "moontide.driver.loop"
+local shared = require "moontide.driver.shared"
 
 local context = {}
 
@@ -90,7 +90,7 @@ function context.request_close(state)
         return
     end
     state.closing = true
-    local lifecycle = require "moontide.lifecycle"
+    local lifecycle = require "moontide.driver.lifecycle"
     for _, stream in ipairs({ unpack(state.streams) }) do
         lifecycle.stop(stream, false, false)
     end
@@ -188,8 +188,8 @@ function context.create(what, master, app_name, given)
         closed = false, closing = false, interrupted = false,
         parallelism = settings.defaultParallelism or workers,
     }
-    state.outputs = require("moontide.save").outputs(state)
-    require("moontide.seeding").begin(state)
+    state.outputs = require("moontide.driver.save").outputs(state)
+    require("moontide.driver.seeding").begin(state)
     add_callbacks(state)
     loop.add(state)
     local sc = setmetatable({ master = settings.master, appName = settings.appName, state = state, scope = false }, class)
@@ -265,7 +265,7 @@ function Context:textFile(path, minPartitions)
     local scope = begin(self, "textFile")
     check.text(1, "textFile", path, true)
     minPartitions = check.partitions(2, "textFile", minPartitions, math.min(self.state.parallelism, 2))
-    local files = require "moontide.files"
+    local files = require "moontide.driver.files"
     local inputs, reason = files.inputs(path)
     if not inputs then
         check.fail("textFile: %s", reason)
@@ -275,8 +275,8 @@ function Context:textFile(path, minPartitions)
     return scope.wrap(node)
 end
 
-require("moontide.sequence").install_context(Context, begin)
-require("moontide.sources").install(Context, begin)
+require("moontide.operators.files").install_context(Context, begin)
+require("moontide.operators.sources").install(Context, begin)
 require("moontide.operators.checkpoint").install_context(Context, begin)
 
 --- The records of all the datasets of a list; their partitions follow one another.
@@ -384,7 +384,7 @@ end
 function Context:stop()
     check.self(self, class, "stop")
     local state = self.state
-    local lifecycle = require "moontide.lifecycle"
+    local lifecycle = require "moontide.driver.lifecycle"
     for _, stream in ipairs(state.streams) do
         lifecycle.refuse_in_listener(stream)
     end

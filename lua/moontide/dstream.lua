@@ -1,13 +1,13 @@
 -- DStream: the handle of a stream of datasets, one for each batch. Operators add a node to the graph of the streaming
 -- context; outputs register what runs in each batch. Both only before ssc:start().
 
-local actions = require "moontide.actions"
-local check = require "moontide.check"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
 local closure = require "moontide.closure"
-local elsewhere = require "moontide.elsewhere"
+local elsewhere = require "moontide.operators.elsewhere"
 local operators = require "moontide.operators"
-local partitioner = require "moontide.partitioner"
-local text_form = require "moontide.text_form"
+local partitioner = require "moontide.operators.partitioner"
+local text_form = require "moontide.base.text_form"
 
 local dstream = {}
 
@@ -454,9 +454,9 @@ end
 for _, group in ipairs({ "keyed", "joins", "storage" }) do
     require("moontide.operators." .. group).install_stream(DStream)
 end
-require("moontide.sequence").install_dstream(DStream)
-require("moontide.windows").install(DStream)
-require("moontide.state").install(DStream)
-require("moontide.keeping").install(DStream)
+require("moontide.operators.files").install_dstream(DStream)
+require("moontide.operators.windows").install(DStream)
+require("moontide.operators.state").install(DStream)
+require("moontide.operators.slices").install(DStream)
 
 return dstream

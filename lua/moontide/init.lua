@@ -12,11 +12,11 @@
 -- Workers load this module too, when a function uses it (moontide.null, moontide.seconds): what belongs to the driver is
 -- loaded when it is used.
 
-require "moontide.interpreter"
-require "moontide.jit_fixes"
-local check = require "moontide.check"
-local duration = require "moontide.duration"
-local values = require "moontide.values"
+require "moontide.base.interpreter"
+require "moontide.base.jit_fixes"
+local check = require "moontide.base.check"
+local duration = require "moontide.base.duration"
+local values = require "moontide.base.values"
 
 ---@class moontide
 ---@field Context moontide.ContextConstructor
@@ -74,19 +74,19 @@ function loaders.StreamingContext()
 end
 
 function loaders.Partitioner()
-    return require("moontide.partitioner").constructor
+    return require("moontide.operators.partitioner").constructor
 end
 
 function loaders.StateSpec()
-    return require("moontide.state").specs
+    return require("moontide.operators.state").specs
 end
 
 function loaders.StorageLevel()
-    return require "moontide.storage_level"
+    return require "moontide.base.storage_level"
 end
 
 function loaders.StatsReportListener()
-    return require("moontide.stats_report").new
+    return require("moontide.driver.stats_report").new
 end
 
 function loaders.testing()

@@ -2,13 +2,13 @@
 -- actions.lua) compute it. A record is one Lua value, or a pair of two; outside of closures a pair is the table
 -- {key, value}.
 
-local actions = require "moontide.actions"
-local check = require "moontide.check"
-local codec = require "moontide.worker.codec"
-local elsewhere = require "moontide.elsewhere"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
+local codec = require "moontide.wire.codec"
+local elsewhere = require "moontide.operators.elsewhere"
 local operators = require "moontide.operators"
-local partitioner = require "moontide.partitioner"
-local preview = require "moontide.preview"
+local partitioner = require "moontide.operators.partitioner"
+local preview = require "moontide.base.preview"
 
 local rdd = {}
 
@@ -456,6 +456,6 @@ actions.install(RDD, class)
 for _, group in ipairs({ "keyed", "joins", "sets", "sampling", "numbers", "storage", "checkpoint" }) do
     require("moontide.operators." .. group).install(RDD, class)
 end
-require("moontide.sequence").install_rdd(RDD, class)
+require("moontide.operators.files").install_rdd(RDD, class)
 
 return rdd

@@ -1,19 +1,19 @@
 -- StreamingContext: cuts live data in batches and runs the streams defined on it. See lifecycle.lua for what happens
 -- after start.
 
-local check = require "moontide.check"
+local check = require "moontide.base.check"
 local closure = require "moontide.closure"
-local checkpoint = require "moontide.checkpoint"
-local conf = require "moontide.conf"
+local checkpoint = require "moontide.driver.checkpoint"
+local conf = require "moontide.base.conf"
 local context = require "moontide.context"
 local dstream = require "moontide.dstream"
-local duration = require "moontide.duration"
-local errors = require "moontide.errors"
-local lifecycle = require "moontide.lifecycle"
-local listener = require "moontide.listener"
-local loop = require "moontide.loop"
+local duration = require "moontide.base.duration"
+local errors = require "moontide.base.errors"
+local lifecycle = require "moontide.driver.lifecycle"
+local listener = require "moontide.driver.listener"
+local loop = require "moontide.driver.loop"
 local rdd = require "moontide.rdd"
-local storage_level = require "moontide.storage_level"
+local storage_level = require "moontide.base.storage_level"
 
 local streaming = {}
 
@@ -278,7 +278,7 @@ function StreamingContext:start()
     if life.checkpoint and not life.checkpoint_lent then
         refuse_unstorable(life)
     end
-    require("moontide.seeding").freeze(self.sc.state)
+    require("moontide.driver.seeding").freeze(self.sc.state)
     life.graph:listen(#life.listeners > 0)
     local started, reason = life.graph:start()
     if not started then

@@ -11,17 +11,17 @@
 --     }
 --     assert(#result.batches == 2 and result.batches[1].time == 1000)
 
-require "moontide.interpreter"
-local actions = require "moontide.actions"
-local check = require "moontide.check"
-local checkpoint = require "moontide.checkpoint"
+require "moontide.base.interpreter"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
+local checkpoint = require "moontide.driver.checkpoint"
 local context = require "moontide.context"
 local dstream = require "moontide.dstream"
-local duration = require "moontide.duration"
-local errors = require "moontide.errors"
-local lifecycle = require "moontide.lifecycle"
-local listener = require "moontide.listener"
-local loop = require "moontide.loop"
+local duration = require "moontide.base.duration"
+local errors = require "moontide.base.errors"
+local lifecycle = require "moontide.driver.lifecycle"
+local listener = require "moontide.driver.listener"
+local loop = require "moontide.driver.loop"
 local rdd = require "moontide.rdd"
 local streaming = require "moontide.streaming"
 

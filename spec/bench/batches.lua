@@ -94,7 +94,7 @@ end
 
 local function measure_engine(clock)
     local moontide = require "moontide"
-    local loop = require "moontide.loop"
+    local loop = require "moontide.driver.loop"
     local sc = moontide.Context(string.format("local[%d]", workers), "bench")
 
     local function dataset(count, shift)

@@ -69,7 +69,7 @@ end
 -- batch is done. The lateness of a real timer is measured by `ticks`.
 function probes.empty(batches)
     local clock = require("moontide.lineserver").clock
-    local loop = require "moontide.loop"
+    local loop = require "moontide.driver.loop"
     local sc = moontide.Context("local[2]", "empty")
     local ssc = require("moontide.streaming").create(sc, 1000, { clock = "manual", start = 0 })
     word_count(ssc:queueStream {}):foreachRDD(function(rdd) rdd:collect() end)

@@ -10,7 +10,7 @@
 -- all threads.
 
 local moontide = require "moontide"
-local loop = require "moontide.loop"
+local loop = require "moontide.driver.loop"
 local streaming = require "moontide.streaming"
 local clock = require("moontide.lineserver").clock
 

@@ -26,19 +26,19 @@ end
 local formats = {}
 
 function formats.output_name(case)
-    return require("moontide.save").name(given(case.args[1]), given(case.args[2]), case.args[3])
+    return require("moontide.driver.save").name(given(case.args[1]), given(case.args[2]), case.args[3])
 end
 
 function formats.normalizeDuration(case)
-    return { require("moontide.ui_format").normalizeDuration(case.input_ms or case.args[1]) }
+    return { require("moontide.driver.ui_format").normalizeDuration(case.input_ms or case.args[1]) }
 end
 
 function formats.convertToTimeUnit(case)
-    return require("moontide.ui_format").convertToTimeUnit(case.input_ms or case.args[1], case.unit or case.args[2])
+    return require("moontide.driver.ui_format").convertToTimeUnit(case.input_ms or case.args[1], case.unit or case.args[2])
 end
 
 function formats.formatBatchTime(case)
-    return require("moontide.ui_format").formatBatchTime(case.batch_time_ms, case.batch_interval_ms, given(case.with_date),
+    return require("moontide.driver.ui_format").formatBatchTime(case.batch_time_ms, case.batch_interval_ms, given(case.with_date),
         given(case.timezone))
 end
 
@@ -57,7 +57,7 @@ end
 
 local function estimator_of(case)
     local with = case.estimator
-    return require("moontide.rate_estimator").pid(with.batch_ms, with.proportional, with.integral, with.derivative, with.min_rate)
+    return require("moontide.driver.rate_estimator").pid(with.batch_ms, with.proportional, with.integral, with.derivative, with.min_rate)
 end
 
 --- Runs a case of kind `pid`.

@@ -153,7 +153,7 @@ programs["derived-from-source-first-output-fails-last-one-succeeds"] = function(
 end
 
 programs["pidrateestimatorsuite-the-right-estimator-is-created"] = function()
-    local estimators = require "moontide.rate_estimator"
+    local estimators = require "moontide.driver.rate_estimator"
     expect("pid", nil, estimators.create("pid", 1000):compute(1, 1, 1, 0))
     expect("another name is refused", false, (pcall(estimators.create, "another", 1000)))
 end

@@ -32,7 +32,7 @@ end
 
 -- A context on a manual clock that starts at 0, `define`d and started, for `use(ssc, advance)`.
 local function with_context(batch, define, use)
-    local checkpoint = require "moontide.checkpoint"
+    local checkpoint = require "moontide.driver.checkpoint"
     local directory = assert(checkpoint.temporary())
     local ssc
     local clock = situations.manual_clock(batch, 0, function() end, function(made)
@@ -94,7 +94,7 @@ function kept.interval(case)
     if case.slide_ms then
         difference = default_intervals(case)
     elseif case.min_remember_ms then
-        local remembered = require("moontide.duration").ceil(case.min_remember_ms, case.batch_ms)
+        local remembered = require("moontide.base.duration").ceil(case.min_remember_ms, case.batch_ms)
         difference = differs("remembers", case.expected.remember_ms, remembered)
             or differs("batches", case.expected.batches, remembered / case.batch_ms)
     else

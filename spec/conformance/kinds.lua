@@ -101,7 +101,7 @@ end
 local duration_names = { ["until"] = "until_" }
 
 function kinds.time(case)
-    local duration = require "moontide.duration"
+    local duration = require "moontide.base.duration"
     local fn = duration[duration_names[case.fn] or case.fn]
     if not fn then
         return "missing", "duration." .. case.fn .. " does not exist yet"
@@ -145,7 +145,7 @@ function kinds.timer(case)
     if case.steps then
         return run_ticks(case)
     end
-    local duration = require "moontide.duration"
+    local duration = require "moontide.base.duration"
     local fn = duration[case.fn]
     if not fn then
         return "missing", "duration." .. tostring(case.fn) .. " does not exist yet"

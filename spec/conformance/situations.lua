@@ -289,7 +289,7 @@ form("^checkpoint dir set and an output function captures something that cannot 
 end)
 
 form("^PIDRateEstimator%((.*)%)", function(case)
-    return failure_of(require("moontide.rate_estimator").pid, unpack(case.args))
+    return failure_of(require("moontide.driver.rate_estimator").pid, unpack(case.args))
 end)
 
 form("^slice", function()
@@ -387,7 +387,7 @@ end
 --- @param define? fun(ssc: table): table the stream that on_batch gets, default one of empty batches
 --- @return { advance: fun(ms: number), stop: fun() }
 function situations.manual_clock(period, start, on_batch, define)
-    local loop = require "moontide.loop"
+    local loop = require "moontide.driver.loop"
     local sc = library().Context("local[1]", "conformance")
     local ssc = require("moontide.streaming").create(sc, period, { clock = "manual", start = start })
     local stream = define and define(ssc) or ssc:queueStream({})

@@ -39,7 +39,7 @@ static volatile int flag; /* set by scripts */
 
 /* Functions that scripts of this spec use to make plans, in the driver's state. */
 static const char helpers[] =
-    "local closure, codec = require 'moontide.closure', require 'moontide.worker.codec'\n"
+    "local closure, codec = require 'moontide.closure', require 'moontide.wire.codec'\n"
     "local function op(kind, fields)\n"
     "  local t = { kind = kind, name = kind }\n"
     "  for name, value in pairs(fields or {}) do\n"

@@ -74,9 +74,9 @@ static void the_worker_loads_without_the_core(void **state) {
 }
 
 static void embedded_modules_keep_their_names(void **state) {
-    run("=test", "local info = debug.getinfo(require('moontide.worker.codec').pack, 'S')\n"
-                 "assert(info.source == '@moontide/worker/codec.lua', info.source)\n"
-                 "assert(package.preload['moontide.worker.codec'])");
+    run("=test", "local info = debug.getinfo(require('moontide.wire.codec').pack, 'S')\n"
+                 "assert(info.source == '@moontide/wire/codec.lua', info.source)\n"
+                 "assert(package.preload['moontide.wire.codec'])");
 }
 
 static void search_paths_are_those_given(void **state) {

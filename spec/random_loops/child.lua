@@ -3,15 +3,15 @@
 -- The program's Lua states have the options of workers (host/vm/vm.c); in mode "worker" load forwarding is watched as it is there,
 -- in mode "driver" it is off. The loops are shipped as closures are. STATUS is a file that always holds the seed at work, for the
 -- case that the process dies. Prints each wrong loop with its seed, and at the end "done"; ends with 1 when there was a wrong one.
-local bytecode = require "moontide.bytecode"
-local jit_fixes = require "moontide.jit_fixes"
+local bytecode = require "moontide.closure.bytecode"
+local jit_fixes = require "moontide.base.jit_fixes"
 local generate = require "spec.random_loops.generate"
-local templates = require "moontide.worker.templates"
+local templates = require "moontide.closure.templates"
 
 local mode, first, count, status_path = arg[1], tonumber(arg[2]), tonumber(arg[3]), arg[4]
 
 if mode == "worker" then
-    require("moontide.iterate").install()
+    require("moontide.base.iterate").install()
     jit_fixes.watch(function() end)
 end
 

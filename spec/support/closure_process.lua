@@ -5,7 +5,7 @@
 -- Calls each function once with the number of its package and prints the results, one line a package. A package that
 -- can't be loaded prints "error: " and the message.
 
-local unpack_package = require("moontide.worker.unpack").session()
+local unpack_package = require("moontide.closure.unpack").session()
 
 for i = 1, #arg do
     local file = assert(io.open(arg[i], "rb"))

@@ -1,7 +1,7 @@
 -- What the closure specs have in common: scripts from text, packages there and back, and cleaning up.
 
 local closure = require "moontide.closure"
-local unpack_package = require "moontide.worker.unpack"
+local unpack_package = require "moontide.closure.unpack"
 
 local closure_support = {}
 

@@ -37,7 +37,7 @@ function engine.advance(ssc)
     local life = ssc.life
     life.before_turn()
     life.graph:advance(life.batch)
-    require("moontide.loop").run_until(function()
+    require("moontide.driver.loop").run_until(function()
         return life.state == "STOPPED" or life.state == "ACTIVE" and life.tasks == 0 and life.graph:idle()
     end)
 end
@@ -80,7 +80,7 @@ end
 --- @param records any[]
 --- @return string[]
 function engine.sorted(records)
-    local text_form = require "moontide.text_form"
+    local text_form = require "moontide.base.text_form"
     local texts = {}
     for index, record in ipairs(records) do
         texts[index] = text_form.value(record)

@@ -5,7 +5,7 @@
 --     fault.arm("part.write")          -- from now on it fails
 --     fault.arm("output.rename", 1, 1) -- one pass is right, the next one fails, then all are right
 
-local fast = require "moontide.worker.ffi"
+local fast = require "moontide.wire.ffi"
 
 fast.ffi.cdef [[
 void tide_fault_arm(const char *name, long skip, long times);

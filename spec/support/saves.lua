@@ -46,7 +46,7 @@ end
 --- @return string tag
 function saves.complete(directory, tag)
     local seen, count = {}, 0
-    for _, name in ipairs(require("moontide.files").list(directory)) do
+    for _, name in ipairs(require("moontide.driver.files").list(directory)) do
         if name:match("^part") then
             for line in io.lines(directory .. "/" .. name) do
                 local who, number = line:match("^(%S+) (%d+)$")

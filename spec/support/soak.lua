@@ -11,9 +11,9 @@
 -- makes datasets and closures anew in each batch, an output that prints, a listener.
 
 local moontide = require "moontide"
-local checkpoint = require "moontide.checkpoint"
+local checkpoint = require "moontide.driver.checkpoint"
 local core = require "moontide.core"
-local loop = require "moontide.loop"
+local loop = require "moontide.driver.loop"
 local streaming = require "moontide.streaming"
 
 local soak = {}

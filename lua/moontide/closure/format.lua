@@ -1,4 +1,4 @@
---- The bytes of a closure package: written by `moontide.closure`, read by `moontide.worker.unpack`.
+--- The bytes of a closure package: written by `moontide.closure`, read by `moontide.closure.unpack`.
 --
 -- A package is a graph of nodes, numbered from 1 in the order in which packing met them.
 --
@@ -23,8 +23,8 @@
 -- content digest is the name of the package in claims; it is not cryptographic.
 local ffi = require "ffi"
 local bit = require "bit"
-local bytecode = require "moontide.bytecode"
-local null = require("moontide.values").null
+local bytecode = require "moontide.closure.bytecode"
+local null = require("moontide.base.values").null
 
 local band, bor, bxor, rol = bit.band, bit.bor, bit.bxor, bit.rol
 local rshift, tobit = bit.rshift, bit.tobit

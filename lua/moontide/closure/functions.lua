@@ -3,13 +3,13 @@
 -- Dumping and scanning is done once per function and once per distinct dump, because the functions passed to operators
 -- inside `transform` are new objects in every batch, made from the same code.
 local ffi = require "ffi"
-local bytecode = require "moontide.bytecode"
+local bytecode = require "moontide.closure.bytecode"
 
 ---@class moontide.closure.functions
 local M = {}
 
 ---@class moontide.closure.Static what never changes about a function
----@field scan moontide.bytecode.Scan
+---@field scan moontide.closure.bytecode.Scan
 ---@field source string
 
 --- By function, for functions packed again and again; by dump, for closures made anew for every batch.
@@ -20,7 +20,7 @@ local SCAN_GENERATION = 1024
 
 --- Reads a dump, or finds what it said the last time.
 ---@param bytes string
----@return moontide.bytecode.Scan
+---@return moontide.closure.bytecode.Scan
 function M.scan(bytes)
     local scan = young_scans[bytes]
     if not scan then

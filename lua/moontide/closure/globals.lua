@@ -31,7 +31,7 @@ end
 
 --- The globals that a function may use. One that names _G may find others through it, `_G.limit`: those whose names are among its
 --- strings.
----@param scan moontide.bytecode.Scan
+---@param scan moontide.closure.bytecode.Scan
 ---@param env table the function's environment
 ---@return string[] names
 function M.of(scan, env)

@@ -9,7 +9,7 @@
 -- The answer. A package says nothing about its tables when they are met for the first time. Its content digest names
 -- it, and (digest, node number) names each of its nodes from then on. A *later* package that meets one of these tables
 -- again adds a *claim*: "my node 3 is node 5 of package D". Claims stand behind the content and do not enter the
--- digest. A loader session merges the two when both packages are loaded in it (`moontide.worker.unpack`).
+-- digest. A loader session merges the two when both packages are loaded in it (`moontide.closure.unpack`).
 --
 --   * Fresh closures over fresh values claim nothing: equal bytes in every batch.
 --   * Fresh closures over long-lived tables claim the same nodes in every batch: equal bytes from the second batch on.

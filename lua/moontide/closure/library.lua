@@ -8,7 +8,7 @@
 --     own. Workers get such fields of the libraries with the functions that name them (`added`);
 --   * every other entry of `package.loaded`, two levels of fields deep, brought up to date when modules were added.
 local type, rawget = type, rawget
-local next = require("moontide.iterate").next
+local next = require("moontide.base.iterate").next
 
 ---@class moontide.closure.Path
 ---@field module string name for `require` ("_G" for the global functions)

@@ -2,7 +2,7 @@
 --
 -- A refusal names the way from the function to the culprit, e.g. `upvalue 'cfg' → field 'db'`; packing records for
 -- every node how it was reached, and the way is put together here, when it is needed.
-local pairs = require("moontide.iterate").pairs
+local pairs = require("moontide.base.iterate").pairs
 local library = require "moontide.closure.library"
 
 local ARROW = " → "

@@ -2,10 +2,10 @@
 -- is cut (host/rdd/checkpoint.c). The files are object files, which workers write and the driver puts in place when all are
 -- complete (save.lua); size and checksum of each stay with the dataset, so that it notices when they are damaged.
 
-local actions = require "moontide.actions"
-local check = require "moontide.check"
-local directories = require "moontide.checkpoint"
-local errors = require "moontide.errors"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
+local directories = require "moontide.driver.checkpoint"
+local errors = require "moontide.base.errors"
 local operators = require "moontide.operators"
 local saved = require "moontide.worker.save"
 

@@ -1,10 +1,10 @@
 -- Joins and what is related to them, of datasets and of streams: records of several sides that have the same key meet.
 -- Sides that are partitioned by key alike are not shuffled.
 
-local check = require "moontide.check"
+local check = require "moontide.base.check"
 local keyed = require "moontide.operators.keyed"
 local operators = require "moontide.operators"
-local partitioner = require "moontide.partitioner"
+local partitioner = require "moontide.operators.partitioner"
 
 local joins = {}
 

@@ -1,14 +1,14 @@
 -- Operators by key that RDD and DStream have beyond those of operators.lua.
 
-local actions = require "moontide.actions"
-local check = require "moontide.check"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
 local closure = require "moontide.closure"
-local codec = require "moontide.worker.codec"
+local codec = require "moontide.wire.codec"
 local operators = require "moontide.operators"
-local partitioner = require "moontide.partitioner"
-local preview = require "moontide.preview"
-local random = require "moontide.random"
-local text_form = require "moontide.text_form"
+local partitioner = require "moontide.operators.partitioner"
+local preview = require "moontide.base.preview"
+local random = require "moontide.base.random"
+local text_form = require "moontide.base.text_form"
 
 local keyed = {}
 

@@ -1,16 +1,16 @@
 -- Actions of RDD that sum up: statistics of numbers, the first and last records by an order, reducing in a tree.
 
-local actions = require "moontide.actions"
-local check = require "moontide.check"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
 local closure = require "moontide.closure"
-local codec = require "moontide.worker.codec"
-local duration = require "moontide.duration"
+local codec = require "moontide.wire.codec"
+local duration = require "moontide.base.duration"
 local operators = require "moontide.operators"
-local nan = require "moontide.nan"
-local number_text = require "moontide.number_text"
-local order = require "moontide.order"
-local preview = require "moontide.preview"
-local statistics = require "moontide.statistics"
+local nan = require "moontide.base.nan"
+local number_text = require "moontide.base.number_text"
+local order = require "moontide.operators.order"
+local preview = require "moontide.base.preview"
+local statistics = require "moontide.base.statistics"
 
 local numbers = {}
 

@@ -1,10 +1,10 @@
 -- Random parts of datasets: sample, randomSplit, takeSample. The same seed gives the same result for the same data in the
 -- same partitions.
 
-local check = require "moontide.check"
+local check = require "moontide.base.check"
 local operators = require "moontide.operators"
-local preview = require "moontide.preview"
-local random = require "moontide.random"
+local preview = require "moontide.base.preview"
+local random = require "moontide.base.random"
 
 local sampling = {}
 

@@ -1,11 +1,11 @@
 -- Operators of RDD on whole datasets and on their records by position or by a computed key: cartesian, zip…, groupBy,
 -- sortBy, pipe.
 
-local actions = require "moontide.actions"
-local check = require "moontide.check"
+local actions = require "moontide.operators.actions"
+local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local operators = require "moontide.operators"
-local partitioner = require "moontide.partitioner"
+local partitioner = require "moontide.operators.partitioner"
 local process = require "moontide.worker.process"
 
 local sets = {}

@@ -1,8 +1,8 @@
 -- Keeping computed datasets: persist and what belongs to it, and names.
 
-local check = require "moontide.check"
+local check = require "moontide.base.check"
 local operators = require "moontide.operators"
-local storage_level = require "moontide.storage_level"
+local storage_level = require "moontide.base.storage_level"
 
 local storage = {}
 

@@ -4,8 +4,8 @@
 ---
 --- A task's run (lua/moontide/worker/init.lua) has: `arities`, by operator what is known; `seen`, by operator a record that it is
 --- known by, as text; `stamp`, a number that no other run has and that changes when something becomes known.
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C

@@ -1,6 +1,6 @@
 --- Whole input files as workers read them, unpacked when they are gzip (host/format/byte_source.h).
-local declare = require "moontide.declare"
-local fast = require "moontide.worker.ffi"
+local declare = require "moontide.base.declare"
+local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
 
 local ffi, C = fast.ffi, fast.C

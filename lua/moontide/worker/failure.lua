@@ -1,10 +1,10 @@
 --- Turns whatever goes wrong while records are processed into one complete message for people: what failed, at which
 --- line of the script, in which operator, on which record. The record costs nothing until something fails: it is found by
 --- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local hints = require "moontide.worker.hints"
-local plain = require "moontide.plain"
+local plain = require "moontide.base.plain"
 
 local failure = {}
 
@@ -68,7 +68,7 @@ local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame
 ---@param look fun(locals: table<string, any>): table, string?
 function failure.frame(fn, look) frames[fn] = look end
 
-failure.preview = require "moontide.preview"
+failure.preview = require "moontide.base.preview"
 
 -- The index-th record of a block, read again for the message.
 local function record_of(block, index)

@@ -1,6 +1,6 @@
 --- Feeds of a pipe (worker/pipe.lua): the operators between one input and a terminal, and the loops that run records of blocks,
 --- arrays and iterators through them. Loops are generated (worker/generate.lua) for what is known of the records.
-local codec = require "moontide.worker.codec"
+local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local generate = require "moontide.worker.generate"
 local surplus = require "moontide.worker.surplus"

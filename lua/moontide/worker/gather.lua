@@ -7,8 +7,8 @@
 ---
 --- `lists` is an array of `struct tide_blocks *`, one for each input, in the order of the plan. They live until the operator's
 --- last record has been taken. `task` is the C struct.
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C

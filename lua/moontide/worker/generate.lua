@@ -6,11 +6,11 @@
 --- known only when it has been called. Text is generated for what is known, a *variant* of the feed; where it is not, the rest of
 --- the work is reached through the tables D1/D2, which generate their functions when first needed. These are the tables of the
 --- variant for what has become known by then (`now`): one record may make millions, and all but the first are then work of
---- functions without detours. After the first records another variant's loop goes on (lua/moontide/worker/pipe.lua sees to that).
+--- functions without detours. After the first records another variant's loop goes on (lua/moontide/worker/stage.lua sees to that).
 local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
-local codec = require "moontide.worker.codec"
-local fast = require "moontide.worker.ffi"
+local codec = require "moontide.wire.codec"
+local fast = require "moontide.wire.ffi"
 local randomness = require "moontide.worker.randomness"
 local scan = require "moontide.worker.scan"
 local surplus = require "moontide.worker.surplus"

@@ -1,14 +1,14 @@
 --- Terminals that write a partition as one part file of Hadoop's formats: groups of packed records (saveAsObjectFile), pairs
 --- of writables (saveAsHadoopFile), and lines of key and value (the same, as text). They have the shape described in
 --- accumulate.lua, and yield one number: how many records there were.
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
 local save = require "moontide.worker.save"
 local sequence = require "moontide.worker.sequence"
 local sinks = require "moontide.worker.sinks"
-local text_form = require "moontide.text_form"
-local values = require "moontide.values"
+local text_form = require "moontide.base.text_form"
+local values = require "moontide.base.values"
 
 local C = fast.C
 local put, null = codec.put, values.null

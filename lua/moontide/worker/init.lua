@@ -1,16 +1,16 @@
 --- What a worker state runs: C calls `start` once and `run` for each task (host/task/worker.c).
-local jit_fixes = require "moontide.jit_fixes"
-require("moontide.iterate").install() -- first: the modules below keep pairs and next in locals
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local jit_fixes = require "moontide.base.jit_fixes"
+require("moontide.base.iterate").install() -- first: the modules below keep pairs and next in locals
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local current = require "moontide.worker.current"
-local unpack_closures = require "moontide.worker.unpack"
+local unpack_closures = require "moontide.closure.unpack"
 local failure = require "moontide.worker.failure"
 local arity = require "moontide.worker.arity"
-local pipe = require "moontide.worker.pipe"
-require "moontide.worker.inverse"
+local pipe = require "moontide.worker.stage"
+require "moontide.worker.inverse_window"
 require "moontide.worker.state"
-local shared = require "moontide.worker.shared"
+local shared = require "moontide.closure.shared"
 local sinks = require "moontide.worker.sinks"
 local randomness = require "moontide.worker.randomness"
 local surroundings = require "moontide.worker.surroundings"
@@ -97,7 +97,7 @@ function worker.start(pointer)
     require("moontide.worker.scan").install()
     jit_fixes.watch(on_trace)
     require("moontide.worker.coroutines").install()
-    require("moontide.finalizers").install(function(text) C.tide_log(WARN, "worker", "%s", text) end)
+    require("moontide.base.finalizers").install(function(text) C.tide_log(WARN, "worker", "%s", text) end)
     randomness.install()
     surroundings.install(JIT_OPTIONS)
 end

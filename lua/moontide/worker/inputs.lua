@@ -1,6 +1,6 @@
 --- The inputs of operators that read several (gather nodes of a plan, host/task/task.h): each is computed to a list of packed
 --- blocks, one that comes again in the plan once for the partitions it reads.
-local fast = require "moontide.worker.ffi"
+local fast = require "moontide.wire.ffi"
 local gather = require "moontide.worker.gather"
 
 local ffi, C = fast.ffi, fast.C

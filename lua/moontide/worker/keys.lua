@@ -1,5 +1,5 @@
 --- Keys that no shuffle looks at, because a function promises to leave them where they are.
-local codec = require "moontide.worker.codec"
+local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
 
 local keys = {}

@@ -1,9 +1,9 @@
 --- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the command
 --- can be read from while it works, whatever it does with its input. How they are run and ended is host/task/command.h's.
 
-local declare = require "moontide.declare"
-local fast = require "moontide.worker.ffi"
-local text_form = require "moontide.text_form"
+local declare = require "moontide.base.declare"
+local fast = require "moontide.wire.ffi"
+local text_form = require "moontide.base.text_form"
 
 local ffi, C = fast.ffi, fast.C
 local process = {}

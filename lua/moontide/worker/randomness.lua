@@ -8,7 +8,7 @@
 --- A generator is a slot of an array; generated loops say which one counts (`use.slot`), and only operators that draw pay for it.
 --- It is seeded when its first number is drawn.
 local ffi = require "ffi"
-local random = require "moontide.random"
+local random = require "moontide.base.random"
 
 local bit = require "bit"
 local bxor, lshift, rshift, rol, tobit = bit.bxor, bit.lshift, bit.rshift, bit.rol, bit.tobit

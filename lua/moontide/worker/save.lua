@@ -1,8 +1,8 @@
 -- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
 -- Runs in workers, which may wait for the disk.
 
-local declare = require "moontide.declare"
-local fast = require "moontide.worker.ffi"
+local declare = require "moontide.base.declare"
+local fast = require "moontide.wire.ffi"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C

@@ -1,8 +1,8 @@
 --- string.gmatch for workers. LuaJIT interprets the library's gmatch, which then sets the pace of every job that splits
 --- text. For patterns that are one class repeated ("%S+", "[^,]+", "([%w_]+)") this one finds the runs with one C call each and
 --- compiles; any other pattern goes to the original. Results are the same.
-local declare = require "moontide.declare"
-local fast = require "moontide.worker.ffi"
+local declare = require "moontide.base.declare"
+local fast = require "moontide.wire.ffi"
 
 local ffi, C = fast.ffi, fast.C
 -- gmatch: messages name a function as its caller does.

@@ -1,8 +1,8 @@
 --- SequenceFiles through FFI (host/format/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
 --- in workers, and the names of the writables for whoever checks options.
-local declare = require "moontide.declare"
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local declare = require "moontide.base.declare"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"
 

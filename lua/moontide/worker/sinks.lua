@@ -1,11 +1,11 @@
 --- Terminals that end a task: records become output blocks, in one list (collect, take) or spread over the partitions of a
 --- shuffle, combined before if the shuffle reduces. Same shape as in accumulate.lua; `finish(S)` fills task.outputs.
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local surplus = require "moontide.worker.surplus"
-local nan = require "moontide.nan"
+local nan = require "moontide.base.nan"
 
 local C = fast.C
 local put, put_key, decode = codec.put, codec.put_key, codec.decode

@@ -1,7 +1,7 @@
 --- What the setting onError = "skip" means for keyed state: a key whose function fails keeps the state it had, this is told, and
 --- the batch goes on. Otherwise one bad record would fail this batch and, because states are made from one another, every
 --- later one.
-local fast = require "moontide.worker.ffi"
+local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"
 

@@ -1,12 +1,12 @@
---- Keyed state (lua/moontide/state.lua): readers of gather.lua. Their inputs are the records of the batch, the state before
+--- Keyed state (lua/moontide/operators/state.lua): readers of gather.lua. Their inputs are the records of the batch, the state before
 --- it, and its time; the first batch of mapWithState has the initial state as a fourth.
-local fast = require "moontide.worker.ffi"
-local codec = require "moontide.worker.codec"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
-local patches = require "moontide.worker.patches"
+local patches = require "moontide.worker.state_patch"
 local skipping = require "moontide.worker.skipping"
 local surplus = require "moontide.worker.surplus"
 

@@ -1,0 +1,481 @@
+-- Actions: the methods of an RDD that compute it. Called from the main script they run the loop until the result is
+-- there; called from a function of foreachRDD or transform they suspend that function.
+--
+-- A job that fails is raised as an error value (moontide.base.errors): `pcall` it to go on without the result.
+
+local check = require "moontide.base.check"
+local codec = require "moontide.wire.codec"
+local seeding = require "moontide.driver.seeding"
+local errors = require "moontide.base.errors"
+local loop = require "moontide.driver.loop"
+local nan = require "moontide.base.nan"
+local operators = require "moontide.operators"
+local preview = require "moontide.base.preview"
+
+local actions = {}
+
+local SCALE_UP = 4 -- partitions scanned by take: 1, then 4, 16 …
+
+-- What becomes of the records at the end of a job; name and site are for the messages of what fails there.
+local function sink(kind, name, site)
+    return codec.pack({ kind = kind, name = name, site = site })
+end
+
+-- The datasets to be written to files when a job on the node has succeeded; nil when there are none.
+local function checkpoints_due(scope, node)
+    return scope.state.has_checkpoints and node:checkpointsDue()
+end
+
+local function write_checkpoints(scope, due)
+    if due then
+        require("moontide.operators.checkpoint").write(scope, due)
+    end
+end
+
+-- How many records there are where that is known without a job. Checkpoints are written as after one.
+local function known_records(rdd)
+    local known = rdd.node:knownRecords()
+    if known >= 0 then
+        write_checkpoints(rdd.scope, checkpoints_due(rdd.scope, rdd.node))
+    end
+    return known
+end
+
+-- Computes partitions of a node (all, or a 0-based list) and returns the ended job. `writing`: it is the one that writes a
+-- checkpoint.
+local function run(scope, node, sink_bytes, partitions, limit, writing)
+    local state = scope.state
+    local due = not writing and checkpoints_due(scope, node)
+    local task = loop.enclosing()
+    local stream = task and task.stream
+    if stream and stream.is_stopping_now() then
+        error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
+    end
+    seeding.refresh(state)
+    local job = node:job(sink_bytes, partitions, limit or 0, task and task.time or -1)
+    state.jobs = state.jobs + 1
+    state.running[job] = true
+    loop.wait(state, job)
+    state.running[job] = nil
+    local message, code = job:error()
+    if message then
+        if state.interrupted and code == "ECANCELLED" then
+            message = "interrupted by a signal"
+        end
+        error(errors.new(code, message), 0)
+    end
+    write_checkpoints(scope, due)
+    return job
+end
+
+-- One list of records for each partition computed.
+local function partitions_of(job)
+    local lists = {}
+    for index = 1, job:partitions() do
+        lists[index] = {}
+    end
+    job:each(function(block, partition)
+        codec.append_records(block, lists[partition])
+    end)
+    return lists
+end
+
+local function records_of(job)
+    local list = {}
+    job:each(function(block)
+        codec.append_records(block, list)
+    end)
+    return list
+end
+
+local function collect(rdd, name, site)
+    return records_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
+end
+
+--- The records of a node, of all its partitions or of those with the numbers (from 0) in a list.
+--- @param scope table
+--- @param node userdata
+--- @param partitions? integer[]
+--- @param name? string operator, for messages
+--- @param site? string
+--- @param writing? boolean the job writes a checkpoint: no others are written because of it
+--- @return any[]
+function actions.collect(scope, node, partitions, name, site, writing)
+    return records_of(run(scope, node, sink("collect", name, site), partitions, nil, writing))
+end
+
+--- The records of each partition. Used by the test harness.
+--- @param rdd moontide.RDD
+--- @param name string
+--- @param site string
+--- @return any[][]
+function actions.partitions(rdd, name, site)
+    return partitions_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
+end
+
+-- Runs a node for its effects alone.
+local function run_effect(rdd, node, name, site)
+    run(rdd.scope, node, sink("discard", name, site))
+end
+
+--- The first `n` records, scanning no more partitions than needed.
+--- @param rdd moontide.RDD
+--- @param n integer
+--- @param name string
+--- @param site string
+--- @return any[] records
+--- @return boolean is_pair whether they are {key, value} tables of a dataset of pairs
+function actions.take(rdd, n, name, site)
+    local take = sink("take", name, site)
+    local total = n > 0 and rdd.node:partitions() or 0
+    local list, scanned, is_pair = {}, 0, false
+    local width = 1
+    while #list < n and scanned < total do
+        local chosen = {}
+        for index = scanned, math.min(scanned + width, total) - 1 do
+            chosen[#chosen + 1] = index
+        end
+        scanned = scanned + #chosen
+        width = scanned * SCALE_UP
+        run(rdd.scope, rdd.node, take, chosen, n - #list):each(function(block)
+            codec.append_records(block, list)
+            is_pair = is_pair or codec.block_arity(block) == 2
+        end)
+    end
+    for index = #list, n + 1, -1 do
+        list[index] = nil
+    end
+    return list, is_pair
+end
+
+local function begin(self, class, name)
+    check.self(self, class, name)
+    self.scope.ready(name)
+    return self.scope
+end
+
+-- Runs a node whose partitions write their records somewhere and yield how many they were.
+local function count_written(rdd, node)
+    local sum = 0
+    for _, n in ipairs(actions.collect(rdd.scope, node)) do
+        sum = sum + n
+    end
+    return sum
+end
+
+-- The function of the operator that puts parts into place; it runs in a worker.
+local function committer(it)
+    local mark, done = require("moontide.worker.save").commit(it())
+    return { mark, done }
+end
+
+local packed_committer -- made once: it is the same for all outputs
+
+-- Has a worker commit what other workers have written. Returns nil, or why that failed.
+local function commit(scope, saving, parts, options)
+    local save = require "moontide.driver.save"
+    local name, site = options.name, options.site
+    local task = scope.from_array(name, { save.commission(saving, parts, options.gzip) }, 1, 1)
+    packed_committer = packed_committer or operators.own("commit", committer)
+    local node = operators.narrow(task, "mapPartitions", name, site, { fn = packed_committer })
+    local result = actions.collect(scope, node, nil, name, site, true)
+    if not result[2] then
+        return result[1]
+    end
+    save.done(scope.state, saving, result[1])
+end
+
+--- How an output is written.
+---@class moontide.SaveOptions
+---@field name string operator, "saveAsTextFile"
+---@field site string "job.lua:12"
+---@field label string? put in front of what goes wrong with the directory
+---@field fresh boolean? the directory must not be there
+---@field skip_empty boolean? a dataset without records leaves no directory
+---@field gzip boolean? the parts are called part-NNNNN.gz
+---@field write fun(saving: moontide.Save): any, boolean? has the parts written; true when there was no record
+
+--- Writes a directory of parts: all of it, or nothing. What fails is raised.
+--- @param scope table
+--- @param parts integer how many there will be
+--- @param directory string
+--- @param options moontide.SaveOptions
+--- @return any what options.write gave first
+function actions.write_parts(scope, parts, directory, options)
+    local save = require "moontide.driver.save"
+    local label = options.label and options.label .. ": " or ""
+    local saving, reason = save.begin(scope.state, directory,
+        { label = options.site .. ": " .. options.name, fresh = options.fresh })
+    if not saving then
+        error(errors.new("EIO", label .. reason), 0)
+    end
+    local ok, result, empty = pcall(options.write, saving)
+    if ok and not empty then
+        local written = result
+        ok, result = pcall(commit, scope, saving, parts, options)
+        if ok and result == nil then
+            return written
+        end
+        result = ok and errors.new("EIO", label .. result) or result
+    end
+    save.abort(saving)
+    if not (ok and empty) then
+        error(result, 0)
+    end
+end
+
+--- Writes a dataset as files, see save.lua.
+--- @param rdd moontide.RDD
+--- @param directory string
+--- @param writer fun(saving: moontide.Save): userdata makes the node that writes parts to saving.temporary
+--- @param options moontide.SaveOptions without write
+function actions.save(rdd, directory, writer, options)
+    local function clear()
+        local done, reason = require("moontide.driver.save").clear(rdd.scope.state, directory)
+        if not done then
+            error(errors.new("EIO", options.label .. ": " .. reason), 0)
+        end
+    end
+    options.label = options.site .. ": " .. options.name
+    if options.skip_empty and known_records(rdd) == 0 then
+        return clear()
+    end
+    options.write = function(saving)
+        local records = count_written(rdd, writer(saving))
+        return records, options.skip_empty and records == 0
+    end
+    if not actions.write_parts(rdd.scope, rdd.node:partitions(), directory, options) then
+        clear()
+    end
+end
+
+local function install_reading(RDD, class)
+    --- All records, partition after partition. Pairs come as {key, value}.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):map(function(x) return x + 1 end):collect()  --> { 2, 3, 4 }
+    ---
+    --- Raises an error value when the job fails, as all actions do. As in Spark 0.9.
+    --- @return any[]
+    function RDD:collect()
+        begin(self, class, "collect")
+        return (collect(self, "collect", check.site()))
+    end
+
+    --- The first `n` records.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):take(2)  --> { 1, 2 }
+    ---
+    --- As in Spark 0.9.
+    --- @param n integer 0 or more
+    --- @return any[]
+    function RDD:take(n)
+        begin(self, class, "take")
+        check.integer(1, "take", n, 0)
+        return (actions.take(self, n, "take", check.site()))
+    end
+
+    --- The first record. An empty dataset is an error.
+    ---
+    ---     sc:parallelize({ 7, 8 }):first()  --> 7
+    ---
+    --- As in Spark 0.9.
+    --- @return any
+    function RDD:first()
+        begin(self, class, "first")
+        local list = actions.take(self, 1, "first", check.site())
+        if #list == 0 then
+            check.fail("'first': the dataset is empty")
+        end
+        return list[1]
+    end
+
+    --- How many records there are.
+    ---
+    ---     sc:parallelize({ 7, 8 }):count()  --> 2
+    ---
+    --- As in Spark 0.9.
+    --- @return integer
+    function RDD:count()
+        local scope = begin(self, class, "count")
+        local known = known_records(self)
+        if known >= 0 then
+            return known
+        end
+        local sum, site = 0, check.site()
+        local counts = scope.wrap(operators.partition_counts(self, site))
+        for _, n in ipairs(collect(counts, "count", site)) do
+            sum = sum + n
+        end
+        return sum
+    end
+
+    --- An iterator over all records that computes one partition after the other: for datasets that are too large for the
+    --- script's memory. Pairs come as {key, value}.
+    ---
+    ---     for line in rdd:toLocalIterator() do print(line) end
+    ---
+    --- As in Spark 1.0.
+    --- @return fun(): any
+    function RDD:toLocalIterator()
+        local scope = begin(self, class, "toLocalIterator")
+        local partition, count = -1, self.node:partitions()
+        local list, at = {}, 0
+        return function()
+            while at == #list do
+                partition = partition + 1
+                if partition >= count then
+                    partition = count
+                    return nil
+                end
+                list, at = actions.collect(scope, self.node, { partition }), 0
+            end
+            at = at + 1
+            return list[at]
+        end
+    end
+
+    --- Whether there is no record.
+    ---
+    ---     sc:emptyRDD():isEmpty()  --> true
+    ---
+    --- As in Spark 1.3.
+    --- @return boolean
+    function RDD:isEmpty()
+        begin(self, class, "isEmpty")
+        local known = known_records(self)
+        if known >= 0 then
+            return known == 0
+        end
+        return #actions.take(self, 1, "isEmpty", check.site()) == 0
+    end
+
+    --- Pairs as a Lua table; of several values of one key the last one wins. Keys that are tables are no use there: each
+    --- record has a table of its own.
+    ---
+    ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):collectAsMap()  --> { a = 1, b = 2 }
+    ---
+    --- Single records are an error, and NaN as a key. As in Spark 0.9.
+    --- @return table<any, any>
+    function RDD:collectAsMap()
+        begin(self, class, "collectAsMap")
+        local map = {}
+        for _, pair in ipairs(collect(self, "collectAsMap", check.site())) do
+            if type(pair) ~= "table" or pair[1] == nil then
+                check.fail("'collectAsMap': the dataset has single values, pairs are needed")
+            end
+            local path = nan.find(pair[1])
+            if path then
+                check.fail("'collectAsMap': %s\n  record: %s", nan.no_group(path), preview(pair[1], pair[2]))
+            end
+            map[pair[1]] = pair[2]
+        end
+        return map
+    end
+
+    --- How often each key occurs.
+    ---
+    ---     sc:parallelizePairs({ { "a", 1 }, { "a", 5 } }):countByKey()  --> { a = 2 }
+    ---
+    --- As in Spark 0.9.
+    --- @return table<any, integer>
+    function RDD:countByKey()
+        begin(self, class, "countByKey")
+        return operators.count_keys(self):collectAsMap()
+    end
+
+    --- How often each record occurs. For pairs the keys of the result are {key, value} tables.
+    ---
+    ---     sc:parallelize({ "a", "b", "a" }):countByValue()  --> { a = 2, b = 1 }
+    ---
+    --- As in Spark 0.9.
+    --- @return table<any, integer>
+    function RDD:countByValue()
+        begin(self, class, "countByValue")
+        return operators.countByValue(self):collectAsMap()
+    end
+end
+
+local function install_reducing(RDD, class)
+    --- All records merged by `f`, which must be associative and commutative. An empty dataset is an error.
+    ---
+    ---     sc:parallelize({ 1, 2, 3 }):reduce(function(a, b) return a + b end)  --> 6
+    ---
+    --- As in Spark 0.9.
+    --- @param f fun(a: any, b: any): any
+    --- @return any
+    function RDD:reduce(f)
+        begin(self, class, "reduce")
+        local list = collect(operators.reduce(self, f), "reduce", check.site())
+        if #list == 0 then
+            check.fail("'reduce': the dataset is empty")
+        end
+        return list[1]
+    end
+
+    --- All records merged by `f`, starting from `zero`: once in each partition and once more for the partitions.
+    ---
+    ---     numbers:fold(0, function(a, b) return a + b end)
+    ---
+    --- As in Spark 0.9.
+    --- @param zero any plain data
+    --- @param f fun(a: any, b: any): any
+    --- @return any
+    function RDD:fold(zero, f)
+        begin(self, class, "fold")
+        return collect(operators.fold(self, zero, f), "fold", check.site())[1]
+    end
+
+    --- Merges the records of each partition with `seq`, then the results with `comb`, both starting from `zero`.
+    ---
+    ---     words:aggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
+    ---
+    --- As in Spark 0.9.
+    --- @param zero any plain data
+    --- @param seq fun(acc: any, value: any): any
+    --- @param comb fun(a: any, b: any): any
+    --- @return any
+    function RDD:aggregate(zero, seq, comb)
+        begin(self, class, "aggregate")
+        return collect(operators.aggregate(self, zero, seq, comb), "aggregate", check.site())[1]
+    end
+end
+
+local function install_effects(RDD, class)
+    --- Calls `f` for each record, in the workers. What it changes there is not seen by the script.
+    ---
+    ---     lines:foreach(function(line) assert(#line < 1000, "a long line") end)
+    ---
+    --- As in Spark 0.9.
+    --- @param f fun(value: any, second: any)
+    function RDD:foreach(f)
+        begin(self, class, "foreach")
+        run_effect(self, operators.effect(self, "foreach", f), "foreach", check.site())
+    end
+
+    --- Calls `f` once for each partition with an iterator of its records, in the workers: the place to open a connection
+    --- once for many records.
+    ---
+    ---     lines:foreachPartition(function(it)
+    ---         local file = assert(io.open("lines.txt", "a"))
+    ---         for line in it do file:write(line, "\n") end
+    ---         file:close()
+    ---     end)
+    ---
+    --- As in Spark 0.9.
+    --- @param f fun(it: function)
+    function RDD:foreachPartition(f)
+        begin(self, class, "foreachPartition")
+        run_effect(self, operators.effect(self, "foreachPartition", f), "foreachPartition", check.site())
+    end
+end
+
+--- Adds the actions to the methods of RDD.
+--- @param RDD table methods
+--- @param class table
+function actions.install(RDD, class)
+    install_reading(RDD, class)
+    install_reducing(RDD, class)
+    install_effects(RDD, class)
+end
+
+return actions

@@ -1,0 +1,128 @@
+-- What streams keep, and getting at it: checkpoint intervals, and the datasets of past batches.
+
+local check = require "moontide.base.check"
+local duration = require "moontide.base.duration"
+local errors = require "moontide.base.errors"
+local lifecycle = require "moontide.driver.lifecycle"
+local operators = require "moontide.operators"
+
+local keeping = {}
+
+local MOST_TIMES = 1000000
+
+-- What a function of transform makes for a slice; raises what is wrong with it.
+local function transformed(scope, transform, nodes, time)
+    local rdds = {}
+    for index, node in ipairs(nodes) do
+        rdds[index] = scope.wrap_rdd(node)
+    end
+    local result = transform.run(rdds, time)
+    if not scope.is_rdd(result) then
+        error(errors.new("ECLOSURE", string.format("the function must return an RDD, got %s\n  in %s (%s), batch %.0f ms",
+            check.type_name(result), transform.name, transform.site, time), { time = time }), 0)
+    end
+    return result.node
+end
+
+-- A dataset can't be made: the slice fails, or goes on without it.
+local function fail(scope, err, time)
+    local life = scope.life
+    if not life.graph:slicePass() then
+        error(err, 0)
+    end
+    lifecycle.fail(life, errors.is(err) and err or errors.new("ECLOSURE", errors.text(err), { time = time }))
+end
+
+-- Answers the functions of transform that a slice needs, until everything is there.
+local function run_slice(scope)
+    local life = scope.life
+    local graph = life.graph
+    while true do
+        local status, found, nodes, time = graph:sliceStep()
+        if status == "done" then
+            return found
+        elseif status then
+            local ok, made = pcall(transformed, scope, life.transforms[found], nodes, time)
+            if ok then
+                graph:sliceAnswer(made)
+            else
+                fail(scope, made, time)
+            end
+        else
+            fail(scope, errors.new(nodes or "EGENERATION", found, {}), 0)
+        end
+    end
+end
+
+-- A time, ms since the epoch; what is before it is taken for it.
+local function time_argument(index, value)
+    return math.max(0, check.integer(index, "slice", value, -2 ^ 53, 2 ^ 53))
+end
+
+--- Adds these methods to DStream.
+--- @param DStream table methods
+function keeping.install(DStream)
+    --- Sets how often the stream's datasets go into the checkpoint, and has them kept in memory as persist() does. Streams with
+    --- state have an interval anyhow: the smallest multiple of their slide duration that is 10 s or more, mapWithState ten
+    --- slides. Needs ssc:checkpoint(directory); before start.
+    ---
+    ---     counts:checkpoint("20s")
+    ---
+    --- In this release checkpoints are not written yet, but datasets are remembered for two intervals already.
+    --- Guide: "RDD Checkpointing".
+    --- @param interval number|string duration, a multiple of the stream's slide duration
+    --- @return moontide.DStream self
+    function DStream:checkpoint(interval)
+        local scope = operators.begin(self, "checkpoint")
+        local node = scope.kept[self.node:id()] or self.node
+        node:checkpoint(duration.argument(1, "checkpoint", interval))
+        if not scope.labels[node:id()] then
+            scope.label(node, "the stream of checkpoint", check.site())
+        end
+        return self
+    end
+
+    --- The stream's datasets of all batches from `from` to `to`, both included; those that are not in memory are computed. In a
+    --- running context, from foreachRDD or the main script. ssc:remember(d) says how far back it can reach.
+    ---
+    ---     counts:foreachRDD(function(_, time)
+    ---         for _, rdd in ipairs(counts:slice(time - 10000, time)) do
+    ---             print(time, rdd:count())
+    ---         end
+    ---     end)
+    ---
+    --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, datasets that were
+    --- let go of because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
+    --- @param from number ms; rounded down to the stream's batch times
+    --- @param to number ms; likewise
+    --- @return moontide.RDD[] the oldest first; batches without a dataset are left out
+    function DStream:slice(from, to)
+        local class = require("moontide.dstream").class
+        check.self(self, class, "slice")
+        from, to = time_argument(1, from), time_argument(2, to)
+        local scope = self.scope
+        if scope.life.state == "STOPPED" then
+            check.fail("'slice': the streaming context is stopped (stop was called)")
+        elseif from > to then
+            check.fail("'slice': the first time (%.0f ms) is after the last (%.0f ms)", from, to)
+        elseif (to - from) / self.node:slide() > MOST_TIMES then
+            check.fail("'slice': these are more than %d batches", MOST_TIMES)
+        end
+        local begun, reason = self.node:slice(from, to)
+        if not begun then
+            check.fail("'slice': %s", reason)
+        end
+        local ok, result = pcall(run_slice, scope)
+        scope.life.graph:sliceEnd()
+        if not ok then
+            error(result, 0)
+        end
+        local datasets = {}
+        for index, node in ipairs(result) do
+            datasets[index] = scope.wrap_rdd(node)
+        end
+        return datasets
+    end
+end
+
+return keeping
