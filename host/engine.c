@@ -156,7 +156,7 @@ static void on_signals(uv_poll_t *poll, int status, int events) {
 
 int tide_engine_watch_signals(struct tide_engine *engine, struct tide_error *err) {
     if (engine->signal_fd >= 0) return TIDE_OK;
-    if (process_signals == NULL)
+    if (!process_signals)
         return tide_error_set(err, TIDE_ESTATE,
                               "this process does not hand signals to engines: only the moontide program does; "
                               "stop the engine from the script instead");
@@ -304,7 +304,7 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     };
 
     engine->cache = tide_cache_new(&cache, err);
-    if (engine->cache == NULL) goto fail;
+    if (!engine->cache) goto fail;
     engine->budget = tide_budget_new(options->receive_limit, cache.limit / RECEIVED_PART);
 
     struct tide_pool_options pool = {
@@ -316,7 +316,7 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     };
 
     engine->pool = tide_pool_new(&pool, err);
-    if (engine->pool == NULL) goto fail;
+    if (!engine->pool) goto fail;
 
     tide_cache_on_untidy(engine->cache, on_untidy, engine->pool);
 
@@ -352,11 +352,11 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
     struct tide_list *link;
     bool ended;
 
-    if (engine == NULL) return TIDE_OK;
-    while ((link = tide_list_pop(&engine->members)) != NULL) {
+    if (!engine) return TIDE_OK;
+    while ((link = tide_list_pop(&engine->members))) {
         struct tide_engine_member *member = TIDE_CONTAINER_OF(link, struct tide_engine_member, link);
 
-        if (member->close != NULL) member->close(member->arg);
+        if (member->close) member->close(member->arg);
     }
     tide_scheduler_close(engine->scheduler);
     tide_cache_on_untidy(engine->cache, NULL, NULL);

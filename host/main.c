@@ -152,8 +152,8 @@ int main(int argc, char **argv) {
 
     struct lua_State *L = tide_vm_new(&options, &err);
 
-    if (L == NULL || tide_vm_call_main(L, "moontide.cli", "main", argc, argv, &code, &err) != TIDE_OK) {
-        tide_log(TIDE_LOG_ERROR, "moontide", "%s", err.text != NULL ? err.text : tide_error_name(err.code));
+    if (!L || tide_vm_call_main(L, "moontide.cli", "main", argc, argv, &code, &err) != TIDE_OK) {
+        tide_log(TIDE_LOG_ERROR, "moontide", "%s", err.text ? err.text : tide_error_name(err.code));
         code = EXIT_FAILED;
     }
     tide_error_clear(&err);

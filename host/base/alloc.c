@@ -36,6 +36,7 @@ static void spoil_and_free(void *ptr) {
 static void *move(void *ptr, size_t size) {
     size_t before = ptr ? malloc_usable_size(ptr) : 0;
     void *moved = malloc(size);
+
     if (!moved) return NULL;
     if (before) memcpy(moved, ptr, before < size ? before : size);
     spoil_and_free(ptr);
@@ -51,6 +52,7 @@ void *tide_xmalloc(size_t size) { return or_abort(malloc(at_least_one(size)), si
 
 void *tide_xcalloc(size_t count, size_t size) {
     void *ptr = count && size ? calloc(count, size) : calloc(1, 1);
+
     return or_abort(ptr, size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
 }
 
@@ -60,6 +62,7 @@ char *tide_xstrdup(const char *text) { return tide_xmemdup(text, strlen(text) + 
 
 void *tide_xmemdup(const void *data, size_t size) {
     void *copy = tide_xmalloc(size);
+
     if (size) memcpy(copy, data, size);
     return copy;
 }

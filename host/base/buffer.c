@@ -59,6 +59,7 @@ void tide_buffer_append(struct tide_buffer *buffer, const void *data, size_t siz
 
 void tide_buffer_format(struct tide_buffer *buffer, const char *format, ...) {
     va_list args, again;
+
     va_start(args, format);
     va_copy(again, args);
     int length = vsnprintf(NULL, 0, format, args);
@@ -73,6 +74,7 @@ void tide_buffer_format(struct tide_buffer *buffer, const char *format, ...) {
 
 uint8_t *tide_buffer_take(struct tide_buffer *buffer, size_t *size) {
     uint8_t *data = buffer->data;
+
     if (size) *size = buffer->size;
     tide_buffer_create(buffer);
     return data;

@@ -94,7 +94,7 @@ int tide_directory_make(const char *path, bool fresh, uint32_t *made, struct tid
             prefix[end] = '/';
         }
     }
-    if (made != NULL) *made = count;
+    if (made) *made = count;
     tide_free(prefix);
     return code < 0 ? code : TIDE_OK;
 }
@@ -149,11 +149,11 @@ static void empty(int fd) {
     DIR *list = fdopendir(fd);
     const struct dirent *entry;
 
-    if (list == NULL) {
+    if (!list) {
         close(fd);
         return;
     }
-    while ((entry = readdir(list)) != NULL)
+    while ((entry = readdir(list)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             tide_directory_remove_at(dirfd(list), entry->d_name);
     closedir(list);

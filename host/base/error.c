@@ -12,6 +12,7 @@
 
 static char *format_text(const char *format, va_list args) {
     va_list again;
+
     va_copy(again, args);
     int length = vsnprintf(NULL, 0, format, again);
     va_end(again);
@@ -56,6 +57,7 @@ int tide_error_prefix(struct tide_error *err, const char *format, ...) {
 
 int tide_error_move(struct tide_error *to, struct tide_error *from) {
     int code = from->code;
+
     if (to == from) return code;
     if (!to) {
         tide_error_clear(from);

@@ -39,6 +39,7 @@ static void set_armed(int count) { __atomic_store_n(&armed, count, __ATOMIC_RELA
 
 static void arm(const char *name, size_t size, long skip, long times) {
     char *copy = tide_xmalloc(size + 1);
+
     memcpy(copy, name, size);
     copy[size] = 0;
     struct armed_fault *fault = find(copy);
@@ -56,6 +57,7 @@ static void arm(const char *name, size_t size, long skip, long times) {
 /* ":12" at `*at`: moves behind it. False when there is something else. */
 static bool parse_count(const char **at, long *value) {
     char *end;
+
     errno = 0;
     long n = strtol(*at + 1, &end, 10);
     if (end == *at + 1 || errno || (*end && *end != ':' && *end != ',')) return false;
@@ -118,7 +120,7 @@ void tide_fault_arm(const char *name, long skip, long times) {
 void tide_fault_clear(void) {
     pthread_mutex_lock(&lock);
     struct tide_list *node;
-    while ((node = tide_list_pop(&faults)) != NULL) tide_free(TIDE_CONTAINER_OF(node, struct armed_fault, link));
+    while ((node = tide_list_pop(&faults))) tide_free(TIDE_CONTAINER_OF(node, struct armed_fault, link));
     set_armed(0); /* also when the environment was not read yet: cleared means cleared */
     pthread_mutex_unlock(&lock);
 }

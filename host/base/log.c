@@ -61,6 +61,7 @@ static size_t write_head(char *out, size_t capacity, enum tide_log_level level, 
     struct timespec now;
     struct tm local;
     char stamp[32];
+
     clock_gettime(CLOCK_REALTIME, &now);
     localtime_r(&now.tv_sec, &local);
     strftime(stamp, sizeof stamp, "%Y-%m-%d %H:%M:%S", &local);
@@ -71,6 +72,7 @@ static size_t write_head(char *out, size_t capacity, enum tide_log_level level, 
 /* Copies `text` indenting what follows a newline; gives up quietly at `capacity`. Returns the bytes used. */
 static size_t indent(char *out, size_t capacity, const char *text, size_t size) {
     size_t used = 0;
+
     for (size_t i = 0; i < size; i++) {
         size_t need = text[i] == '\n' ? 5 : 1;
         if (capacity - used < need) break;
@@ -109,7 +111,7 @@ static void log_line(enum tide_log_level level, const char *area, const char *fo
     for (size_t i = 0; i < size; i++) newlines += text[i] == '\n';
     size_t needed = 512 + size + 4 * newlines;
     char *heap_line = NULL;
-    if (needed > line_capacity && (heap_line = malloc(needed)) != NULL) {
+    if (needed > line_capacity && (heap_line = malloc(needed))) {
         line = heap_line;
         line_capacity = needed;
     }
@@ -127,6 +129,7 @@ static void log_line(enum tide_log_level level, const char *area, const char *fo
 
 void tide_log(enum tide_log_level level, const char *area, const char *format, ...) {
     va_list args;
+
     va_start(args, format);
     log_line(level, area, format, args);
     va_end(args);
@@ -136,6 +139,7 @@ void tide_log(enum tide_log_level level, const char *area, const char *format, .
 static bool is_time(struct tide_log_kind *kind, uint64_t *left_out) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct timespec now;
+
     clock_gettime(CLOCK_MONOTONIC, &now);
     uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 

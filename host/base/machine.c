@@ -55,13 +55,13 @@ static FILE *open_file(const char *path) {
     struct stat about;
     FILE *file = fd >= 0 && fstat(fd, &about) == 0 && S_ISREG(about.st_mode) ? fdopen(fd, "r") : NULL;
 
-    if (file == NULL && fd >= 0) close(fd);
+    if (!file && fd >= 0) close(fd);
     return file;
 }
 
 /* The next line without its end; lines that are longer than `size` are passed over. */
 static bool read_line(FILE *file, char *line, size_t size) {
-    while (fgets(line, (int)size, file) != NULL) {
+    while (fgets(line, (int)size, file)) {
         size_t length = strcspn(line, "\n");
 
         if (line[length] == '\n' || feof(file)) {
@@ -77,9 +77,9 @@ static bool read_line(FILE *file, char *line, size_t size) {
 static bool read_value(const char *directory, const char *name, char *value, size_t size) {
     char path[LINE];
     FILE *file = join(path, sizeof path, directory, name) ? open_file(path) : NULL;
-    bool read = file != NULL && read_line(file, value, size);
+    bool read = file && read_line(file, value, size);
 
-    if (file != NULL) fclose(file);
+    if (file) fclose(file);
     return read;
 }
 
@@ -145,7 +145,7 @@ static void search_path(struct search *search, const char *mount, const char *pa
 
         char *slash = strrchr(directory + top, '/');
 
-        if (slash == NULL) return;
+        if (!slash) return;
         *slash = 0;
     }
 }
@@ -176,7 +176,7 @@ static void unescape(char *text) {
 static bool has_word(const char *list, const char *word) {
     size_t length = strlen(word);
 
-    for (const char *at = list; (at = strstr(at, word)) != NULL; at += length)
+    for (const char *at = list; (at = strstr(at, word)); at += length)
         if ((at == list || at[-1] == ',') && (at[length] == 0 || at[length] == ',')) return true;
     return false;
 }
@@ -189,18 +189,18 @@ struct mount {
 static bool parse_mount(char *line, struct mount *mount) {
     char *fields[6], *rest = NULL, *tail = strstr(line, " - ");
 
-    if (tail == NULL) return false;
+    if (!tail) return false;
     *tail = 0;
     for (int i = 0; i < 6; i++)
-        if ((fields[i] = strtok_r(i == 0 ? line : NULL, " ", &rest)) == NULL) return false;
+        if (!(fields[i] = strtok_r(i == 0 ? line : NULL, " ", &rest))) return false;
     mount->root = fields[3];
     mount->point = fields[4];
     unescape(mount->root);
     unescape(mount->point);
     mount->type = strtok_r(tail + 3, " ", &rest);
-    if (mount->type == NULL || strtok_r(NULL, " ", &rest) == NULL) return false;
+    if (!mount->type || !strtok_r(NULL, " ", &rest)) return false;
     mount->options = strtok_r(NULL, " ", &rest);
-    return mount->options != NULL;
+    return mount->options;
 }
 
 static bool is_mount_of(const struct mount *mount, const struct group *group, const char *controller) {
@@ -215,13 +215,13 @@ static int search_mounts(struct search *search, const struct group *group, bool 
     struct mount mount;
     int count = 0;
 
-    if (file == NULL) return 0;
+    if (!file) return 0;
     while (read_line(file, line, sizeof line)) {
         if (!parse_mount(line, &mount) || !is_mount_of(&mount, group, search->controller)) continue;
 
         const char *rest = below(group->path, mount.root);
 
-        if ((rest == NULL) != elsewhere) continue;
+        if (elsewhere ? rest != 0 : !rest) continue;
         search_path(search, mount.point, elsewhere ? "" : rest, group->second);
         count++;
     }
@@ -231,16 +231,16 @@ static int search_mounts(struct search *search, const struct group *group, bool 
 
 /* Whether one of the names in it is "..". */
 static bool climbs(const char *path) {
-    for (const char *at = path; (at = strstr(at, "/..")) != NULL; at += 3)
+    for (const char *at = path; (at = strstr(at, "/..")); at += 3)
         if (at[3] == '/' || at[3] == 0) return true;
     return false;
 }
 
 /* "number:controllers:path"; false: not a group of the controller. */
 static bool parse_group(char *line, const char *controller, struct group *group) {
-    char *controllers = strchr(line, ':'), *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+    char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
 
-    if (path == NULL || path[1] != '/') return false;
+    if (!path || path[1] != '/') return false;
     *controllers++ = 0;
     *path++ = 0;
     group->second = strcmp(line, "0") == 0 && *controllers == 0;
@@ -256,11 +256,11 @@ static uint64_t search_groups(struct search *search) {
     FILE *file = join(path, sizeof path, search->root, "/proc/self/cgroup") ? open_file(path) : NULL;
     struct group *group = tide_xcalloc(1, sizeof *group);
 
-    while (file != NULL && read_line(file, line, sizeof line)) {
+    while (file && read_line(file, line, sizeof line)) {
         if (!parse_group(line, search->controller, group)) continue;
         if (search_mounts(search, group, false) == 0) search_mounts(search, group, true);
     }
-    if (file != NULL) fclose(file);
+    if (file) fclose(file);
     tide_free(group);
     return search->least;
 }
@@ -291,7 +291,7 @@ static uint64_t allowed_processors(void) {
         cpu_set_t *set = CPU_ALLOC(most);
         size_t size = CPU_ALLOC_SIZE(most);
 
-        if (set == NULL) break;
+        if (!set) break;
 
         int status = sched_getaffinity(0, size, set), error = errno;
         uint64_t count = status == 0 ? (uint64_t)CPU_COUNT_S(size, set) : 0;

@@ -17,7 +17,7 @@ static struct tide_arity *check_arity(lua_State *L, int index) {
 static int node_arity(lua_State *L) {
     const struct tide_arity *arity = check_arity(L, 1);
 
-    lua_pushnumber(L, arity != NULL ? arity->value : TIDE_ARITY_UNKNOWN);
+    lua_pushnumber(L, arity ? arity->value : TIDE_ARITY_UNKNOWN);
     return 1;
 }
 
@@ -26,7 +26,7 @@ static int node_made_by(lua_State *L) {
     struct tide_arity *arity = check_arity(L, 1);
     const char *label = luaL_optstring(L, 2, NULL), *first = luaL_optstring(L, 3, NULL);
 
-    if (arity != NULL) tide_arity_label(arity, label, first);
+    if (arity) tide_arity_label(arity, label, first);
     return 0;
 }
 
@@ -35,7 +35,7 @@ static int node_joined_by(lua_State *L) {
     struct tide_arity *arity = check_arity(L, 1);
     const char *name = luaL_checkstring(L, 2);
 
-    if (arity != NULL) tide_arity_name(arity, name);
+    if (arity) tide_arity_name(arity, name);
     return 0;
 }
 

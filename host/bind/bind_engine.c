@@ -54,13 +54,13 @@ int tide_bind_engine_new(lua_State *L) {
     object->handle = tide_xcalloc(1, sizeof *object->handle);
     object->handle->refs = 1;
     object->handle->engine = tide_engine_new(&options, &err);
-    return object->handle->engine != NULL ? 1 : tide_bind_failure(L, &err);
+    return object->handle->engine ? 1 : tide_bind_failure(L, &err);
 }
 
 static int close_engine(struct tide_bind_object *object, uint64_t timeout_ms) {
-    struct tide_engine *engine = object->handle != NULL ? object->handle->engine : NULL;
+    struct tide_engine *engine = object->handle ? object->handle->engine : NULL;
 
-    if (engine == NULL) return TIDE_OK;
+    if (!engine) return TIDE_OK;
     object->handle->engine = NULL;
     return tide_engine_delete(engine, timeout_ms);
 }
@@ -183,7 +183,7 @@ static void set_reading(lua_State *L, const char *name, int64_t reading) {
 }
 
 static void set_rdd(lua_State *L, struct tide_rdd *rdd) {
-    if (rdd != NULL) tide_bind_push_rdd(L, 1, rdd);
+    if (rdd) tide_bind_push_rdd(L, 1, rdd);
     else lua_pushboolean(L, 0);
 }
 
@@ -206,7 +206,7 @@ static void set_job(lua_State *L, struct tide_job *job) {
 
 /* inputs: stream id → records. */
 static void set_inputs(lua_State *L, const struct tide_event *event) {
-    if (event->inputs == NULL) return;
+    if (!event->inputs) return;
     lua_createtable(L, 0, (int)event->ninputs);
     for (uint32_t i = 0; i < event->ninputs; i++) {
         lua_pushnumber(L, (double)event->inputs[i].records);
@@ -217,7 +217,7 @@ static void set_inputs(lua_State *L, const struct tide_event *event) {
 
 /* outputs: numbers of the output operations that run in the batch. */
 static void set_outputs(lua_State *L, const struct tide_event *event) {
-    if (event->outputs == NULL) return;
+    if (!event->outputs) return;
     lua_createtable(L, (int)event->noutputs, 0);
     for (uint32_t i = 0; i < event->noutputs; i++) {
         lua_pushnumber(L, event->outputs[i]);
@@ -247,14 +247,14 @@ static void set_info(lua_State *L, const struct tide_event *event) {
         set_reading(L, "startTime", info->output_start);
         set_reading(L, "endTime", info->output_end);
     }
-    if (info->reason != NULL) set_text(L, "failureReason", info->reason);
+    if (info->reason) set_text(L, "failureReason", info->reason);
     lua_setfield(L, -2, "info");
 }
 
 static void push_event(lua_State *L, const struct tide_event *event) {
     lua_createtable(L, 0, 8);
     set_text(L, "kind", kind_name(event->kind));
-    if (event->graph != NULL) {
+    if (event->graph) {
         tide_bind_push_graph(L, 1, event->graph);
         lua_setfield(L, -2, "graph");
     }

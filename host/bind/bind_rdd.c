@@ -123,13 +123,13 @@ static struct tide_rdd **check_rdds(lua_State *L, int index, struct tide_rdd *fi
     struct tide_rdd **rdds = lua_newuserdata(L, (length + 1) * sizeof *rdds);
 
     *count = 0;
-    if (first != NULL) rdds[(*count)++] = first;
+    if (first) rdds[(*count)++] = first;
     for (size_t i = 0; i < length; i++) {
         lua_rawgeti(L, index, (int)i + 1);
 
         const struct tide_bind_object *rdd = tide_bind_test(L, -1, TIDE_BIND_RDD);
 
-        if (rdd == NULL || rdd->handle != self->handle)
+        if (!rdd || rdd->handle != self->handle)
             return (
                 luaL_argerror(L, index, lua_pushfstring(L, "entry %d is not a dataset of this engine", (int)i + 1)),
                 NULL);
@@ -147,7 +147,7 @@ static int engine_union(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
 
     object->pointer = tide_rdd_together_new(parents, count);
-    if (object->pointer == NULL)
+    if (!object->pointer)
         luaL_error(L, "the union would have more than %d partitions: coalesce its datasets first",
                    TIDE_RDD_MAX_PARTITIONS);
     return 1;
@@ -261,7 +261,7 @@ static int rdd_set_name(lua_State *L) {
 static int rdd_name(lua_State *L) {
     const char *name = tide_rdd_name(tide_bind_check_rdd(L, 1));
 
-    if (name == NULL) return 0;
+    if (!name) return 0;
     lua_pushstring(L, name);
     return 1;
 }
@@ -352,7 +352,7 @@ static int rdd_key_partitions(lua_State *L) {
 static int rdd_partitioner(lua_State *L) {
     const struct tide_partitioner *partitioner = tide_rdd_partitioner(tide_bind_check_rdd(L, 1));
 
-    if (partitioner != NULL) lua_pushlstring(L, (const char *)partitioner->bytes, partitioner->size);
+    if (partitioner) lua_pushlstring(L, (const char *)partitioner->bytes, partitioner->size);
     else lua_pushnil(L);
     return 1;
 }
@@ -392,7 +392,7 @@ static int rdd_lineage(lua_State *L) {
 static int rdd_gc(lua_State *L) {
     struct tide_bind_object *object = lua_touserdata(L, 1);
 
-    if (object->pointer != NULL) tide_rdd_release(object->pointer);
+    if (object->pointer) tide_rdd_release(object->pointer);
     object->pointer = NULL;
     tide_bind_drop_handle(object);
     return 0;
@@ -471,7 +471,7 @@ static int job_error(lua_State *L) {
     const struct tide_error *err = tide_job_error(check_job(L));
 
     if (err->code == TIDE_OK) return 0;
-    lua_pushstring(L, err->text != NULL ? err->text : tide_error_name(err->code));
+    lua_pushstring(L, err->text ? err->text : tide_error_name(err->code));
     lua_pushstring(L, tide_error_name(err->code));
     return 2;
 }
@@ -516,7 +516,7 @@ static int job_cancel(lua_State *L) {
 static int job_gc(lua_State *L) {
     struct tide_bind_object *object = lua_touserdata(L, 1);
 
-    if (object->pointer != NULL) tide_job_release(object->pointer);
+    if (object->pointer) tide_job_release(object->pointer);
     object->pointer = NULL;
     tide_bind_drop_handle(object);
     return 0;

@@ -27,8 +27,7 @@ struct graph {
     struct tide_engine_member member;
 };
 
-/* ---- Checks ---------------------------------------------------------------------------------------------------
- * */
+/* ---- Checks --------------------------------------------------------------------------------------------------- */
 
 /* Misuse that C has found: raises its text. */
 int tide_bind_refuse(lua_State *L, struct tide_error *err) {
@@ -105,8 +104,7 @@ int tide_bind_answer_stream(lua_State *L, struct tide_bind_object *object, struc
     return stream ? 1 : tide_bind_refuse(L, err);
 }
 
-/* ---- Life of a graph ------------------------------------------------------------------------------------------
- * */
+/* ---- Life of a graph ------------------------------------------------------------------------------------------ */
 
 static void close_graph(void *arg) {
     struct graph *graph = arg;
@@ -192,8 +190,7 @@ static int stream_gc(lua_State *L) {
     return 0;
 }
 
-/* ---- Declaring ------------------------------------------------------------------------------------------------
- * */
+/* ---- Declaring ------------------------------------------------------------------------------------------------ */
 
 static int graph_socket(lua_State *L) {
     struct tide_graph *graph = tide_bind_check_graph(L, 1);
@@ -382,8 +379,7 @@ static int stream_graph(lua_State *L) {
     return 1;
 }
 
-/* ---- Running --------------------------------------------------------------------------------------------------
- * */
+/* ---- Running -------------------------------------------------------------------------------------------------- */
 
 static int graph_start(lua_State *L) {
     struct tide_error err = {0};
@@ -504,6 +500,7 @@ static int graph_listen(lua_State *L) {
 
 void tide_bind_stream(lua_State *L) {
     static const luaL_Reg engine_methods[] = {{"graph", engine_graph}, {NULL, NULL}};
+
     static const luaL_Reg graph_methods[] = {
         {"socket", graph_socket},
         {"queue", graph_queue},

@@ -227,6 +227,7 @@ void tide_bind_window(lua_State *L) {
         {"checkpointing", graph_checkpointing}, {"sliceStep", graph_slice_step}, {"sliceAnswer", graph_slice_answer},
         {"slicePass", graph_slice_pass},        {"sliceEnd", graph_slice_end},   {NULL, NULL},
     };
+
     static const luaL_Reg stream_methods[] = {
         {"window", stream_window},
         {"mergeWindow", stream_merge_window},

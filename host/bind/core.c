@@ -96,7 +96,7 @@ void tide_bind_drop_handle(struct tide_bind_object *object) {
     struct tide_bind_handle *handle = object->handle;
 
     object->handle = NULL;
-    if (handle != NULL && --handle->refs == 0) tide_free(handle);
+    if (handle && --handle->refs == 0) tide_free(handle);
 }
 
 /* ---- Arguments ------------------------------------------------------------------------------------------------ */
@@ -114,7 +114,7 @@ struct tide_bind_object *tide_bind_test(lua_State *L, int index, const char *nam
 struct tide_bind_object *tide_bind_check(lua_State *L, int index, const char *name) {
     struct tide_bind_object *object = tide_bind_test(L, index, name);
 
-    if (object != NULL) return object;
+    if (object) return object;
 
     const char *got = luaL_typename(L, index);
 
@@ -126,10 +126,9 @@ struct tide_bind_object *tide_bind_check(lua_State *L, int index, const char *na
 }
 
 struct tide_engine *tide_bind_engine_of(lua_State *L, const struct tide_bind_object *object) {
-    struct tide_engine *engine = object->handle != NULL ? object->handle->engine : NULL;
+    struct tide_engine *engine = object->handle ? object->handle->engine : NULL;
 
-    if (engine == NULL)
-        luaL_error(L, "the engine has been closed: its datasets, jobs and streams can't be used any more");
+    if (!engine) luaL_error(L, "the engine has been closed: its datasets, jobs and streams can't be used any more");
     return engine;
 }
 
@@ -220,9 +219,9 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
 
     luaL_checktype(L, index, LUA_TTABLE);
     lua_getfield(L, index, "route");
-    for (const char *name = lua_tostring(L, -1); names[route] != NULL; route++)
-        if (name != NULL && strcmp(name, names[route]) == 0) break;
-    if (names[route] == NULL)
+    for (const char *name = lua_tostring(L, -1); names[route]; route++)
+        if (name && strcmp(name, names[route]) == 0) break;
+    if (!names[route])
         luaL_argerror(L, index, "field route must be \"hash\", \"roundrobin\", \"single\" or \"range\"");
     lua_pop(L, 1);
 
@@ -252,23 +251,23 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
 
     const char *identity = lua_tolstring(L, -1, &identity_size);
 
-    if (by != NULL && (identity == NULL || routes[route] != TIDE_ROUTE_HASH))
+    if (by && (!identity || routes[route] != TIDE_ROUTE_HASH))
         luaL_argerror(L, index, "field partitioner goes with route \"hash\" and a field identity");
 
     /* Nothing raises from here on. */
-    struct tide_op *write_op = write != NULL ? tide_op_new(write, write_size, false) : NULL;
-    struct tide_op *read_op = read != NULL ? tide_op_new(read, read_size, false) : NULL;
+    struct tide_op *write_op = write ? tide_op_new(write, write_size, false) : NULL;
+    struct tide_op *read_op = read ? tide_op_new(read, read_size, false) : NULL;
     struct tide_exchange *exchange =
         tide_exchange_new(routes[route], (uint32_t)partitions, ascending, write_op, read_op);
 
-    if (by != NULL) {
+    if (by) {
         struct tide_partitioner *partitioner = tide_partitioner_new(identity, identity_size, by, by_size);
 
         tide_exchange_partition_by(exchange, partitioner);
         tide_partitioner_release(partitioner);
     }
     if (stays) {
-        struct tide_op *here_op = here != NULL ? tide_op_new(here, here_size, true) : NULL;
+        struct tide_op *here_op = here ? tide_op_new(here, here_size, true) : NULL;
 
         tide_exchange_stays(exchange, here_op);
         tide_op_release(here_op);
@@ -282,7 +281,7 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
 /* ---- Answers -------------------------------------------------------------------------------------------------- */
 
 static const char *error_text(const struct tide_error *err) {
-    return err->text != NULL ? err->text : tide_error_name(err->code);
+    return err->text ? err->text : tide_error_name(err->code);
 }
 
 /* The text is heap memory of C: it is copied under protection, so that running out of memory in Lua loses neither. */
@@ -309,7 +308,7 @@ int tide_bind_failure(lua_State *L, struct tide_error *err) {
 }
 
 void tide_bind_set_error(lua_State *L, const struct tide_error *err, const char *name, const char *code_name) {
-    if (err->code == TIDE_OK && err->text == NULL) return;
+    if (err->code == TIDE_OK && !err->text) return;
     lua_pushstring(L, error_text(err));
     lua_setfield(L, -2, name);
     if (err->code == TIDE_OK) return;
@@ -356,11 +355,11 @@ static int core_library(lua_State *L) {
 
     /* Not RTLD_DEFAULT: that also searches the shared object that asks. */
     void *program = dlopen(NULL, RTLD_LAZY);
-    void *seen = program != NULL ? dlsym(program, "tide_block_new") : NULL;
+    void *seen = program ? dlsym(program, "tide_block_new") : NULL;
 
-    if (program != NULL) dlclose(program);
+    if (program) dlclose(program);
     if (seen == (void *)(uintptr_t)tide_block_new) return 0;
-    if (dladdr((void *)(uintptr_t)luaopen_moontide_core, &info) == 0 || realpath(info.dli_fname, path) == NULL)
+    if (dladdr((void *)(uintptr_t)luaopen_moontide_core, &info) == 0 || !realpath(info.dli_fname, path))
         return luaL_error(L, "the file of the C module moontide.core can't be found");
     lua_pushstring(L, path);
     return 1;

@@ -6,6 +6,7 @@
 /* C division truncates towards zero; the grid needs the remainder counted upwards from below. */
 static int64_t offset_in(int64_t distance, int64_t step) {
     int64_t rest = distance % step;
+
     return rest < 0 ? rest + step : rest;
 }
 

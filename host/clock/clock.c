@@ -38,6 +38,7 @@ void tide_clock_close(struct tide_clock *clock) {
 
 void tide_clock_tick(struct tide_clock *clock) {
     int64_t time = clock->next;
+
     clock->next += clock->period; /* before the call: a stop inside the tick must see this one as fired */
     clock->fn(time, clock->arg);
 }
@@ -57,6 +58,7 @@ int64_t tide_clock_reading(struct tide_clock *clock, const struct tide_stopwatch
 
 int64_t tide_clock_wall_ms(void) {
     struct timespec now;
+
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }

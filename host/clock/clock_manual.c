@@ -24,6 +24,7 @@ static void changed(struct tide_clock *clock) {}
 
 static int advance(struct tide_clock *base, int64_t ms) {
     struct manual_clock *clock = manual_clock_of(base);
+
     if (ms < 0) return TIDE_EINVAL;
     clock->now += ms;
     if (clock->firing) return TIDE_OK; /* told from inside a tick: the run under way goes on to the new time */
@@ -36,6 +37,7 @@ static int advance(struct tide_clock *base, int64_t ms) {
 
 static void close_clock(struct tide_clock *base) {
     struct manual_clock *clock = manual_clock_of(base);
+
     clock->closed = true;
     if (!clock->firing) tide_free(clock);
 }

@@ -55,6 +55,7 @@ static void arm(struct real_clock *clock) {
 
 static int64_t wall_ns(void *arg) {
     struct timespec wall;
+
     clock_gettime(CLOCK_REALTIME, &wall);
     return (int64_t)wall.tv_sec * 1000 * NS_PER_MS + wall.tv_nsec;
 }
@@ -72,6 +73,7 @@ static void tell_step(int64_t step, const char *consequence) {
 static void follow(struct real_clock *clock) {
     int64_t ahead = offset_now(clock) - clock->offset, step = ahead - clock->ahead;
     bool follows = ahead > 0 && ahead / clock->base.period <= MOST_FOLLOWED;
+
     if (follows) clock->offset += ahead;
     clock->ahead = follows ? 0 : ahead;
     if (step > -STEP_MS && step < STEP_MS) return;
@@ -83,6 +85,7 @@ static void follow(struct real_clock *clock) {
 
 static void on_timer(uv_timer_t *timer) {
     struct real_clock *clock = timer->data;
+
     if (tide_clock_due(&clock->base, now_ms(&clock->base))) follow(clock);
     int64_t now = now_ms(&clock->base);
     clock->firing = true;
@@ -101,6 +104,7 @@ static void on_closed(uv_handle_t *handle) { tide_free(handle->data); }
 
 static void close_clock(struct tide_clock *clock) {
     uv_handle_t *handle = (uv_handle_t *)&real_clock_of(clock)->timer;
+
     if (!uv_is_closing(handle)) uv_close(handle, on_closed);
 }
 

@@ -15,7 +15,7 @@ void tide_events_create(struct tide_events *events) { tide_list_create(&events->
 void tide_events_destroy(struct tide_events *events) {
     struct tide_event *event;
 
-    while ((event = tide_events_pop(events)) != NULL) tide_event_delete(event);
+    while ((event = tide_events_pop(events))) tide_event_delete(event);
 }
 
 struct tide_event *tide_event_new(enum tide_event_kind kind) {
@@ -34,11 +34,11 @@ struct tide_event *tide_event_new(enum tide_event_kind kind) {
 }
 
 void tide_event_delete(struct tide_event *event) {
-    if (event == NULL) return;
+    if (!event) return;
     tide_list_remove(&event->link);
-    if (event->job != NULL) tide_job_release(event->job);
+    if (event->job) tide_job_release(event->job);
     for (uint32_t i = 0; i < event->nrdds; i++)
-        if (event->rdds[i] != NULL) tide_rdd_release(event->rdds[i]);
+        if (event->rdds[i]) tide_rdd_release(event->rdds[i]);
     tide_free(event->rdds);
     tide_free(event->inputs);
     tide_free(event->outputs);
@@ -54,7 +54,7 @@ void tide_events_push(struct tide_events *events, struct tide_event *take) {
 struct tide_event *tide_events_pop(struct tide_events *events) {
     struct tide_list *link = tide_list_pop(&events->queue);
 
-    return link != NULL ? TIDE_CONTAINER_OF(link, struct tide_event, link) : NULL;
+    return link ? TIDE_CONTAINER_OF(link, struct tide_event, link) : NULL;
 }
 
 void tide_events_forget(struct tide_events *events, const struct tide_graph *graph) {

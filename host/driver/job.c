@@ -16,7 +16,7 @@ struct tide_job *tide_job_start(struct tide_scheduler *scheduler, const struct t
 
     job->refs = 2;
     job->scheduler = scheduler;
-    job->partitions = options->partitions != NULL ? options->npartitions : tide_rdd_partitions(options->rdd);
+    job->partitions = options->partitions ? options->npartitions : tide_rdd_partitions(options->rdd);
     job->results = tide_xcalloc(job->partitions > 0 ? job->partitions : 1, sizeof *job->results);
     for (uint32_t i = 0; i < job->partitions; i++) tide_blocks_create(&job->results[i]);
     job->done = options->done;
@@ -32,7 +32,7 @@ struct tide_job *tide_job_retain(struct tide_job *job) {
 }
 
 void tide_job_release(struct tide_job *job) {
-    if (job == NULL || --job->refs > 0) return;
+    if (!job || --job->refs > 0) return;
     assert(job->ended);
     for (uint32_t i = 0; i < job->partitions; i++) tide_blocks_destroy(&job->results[i]);
     tide_free(job->results);

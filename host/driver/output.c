@@ -129,6 +129,7 @@ static bool takes_part(const struct tide_generation *generation, uint32_t output
 void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generation *generation, int64_t time,
                          const char *failure) {
     uint32_t most = tide_graph_outputs(outputs->graph), count = 0;
+
     for (uint32_t i = 0; i < most; i++) count += takes_part(generation, i);
     if (count == 0) {
         tide_graph_rest(outputs->graph, time);
@@ -171,7 +172,8 @@ static void batch_done(struct tide_outputs *outputs, struct batch *batch) {
 
 static void end_output(struct tide_outputs *outputs, struct output_run *run, const char *failure) {
     struct batch *batch = run->batch;
-    batch->failed |= failure != NULL;
+
+    if (failure) batch->failed = true;
     batch->ended++;
     tell(outputs, "onOutputOperationCompleted", batch, run, tide_clock_reading(outputs->clock, &batch->watch),
          failure);
@@ -206,6 +208,7 @@ static void start_output(struct tide_outputs *outputs, struct batch *batch) {
 
 void tide_outputs_start(struct tide_outputs *outputs) {
     struct tide_list *link = outputs->batches.next;
+
     while (outputs->nrunning < outputs->concurrent && link != &outputs->batches) {
         struct batch *batch = TIDE_CONTAINER_OF(link, struct batch, link);
         struct tide_list *after = link->next; /* the batch may end with its last output */
@@ -217,6 +220,7 @@ void tide_outputs_start(struct tide_outputs *outputs) {
 
 bool tide_outputs_done(struct tide_outputs *outputs, uint64_t token, const char *failure) {
     struct output_run *run = NULL;
+
     TIDE_LIST_EACH(link, &outputs->running) {
         struct output_run *candidate = TIDE_CONTAINER_OF(link, struct output_run, link);
         if (candidate->token == token) run = candidate;

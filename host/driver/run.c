@@ -97,8 +97,8 @@ bool tide_run_leads_on(struct tide_run *run) {
 
 static void outputs_free(struct tide_run *run) {
     for (uint32_t i = 0; i < run->tasks; i++) {
-        if (run->outputs != NULL) tide_blocks_destroy(&run->outputs[i]);
-        if (run->made != NULL) tide_cached_release(run->made[i]);
+        if (run->outputs) tide_blocks_destroy(&run->outputs[i]);
+        if (run->made) tide_cached_release(run->made[i]);
     }
     tide_free(run->outputs);
     tide_free(run->made);
@@ -139,6 +139,7 @@ struct tide_cached **tide_run_begin_routing(struct tide_run *run) {
 static struct tide_cached *made_new(const struct tide_run *run, const struct tide_task *task) {
     const struct tide_rdd *rdd = run->target;
     uint8_t level = run->keeps ? rdd->level : TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK;
+
     struct tide_cached_options options = {
         .kind = run->keeps ? TIDE_CACHED_PARTITION : TIDE_CACHED_MAP_OUTPUT,
         .dataset = rdd->id,
@@ -160,7 +161,7 @@ void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t ind
     task->cancelled = &run->cancelled;
     task->owner = run;
     task->index = index;
-    if (run->lists > 0 && task->made == NULL) task->made = made_new(run, task);
+    if (run->lists > 0 && !task->made) task->made = made_new(run, task);
 }
 
 /* ---- Stages --------------------------------------------------------------------------------------------------- */
@@ -181,7 +182,7 @@ void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t cou
     if (run->keeps) {
         root = run->target;
         sink = tide_sink_keep(run->means->keep);
-    } else if (run->target != NULL) {
+    } else if (run->target) {
         root = run->target->parent;
         sink = tide_sink_map(run->target->as.shuffle.exchange);
         run->sampling = sink.kind == TIDE_SINK_SAMPLE;
@@ -195,14 +196,14 @@ void tide_run_cut(struct tide_run *run, const uint32_t *partitions, uint32_t cou
 }
 
 struct tide_rdd *tide_run_root(const struct tide_run *run) {
-    if (run->target == NULL) return run->root;
+    if (!run->target) return run->root;
     return run->keeps ? run->target : run->target->parent;
 }
 
 void tide_run_cut_target(struct tide_run *run) {
     struct tide_rdd *rdd = run->target;
 
-    if (run->keeps && rdd->kept != NULL) { /* all but what there is or would find no room */
+    if (run->keeps && rdd->kept) { /* all but what there is or would find no room */
         run->kept = tide_xcalloc(rdd->partitions, sizeof *run->kept);
         for (uint32_t i = 0; i < rdd->partitions; i++)
             if (!tide_cached_at_hand(rdd->kept[i]) && tide_cached_fits(rdd->kept[i])) run->kept[run->nkept++] = i;
@@ -213,11 +214,11 @@ void tide_run_cut_target(struct tide_run *run) {
 void tide_run_begin(struct tide_run *run) {
     const struct tide_stage *stage = run->stage;
 
-    assert(stage != NULL);
+    assert(stage);
     if (run->state == TIDE_RUN_ACTIVE) return;
     run->state = TIDE_RUN_ACTIVE;
     run->tasks = run->todo = stage->count;
-    if (run->job == NULL) run->lists = run->sampling ? 1 : stage->outputs;
+    if (!run->job) run->lists = run->sampling ? 1 : stage->outputs;
     outputs_new(run);
     if (!run->sampling) return;
     run->numbers = tide_xcalloc(stage->count > 0 ? stage->count : 1, sizeof *run->numbers);
@@ -227,7 +228,7 @@ void tide_run_begin(struct tide_run *run) {
 static void root_free(struct tide_run *run) {
     tide_op_release(run->sink);
     run->sink = NULL;
-    if (run->root != NULL) tide_rdd_release(run->root);
+    if (run->root) tide_rdd_release(run->root);
     run->root = NULL;
 }
 
@@ -246,8 +247,8 @@ struct tide_task *tide_run_next(struct tide_run *run, uint32_t *index) {
         bool guarded = stage->parts[part].guarded, outdated = guarded && run->cut_round != run->round;
         struct tide_task *task = outdated ? NULL : tide_stage_task(stage, run->arities, part);
 
-        *index = run->indexes != NULL ? run->indexes[part] : part;
-        if (task != NULL) {
+        *index = run->indexes ? run->indexes[part] : part;
+        if (task) {
             task->round = guarded ? run->round : 0;
             return task;
         }
@@ -271,7 +272,7 @@ void tide_run_lose(struct tide_run *run, uint32_t index, uint32_t partition) {
 }
 
 bool tide_run_cut_lost(struct tide_run *run) {
-    if (run->nlost == 0 || run->stage != NULL) return false;
+    if (run->nlost == 0 || run->stage) return false;
 
     uint32_t *partitions = tide_xcalloc(run->nlost, sizeof *partitions);
 
@@ -306,11 +307,11 @@ bool tide_run_hold(struct tide_run *run, struct tide_task *task) {
 }
 
 static void take_back_one(struct tide_run *run, const struct tide_run_held *held) {
-    if (run->outputs != NULL) {
+    if (run->outputs) {
         tide_blocks_destroy(&run->outputs[held->index]);
         tide_blocks_create(&run->outputs[held->index]);
     }
-    if (run->made != NULL) {
+    if (run->made) {
         tide_cached_release(run->made[held->index]);
         run->made[held->index] = NULL;
     }
@@ -363,7 +364,7 @@ void tide_run_end(struct tide_run *run) {
     run->lost = NULL;
     tide_error_clear(&run->error);
     tide_error_clear(&run->doomed);
-    if (run->target != NULL) {
+    if (run->target) {
         struct tide_rdd *rdd = run->target;
 
         run->target = NULL;

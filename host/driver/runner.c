@@ -78,6 +78,7 @@ static void enter(struct tide_batch_runner *runner, enum tide_batch_state to) {
         [TIDE_BATCH_STOPPING] = 1U << TIDE_BATCH_ACTIVE,
         [TIDE_BATCH_STOPPED] = 1U << TIDE_BATCH_INITIALIZED | 1U << TIDE_BATCH_ACTIVE | 1U << TIDE_BATCH_STOPPING,
     };
+
     assert(to != TIDE_BATCH_INITIALIZED && (allowed_from[to] & 1U << runner->state));
     runner->state = to;
 }
@@ -86,8 +87,7 @@ void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t to
     if (tide_outputs_done(&runner->outputs, token, failure)) pump(runner);
 }
 
-/* ---- Generation ---------------------------------------------------------------------------------------------
- * */
+/* ---- Generation ----------------------------------------------------------------------------------------------- */
 
 static void make_room_for_tick(struct tide_batch_runner *runner) {
     if (runner->first_tick + runner->nticks < runner->ticks_capacity) return;
@@ -102,6 +102,7 @@ static void make_room_for_tick(struct tide_batch_runner *runner) {
 
 static void on_tick(int64_t time, void *arg) {
     struct tide_batch_runner *runner = arg;
+
     make_room_for_tick(runner);
     runner->ticks[runner->first_tick + runner->nticks++] = time;
     pump(runner);
@@ -119,6 +120,7 @@ static void generation_done(struct tide_batch_runner *runner, bool generated) {
 static bool generation_failed(struct tide_batch_runner *runner, struct tide_error *err) {
     struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_GENERATION, runner->time);
     bool passed = tide_generation_pass_over(runner->generation);
+
     if (passed && !runner->failure && err->text) runner->failure = tide_xstrdup(err->text);
     if (!passed && runner->last_cut) runner->extra_failed = true;
     if (!passed) generation_done(runner, false);
@@ -132,6 +134,7 @@ static void ask(struct tide_batch_runner *runner) {
     uint32_t count;
     struct tide_stream *stream = tide_generation_asks(runner->generation, &parents, &count);
     struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_TRANSFORM, runner->time);
+
     event->info.batch_time = runner->time;
     runner->phase = ASKING;
     runner->asked = ++runner->tokens;
@@ -145,6 +148,7 @@ static void ask(struct tide_batch_runner *runner) {
 static void go_on(struct tide_batch_runner *runner) {
     struct tide_error err = {0};
     int status;
+
     while ((status = tide_generation_run(runner->generation, &err)) < 0) {
         if (!generation_failed(runner, &err)) return;
     }
@@ -185,8 +189,7 @@ void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t
     pump(runner);
 }
 
-/* ---- Slices -------------------------------------------------------------------------------------------------
- * */
+/* ---- Slices --------------------------------------------------------------------------------------------------- */
 
 int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
                             struct tide_error *err) {
@@ -234,8 +237,7 @@ void tide_batch_runner_slice_end(struct tide_batch_runner *runner) {
     if (runner->state != TIDE_BATCH_STOPPED) pump(runner);
 }
 
-/* ---- Cuts ---------------------------------------------------------------------------------------------------
- * */
+/* ---- Cuts ----------------------------------------------------------------------------------------------------- */
 
 static bool brought_nothing(const struct tide_cut *cut) {
     for (uint32_t i = 0; i < cut->count; i++) {
@@ -254,6 +256,7 @@ static void count_cut(struct tide_batch_runner *runner, const struct tide_cut *c
 static void on_cut(struct tide_message *message, void *owner) {
     struct tide_cut *cut = TIDE_CONTAINER_OF(message, struct tide_cut, message);
     struct tide_batch_runner *runner = owner;
+
     if (runner && runner->ending) count_cut(runner, cut);
     if (!runner || runner->phase != CUTTING || runner->cut != cut) {
         tide_cut_delete(cut); /* stopped in the meantime */
@@ -289,6 +292,7 @@ static void on_source(struct tide_message *message, void *owner) {
     };
     struct tide_source_event *report = TIDE_CONTAINER_OF(message, struct tide_source_event, message);
     struct tide_batch_runner *runner = owner;
+
     if (runner) {
         struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_RECEIVER, tide_clock_wall_ms());
         event->node = report->source_id;
@@ -299,8 +303,7 @@ static void on_source(struct tide_message *message, void *owner) {
     tide_source_event_delete(report);
 }
 
-/* ---- What comes next ----------------------------------------------------------------------------------------
- * */
+/* ---- What comes next ------------------------------------------------------------------------------------------ */
 
 static bool start_generation(struct tide_batch_runner *runner) {
     if (runner->phase != IDLE || runner->slice) return false;
@@ -328,6 +331,7 @@ static bool nothing_to_do(const struct tide_batch_runner *runner) {
  * us is done. */
 static void on_port_closed(uv_handle_t *handle) {
     struct port *port = handle->data;
+
     if (!port->closed_once) {
         port->closed_once = true;
         uv_check_init(handle->loop, &port->closer);
@@ -346,6 +350,7 @@ static void close_port(struct port *port) {
 static struct port *port_new(struct tide_batch_runner *runner, struct tide_error *err) {
     struct port *port = tide_xcalloc(1, sizeof *port);
     int status = tide_inbox_create(&port->inbox, runner->options.loop, runner, true);
+
     if (status < 0) {
         tide_error_set(err, status, "no inbox for received data (%s); is the limit of open files reached?",
                        tide_error_name(status));
@@ -373,6 +378,7 @@ static void count_lost(struct tide_batch_runner *runner) {
 /* Ends the sources, which give what they still hold for a last time. */
 static void end_ingest(struct tide_batch_runner *runner) {
     struct tide_cut *last = tide_cut_new(runner->time);
+
     runner->ending = true;
     last->message.deliver = on_cut;
     last->last = true;
@@ -420,8 +426,7 @@ static void pump(struct tide_batch_runner *runner) {
     drained(runner);
 }
 
-/* ---- Life cycle ---------------------------------------------------------------------------------------------
- * */
+/* ---- Life cycle ----------------------------------------------------------------------------------------------- */
 
 struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options *options) {
     assert(options->loop && options->events && options->batch >= 1 && options->manual_start >= 0);

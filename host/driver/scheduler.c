@@ -69,7 +69,7 @@ static struct tide_run *needed_run(struct tide_scheduler *scheduler, const struc
     void **running = need->kept ? &need->rdd->keeping : &need->rdd->as.shuffle.running;
     struct tide_run *run = *running;
 
-    if (run != NULL) return run;
+    if (run) return run;
     run = run_new(scheduler, batch_time);
     run->target = tide_rdd_retain(need->rdd);
     run->keeps = need->kept;
@@ -87,8 +87,8 @@ static void look_for_losses(struct tide_run *run) {
     const struct tide_rdd *missing;
     bool lost = true;
 
-    while (run->scheduler->losses && root != NULL && lost && run->doomed.code == TIDE_OK &&
-           (missing = tide_guards_missing(root, run->keeps, &why)) != NULL) {
+    while (run->scheduler->losses && root && lost && run->doomed.code == TIDE_OK &&
+           (missing = tide_guards_missing(root, run->keeps, &why))) {
         lost = tide_guards_lose(root, run->keeps, missing, &why, &run->scheduler->watch);
         run->scheduler->guards_left = true;
         if (!lost) tide_error_copy(&run->doomed, &why);
@@ -115,7 +115,7 @@ static void run_tie_all(struct tide_run *run) {
 
     tide_list_create(&fresh);
     run_tie(run, &fresh);
-    while ((link = tide_list_pop(&fresh)) != NULL) {
+    while ((link = tide_list_pop(&fresh))) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
         look_for_losses(next);
@@ -135,7 +135,7 @@ static void submit(struct tide_run *run, struct tide_task *task, uint32_t index)
 
 /* What has got lost is to be computed again, when what it needs is there. */
 static void run_again(struct tide_run *run) {
-    if (run->nlost > 0 && run->stage == NULL) look_for_losses(run);
+    if (run->nlost > 0 && !run->stage) look_for_losses(run);
     if (tide_run_cut_lost(run)) run_tie_all(run);
 }
 
@@ -145,7 +145,7 @@ static int run_route(struct tide_run *run, struct tide_error *err) {
     struct tide_cached **sampled;
     struct tide_range_sample *samples = tide_xcalloc(run->tasks, sizeof *samples);
 
-    assert(run->made != NULL && run->outputs != NULL);
+    assert(run->made && run->outputs);
     for (uint32_t i = 0; i < run->tasks; i++)
         samples[i] = (struct tide_range_sample){.keys = &run->outputs[i],
                                                 .records = (uint64_t)tide_cached_records(run->made[i])};
@@ -153,7 +153,7 @@ static int run_route(struct tide_run *run, struct tide_error *err) {
     struct tide_block *bounds = tide_range_bounds(samples, run->tasks, exchange->partitions, err);
 
     tide_free(samples);
-    if (bounds == NULL) return err->code;
+    if (!bounds) return err->code;
 
     struct tide_plan *plan = tide_stage_route_plan(run->means->plans, exchange);
 
@@ -177,8 +177,8 @@ static int run_route(struct tide_run *run, struct tide_error *err) {
 
 /* What a task that succeeded has added to accumulators goes to the script. */
 static void tell_updates(struct tide_scheduler *scheduler, struct tide_block *take) {
-    if (take == NULL) return;
-    if (scheduler->updated != NULL) scheduler->updated(take, scheduler->updated_arg);
+    if (!take) return;
+    if (scheduler->updated) scheduler->updated(take, scheduler->updated_arg);
     else tide_block_release(take);
 }
 
@@ -205,7 +205,7 @@ static void run_succeed(struct tide_run *run) {
     struct tide_run_edge *edge;
 
     tell_held(run);
-    if (run->job != NULL) {
+    if (run->job) {
         struct tide_error none = {0};
 
         for (uint32_t i = 0; i < run->tasks; i++) tide_blocks_move(&run->job->results[i], &run->outputs[i]);
@@ -218,7 +218,7 @@ static void run_succeed(struct tide_run *run) {
         tide_rdd_settle(run->target, run->made, run->tasks);
         run->made = NULL;
     }
-    while ((edge = tide_run_first_waiter(run)) != NULL) {
+    while ((edge = tide_run_first_waiter(run))) {
         struct tide_run *waiter = edge->waiter;
 
         tide_run_edge_delete(edge);
@@ -238,7 +238,7 @@ static void fail_later(struct tide_run *run, const struct tide_error *err, struc
 static bool goes_without(struct tide_run *run, struct tide_rdd *needed, const struct tide_error *err) {
     struct tide_rdd *root = tide_run_root(run);
 
-    if (err->code == TIDE_ECANCELLED || root == NULL) return false;
+    if (err->code == TIDE_ECANCELLED || !root) return false;
     run->scheduler->guards_left = true;
     return tide_guards_lose(root, run->keeps, needed, err, &run->scheduler->watch);
 }
@@ -256,7 +256,7 @@ static void abandon_needs(struct tide_run *run, bool all, struct tide_list *fail
         link = link->next;
         if (!all && tide_run_leads_on(on)) continue;
         tide_run_edge_delete(edge);
-        if (tide_run_first_waiter(on) == NULL && on->error.code == TIDE_OK) fail_later(on, &gone, failing);
+        if (!tide_run_first_waiter(on) && on->error.code == TIDE_OK) fail_later(on, &gone, failing);
     }
     tide_error_clear(&gone);
 }
@@ -279,7 +279,7 @@ static void pass_on(struct tide_run *run, struct tide_list *failing) {
     if (run->keeps && !cancelled) run->target->failed = true;
     if (!cancelled) scheduler->losses = scheduler->guards_left = true;
     if (guard && !cancelled) tide_guard_lose(run->target, &run->error, &scheduler->watch);
-    while ((edge = tide_run_first_waiter(run)) != NULL) {
+    while ((edge = tide_run_first_waiter(run))) {
         struct tide_run *waiter = edge->waiter;
 
         tide_run_edge_delete(edge);
@@ -300,14 +300,14 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
     fail_later(run, take_err, &failing);
     tide_error_clear(take_err);
 
-    while ((link = tide_list_pop(&failing)) != NULL) {
+    while ((link = tide_list_pop(&failing))) {
         struct tide_run *next = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
         __atomic_store_n(&next->cancelled, 1, __ATOMIC_RELAXED);
         if (!tide_run_is_guard(next)) tell_held(next); /* what is done without adds nothing */
         pass_on(next, &failing);
         abandon_needs(next, true, &failing);
-        if (next->job != NULL) job_end(next->job, &next->error);
+        if (next->job) job_end(next->job, &next->error);
         run_end(next);
     }
 }
@@ -335,7 +335,7 @@ static void task_lost(struct tide_run *run, const struct tide_task *task) {
 static void task_failed(struct tide_run *run, struct tide_task *task) {
     uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
 
-    if (task->error.code == TIDE_ELOST && (run->root != NULL || run->target != NULL)) { /* nobody's fault */
+    if (task->error.code == TIDE_ELOST && (run->root || run->target)) { /* nobody's fault */
         task_lost(run, task);
         return;
     }
@@ -376,8 +376,8 @@ static void task_succeeded(struct tide_run *run, struct tide_task *task) {
     }
     if (!tide_run_hold(run, task)) tell_updates(run->scheduler, task->updates);
     task->updates = NULL;
-    if (run->outputs != NULL) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
-    if (run->made != NULL) {
+    if (run->outputs) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
+    if (run->made) {
         run->made[task->index] = task->made;
         task->made = NULL;
     }
@@ -398,7 +398,7 @@ static void run_start(struct tide_run *run) {
         run_fail(run, &err);
         return;
     }
-    while ((task = tide_run_next(run, &index)) != NULL) submit(run, task, index);
+    while ((task = tide_run_next(run, &index))) submit(run, task, index);
     run_again(run);
     if (run->tasks == 0) run_finish(run);
 }
@@ -426,7 +426,7 @@ static struct tide_list *next_ready(struct tide_scheduler *scheduler) {
 static void start_ready(struct tide_scheduler *scheduler) {
     struct tide_list *link;
 
-    while ((link = next_ready(scheduler)) != NULL) {
+    while ((link = next_ready(scheduler))) {
         struct tide_run *run = TIDE_CONTAINER_OF(link, struct tide_run, queued);
 
         if (run->doomed.code != TIDE_OK) {
@@ -442,12 +442,12 @@ static void report_ended(struct tide_scheduler *scheduler) {
 
     if (scheduler->reporting) return;
     scheduler->reporting = true;
-    while ((link = tide_list_pop(&scheduler->ended)) != NULL) {
+    while ((link = tide_list_pop(&scheduler->ended))) {
         struct tide_job *job = TIDE_CONTAINER_OF(link, struct tide_job, link);
 
         scheduler->job_count--;
         job->scheduler = NULL;
-        if (job->done != NULL) job->done(job, job->arg);
+        if (job->done) job->done(job, job->arg);
         tide_job_release(job);
     }
     scheduler->reporting = false;
@@ -457,7 +457,7 @@ static void on_wake(struct tide_message *message, void *owner) {
     struct tide_scheduler *scheduler = TIDE_CONTAINER_OF(message, struct tide_scheduler, wake);
 
     scheduler->woken = false;
-    if (owner != NULL) report_ended(scheduler);
+    if (owner) report_ended(scheduler);
 }
 
 /* Jobs may have ended while the caller of a public function was not the loop: comes back from there. */
@@ -472,7 +472,7 @@ static void on_task(struct tide_message *message, void *owner) {
     struct tide_task *task = TIDE_CONTAINER_OF(message, struct tide_task, message);
     struct tide_run *run = task->owner;
 
-    if (owner == NULL) { /* the engine is gone; perhaps not even on the driver's thread */
+    if (!owner) { /* the engine is gone; perhaps not even on the driver's thread */
         tide_task_delete(task);
         return;
     }
@@ -578,11 +578,11 @@ uint32_t tide_scheduler_delete(struct tide_scheduler *scheduler) {
     uint32_t lost = 0;
     struct tide_list *link;
 
-    if (scheduler == NULL) return 0;
+    if (!scheduler) return 0;
     assert(scheduler->closed);
     report_ended(scheduler);
     /* Runs that are left have tasks out, which still look at `cancelled`: left to them. */
-    while ((link = tide_list_pop(&scheduler->runs)) != NULL)
+    while ((link = tide_list_pop(&scheduler->runs)))
         lost += TIDE_CONTAINER_OF(link, struct tide_run, link)->outstanding;
     tide_plans_delete(scheduler->means.plans);
     tide_op_release(scheduler->means.keep);

@@ -106,8 +106,7 @@ void tide_generation_end(struct tide_generation *generation) {
     generation->gone = NULL;
 }
 
-/* ---- Demand -------------------------------------------------------------------------------------------------
- * */
+/* ---- Demand --------------------------------------------------------------------------------------------------- */
 
 void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time) {
     needs->items = grown(needs->items, &needs->capacity, needs->count + 1, sizeof *needs->items);
@@ -118,6 +117,7 @@ void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_
 static uint32_t find_slot(const struct tide_generation *generation, const struct tide_stream *stream, int64_t time) {
     uint64_t hash = ((uint64_t)time * UINT64_C(0x9E3779B97F4A7C15) ^ stream->id) * UINT64_C(0xD6E8FEB86659FD93);
     uint32_t mask = generation->slots - 1, slot = (uint32_t)(hash >> 32) & mask;
+
     for (; generation->table[slot] != NO_STEP; slot = (slot + 1) & mask) {
         const struct step *step = &generation->steps[generation->table[slot]];
         if (step->stream == stream && step->time == time) break;
@@ -155,6 +155,7 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
     struct need *need = &generation->needs.items[index];
     struct tide_stream *stream = need->stream;
     int64_t time = need->time;
+
     generation->graph->visits++;
     if (!tide_boundary_valid(time, stream->slide, generation->graph->zero)) return NO_STEP;
     struct tide_rdd *rdd = tide_stream_dataset(stream, time);
@@ -179,6 +180,7 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
 /* Depth first from one need; puts the new steps in order, parents first. */
 static void demand(struct tide_generation *generation, uint32_t need) {
     uint32_t depth = 0;
+
     for (uint32_t fresh = resolve(generation, need);;) {
         if (fresh != NO_STEP) {
             generation->stack =
@@ -202,6 +204,7 @@ static void demand(struct tide_generation *generation, uint32_t need) {
 
 void tide_generation_begin(struct tide_generation *generation, int64_t time) {
     struct tide_graph *graph = generation->graph;
+
     assert(graph->zero >= 0 && generation->nsteps == 0 && generation->needs.count == 0);
     generation->time = time;
     generation->outputs =
@@ -225,11 +228,11 @@ uint32_t tide_generation_want(struct tide_generation *generation, struct tide_st
     return want;
 }
 
-/* ---- Run ----------------------------------------------------------------------------------------------------
- * */
+/* ---- Run ------------------------------------------------------------------------------------------------------ */
 
 static struct tide_rdd *answer_of(const struct tide_generation *generation, uint32_t need) {
     const struct need *item = &generation->needs.items[need];
+
     return item->step == NO_STEP ? item->rdd : generation->steps[item->step].rdd;
 }
 

@@ -44,11 +44,11 @@ void tide_graph_delete(struct tide_graph *graph) {
     tide_free(graph);
 }
 
-/* ---- Declaring ----------------------------------------------------------------------------------------------
- * */
+/* ---- Declaring ------------------------------------------------------------------------------------------------ */
 
 int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide_error *err) {
     struct tide_graph *graph = stream->graph;
+
     if (graph->sealed) {
         return tide_error_set(
             err, TIDE_ESTATE,
@@ -82,8 +82,7 @@ uint32_t tide_graph_next_id(const struct tide_graph *graph) { return graph->nstr
 
 bool tide_graph_has_receivers(const struct tide_graph *graph) { return graph->nreceivers > 0; }
 
-/* ---- Beginning ----------------------------------------------------------------------------------------------
- * */
+/* ---- Beginning ------------------------------------------------------------------------------------------------ */
 
 static int check_checkpoint(const struct tide_graph *graph, const struct tide_stream *stream,
                             struct tide_error *err) {
@@ -163,13 +162,13 @@ void tide_graph_start_sources(struct tide_graph *graph, struct tide_ingest *inge
     }
 }
 
-/* ---- Received blocks ----------------------------------------------------------------------------------------
- * */
+/* ---- Received blocks ------------------------------------------------------------------------------------------ */
 
 int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_cut_entry *entries, uint32_t count,
                             uint32_t partitions) {
     int64_t records = 0;
     uint32_t next = 0; /* entries come in the order in which the sources were added, which is ours */
+
     for (uint32_t i = 0; graph->nreceivers > 0 && i < graph->nstreams; i++) {
         struct tide_stream *stream = graph->streams[i];
         if (!tide_input_is_receiver(stream)) continue;
@@ -203,6 +202,7 @@ void tide_graph_rest(struct tide_graph *graph, int64_t time) {
 
 int64_t tide_graph_leftovers(const struct tide_graph *graph) {
     int64_t records = 0;
+
     for (uint32_t i = 0; graph->nreceivers > 0 && i < graph->nstreams; i++) {
         if (tide_input_is_receiver(graph->streams[i])) records += tide_input_leftovers(graph->streams[i]);
     }

@@ -24,8 +24,7 @@
 struct tide_graph;
 struct tide_stream;
 
-/* ---- Declaring ----------------------------------------------------------------------------------------------
- * */
+/* ---- Declaring ------------------------------------------------------------------------------------------------ */
 
 /* `batch` ms >= 1. `remember`: every stream keeps its datasets at least that long; 0 = only as long as needed. */
 struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
@@ -147,8 +146,7 @@ struct tide_stream *tide_graph_stream(const struct tide_graph *graph, uint32_t i
 uint32_t tide_graph_next_id(const struct tide_graph *graph);
 bool tide_graph_has_receivers(const struct tide_graph *graph);
 
-/* ---- Running ------------------------------------------------------------------------------------------------
- * */
+/* ---- Running -------------------------------------------------------------------------------------------------- */
 
 /* Validates, seals the graph and fixes its time grid: the first batch is zero + batch. Decides how long each
  * stream remembers. TIDE_EINVAL when there is no output operation; TIDE_ESTATE when it is sealed already. */

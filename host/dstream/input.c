@@ -29,13 +29,13 @@ struct input {
 
 static struct input *input_of(struct tide_stream *stream) { return (struct input *)stream; }
 
-/* ---- A cut becomes a dataset --------------------------------------------------------------------------------
- * */
+/* ---- A cut becomes a dataset ---------------------------------------------------------------------------------- */
 
 /* Fills runs[] from pending; returns how many are used. */
 static uint32_t cut_runs(struct input *input, uint32_t most) {
     const struct tide_blocks *pending = &input->pending;
     uint32_t wanted = pending->count < most ? pending->count : most;
+
     if (wanted > input->runs_capacity) {
         input->runs = tide_xrealloc(input->runs, wanted * sizeof *input->runs);
         for (uint32_t i = input->runs_capacity; i < wanted; i++) tide_blocks_create(&input->runs[i]);
@@ -63,6 +63,7 @@ static uint32_t cut_runs(struct input *input, uint32_t most) {
 int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tide_blocks *received,
                             uint32_t partitions) {
     struct input *input = input_of(stream);
+
     if (!stream->reached) {
         if (received) tide_blocks_destroy(received); /* nobody will ever look at it */
         return 0;
@@ -81,6 +82,7 @@ int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tid
 
 static void settle(struct tide_stream *stream, int64_t time, bool generated) {
     struct input *input = input_of(stream);
+
     if (generated) {
         for (uint32_t i = 0; i < input->pending.count; i++) tide_block_release(input->pending.items[i]);
         input->pending.count = 0;
@@ -92,6 +94,7 @@ static void settle(struct tide_stream *stream, int64_t time, bool generated) {
 
 void tide_input_rest(struct tide_stream *stream, int64_t time) {
     struct tide_rdd *rdd = tide_stream_dataset(stream, time);
+
     if (rdd) tide_rdd_rest(rdd, stream->graph->cache, input_of(stream)->level);
 }
 
@@ -101,11 +104,9 @@ int64_t tide_input_leftovers(const struct tide_stream *stream) {
 
 void tide_input_forget_all(struct tide_stream *stream) { tide_blocks_destroy(&input_of(stream)->pending); }
 
-/* ---- The stream ---------------------------------------------------------------------------------------------
- * */
+/* ---- The stream ----------------------------------------------------------------------------------------------- */
 
-/* Datasets come from allocation; a time that was not allocated (a batch before the start of the source) has none.
- * */
+/* Datasets come from allocation; a time that was not allocated (a batch before the start of the source) has none. */
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     return TIDE_OK;
@@ -113,6 +114,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
 
 static void destroy(struct tide_stream *stream) {
     struct input *input = input_of(stream);
+
     if (input->source) input->source->ops->close(input->source);
     tide_blocks_destroy(&input->pending);
     tide_rdd_release(input->nothing);
@@ -161,6 +163,7 @@ bool tide_input_is_receiver(const struct tide_stream *stream) { return stream->o
 
 void tide_input_start(struct tide_stream *stream, struct tide_ingest *ingest) {
     struct input *input = input_of(stream);
+
     assert(input->source);
     tide_ingest_add(ingest, input->source);
     input->source = NULL;

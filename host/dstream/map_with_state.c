@@ -38,6 +38,7 @@ static uint32_t inputs_of(struct map_with_state *map, int64_t time, struct tide_
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct map_with_state *map = (struct map_with_state *)stream;
+
     /* The one before may have failed in the meantime. */
     struct tide_rdd *before = stream->graph->skipping ? tide_stream_base(stream, time) : parents[1], *inputs[4];
     uint32_t ninputs = inputs_of(map, time, parents[0], before, inputs);

@@ -172,7 +172,7 @@ static struct tide_rdd *node_of(struct merge_window *window, uint32_t number, in
 
         for (int half = 0; half < 2; half++) {
             halves[count] = node_of(window, number - 1, 2 * index + half);
-            count += halves[count] != NULL;
+            if (halves[count]) count++;
         }
         made = merge(window, halves, count, &merged);
     }

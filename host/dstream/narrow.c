@@ -12,6 +12,7 @@ struct narrow {
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct narrow *narrow = (struct narrow *)stream;
+
     if (!parents[0]) return TIDE_OK;
     *out = tide_rdd_narrow_new(parents[0], narrow->op);
     tide_rdd_set_arity(*out, stream->arity);

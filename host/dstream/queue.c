@@ -11,8 +11,7 @@
 #include "base/alloc.h"
 #include "dstream/stream.h"
 
-/* ---- queue --------------------------------------------------------------------------------------------------
- * */
+/* ---- queue ---------------------------------------------------------------------------------------------------- */
 
 struct queue {
     struct tide_stream stream;
@@ -25,6 +24,7 @@ struct queue {
 
 static struct tide_rdd *take_one(struct queue *queue) {
     struct tide_rdd *rdd = queue->items[queue->first++];
+
     queue->count--;
     return rdd;
 }
@@ -40,6 +40,7 @@ static struct tide_rdd *take_all(struct queue *queue) {
 static int queue_compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                          struct tide_rdd **out, struct tide_error *err) {
     struct queue *queue = (struct queue *)stream;
+
     if (time <= queue->newest)
         return TIDE_OK; /* that batch never had one, and what is queued now belongs to later ones */
     queue->newest = time;
@@ -54,6 +55,7 @@ static int queue_compute(struct tide_stream *stream, int64_t time, struct tide_r
 
 static void queue_destroy(struct tide_stream *stream) {
     struct queue *queue = (struct queue *)stream;
+
     while (queue->count) tide_rdd_release(take_one(queue));
     tide_rdd_release(queue->otherwise);
     tide_free(queue->items);
@@ -68,6 +70,7 @@ static const struct tide_stream_ops QUEUE_OPS = {
 struct tide_stream *tide_stream_queue(struct tide_graph *graph, bool one_at_a_time, struct tide_rdd *otherwise,
                                       struct tide_error *err) {
     struct queue *queue = (struct queue *)tide_stream_new(graph, &QUEUE_OPS, sizeof *queue, NULL, 0, 0, err);
+
     if (!queue) return NULL;
     queue->stream.arity = tide_arity_new(NULL);
     queue->stream.adopts = true;
@@ -99,8 +102,7 @@ int tide_stream_push(struct tide_stream *stream, struct tide_rdd *rdd, struct ti
     return TIDE_OK;
 }
 
-/* ---- replay -------------------------------------------------------------------------------------------------
- * */
+/* ---- replay --------------------------------------------------------------------------------------------------- */
 
 struct replay {
     struct tide_stream stream;
@@ -113,6 +115,7 @@ static int replay_compute(struct tide_stream *stream, int64_t time, struct tide_
                           struct tide_rdd **out, struct tide_error *err) {
     struct replay *replay = (struct replay *)stream;
     int64_t batch = (time - stream->graph->zero) / stream->graph->batch;
+
     assert(batch >= 1);
     struct tide_rdd *rdd = batch <= replay->count ? replay->entries[batch - 1] : replay->otherwise;
     if (rdd) *out = tide_rdd_retain(rdd);
@@ -121,6 +124,7 @@ static int replay_compute(struct tide_stream *stream, int64_t time, struct tide_
 
 static void replay_destroy(struct tide_stream *stream) {
     struct replay *replay = (struct replay *)stream;
+
     for (uint32_t i = 0; i < replay->count; i++) tide_rdd_release(replay->entries[i]);
     tide_rdd_release(replay->otherwise);
     tide_free(replay->entries);
@@ -135,6 +139,7 @@ static const struct tide_stream_ops REPLAY_OPS = {
 struct tide_stream *tide_stream_replay(struct tide_graph *graph, struct tide_rdd *const *entries, uint32_t count,
                                        struct tide_rdd *otherwise, struct tide_error *err) {
     struct replay *replay = (struct replay *)tide_stream_new(graph, &REPLAY_OPS, sizeof *replay, NULL, 0, 0, err);
+
     if (!replay) return NULL;
     replay->entries = tide_xcalloc(count ? count : 1, sizeof(struct tide_rdd *));
     replay->stream.arity = tide_arity_new(NULL);

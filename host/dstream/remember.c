@@ -40,7 +40,7 @@ static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 /* ---- Beginning ------------------------------------------------------------------------------------------------ */
 
 static void remember_for_child(struct tide_stream *parent, const struct tide_stream *child) {
-    bool window = child->ops->parent_remember != NULL;
+    bool window = child->ops->parent_remember;
     int64_t wanted = window ? child->ops->parent_remember(child) : child->remember;
 
     parent->reached = true;

@@ -34,6 +34,7 @@ static const struct tide_stream *used_input(const struct tide_graph *graph, uint
 
 int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t time, uint32_t *id) {
     const struct tide_stream *stream = used_input(graph, index);
+
     if (!stream) return 0;
     *id = stream->id;
     return records_of(stream, time);
@@ -41,6 +42,7 @@ int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t
 
 int64_t tide_graph_input_leftovers(const struct tide_graph *graph, uint32_t index, uint32_t *id) {
     const struct tide_stream *stream = used_input(graph, index);
+
     if (!stream) return 0;
     *id = stream->id;
     return tide_input_is_receiver(stream) ? tide_input_leftovers(stream) : 0;

@@ -13,6 +13,7 @@ struct shuffled {
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
     struct shuffled *shuffled = (struct shuffled *)stream;
+
     if (parents[0]) *out = tide_rdd_exchanged_new(parents[0], shuffled->exchange);
     return TIDE_OK;
 }
@@ -30,6 +31,7 @@ struct tide_stream *tide_stream_shuffled(struct tide_stream *parent, struct tide
                                          struct tide_error *err) {
     struct shuffled *shuffled =
         (struct shuffled *)tide_stream_new(parent->graph, &SHUFFLED_OPS, sizeof *shuffled, &parent, 1, 0, err);
+
     if (!shuffled) return NULL;
     shuffled->exchange = tide_exchange_retain(exchange);
     shuffled->stream.arity = tide_arity_shuffled(exchange, parent->arity);

@@ -85,6 +85,7 @@ void tide_stream_delete(struct tide_stream *stream) {
 
 uint32_t tide_stream_find(const struct tide_stream *stream, int64_t time) {
     uint32_t low = 0, high = stream->ndatasets;
+
     if (high > 0 && stream->datasets[high - 1].time < time) return high;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -144,6 +145,7 @@ static void make_room(struct tide_stream *stream) {
 
 static void put_entry(struct tide_stream *stream, struct tide_dataset entry) {
     uint32_t at = tide_stream_find(stream, entry.time);
+
     assert(at == stream->ndatasets || stream->datasets[at].time != entry.time);
     make_room(stream);
     if (entry.time < stream->kept_from) stream->kept_from = entry.time;
@@ -193,11 +195,13 @@ bool tide_stream_is_gone(const struct tide_stream *stream, int64_t time) {
 
 void tide_stream_drop(struct tide_stream *stream, int64_t time) {
     uint32_t at = tide_stream_find(stream, time);
+
     if (at < stream->ndatasets && stream->datasets[at].time == time) remove_run(stream, at, 1);
 }
 
 void tide_stream_forget(struct tide_stream *stream, int64_t limit) {
     uint32_t count = 0;
+
     while (count < stream->ndatasets && stream->datasets[count].time <= limit) count++;
     if (count) remove_run(stream, 0, count);
 }

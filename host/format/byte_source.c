@@ -125,7 +125,7 @@ static int wait_for_bytes(const struct tide_byte_source *source, struct tide_err
     struct pollfd wait = {.fd = source->fd, .events = POLLIN};
 
     while (poll(&wait, 1, WAIT_MS) <= 0)
-        if (source->plan.cancelled != NULL && __atomic_load_n(source->plan.cancelled, __ATOMIC_RELAXED) != 0)
+        if (source->plan.cancelled && __atomic_load_n(source->plan.cancelled, __ATOMIC_RELAXED) != 0)
             return tide_error_set(err, TIDE_ECANCELLED, "cancelled while it waited for %s", source->path);
     return TIDE_OK;
 }
@@ -190,7 +190,7 @@ static int bad_data(const struct tide_byte_source *source, int state, struct tid
     return tide_error_set(err, TIDE_ECORRUPT,
                           "%s: at byte %llu: compressed data can't be unpacked: %s; the file is damaged",
                           source->path, (unsigned long long)(source->at - source->zip.avail_in),
-                          source->zip.msg != NULL ? source->zip.msg : "unknown reason");
+                          source->zip.msg ? source->zip.msg : "unknown reason");
 }
 
 static ssize_t read_gzip(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err) {
@@ -279,7 +279,7 @@ ssize_t tide_byte_source_read(struct tide_byte_source *source, uint8_t *into, si
 }
 
 void tide_byte_source_delete(struct tide_byte_source *source) {
-    if (source == NULL) return;
+    if (!source) return;
     close(source->fd);
     if (source->gzip) inflateEnd(&source->zip);
     tide_free(source->in);

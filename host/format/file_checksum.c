@@ -22,7 +22,8 @@ static int hash_all(int fd, const char *path, uint64_t *hash, struct tide_error 
     uint64_t at = 0;
     ssize_t got;
     int code = 0;
-    if (hasher == NULL) {
+
+    if (!hasher) {
         code = tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while checking it", path);
         goto out;
     }
@@ -45,6 +46,7 @@ out:
 
 int tide_file_seal_check(const struct tide_file_seal *seal, const char *path, struct tide_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+
     if (fd < 0)
         return tide_error_set(err, errno == ENOENT ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", path, strerror(errno));
 

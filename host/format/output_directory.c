@@ -119,11 +119,11 @@ static void remove_entries(int fd, bool (*chosen)(const char *name)) {
     DIR *list = again < 0 ? NULL : fdopendir(again);
     const struct dirent *entry;
 
-    if (list == NULL) {
+    if (!list) {
         if (again >= 0) close(again);
         return;
     }
-    while ((entry = readdir(list)) != NULL)
+    while ((entry = readdir(list)))
         if (chosen(entry->d_name)) tide_directory_remove_at(fd, entry->d_name);
     closedir(list);
 }
@@ -163,7 +163,7 @@ static bool completed_by_another(int fd, const struct tide_output_rule *rule, in
 
     if (rule->since == 0 || fstatat(fd, SUCCESS, &status, AT_SYMLINK_NOFOLLOW) != 0) return false;
     mark_of(&status, mark);
-    if (rule->own != NULL && strcmp(mark, rule->own) == 0) return false;
+    if (rule->own && strcmp(mark, rule->own) == 0) return false;
     return nanoseconds(status.st_ctim) >= beginning(rule, now);
 }
 
@@ -310,11 +310,11 @@ static bool has_newer(const struct commit *commit) {
     struct stat status;
     bool newer = false;
 
-    if (list == NULL) {
+    if (!list) {
         if (again >= 0) close(again);
         return true;
     }
-    while (!newer && (entry = readdir(list)) != NULL)
+    while (!newer && (entry = readdir(list)))
         newer = (strcmp(entry->d_name, SUCCESS) == 0 || is_part(entry->d_name, strlen(entry->d_name))) &&
                 fstatat(commit->fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
                 nanoseconds(status.st_ctim) >= commit->parts->begun;
@@ -365,11 +365,11 @@ static uint32_t count_parts(int fd) {
     const struct dirent *entry;
     uint32_t count = 0;
 
-    if (list == NULL) {
+    if (!list) {
         if (again >= 0) close(again);
         return UINT32_MAX;
     }
-    while ((entry = readdir(list)) != NULL) count += is_part(entry->d_name, strlen(entry->d_name));
+    while ((entry = readdir(list))) count += is_part(entry->d_name, strlen(entry->d_name));
     closedir(list);
     return count;
 }

@@ -27,17 +27,17 @@ static int not_written(struct tide_error *err, const char *path, uint64_t at, co
 static char *cut(char *path) {
     char *slash = strrchr(path, '/');
 
-    if (slash == NULL || slash == path) return NULL;
+    if (!slash || slash == path) return NULL;
     *slash = '\0';
     return slash + 1;
 }
 
 /* Opens `directory`, whose last two components must be directories themselves. -1 and errno. */
 static int open_attempt(char *directory) {
-    char *last = cut(directory), *before = last != NULL ? cut(directory) : NULL;
+    char *last = cut(directory), *before = last ? cut(directory) : NULL;
 
-    if (before == NULL) {
-        if (last != NULL) last[-1] = '/';
+    if (!before) {
+        if (last) last[-1] = '/';
         return open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
 
@@ -59,9 +59,8 @@ static int create_at(int at, const char *name) {
 
 int tide_part_create(const char *path, struct tide_error *err) {
     char *directory = tide_xstrdup(path), *name = cut(directory);
-    int at =
-        name == NULL ? open(*path == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : open_attempt(directory);
-    int fd = at < 0 ? -1 : create_at(at, name != NULL ? name : *path == '/' ? path + 1 : path);
+    int at = !name ? open(*path == '/' ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : open_attempt(directory);
+    int fd = at < 0 ? -1 : create_at(at, name ? name : *path == '/' ? path + 1 : path);
 
     if (fd < 0) tide_error_set(err, TIDE_EIO, "cannot write %s: %s", path, strerror(errno));
     if (at >= 0) close(at);
@@ -190,7 +189,7 @@ int tide_text_part_finish(struct tide_text_part *part, bool sync, struct tide_er
 }
 
 void tide_text_part_delete(struct tide_text_part *part) {
-    if (part == NULL) return;
+    if (!part) return;
     if (part->fd >= 0) close(part->fd);
     if (part->gzip) deflateEnd(&part->zip);
     tide_buffer_destroy(&part->lines);

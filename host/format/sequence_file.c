@@ -24,6 +24,7 @@ static const char *const codecs[] = {
 
 static void append_text(struct tide_buffer *out, const char *text) {
     uint8_t length[TIDE_VINT_SIZE];
+
     tide_buffer_append(out, length, tide_vint_put(length, (int64_t)strlen(text)));
     tide_buffer_append(out, text, strlen(text));
 }
@@ -43,6 +44,7 @@ static int fill_random(uint8_t *bytes, size_t size, struct tide_error *err) {
 int tide_sequence_header_write(struct tide_sequence_header *header, struct tide_buffer *out, struct tide_error *err) {
     static const uint8_t no_metadata[4] = {0, 0, 0, 0};
     size_t start = out->size;
+
     memset(header->marker, 0xff, 4);
     int code = fill_random(header->marker + 4, TIDE_SEQUENCE_SYNC, err);
     if (code != 0) return code;
@@ -89,10 +91,11 @@ static const uint8_t *take(struct cursor *cursor, size_t size) {
 static const uint8_t *take_text(struct cursor *cursor, const char *what, size_t *size) {
     size_t before = offset_of(cursor);
     const uint8_t *first = take(cursor, 1);
-    if (first == NULL) return NULL;
+
+    if (!first) return NULL;
     size_t vint_size = tide_vint_size(*first);
     int64_t length = 0;
-    if (vint_size > 1 && take(cursor, vint_size - 1) == NULL) return NULL;
+    if (vint_size > 1 && !take(cursor, vint_size - 1)) return NULL;
     tide_vint_get(first, first + vint_size, &length);
     if (length < 0 || length > TIDE_SEQUENCE_MAX_HEADER) {
         cursor->code = tide_error_set(cursor->err, TIDE_ECORRUPT, "at byte %zu: %lld cannot be the length of %s",
@@ -106,6 +109,7 @@ static const uint8_t *take_text(struct cursor *cursor, const char *what, size_t 
 /* What a class name holds, for a message. */
 static void show(char text[SHOWN + 1], const uint8_t *data, size_t size) {
     size_t length = size < SHOWN ? size : SHOWN;
+
     for (size_t i = 0; i < length; i++) text[i] = (char)(data[i] < ' ' || data[i] > '~' ? '?' : data[i]);
     text[length] = '\0';
 }
@@ -113,7 +117,8 @@ static void show(char text[SHOWN + 1], const uint8_t *data, size_t size) {
 static enum tide_writable take_class(struct cursor *cursor, const char *what) {
     size_t size = 0, before = offset_of(cursor);
     const uint8_t *name = take_text(cursor, what, &size);
-    if (name == NULL) return TIDE_WRITABLE_UNKNOWN;
+
+    if (!name) return TIDE_WRITABLE_UNKNOWN;
     enum tide_writable kind = tide_writable_find((const char *)name, size);
     if (kind == TIDE_WRITABLE_UNKNOWN) {
         char text[SHOWN + 1];
@@ -130,17 +135,19 @@ static enum tide_writable take_class(struct cursor *cursor, const char *what) {
 static bool take_flag(struct cursor *cursor, const char *what) {
     size_t before = offset_of(cursor);
     const uint8_t *flag = take(cursor, 1);
-    if (flag != NULL && *flag > 1) {
+
+    if (flag && *flag > 1) {
         cursor->code = tide_error_set(cursor->err, TIDE_ECORRUPT,
                                       "at byte %zu: the flag for %s is %u, neither 0 nor 1", before, what, *flag);
     }
-    return flag != NULL && *flag == 1;
+    return flag && *flag == 1;
 }
 
 static void take_codec(struct cursor *cursor) {
     size_t size = 0, before = offset_of(cursor);
     const uint8_t *name = take_text(cursor, "the codec's class name", &size);
-    if (name == NULL) return;
+
+    if (!name) return;
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++) {
         if (strlen(codecs[i]) == size && memcmp(codecs[i], name, size) == 0) return;
     }
@@ -156,7 +163,8 @@ static void take_codec(struct cursor *cursor) {
 static void take_metadata(struct cursor *cursor) {
     size_t size, before = offset_of(cursor);
     const uint8_t *bytes = take(cursor, 4);
-    if (bytes == NULL) return;
+
+    if (!bytes) return;
     int32_t count = (int32_t)tide_big32(bytes);
     if (count < 0) {
         cursor->code = tide_error_set(cursor->err, TIDE_ECORRUPT,
@@ -170,6 +178,7 @@ static void take_metadata(struct cursor *cursor) {
 
 static void take_magic(struct cursor *cursor) {
     size_t left = (size_t)(cursor->end - cursor->at);
+
     if (memcmp(cursor->at, "SEQ", left < 3 ? left : 3) != 0) {
         char text[SHOWN + 1];
         show(text, cursor->at, left < 8 ? left : 8);
@@ -179,7 +188,7 @@ static void take_magic(struct cursor *cursor) {
         return;
     }
     const uint8_t *magic = take(cursor, 4);
-    if (magic != NULL && magic[3] != VERSION) {
+    if (magic && magic[3] != VERSION) {
         cursor->code = tide_error_set(cursor->err, TIDE_ECORRUPT,
                                       "at byte 3: it is a SequenceFile of version %u; version %d is read here",
                                       magic[3], VERSION);
@@ -189,6 +198,7 @@ static void take_magic(struct cursor *cursor) {
 int tide_sequence_header_read(struct tide_sequence_header *header, const uint8_t *data, size_t size,
                               struct tide_error *err) {
     struct cursor cursor = {data, data, data + size, 0, err};
+
     if (size == 0) return 0;
     take_magic(&cursor);
     header->key = take_class(&cursor, "the class of the keys");

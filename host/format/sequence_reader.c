@@ -97,6 +97,7 @@ static int read_more(struct tide_sequence_reader *reader, size_t size, struct ti
 /* Makes `need` bytes from the position on stand in the window. 1: they do. 0: the file has fewer. Negative: TIDE_E*. */
 static int look(struct tide_sequence_reader *reader, uint64_t need, struct tide_error *err) {
     size_t have = reader->in.size - reader->in_at;
+
     if (have >= need) return 1;
     if (need > reader->file_size - position(reader)) return 0;
     /* What is used goes, unless moving the rest costs more than it frees. */
@@ -116,6 +117,7 @@ static int look(struct tide_sequence_reader *reader, uint64_t need, struct tide_
 /* The same where the file must have the bytes; `at` is where what they belong to begins. */
 static int need(struct tide_sequence_reader *reader, uint64_t size, uint64_t at, struct tide_error *err) {
     int found = look(reader, size, err);
+
     return found < 0 ? found : found == 0 ? cut_short(reader, at, err) : 0;
 }
 
@@ -124,6 +126,7 @@ static const uint8_t *here(const struct tide_sequence_reader *reader) { return r
 /* A vint that says how many bytes or records follow. */
 static int take_count(struct tide_sequence_reader *reader, uint64_t at, int64_t *count, struct tide_error *err) {
     int code = need(reader, 1, at, err);
+
     if (code == 0) code = need(reader, tide_vint_size(*here(reader)), at, err);
     if (code != 0) return code;
     const uint8_t *next = tide_vint_get(here(reader), reader->in.data + reader->in.size, count);
@@ -137,6 +140,7 @@ static int take_count(struct tide_sequence_reader *reader, uint64_t at, int64_t 
 static int inflate_all(struct tide_sequence_reader *reader, const uint8_t *data, size_t size, struct tide_buffer *out,
                        uint64_t at, struct tide_error *err) {
     z_stream *zip = &reader->zip;
+
     out->size = 0;
     if (size == 0) return 0;
     if (inflateReset(zip) != Z_OK) return corrupt(reader, at, "decompression cannot begin", err);
@@ -167,9 +171,9 @@ static int inflate_all(struct tide_sequence_reader *reader, const uint8_t *data,
 /* ---- Records → blocks ------------------------------------------------------------------------------------------- */
 
 static int begin_out(struct tide_sequence_reader *reader, uint64_t at, struct tide_error *err) {
-    if (reader->out != NULL) return 0;
+    if (reader->out) return 0;
     reader->out = tide_block_new(TIDE_BLOCK_PACKED, reader->form == TIDE_SEQUENCE_PAIRS ? 2 : 0, READ_SIZE, NULL);
-    return reader->out != NULL ? 0 : no_memory(reader, at, err);
+    return reader->out ? 0 : no_memory(reader, at, err);
 }
 
 static int emit_pair(struct tide_sequence_reader *reader, const uint8_t *key, size_t key_size, const uint8_t *value,
@@ -177,6 +181,7 @@ static int emit_pair(struct tide_sequence_reader *reader, const uint8_t *key, si
     uint64_t size = reader->out->size;
     int code = tide_writable_decode(reader->header.key, key, key_size, reader->out, err);
     const char *what = "the key";
+
     if (code == 0) {
         what = "the value";
         code = tide_writable_decode(reader->header.value, value, value_size, reader->out, err);
@@ -200,7 +205,7 @@ static uint32_t count_group(const uint8_t *data, const uint8_t *end, const char 
     for (const uint8_t *at = data + 1; at < end; values++) {
         if (*at == NIL) return 0;
         at = tide_record_pass(at, end, why);
-        if (at == NULL) return 0;
+        if (!at) return 0;
     }
     return values % arity == 0 ? values / arity : 0;
 }
@@ -208,6 +213,7 @@ static uint32_t count_group(const uint8_t *data, const uint8_t *end, const char 
 static int emit_group(struct tide_sequence_reader *reader, const uint8_t *value, size_t size, uint64_t at,
                       struct tide_error *err) {
     const uint8_t *data = value + 4, *end = value + size;
+
     if (size < 4 || tide_big32(value) != size - 4) {
         return corrupt(reader, at, "the length inside a BytesWritable does not fit its bytes", err);
     }
@@ -218,7 +224,7 @@ static int emit_group(struct tide_sequence_reader *reader, const uint8_t *value,
     }
     const char *why;
     uint32_t records = count_group(data, end, &why);
-    if (why != NULL) {
+    if (why) {
         return tide_error_set(err, TIDE_ECORRUPT, "%s: at byte %llu: a record of the group there has %s",
                               reader->path, (unsigned long long)at, why);
     }
@@ -252,6 +258,7 @@ static int emit(struct tide_sequence_reader *reader, const uint8_t *key, size_t 
 static int pass_marker(struct tide_sequence_reader *reader, struct tide_error *err) {
     uint64_t at = position(reader);
     int code = need(reader, TIDE_SEQUENCE_MARKER, at, err);
+
     if (code != 0) return code;
     if (memcmp(here(reader), reader->header.marker, TIDE_SEQUENCE_MARKER) != 0) {
         return corrupt(reader, at, "the sync marker is not that of the file", err);
@@ -264,6 +271,7 @@ static int pass_marker(struct tide_sequence_reader *reader, struct tide_error *e
 /* The next record of a file without blocks. 1: emitted or a marker passed; 0: end; negative: TIDE_E*. */
 static int next_record(struct tide_sequence_reader *reader, struct tide_error *err) {
     uint64_t at = position(reader);
+
     if (at == reader->file_size) return 0;
     int code = need(reader, 4, at, err);
     if (code != 0) return code;
@@ -294,6 +302,7 @@ static int open_part(struct tide_sequence_reader *reader, struct tide_buffer *ou
     int64_t size;
     uint64_t at = reader->block.at;
     int code = take_count(reader, at, &size, err);
+
     if (code == 0) code = need(reader, (uint64_t)size, at, err);
     if (code == 0) code = inflate_all(reader, here(reader), (size_t)size, out, at, err);
     if (code == 0) reader->in_at += (size_t)size;
@@ -303,6 +312,7 @@ static int open_part(struct tide_sequence_reader *reader, struct tide_buffer *ou
 /* Opens the block at the position. 1: done; 0: end; negative: TIDE_E*. */
 static int open_block(struct tide_sequence_reader *reader, struct tide_error *err) {
     struct unzipped *block = &reader->block;
+
     block->at = position(reader);
     if (block->at == reader->file_size) return 0;
     int code = pass_marker(reader, err);
@@ -326,10 +336,11 @@ static int open_block(struct tide_sequence_reader *reader, struct tide_error *er
 static bool take_part(const struct tide_buffer *sizes, const uint8_t **size_at, const struct tide_buffer *parts,
                       const uint8_t **part_at, const uint8_t **part, size_t *size) {
     int64_t length;
+
     if (sizes->size == 0) return false;
     const uint8_t *next = tide_vint_get(*size_at, sizes->data + sizes->size, &length);
     size_t left = parts->size == 0 ? 0 : (size_t)(parts->data + parts->size - *part_at);
-    if (next == NULL || length < 0 || (uint64_t)length > left) return false;
+    if (!next || length < 0 || (uint64_t)length > left) return false;
     *size_at = next;
     *part = *part_at;
     *size = (size_t)length;
@@ -342,6 +353,7 @@ static int next_in_block(struct tide_sequence_reader *reader, struct tide_error 
     struct unzipped *block = &reader->block;
     const uint8_t *key, *value;
     size_t key_size, value_size;
+
     if (!take_part(&block->key_sizes, &block->key_size, &block->keys, &block->key, &key, &key_size) ||
         !take_part(&block->value_sizes, &block->value_size, &block->values, &block->value, &value, &value_size)) {
         return corrupt(reader, block->at, "a block has fewer keys or values than it says", err);
@@ -358,19 +370,20 @@ static int step(struct tide_sequence_reader *reader, struct tide_error *err) {
 
 /* Whether the block is to be given as it is. */
 static bool is_full(const struct tide_sequence_reader *reader) {
-    return reader->ready != NULL || reader->out->size >= TIDE_BLOCK_TARGET;
+    return reader->ready || reader->out->size >= TIDE_BLOCK_TARGET;
 }
 
 int tide_sequence_reader_next(struct tide_sequence_reader *reader, struct tide_block **block,
                               struct tide_error *err) {
     int code = begin_out(reader, position(reader), err);
+
     if (code != 0) return code;
     while (!reader->finished && !is_full(reader)) {
         code = step(reader, &reader->failed);
         reader->finished = code <= 0;
     }
-    struct tide_block **give = reader->ready != NULL ? &reader->ready : &reader->out;
-    if (*give != NULL && (*give)->count > 0) {
+    struct tide_block **give = reader->ready ? &reader->ready : &reader->out;
+    if (*give && (*give)->count > 0) {
         *block = *give;
         *give = NULL;
         return 1;
@@ -383,6 +396,7 @@ int tide_sequence_reader_next(struct tide_sequence_reader *reader, struct tide_b
 
 static int open_file(struct tide_sequence_reader *reader, struct tide_error *err) {
     struct stat status;
+
     reader->fd = open(reader->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (reader->fd < 0 || fstat(reader->fd, &status) != 0) {
         return tide_error_set(err, errno == ENOENT ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", reader->path,
@@ -399,6 +413,7 @@ static int open_file(struct tide_sequence_reader *reader, struct tide_error *err
 
 static int read_header(struct tide_sequence_reader *reader, struct tide_error *err) {
     uint64_t want = reader->file_size < READ_SIZE ? reader->file_size : READ_SIZE;
+
     for (;;) {
         int code = look(reader, want, err);
         if (code < 0) return code;
@@ -429,7 +444,7 @@ static int find_marker(struct tide_sequence_reader *reader, uint64_t from, struc
         if (code < 0) return code;
         size_t have = reader->in.size - reader->in_at;
         const uint8_t *marker = memmem(here(reader), have, reader->header.marker, TIDE_SEQUENCE_MARKER);
-        if (marker != NULL) {
+        if (marker) {
             reader->in_at = (size_t)(marker - reader->in.data);
             reader->finished = position(reader) >= reader->end;
             return 0;
@@ -442,6 +457,7 @@ static int find_marker(struct tide_sequence_reader *reader, uint64_t from, struc
 
 static int check_form(const struct tide_sequence_reader *reader, struct tide_error *err) {
     const struct tide_sequence_header *header = &reader->header;
+
     if (reader->form == TIDE_SEQUENCE_PAIRS) return 0;
     if (header->key == TIDE_WRITABLE_NULL && header->value == TIDE_WRITABLE_BYTES) return 0;
     return tide_error_set(
@@ -454,6 +470,7 @@ static int check_form(const struct tide_sequence_reader *reader, struct tide_err
 struct tide_sequence_reader *tide_sequence_reader_new(const char *path, uint64_t offset, uint64_t length,
                                                       enum tide_sequence_form form, struct tide_error *err) {
     struct tide_sequence_reader *reader = tide_xcalloc(1, sizeof *reader);
+
     reader->fd = -1;
     reader->path = tide_xstrdup(path);
     reader->form = form;
@@ -481,7 +498,7 @@ fail:
 uint64_t tide_sequence_reader_mixed_at(const struct tide_sequence_reader *reader) { return reader->mixed_at; }
 
 void tide_sequence_reader_delete(struct tide_sequence_reader *reader) {
-    if (reader == NULL) return;
+    if (!reader) return;
     if (reader->fd >= 0) close(reader->fd);
     if (reader->zips) inflateEnd(&reader->zip);
     tide_block_release(reader->out);

@@ -47,6 +47,7 @@ static uint64_t position(const struct tide_sequence_writer *writer) { return wri
 
 static int flush(struct tide_sequence_writer *writer, struct tide_error *err) {
     size_t size = writer->out.size;
+
     tide_hasher_add(writer->hasher, writer->out.data, size);
     int code =
         tide_part_write(writer->fd, writer->path, writer->out.data, size, writer->written, "sequence.write", err);
@@ -64,12 +65,14 @@ static int append(struct tide_sequence_writer *writer, const void *data, size_t 
 
 static int append_marker(struct tide_sequence_writer *writer, struct tide_error *err) {
     int code = append(writer, writer->header.marker, TIDE_SEQUENCE_MARKER, err);
+
     writer->synced = position(writer);
     return code;
 }
 
 static int append_vint(struct tide_sequence_writer *writer, int64_t value, struct tide_error *err) {
     uint8_t bytes[TIDE_VINT_SIZE];
+
     return append(writer, bytes, tide_vint_put(bytes, value), err);
 }
 
@@ -79,6 +82,7 @@ static int append_vint(struct tide_sequence_writer *writer, int64_t value, struc
 static int append_zipped(struct tide_sequence_writer *writer, struct tide_buffer *plain, struct tide_error *err) {
     struct tide_buffer *zipped = &writer->record;
     z_stream *zip = &writer->zip;
+
     deflateReset(zip);
     zipped->size = 0;
     zip->next_in = plain->data;
@@ -106,6 +110,7 @@ static int append_zipped(struct tide_sequence_writer *writer, struct tide_buffer
 
 static int end_block(struct tide_sequence_writer *writer, struct tide_error *err) {
     struct tide_buffer *parts[] = {&writer->key_sizes, &writer->keys, &writer->value_sizes, &writer->values};
+
     if (writer->records == 0) return 0;
     int code = append_marker(writer, err);
     if (code == 0) code = append_vint(writer, writer->records, err);
@@ -151,6 +156,7 @@ static int end_record(struct tide_sequence_writer *writer, size_t key_size, size
 static int add_half(struct tide_sequence_writer *writer, enum tide_writable kind, const char *what,
                     const uint8_t *packed, const uint8_t *end, struct tide_buffer *into, struct tide_error *err) {
     int code = tide_writable_encode(kind, packed, end, into, err);
+
     if (code == TIDE_EINVAL || code == TIDE_ELIMIT) {
         tide_error_set(err, TIDE_EINVAL, "the %s is %s", what, err ? err->text : "");
         return TIDE_EINVAL;
@@ -163,7 +169,8 @@ int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t 
     bool blocks = writer->header.compression == TIDE_SEQUENCE_BLOCKS;
     const uint8_t *end = record + size;
     const uint8_t *second = tide_unpack_skip(record, end);
-    if (second == NULL || tide_unpack_skip(second, end) != end) {
+
+    if (!second || tide_unpack_skip(second, end) != end) {
         return tide_error_set(err, TIDE_EINVAL, "the record is not two packed values");
     }
     writer->record.size = 0;
@@ -185,6 +192,7 @@ int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_
                                struct tide_error *err) {
     bool blocks = writer->header.compression == TIDE_SEQUENCE_BLOCKS;
     struct tide_buffer *values = blocks ? &writer->values : &writer->record;
+
     writer->record.size = 0;
     if (size > INT32_MAX - 64) {
         return tide_error_set(err, TIDE_ELIMIT,
@@ -204,6 +212,7 @@ struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tid
                                                       enum tide_writable value, bool compress,
                                                       struct tide_error *err) {
     int fd = tide_part_create(path, err);
+
     if (fd < 0) return NULL;
     struct tide_sequence_writer *writer = tide_xcalloc(1, sizeof *writer);
     writer->fd = fd;
@@ -212,7 +221,7 @@ struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tid
     writer->header.key = key;
     writer->header.value = value;
     writer->header.compression = compress ? TIDE_SEQUENCE_BLOCKS : TIDE_SEQUENCE_PLAIN;
-    if (writer->hasher == NULL) {
+    if (!writer->hasher) {
         no_memory(writer, err);
         goto fail;
     }
@@ -233,6 +242,7 @@ fail:
 
 int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err) {
     int code = end_block(writer, err);
+
     if (code == 0) code = flush(writer, err);
     if (code != 0) return code;
     int fd = writer->fd;
@@ -242,11 +252,12 @@ int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, 
 
 void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal) {
     uint64_t hash = tide_hasher_value(writer->hasher);
+
     *seal = (struct tide_file_seal){writer->written, {(uint32_t)(hash >> 32), (uint32_t)hash}};
 }
 
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer) {
-    if (writer == NULL) return;
+    if (!writer) return;
     if (writer->fd >= 0) close(writer->fd);
     if (writer->zips) deflateEnd(&writer->zip);
     tide_hasher_delete(writer->hasher);

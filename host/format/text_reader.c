@@ -35,12 +35,14 @@ struct tide_file_reader {
 
 static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint64_t length) {
     struct tide_file_reader *reader = arg;
+
     reader->long_line = length;
 }
 
 struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               struct tide_error *err) {
     const struct tide_byte_plan plan = {0};
+
     return tide_file_reader_open(path, offset, length, &plan, err);
 }
 
@@ -49,12 +51,13 @@ struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset
     bool whole = plan->once != 0 || tide_is_gzip_name(path);
     struct tide_byte_source *source = whole ? tide_byte_source_new(path, plan, err) : NULL;
     int fd = whole ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (whole && source == NULL) return NULL;
+
+    if (whole && !source) return NULL;
     if (!whole && fd < 0) {
         tide_error_set(err, errno == ENOENT ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", path, strerror(errno));
         return NULL;
     }
-    struct tide_file_reader *reader = tide_xcalloc(1, sizeof(*reader));
+    struct tide_file_reader *reader = tide_xcalloc(1, sizeof *reader);
     reader->fd = fd;
     reader->source = source;
     reader->listed = whole ? 0 : plan->listed;
@@ -71,7 +74,7 @@ struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset
 }
 
 void tide_file_reader_delete(struct tide_file_reader *reader) {
-    if (reader == NULL) return;
+    if (!reader) return;
     if (reader->fd >= 0) close(reader->fd);
     tide_byte_source_delete(reader->source);
     tide_lines_destroy(&reader->lines);
@@ -83,16 +86,17 @@ void tide_file_reader_delete(struct tide_file_reader *reader) {
 static int shrank(const struct tide_file_reader *reader, struct tide_error *err) {
     struct stat status;
     bool known = fstat(reader->fd, &status) == 0;
+
     return tide_file_shrank(reader->path, known ? (uint64_t)status.st_size : reader->at, reader->listed, err);
 }
 
 static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
     /* A line may reach over the whole file: who looks for its end must be able to give up. */
-    if (reader->cancelled != NULL && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0) {
+    if (reader->cancelled && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0) {
         tide_error_set(err, TIDE_ECANCELLED, "%s: cancelled while it was read", reader->path);
         return TIDE_ECANCELLED;
     }
-    if (reader->source != NULL) return tide_byte_source_read(reader->source, into, size, err);
+    if (reader->source) return tide_byte_source_read(reader->source, into, size, err);
     for (;;) {
         ssize_t got = pread(reader->fd, into, size, (off_t)reader->at);
         if (tide_fault("file.read")) {
@@ -111,6 +115,7 @@ static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t si
 static int skip_to_line(struct tide_file_reader *reader, struct tide_error *err) {
     uint8_t chunk[TAIL_READ];
     bool cr = false;
+
     for (;;) {
         ssize_t got = read_at(reader, chunk, sizeof(chunk), err);
         if (got < 0) return (int)got;
@@ -132,8 +137,9 @@ static int skip_to_line(struct tide_file_reader *reader, struct tide_error *err)
 
 static bool line_open(const struct tide_file_reader *reader) {
     const struct tide_lines *lines = &reader->lines;
+
     if (lines->skipping > 0) return true;
-    return lines->current != NULL && lines->current->size > lines->line_start;
+    return lines->current && lines->current->size > lines->line_start;
 }
 
 static int no_memory(struct tide_file_reader *reader, struct tide_error *err) {
@@ -155,7 +161,7 @@ static int read_tail(struct tide_file_reader *reader, struct tide_error *err) {
         for (size_t done = 0; done < give;) {
             size_t room;
             uint8_t *space = tide_lines_space(&reader->lines, &room);
-            if (space == NULL) return no_memory(reader, err);
+            if (!space) return no_memory(reader, err);
             if (room > give - done) room = give - done;
             memcpy(space, chunk + done, room);
             if (!tide_lines_commit(&reader->lines, room)) return no_memory(reader, err);
@@ -183,7 +189,7 @@ static int fill(struct tide_file_reader *reader, struct tide_error *err) {
     while (filled < TIDE_BLOCK_TARGET && reader->at < reader->end) {
         size_t room;
         uint8_t *space = tide_lines_space(&reader->lines, &room);
-        if (space == NULL) return no_memory(reader, err);
+        if (!space) return no_memory(reader, err);
         if (room > reader->end - reader->at) room = reader->end - reader->at;
         ssize_t got = read_at(reader, space, room, err);
         if (got < 0) return (int)got;

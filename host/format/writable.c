@@ -68,6 +68,7 @@ static int signed_byte(uint8_t byte) { return byte < 128 ? byte : byte - 256; }
 
 size_t tide_vint_size(uint8_t first) {
     int tag = signed_byte(first);
+
     if (tag >= -112) return 1;
     return (size_t)(tag < -120 ? -119 - tag : -111 - tag);
 }
@@ -118,6 +119,7 @@ static void describe(const struct tide_value *value, char *text, size_t size) {
 
 static int unfit(enum tide_writable kind, const struct tide_value *value, struct tide_error *err) {
     char text[SHOWN + 40];
+
     describe(value, text, sizeof text);
     return tide_error_set(err, TIDE_EINVAL, "%s: %s holds %s", text, tide_writable_name(kind), kinds[kind].holds);
 }
@@ -136,6 +138,7 @@ struct fitting {
 
 static bool to_whole(const struct tide_value *value, int64_t *whole) {
     const double limit = 9223372036854775808.0;
+
     if (value->type == TIDE_VALUE_INT64) {
         *whole = value->int64;
         return true;
@@ -163,6 +166,7 @@ static int fit(enum tide_writable kind, const uint8_t *packed, const uint8_t *en
                struct tide_error *err) {
     struct tide_value value = tide_unpack_value(packed, end);
     bool fits = false;
+
     switch (kind) {
     case TIDE_WRITABLE_TEXT:
     case TIDE_WRITABLE_BYTES:
@@ -206,6 +210,7 @@ int tide_writable_encode(enum tide_writable kind, const uint8_t *packed, const u
                          struct tide_error *err) {
     struct fitting fitting = {0};
     int code = fit(kind, packed, end, &fitting, err);
+
     if (code != 0) return code;
     if (!tide_buffer_reserve_try(out, (size_t)fitting.size + TIDE_VINT_SIZE)) return no_memory(err);
     uint8_t *at = out->data + out->size;
@@ -274,6 +279,7 @@ static int put_double(struct tide_block *out, struct tide_error *err, double num
 
 static int put_whole(struct tide_block *out, struct tide_error *err, int64_t whole) {
     const int64_t exact = INT64_C(1) << 53;
+
     if (whole >= -exact && whole <= exact) return put_double(out, err, (double)whole);
     uint8_t bytes[9] = {0xd3};
     put_big64(bytes + 1, (uint64_t)whole);
@@ -307,13 +313,14 @@ static int decode_string(enum tide_writable kind, const uint8_t *data, size_t si
                          struct tide_error *err) {
     const uint8_t *end = data + size, *at = NULL;
     int64_t length = -1;
+
     if (kind == TIDE_WRITABLE_TEXT) {
         at = tide_vint_get(data, end, &length);
     } else if (size >= 4) {
         at = data + 4;
         length = (int32_t)tide_big32(data);
     }
-    if (at == NULL || length < 0 || length != end - at) {
+    if (!at || length < 0 || length != end - at) {
         return tide_error_set(err, TIDE_ECORRUPT, "the length inside a %s does not fit its %zu bytes",
                               tide_writable_name(kind), size);
     }
@@ -323,6 +330,7 @@ static int decode_string(enum tide_writable kind, const uint8_t *data, size_t si
 int tide_writable_decode(enum tide_writable kind, const uint8_t *data, size_t size, struct tide_block *out,
                          struct tide_error *err) {
     static const uint8_t null_bytes[] = {0xc7, 0, TIDE_EXT_NULL}, false_bytes[] = {0xc2}, true_bytes[] = {0xc3};
+
     switch (kind) {
     case TIDE_WRITABLE_TEXT:
     case TIDE_WRITABLE_BYTES: return decode_string(kind, data, size, out, err);
@@ -397,6 +405,7 @@ static int java_number(double number, bool single, char *out, size_t size) {
 
 static int append_hex(const struct fitting *fitting, struct tide_buffer *out, struct tide_error *err) {
     static const char hex[] = "0123456789abcdef";
+
     if (!tide_buffer_reserve_try(out, (size_t)fitting->size * 3)) return no_memory(err);
     for (uint32_t i = 0; i < fitting->size; i++) {
         if (i > 0) out->data[out->size++] = ' ';
@@ -412,6 +421,7 @@ int tide_writable_text(enum tide_writable kind, const uint8_t *packed, const uin
     char text[48];
     int length = 0;
     int code = fit(kind, packed, end, &fitting, err);
+
     if (code != 0) return code;
     switch (kind) {
     case TIDE_WRITABLE_TEXT:

@@ -83,6 +83,7 @@ static void end(struct tide_dial *dial) {
 static void finish(struct tide_dial *dial, uv_tcp_t *tcp, struct tide_error *err) {
     tide_dial_done done = dial->done;
     void *arg = dial->arg;
+
     end(dial);
     done(arg, tcp, err);
     tide_error_clear(err);
@@ -92,6 +93,7 @@ static void finish(struct tide_dial *dial, uv_tcp_t *tcp, struct tide_error *err
 
 static void note_failure(struct tide_dial *dial, int status) {
     char address[INET6_ADDRSTRLEN] = "?";
+
     uv_ip_name(dial->next->ai_addr, address, sizeof address);
     if (dial->tried == 0) dial->first_status = status;
     else if (status != dial->first_status) dial->mixed = true;
@@ -102,6 +104,7 @@ static void note_failure(struct tide_dial *dial, int status) {
 
 static void give_up(struct tide_dial *dial) {
     struct tide_error err = {0};
+
     if (dial->mixed) {
         tide_error_set(&err, code_of(dial->first_status), "%.*s", (int)dial->reasons.size,
                        (const char *)dial->reasons.data);
@@ -113,6 +116,7 @@ static void give_up(struct tide_dial *dial) {
 
 static void on_connect(uv_connect_t *request, int status) {
     struct tide_dial *dial = request->data;
+
     if (!dial->done) {
         release(dial);
         return;
@@ -171,12 +175,14 @@ static void try_next(struct tide_dial *dial) {
 static void lookup_failed(struct tide_dial *dial, int status) {
     struct tide_error err = {0};
     int code = code_of(status);
+
     tide_error_set(&err, code == TIDE_EIO ? TIDE_ENOTFOUND : code, "name look-up failed: %s", reason(status));
     finish(dial, NULL, &err);
 }
 
 static void on_lookup(void *arg, int status, struct addrinfo *found) {
     struct tide_dial *dial = arg;
+
     dial->lookup = NULL;
     dial->found = dial->next = found;
     if (status == 0 && !found) status = UV_EAI_NODATA;
@@ -188,6 +194,7 @@ static int read_address(struct tide_dial *dial) {
     char service[16];
     uv_getaddrinfo_t request;
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
+
     snprintf(service, sizeof service, "%d", dial->port);
     hints.ai_flags = AI_NUMERICSERV | AI_NUMERICHOST;
     int status = uv_getaddrinfo(dial->loop, &request, NULL, dial->host, service, &hints);
@@ -200,6 +207,7 @@ static int read_address(struct tide_dial *dial) {
 /* A numeric address goes through getaddrinfo too, but here and now: that does not block. */
 static int begin_lookup(struct tide_dial *dial) {
     struct sockaddr_storage address;
+
     if (uv_ip4_addr(dial->host, dial->port, (struct sockaddr_in *)&address) == 0 ||
         uv_ip6_addr(dial->host, dial->port, (struct sockaddr_in6 *)&address) == 0)
         return read_address(dial);
@@ -210,6 +218,7 @@ static int begin_lookup(struct tide_dial *dial) {
 
 static void on_timer(uv_timer_t *timer) {
     struct tide_dial *dial = timer->data;
+
     if (dial->tcp) {
         dial->timed_out = true;
         close_tcp(dial);
@@ -224,6 +233,7 @@ static void on_timer(uv_timer_t *timer) {
 struct tide_dial *tide_dial_new(uv_loop_t *loop, const char *host, int port, uint64_t timeout_ms, tide_dial_done done,
                                 void *arg) {
     struct tide_dial *dial = tide_xcalloc(1, sizeof *dial);
+
     dial->loop = loop;
     dial->host = tide_xstrdup(host);
     dial->port = port;

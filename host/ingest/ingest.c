@@ -48,6 +48,7 @@ void tide_source_event_delete(struct tide_source_event *event) {
 void tide_source_report(struct tide_source *source, enum tide_source_event_kind kind, int code, const char *format,
                         ...) {
     struct tide_source_event *event = tide_xcalloc(1, sizeof *event);
+
     event->message.deliver = source->ingest->on_event;
     event->source_id = source->id;
     event->kind = kind;
@@ -71,6 +72,7 @@ static void on_add(struct tide_message *message, void *owner) {
     struct tide_ingest *ingest = owner;
     struct source_message *add = (struct source_message *)message;
     struct tide_source *source = add->source;
+
     tide_free(add);
     if (!ingest) {
         source->ops->close(source);
@@ -88,6 +90,7 @@ static void on_add(struct tide_message *message, void *owner) {
 
 void tide_ingest_add(struct tide_ingest *ingest, struct tide_source *source) {
     struct source_message *add = tide_xcalloc(1, sizeof *add);
+
     add->message.deliver = on_add;
     add->source = source;
     source->ingest = ingest;
@@ -97,6 +100,7 @@ void tide_ingest_add(struct tide_ingest *ingest, struct tide_source *source) {
 static void on_wake(struct tide_message *message, void *owner) {
     struct tide_ingest *ingest = owner;
     struct wake_message *wake = (struct wake_message *)message;
+
     if (ingest) {
         TIDE_LIST_EACH(link, &ingest->sources) {
             struct tide_source *source = TIDE_CONTAINER_OF(link, struct tide_source, link);
@@ -108,6 +112,7 @@ static void on_wake(struct tide_message *message, void *owner) {
 
 void tide_source_wake(struct tide_source *source) {
     struct wake_message *wake = tide_xcalloc(1, sizeof *wake);
+
     wake->message.deliver = on_wake;
     wake->source_id = source->id;
     tide_inbox_post(&source->ingest->inbox, &wake->message);
@@ -129,6 +134,7 @@ static void on_stop_sources(struct tide_message *message, void *owner) {
 
 void tide_ingest_stop_sources(struct tide_ingest *ingest) {
     struct tide_message *message = tide_xcalloc(1, sizeof *message);
+
     message->deliver = on_stop_sources;
     tide_inbox_post(&ingest->inbox, message);
 }
@@ -150,6 +156,7 @@ void tide_cut_delete(struct tide_cut *cut) {
 
 static void take_all(struct tide_ingest *ingest, struct tide_cut *cut) {
     uint32_t count = 0;
+
     TIDE_LIST_EACH(link, &ingest->sources) count++;
     if (count == 0) return;
     cut->entries = tide_xcalloc(count, sizeof *cut->entries);
@@ -165,6 +172,7 @@ static void take_all(struct tide_ingest *ingest, struct tide_cut *cut) {
 
 static void on_cut(struct tide_message *message, void *owner) {
     struct tide_cut *cut = (struct tide_cut *)message;
+
     if (owner) take_all(owner, cut);
     cut->message.deliver = cut->answer;
     tide_inbox_post(cut->ingest->driver, &cut->message);
@@ -181,10 +189,11 @@ void tide_ingest_cut(struct tide_ingest *ingest, struct tide_cut *cut) {
 
 static void on_end(struct tide_message *message, void *owner) {
     struct tide_ingest *ingest = owner;
+
     tide_free(message);
     if (!ingest) return;
     stop_sources(ingest);
-    for (struct tide_list *link; (link = tide_list_pop(&ingest->sources)) != NULL;) {
+    for (struct tide_list *link; (link = tide_list_pop(&ingest->sources));) {
         struct tide_source *source = TIDE_CONTAINER_OF(link, struct tide_source, link);
         source->ops->close(source);
     }
@@ -193,6 +202,7 @@ static void on_end(struct tide_message *message, void *owner) {
 
 static void run(void *arg) {
     struct tide_ingest *ingest = arg;
+
     uv_run(&ingest->loop, UV_RUN_DEFAULT);
 }
 
@@ -200,6 +210,7 @@ struct tide_ingest *tide_ingest_new(struct tide_inbox *driver,
                                     void (*on_event)(struct tide_message *message, void *owner),
                                     struct tide_error *err) {
     struct tide_ingest *ingest = tide_xcalloc(1, sizeof *ingest);
+
     ingest->driver = driver;
     ingest->on_event = on_event;
     tide_list_create(&ingest->sources);

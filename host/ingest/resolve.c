@@ -83,7 +83,7 @@ static void run(void *arg) {
 
     (void)arg;
     pthread_mutex_lock(&lock);
-    while ((resolve = take()) != NULL) {
+    while ((resolve = take())) {
         pthread_mutex_unlock(&lock);
         resolve->status = look_up(resolve);
         pthread_mutex_lock(&lock);

@@ -93,6 +93,7 @@ static void on_room(void *arg) { tide_source_wake(arg); }
  * hold itself up. */
 static uint64_t unfinished(const struct tide_socket *socket) {
     const struct tide_block *current = socket->lines.current;
+
     return current && current->count == 0 ? sizeof *current + TIDE_BLOCK_SLACK + current->capacity : 0;
 }
 
@@ -124,6 +125,7 @@ static void close_tcp(struct tide_socket *socket) {
 
 static const char *pause_text(const struct tide_socket *socket, char *text, size_t size) {
     uint64_t ms = socket->reconnect_ms;
+
     if (ms % 1000 == 0) snprintf(text, size, "%" PRIu64 " s", ms / 1000);
     else snprintf(text, size, "%" PRIu64 " ms", ms);
     return text;
@@ -131,6 +133,7 @@ static const char *pause_text(const struct tide_socket *socket, char *text, size
 
 static void report_failure(struct tide_socket *socket, int code, const char *what, const char *next) {
     char pause[32];
+
     tide_source_report(&socket->source, TIDE_SOURCE_ERROR, code, "socket %s: %s; %s in %s", socket->name, what, next,
                        pause_text(socket, pause, sizeof pause));
 }
@@ -161,12 +164,14 @@ static void starve(struct tide_socket *socket) {
 static void on_space(uv_handle_t *handle, size_t suggested, uv_buf_t *space) {
     struct tide_socket *socket = handle->data;
     size_t size = 0;
+
     space->base = (char *)tide_lines_space(&socket->lines, &size);
     space->len = size < socket->read_size ? size : socket->read_size; /* 0 without base: libuv reports UV_ENOBUFS */
 }
 
 static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *space) {
     struct tide_socket *socket = stream->data;
+
     if (got == UV_ENOBUFS) {
         starve(socket);
         return;
@@ -210,6 +215,7 @@ static void read_on(struct tide_socket *socket) {
 
 static void on_dialed(void *arg, uv_tcp_t *tcp, struct tide_error *err) {
     struct tide_socket *socket = arg;
+
     socket->dial = NULL;
     if (!tcp) {
         connect_later(socket, err->code, err->text);
@@ -236,6 +242,7 @@ static void connect_now(struct tide_socket *socket) {
 
 static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint64_t length) {
     struct tide_socket *socket = arg;
+
     if (socket->long_lines++ >= LONG_LINES_TOLD) return;
     char preview[LONG_LINE_PREVIEW * 4 + 1] = "";
     size_t at = 0;
@@ -262,6 +269,7 @@ static void report_untold_lines(struct tide_socket *socket) {
 
 static int start(struct tide_source *source, uv_loop_t *loop, struct tide_error *err) {
     struct tide_socket *socket = socket_of(source);
+
     socket->loop = loop;
     uv_timer_init(loop, &socket->timer);
     socket->timer.data = socket;
@@ -271,11 +279,13 @@ static int start(struct tide_source *source, uv_loop_t *loop, struct tide_error 
 
 static void resume(struct tide_source *source) {
     struct tide_socket *socket = socket_of(source);
+
     if (socket->state == HELD) read_on(socket);
 }
 
 static void take(struct tide_source *source, struct tide_blocks *out) {
     struct tide_socket *socket = socket_of(source);
+
     report_untold_lines(socket);
     bool over = socket->state == WAITING || socket->finished; /* nothing will complete the last line */
     bool kept = over ? tide_lines_finish(&socket->lines) : true;
@@ -289,6 +299,7 @@ static void take(struct tide_source *source, struct tide_blocks *out) {
 
 static void stop(struct tide_source *source) {
     struct tide_socket *socket = socket_of(source);
+
     if (socket->state == STOPPED) return;
     enter(socket, STOPPED);
     if (socket->dial) tide_dial_cancel(socket->dial);
@@ -312,6 +323,7 @@ static void on_timer_closed(uv_handle_t *handle) { delete_socket(handle->data); 
 
 static void close_source(struct tide_source *source) {
     struct tide_socket *socket = socket_of(source);
+
     /* Blocks outlive the source; from here on none of them may wake it. */
     tide_share_close(socket->share);
     if (socket->loop) uv_close((uv_handle_t *)&socket->timer, on_timer_closed);

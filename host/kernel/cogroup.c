@@ -73,7 +73,7 @@ static bool add_record(struct tide_cogroup *group, uint32_t side, bool wanted, c
 
     if (key == TIDE_COMBINE_NOMEM) return false;
     if (group->keys->fresh && !new_key(group, key)) return false;
-    assert(group->chains != NULL);
+    assert(group->chains);
 
     struct chain *chain = &group->chains[(size_t)key * group->sides + side];
 
@@ -108,9 +108,9 @@ static bool read_block(struct tide_cogroup *group, uint32_t side, const struct t
 struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode) {
     struct tide_cogroup *group = tide_alloc_try(sizeof *group);
 
-    if (group == NULL) return NULL;
+    if (!group) return NULL;
     *group = (struct tide_cogroup){.mode = (enum tide_cogroup_mode)mode, .sides = count, .keys = tide_combine_new()};
-    if (group->keys == NULL) goto fail;
+    if (!group->keys) goto fail;
     for (uint32_t s = 0; s < count; s++)
         for (uint32_t i = 0; i < sides[s]->count; i++)
             if (!read_block(group, s, sides[s]->items[i])) goto fail;
@@ -121,7 +121,7 @@ fail:
 }
 
 void tide_cogroup_delete(struct tide_cogroup *group) {
-    if (group == NULL) return;
+    if (!group) return;
     tide_combine_delete(group->keys);
     tide_free(group->chains);
     tide_free(group->values);
@@ -177,13 +177,12 @@ static bool write_pair(struct tide_cogroup *group, uint32_t left, uint32_t right
     const struct value_ref *v = left != 0 ? &group->values[left - 1] : &absent;
     const struct value_ref *w = right != 0 ? &group->values[right - 1] : NULL;
 
-    if (!tide_emit_room(block, 2, (size_t)key_size + TIDE_EMIT_ARRAY + v->size + (w != NULL ? w->size : 0)))
-        return false;
+    if (!tide_emit_room(block, 2, (size_t)key_size + TIDE_EMIT_ARRAY + v->size + (w ? w->size : 0))) return false;
 
     uint8_t *at = tide_emit_bytes(tide_emit_at(*block), key, key_size);
 
-    at = tide_emit_bytes(tide_emit_array(at, w != NULL ? 2 : 1), v->data, v->size);
-    if (w != NULL) at = tide_emit_bytes(at, w->data, w->size);
+    at = tide_emit_bytes(tide_emit_array(at, w ? 2 : 1), v->data, v->size);
+    if (w) at = tide_emit_bytes(at, w->data, w->size);
     tide_emit_record(*block, at);
     return true;
 }
@@ -248,11 +247,11 @@ static bool step(struct tide_cogroup *group, struct tide_block **block) {
 int tide_cogroup_next(struct tide_cogroup *group, struct tide_block **out) {
     struct tide_block *block = NULL;
 
-    while (group->key < group->keys->count && (block == NULL || block->size < TIDE_BLOCK_TARGET)) {
+    while (group->key < group->keys->count && (!block || block->size < TIDE_BLOCK_TARGET)) {
         if (step(group, &block)) continue;
         tide_block_release(block);
         return -1;
     }
     *out = block;
-    return block != NULL;
+    return block ? 1 : 0;
 }

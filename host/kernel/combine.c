@@ -18,21 +18,21 @@ enum { FIRST_SLOTS = 128, STRING_HEAD_MAX = 5 };
 static const double EXACT = 9007199254740992.0;
 
 struct tide_combine *tide_combine_new(void) {
-    struct tide_combine *combine = tide_alloc_try(sizeof(*combine));
-    if (combine == NULL) return NULL;
-    memset(combine, 0, sizeof(*combine));
-    combine->slots = tide_alloc_try(FIRST_SLOTS * sizeof(*combine->slots));
-    if (combine->slots == NULL) {
+    struct tide_combine *combine = tide_alloc_try(sizeof *combine);
+    if (!combine) return NULL;
+    memset(combine, 0, sizeof *combine);
+    combine->slots = tide_alloc_try(FIRST_SLOTS * sizeof *combine->slots);
+    if (!combine->slots) {
         tide_free(combine);
         return NULL;
     }
-    memset(combine->slots, 0, FIRST_SLOTS * sizeof(*combine->slots));
+    memset(combine->slots, 0, FIRST_SLOTS * sizeof *combine->slots);
     combine->mask = FIRST_SLOTS - 1;
     return combine;
 }
 
 void tide_combine_delete(struct tide_combine *combine) {
-    if (combine == NULL) return;
+    if (!combine) return;
     tide_free(combine->numbers);
     tide_free(combine->entries);
     tide_free(combine->slots);
@@ -42,10 +42,11 @@ void tide_combine_delete(struct tide_combine *combine) {
 
 static bool grow_slots(struct tide_combine *combine) {
     uint64_t slots = ((uint64_t)combine->mask + 1) * 2;
+
     if (slots > UINT32_MAX) return false;
-    struct tide_combine_slot *table = tide_alloc_try(slots * sizeof(*table));
-    if (table == NULL) return false;
-    memset(table, 0, slots * sizeof(*table));
+    struct tide_combine_slot *table = tide_alloc_try(slots * sizeof *table);
+    if (!table) return false;
+    memset(table, 0, slots * sizeof *table);
     uint32_t mask = (uint32_t)(slots - 1);
     for (uint32_t i = 0; i < combine->count; i++) {
         uint32_t tag = (uint32_t)combine->entries[i].hash;
@@ -62,11 +63,12 @@ static bool grow_slots(struct tide_combine *combine) {
 
 static bool grow_entries(struct tide_combine *combine) {
     uint32_t capacity = combine->capacity ? combine->capacity * 2 : FIRST_SLOTS / 2;
-    void *entries = tide_realloc_try(combine->entries, capacity * sizeof(*combine->entries));
-    if (entries == NULL) return false;
+    void *entries = tide_realloc_try(combine->entries, capacity * sizeof *combine->entries);
+
+    if (!entries) return false;
     combine->entries = entries;
-    void *numbers = tide_realloc_try(combine->numbers, capacity * sizeof(*combine->numbers));
-    if (numbers == NULL) return false;
+    void *numbers = tide_realloc_try(combine->numbers, capacity * sizeof *combine->numbers);
+    if (!numbers) return false;
     combine->numbers = numbers;
     combine->capacity = capacity;
     return true;
@@ -77,7 +79,7 @@ static bool reserve_arena(struct tide_combine *combine, size_t extra) {
     uint64_t capacity = combine->arena_capacity ? combine->arena_capacity * 2 : 1024;
     while (capacity - combine->arena_size < extra) capacity *= 2;
     uint8_t *arena = tide_realloc_try(combine->arena, capacity);
-    if (arena == NULL) return false;
+    if (!arena) return false;
     combine->arena = arena;
     combine->arena_capacity = capacity;
     return true;
@@ -135,6 +137,7 @@ static uint32_t string_head(uint8_t *head, size_t size) {
 static uint32_t find_string(struct tide_combine *combine, uint64_t hash, const void *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & combine->mask;
+
     for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
         if (slot.tag != tag) continue;
         const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
@@ -157,6 +160,7 @@ uint32_t tide_combine_string(struct tide_combine *combine, const char *data, siz
 static uint32_t find_packed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & combine->mask;
+
     for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
         if (slot.tag != tag) continue;
         const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
@@ -173,6 +177,7 @@ static uint32_t find_packed(struct tide_combine *combine, uint64_t hash, const u
 static uint32_t find_equal(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & combine->mask;
+
     for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
         if (slot.tag != tag) continue;
         const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
@@ -188,6 +193,7 @@ static uint32_t find_equal(struct tide_combine *combine, uint64_t hash, const ui
 
 static uint32_t find_number(struct tide_combine *combine, uint64_t hash, double key) {
     uint8_t packed[TIDE_PACKED_NUMBER_MAX];
+
     if (key == 0) key = 0; /* -0 and 0 are the same key */
     size_t size = tide_pack_number_at(packed, key);
     if (key > EXACT || key < -EXACT) return find_equal(combine, hash, packed, size);
@@ -200,6 +206,7 @@ uint32_t tide_combine_number(struct tide_combine *combine, double key) {
 
 uint32_t tide_combine_hashed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
     struct tide_value value = tide_unpack_value(data, data + size);
+
     switch (value.type) {
     case TIDE_VALUE_STRING: return find_string(combine, hash, value.data, value.size);
     case TIDE_VALUE_NUMBER: return find_number(combine, hash, value.number);

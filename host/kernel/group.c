@@ -25,19 +25,19 @@ struct chain {
 
 static bool write_groups(const struct tide_combine *keys, const struct chain *chains, const struct value_ref *values,
                          struct tide_blocks *out) {
-    if (chains == NULL) return true; /* no keys */
+    if (!chains) return true; /* no keys */
     struct tide_block *block = NULL;
     for (uint32_t i = 0; i < keys->count; i++) {
         uint32_t key_size;
         const uint8_t *key = tide_combine_key(keys, i, &key_size);
         size_t size = key_size + 5 + chains[i].bytes;
-        if (block != NULL && block->size + size > TIDE_BLOCK_TARGET) {
+        if (block && block->size + size > TIDE_BLOCK_TARGET) {
             tide_blocks_push(out, block);
             block = NULL;
         }
-        if (block == NULL) {
+        if (!block) {
             block = tide_block_new(TIDE_BLOCK_PACKED, 2, size, NULL);
-            if (block == NULL) return false;
+            if (!block) return false;
         } else if (block->capacity - block->size < size && !tide_block_reserve(block, size)) {
             tide_block_release(block);
             return false;
@@ -52,7 +52,7 @@ static bool write_groups(const struct tide_combine *keys, const struct chain *ch
         block->size = (uint64_t)(at - block->data);
         block->count++;
     }
-    if (block != NULL) tide_blocks_push(out, block);
+    if (block) tide_blocks_push(out, block);
     return true;
 }
 
@@ -62,7 +62,8 @@ bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
     struct value_ref *values = NULL;
     uint32_t chain_capacity = 0, value_capacity = 0, nvalues = 0;
     bool ok = false;
-    if (keys == NULL) return false;
+
+    if (!keys) return false;
     for (uint32_t b = 0; b < in->count; b++) {
         const struct tide_block *block = in->items[b];
         const uint8_t *at = block->data, *end = block->data + block->size;
@@ -71,8 +72,8 @@ bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
             const uint8_t *next = tide_unpack_skip(value, end);
             uint32_t key = tide_combine_packed(keys, at, (size_t)(value - at));
             if (key == TIDE_COMBINE_NOMEM) goto done;
-            if (!tide_emit_grow((void **)&chains, &chain_capacity, key + 1, sizeof(*chains))) goto done;
-            if (!tide_emit_grow((void **)&values, &value_capacity, nvalues + 1, sizeof(*values))) goto done;
+            if (!tide_emit_grow((void **)&chains, &chain_capacity, key + 1, sizeof *chains)) goto done;
+            if (!tide_emit_grow((void **)&values, &value_capacity, nvalues + 1, sizeof *values)) goto done;
             values[nvalues] = (struct value_ref){value, (uint32_t)(next - value), 0};
             nvalues++;
             struct chain *chain = &chains[key];

@@ -53,13 +53,13 @@ static bool add(struct lists *lists, const uint8_t *key, const uint8_t *value, c
 static bool write(const struct lists *lists, struct tide_blocks *out) {
     struct tide_block *block = NULL;
 
-    if (lists->chains == NULL) return true; /* not one key */
+    if (!lists->chains) return true; /* not one key */
     for (uint32_t i = 0; i < lists->keys->count; i++) {
         const struct chain *chain = &lists->chains[i];
         uint32_t key_size;
         const uint8_t *key = tide_combine_key(lists->keys, i, &key_size);
 
-        if (block != NULL && block->size >= TIDE_BLOCK_TARGET) {
+        if (block && block->size >= TIDE_BLOCK_TARGET) {
             tide_blocks_push(out, block);
             block = NULL;
         }
@@ -75,13 +75,13 @@ static bool write(const struct lists *lists, struct tide_blocks *out) {
             at = tide_emit_bytes(at, lists->runs[r - 1].data, lists->runs[r - 1].size);
         tide_emit_record(block, at);
     }
-    if (block != NULL) tide_blocks_push(out, block);
+    if (block) tide_blocks_push(out, block);
     return true;
 }
 
 bool tide_lists_concat(const struct tide_blocks *in, struct tide_blocks *out) {
     struct lists lists = {.keys = tide_combine_new()};
-    bool ok = lists.keys != NULL;
+    bool ok = lists.keys;
 
     for (uint32_t b = 0; ok && b < in->count; b++) {
         const uint8_t *at = in->items[b]->data, *end = at + in->items[b]->size;

@@ -13,6 +13,7 @@ void tide_merge_begin(struct tide_merge *merge, const struct tide_block *block) 
 
 int tide_merge_next(struct tide_merge *merge) {
     struct tide_combine *combine = merge->combine;
+
     while (merge->left > 0) {
         const uint8_t *key = merge->at;
         const uint8_t *value = tide_unpack_skip(key, merge->end);

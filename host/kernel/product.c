@@ -70,7 +70,7 @@ bool tide_zip_blocks(const struct tide_blocks *a, const struct tide_blocks *b, s
         tide_blocks_push(out, block);
         block = NULL;
     }
-    if (block != NULL) tide_blocks_push(out, block);
+    if (block) tide_blocks_push(out, block);
     return true;
 }
 
@@ -91,7 +91,7 @@ struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const str
         count < UINT32_MAX ? tide_alloc_try(sizeof *product + (size_t)count * sizeof product->spans[0]) : NULL;
     struct cursor right = cursor_at_first(b);
 
-    if (product == NULL) return NULL;
+    if (!product) return NULL;
     product->left = cursor_at_first(a);
     product->started = false;
     product->next = 0;
@@ -106,7 +106,7 @@ int tide_cartesian_next(struct tide_cartesian *product, struct tide_block **out)
     struct tide_block *block = NULL;
 
     *out = NULL;
-    while (product->count > 0 && (block == NULL || block->size < TIDE_BLOCK_TARGET)) {
+    while (product->count > 0 && (!block || block->size < TIDE_BLOCK_TARGET)) {
         if (!product->started || product->next == product->count) {
             if (!next_span(&product->left, &product->v)) break;
             product->started = true;
@@ -117,5 +117,5 @@ int tide_cartesian_next(struct tide_cartesian *product, struct tide_block **out)
         return -1;
     }
     *out = block;
-    return block != NULL;
+    return block ? 1 : 0;
 }

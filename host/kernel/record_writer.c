@@ -8,9 +8,9 @@
 enum { FIRST_BYTES = 1024, FIRST_ITEMS = 256 };
 
 bool tide_emit_room(struct tide_block **block, int arity, size_t size) {
-    if (*block == NULL) {
+    if (!*block) {
         *block = tide_block_new(TIDE_BLOCK_PACKED, arity, size > FIRST_BYTES ? size : FIRST_BYTES, NULL);
-        return *block != NULL;
+        return *block;
     }
     return (*block)->capacity - (*block)->size >= size || tide_block_reserve(*block, size);
 }
@@ -25,7 +25,7 @@ bool tide_emit_grow(void **array, uint32_t *capacity, uint32_t needed, size_t it
 
     void *grown = tide_realloc_try(*array, (size_t)larger * item);
 
-    if (grown == NULL) return false;
+    if (!grown) return false;
     *array = grown;
     *capacity = (uint32_t)larger;
     return true;
@@ -39,16 +39,16 @@ bool tide_emit_items(const struct tide_radix_item *items, uint32_t count, struct
         size_t size = items[i].size;
 
         if (i + AHEAD < count) __builtin_prefetch(items[i + AHEAD].at);
-        if (block != NULL && block->size + size > TIDE_BLOCK_TARGET) {
+        if (block && block->size + size > TIDE_BLOCK_TARGET) {
             tide_blocks_push(out, block);
             block = NULL;
         }
-        if ((block == NULL || block->capacity - block->size < size) && !tide_emit_room(&block, 2, size)) {
+        if ((!block || block->capacity - block->size < size) && !tide_emit_room(&block, 2, size)) {
             tide_block_release(block);
             return false;
         }
         tide_emit_record(block, tide_emit_bytes(tide_emit_at(block), items[i].at, size));
     }
-    if (block != NULL) tide_blocks_push(out, block);
+    if (block) tide_blocks_push(out, block);
     return true;
 }

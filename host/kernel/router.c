@@ -26,25 +26,25 @@ struct tide_router {
 };
 
 struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity) {
-    struct tide_router *router = tide_alloc_try(sizeof(*router));
-    if (router == NULL) return NULL;
-    memset(router, 0, sizeof(*router));
+    struct tide_router *router = tide_alloc_try(sizeof *router);
+    if (!router) return NULL;
+    memset(router, 0, sizeof *router);
     router->outputs = outputs;
     router->count = count;
     router->arity = arity;
-    router->open = tide_alloc_try(count * sizeof(*router->open));
-    if (router->open == NULL) {
+    router->open = tide_alloc_try(count * sizeof *router->open);
+    if (!router->open) {
         tide_free(router);
         return NULL;
     }
-    memset(router->open, 0, count * sizeof(*router->open));
+    memset(router->open, 0, count * sizeof *router->open);
     return router;
 }
 
 void tide_router_delete(struct tide_router *router) {
-    if (router == NULL) return;
+    if (!router) return;
     for (uint32_t i = 0; i < router->count; i++) {
-        if (router->open[i] != NULL) tide_blocks_push(&router->outputs[i], router->open[i]);
+        if (router->open[i]) tide_blocks_push(&router->outputs[i], router->open[i]);
     }
     tide_free(router->open);
     tide_free(router->bound_keys);
@@ -54,16 +54,17 @@ void tide_router_delete(struct tide_router *router) {
 /* Room for one record in the partition's open block. */
 static uint8_t *space(struct tide_router *router, uint32_t partition, size_t size) {
     struct tide_block *block = router->open[partition];
-    if (block != NULL && block->size + size > TIDE_BLOCK_TARGET && block->count > 0) {
+
+    if (block && block->size + size > TIDE_BLOCK_TARGET && block->count > 0) {
         tide_blocks_push(&router->outputs[partition], block);
         router->open[partition] = block =
             tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity, TIDE_BLOCK_TARGET, NULL);
-        if (block == NULL) return NULL;
+        if (!block) return NULL;
     }
-    if (block == NULL) {
+    if (!block) {
         block = router->open[partition] = tide_block_new(TIDE_BLOCK_PACKED, (int)router->arity,
                                                          size > FIRST_CAPACITY ? size : FIRST_CAPACITY, NULL);
-        if (block == NULL) return NULL;
+        if (!block) return NULL;
     }
     if (block->capacity - block->size < size && !tide_block_reserve(block, size)) return NULL;
     return block->data + block->size;
@@ -71,7 +72,8 @@ static uint8_t *space(struct tide_router *router, uint32_t partition, size_t siz
 
 static bool put(struct tide_router *router, uint32_t partition, const uint8_t *record, size_t size) {
     uint8_t *at = space(router, partition, size);
-    if (at == NULL) return false;
+
+    if (!at) return false;
     memcpy(at, record, size);
     router->open[partition]->size += size;
     router->open[partition]->count++;
@@ -88,13 +90,14 @@ bool tide_router_to(struct tide_router *router, uint32_t partition, const uint8_
 
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size) {
     uint32_t partition = router->next;
+
     router->next = partition + 1 == router->count ? 0 : partition + 1;
     return put(router, partition, record, size);
 }
 
 static bool index_bounds(struct tide_router *router, const struct tide_block *bounds) {
-    router->bound_keys = tide_alloc_try((bounds->count + 1) * sizeof(*router->bound_keys));
-    if (router->bound_keys == NULL) return false;
+    router->bound_keys = tide_alloc_try((bounds->count + 1) * sizeof *router->bound_keys);
+    if (!router->bound_keys) return false;
     const uint8_t *at = bounds->data;
     for (uint32_t i = 0; i < bounds->count; i++) {
         router->bound_keys[i] = at;
@@ -128,7 +131,7 @@ static bool put_plain(struct tide_router *router, const uint8_t *record, size_t 
     uint32_t partition = tide_key_partition(tide_hash_packed(record, key_size), router->count);
     uint8_t *at = space(router, partition, size);
 
-    if (at == NULL) return false;
+    if (!at) return false;
     memcpy(at, record, key_size);
 
     size_t plain_size = tide_key_make_plain(at, key_size);
@@ -150,9 +153,9 @@ int tide_router_pairs(struct tide_router *router, const struct tide_block *block
         bool plain = tide_key_is_plain(at, key_size);
 
         if (!plain && tide_key_has_nan(at, key_size)) return 0;
-        if (!(bounds != NULL ? tide_router_range(router, bounds, ascending, at, key_size, size)
-              : plain        ? tide_router_hash(router, at, key_size, size)
-                             : put_plain(router, at, key_size, size)))
+        if (!(bounds  ? tide_router_range(router, bounds, ascending, at, key_size, size)
+              : plain ? tide_router_hash(router, at, key_size, size)
+                      : put_plain(router, at, key_size, size)))
             return -1;
         at = next;
     }
@@ -184,12 +187,13 @@ bool tide_router_entry_to(struct tide_router *router, const struct tide_combine 
     uint32_t key_size;
     const uint8_t *key = tide_combine_key(combine, index, &key_size);
     uint8_t number[TIDE_PACKED_NUMBER_MAX];
-    if (value == NULL) {
+
+    if (!value) {
         value = number;
         value_size = tide_pack_number_at(number, combine->numbers[index]);
     }
     uint8_t *at = space(router, partition, key_size + value_size);
-    if (at == NULL) return false;
+    if (!at) return false;
     memcpy(at, key, key_size);
     memcpy(at + key_size, value, value_size);
     router->open[partition]->size += key_size + value_size;

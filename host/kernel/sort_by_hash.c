@@ -53,7 +53,7 @@ bool tide_order_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
     if (count > UINT32_MAX) return false;
     items = tide_alloc_try(count * sizeof *items);
     spare = tide_alloc_try(count * sizeof *spare);
-    if (items == NULL || spare == NULL) goto done;
+    if (!items || !spare) goto done;
     read_records(in, items);
     sorted = count > FEW ? tide_radix_sort(items, spare, (uint32_t)count, FIRST_BIT) : items;
     insert(sorted, (uint32_t)count);

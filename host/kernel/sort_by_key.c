@@ -131,7 +131,7 @@ bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_
     if (total > UINT32_MAX) return false;
     items = tide_alloc_try(total * sizeof *items);
     spare = tide_alloc_try(total * sizeof *spare);
-    if (items == NULL || spare == NULL) goto done;
+    if (!items || !spare) goto done;
 
     uint32_t count = (uint32_t)total;
     unsigned kinds = read_records(in, ascending, items);
@@ -166,10 +166,11 @@ bool tide_sort_has_place(const struct tide_block *block) {
 
 bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out) {
     uint64_t total = tide_blocks_records(in);
+
     if (total == 0 || wanted == 0) return true;
     uint64_t step = total / wanted + 1;
     struct tide_block *sample = tide_block_new(TIDE_BLOCK_PACKED, 1, 1024, NULL);
-    if (sample == NULL) return false;
+    if (!sample) return false;
     uint64_t seen = step / 2;
     for (uint32_t b = 0; b < in->count; b++) {
         const struct tide_block *block = in->items[b];

@@ -22,15 +22,15 @@ enum { SHARED_BYTES = TIDE_BLOCK_TARGET / 4 };
 struct tide_patch *tide_patch_new(void) {
     struct tide_patch *patch = tide_alloc_try(sizeof *patch);
 
-    if (patch == NULL) return NULL;
+    if (!patch) return NULL;
     *patch = (struct tide_patch){.keys = tide_combine_new()};
-    if (patch->keys != NULL) return patch;
+    if (patch->keys) return patch;
     tide_free(patch);
     return NULL;
 }
 
 void tide_patch_delete(struct tide_patch *patch) {
-    if (patch == NULL) return;
+    if (!patch) return;
     tide_combine_delete(patch->keys);
     tide_block_release(patch->block);
     tide_free(patch->old);
@@ -77,12 +77,12 @@ bool tide_patch_add(struct tide_patch *patch, const struct tide_blocks *records)
 /* ---- The others ----------------------------------------------------------------------------------------------- */
 
 static bool room(struct tide_patch *patch, size_t size) {
-    if (patch->block != NULL && patch->block->size >= TIDE_BLOCK_TARGET) tide_patch_finish(patch);
+    if (patch->block && patch->block->size >= TIDE_BLOCK_TARGET) tide_patch_finish(patch);
     return tide_emit_room(&patch->block, 2, size);
 }
 
 void tide_patch_finish(struct tide_patch *patch) {
-    if (patch->block != NULL) tide_blocks_push(patch->out, patch->block);
+    if (patch->block) tide_blocks_push(patch->out, patch->block);
     patch->block = NULL;
 }
 
@@ -177,7 +177,7 @@ bool tide_patch_put(struct tide_patch *patch, uint32_t entry, double n, const ui
     uint32_t key_size;
     const uint8_t *key = tide_combine_key(patch->keys, entry, &key_size);
 
-    if (value == NULL) {
+    if (!value) {
         value = patch->old[entry].value;
         size = patch->old[entry].size;
     }

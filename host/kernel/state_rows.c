@@ -15,7 +15,7 @@ struct picker {
 
 static bool emit(struct picker *picker, int arity, const uint8_t *key, size_t key_size, const uint8_t *value,
                  size_t size) {
-    if (picker->block != NULL && picker->block->size >= TIDE_BLOCK_TARGET) {
+    if (picker->block && picker->block->size >= TIDE_BLOCK_TARGET) {
         tide_blocks_push(picker->out, picker->block);
         picker->block = NULL;
     }
@@ -50,7 +50,7 @@ static bool pick(const struct tide_blocks *in, struct tide_blocks *out, bool sta
             }
         }
     }
-    if (ok && picker.block != NULL) tide_blocks_push(out, picker.block);
+    if (ok && picker.block) tide_blocks_push(out, picker.block);
     else tide_block_release(picker.block);
     return ok;
 }
@@ -65,7 +65,7 @@ bool tide_pick_mapped(const struct tide_blocks *in, struct tide_blocks *out) { r
 static struct tide_block *open_block(struct tide_blocks *out, size_t size) {
     struct tide_block *block = out->count > 0 ? out->items[out->count - 1] : NULL;
 
-    if (block != NULL && block->size < TIDE_BLOCK_TARGET) return tide_emit_room(&block, 2, size) ? block : NULL;
+    if (block && block->size < TIDE_BLOCK_TARGET) return tide_emit_room(&block, 2, size) ? block : NULL;
     block = NULL;
     if (!tide_emit_room(&block, 2, size)) return NULL;
     tide_blocks_push(out, block);
@@ -75,7 +75,7 @@ static struct tide_block *open_block(struct tide_blocks *out, size_t size) {
 bool tide_pairs_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size) {
     struct tide_block *block = open_block(out, key_size + size);
 
-    if (block == NULL) return false;
+    if (!block) return false;
     tide_emit_record(block, tide_emit_bytes(tide_emit_bytes(tide_emit_at(block), key, key_size), value, size));
     return true;
 }
@@ -84,12 +84,12 @@ bool tide_mapped_put(struct tide_blocks *out, const uint8_t *key, size_t key_siz
     static const uint8_t nils[TRAILING_NILS] = {0xc0, 0xc0};
     struct tide_block *block = open_block(out, key_size + size + 2 + TRAILING_NILS);
 
-    if (block == NULL) return false;
+    if (!block) return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(block), key != NULL ? key : nils, key != NULL ? key_size : 1);
+    uint8_t *at = tide_emit_bytes(tide_emit_at(block), key ? key : nils, key ? key_size : 1);
 
-    *at++ = key != NULL ? MAPPED_PAIR : MAPPED_ONE;
+    *at++ = key ? MAPPED_PAIR : MAPPED_ONE;
     at = tide_emit_bytes(at, x, size);
-    tide_emit_record(block, key != NULL ? tide_emit_bytes(at, nils, TRAILING_NILS) : at);
+    tide_emit_record(block, key ? tide_emit_bytes(at, nils, TRAILING_NILS) : at);
     return true;
 }

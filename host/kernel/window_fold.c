@@ -70,7 +70,7 @@ static int grow(struct tide_fold *fold) {
         size_t size = slots_in(fold) * sizeof *fold->slots;
         uint32_t *slots = tide_realloc_try(fold->slots, size), done = 0;
 
-        if (slots == NULL) {
+        if (!slots) {
             fold->bits--;
             return TIDE_FOLD_NO_MEMORY;
         }
@@ -84,8 +84,8 @@ static int grow(struct tide_fold *fold) {
 static bool larger(void *array, size_t size) {
     void *grown = tide_realloc_try(*(void **)array, size);
 
-    if (grown != NULL) *(void **)array = grown;
-    return grown != NULL;
+    if (grown) *(void **)array = grown;
+    return grown;
 }
 
 static bool make_room_for_keys(struct tide_fold *fold) {
@@ -183,7 +183,7 @@ static inline const uint8_t *numbers_of(const struct tide_fold_reader *reader, d
 
     const uint8_t *next = number_at(reader->value + 1, reader->end, n);
 
-    return next != NULL ? number_at(next, reader->end, x) : NULL;
+    return next ? number_at(next, reader->end, x) : NULL;
 }
 
 static bool note_meeting(struct tide_fold *fold, uint32_t place, double value) {
@@ -229,7 +229,7 @@ static int read_to(struct tide_fold *fold, struct tide_fold_reader *reader, uint
 
             if (status != GO_ON) return status;
             next = numbers_of(reader, &n, &x);
-            if (next == NULL) return TIDE_FOLD_OTHER;
+            if (!next) return TIDE_FOLD_OTHER;
             if (!take(fold, key, reader->side, n, x)) return TIDE_FOLD_NO_MEMORY;
         }
 
@@ -284,7 +284,7 @@ static int check_side(const struct tide_blocks *blocks, enum tide_fold_side side
             const uint8_t *next =
                 is_beside(&reader) ? tide_unpack_skip(reader.value, reader.end) : numbers_of(&reader, &n, &x);
 
-            if (next == NULL) return TIDE_FOLD_OTHER;
+            if (!next) return TIDE_FOLD_OTHER;
             if (step(&reader, next) == TIDE_FOLD_OUT_OF_ORDER) status = TIDE_FOLD_OUT_OF_ORDER;
         }
     }
@@ -294,7 +294,7 @@ static int check_side(const struct tide_blocks *blocks, enum tide_fold_side side
 /* Sides that are not in order are replaced. */
 static int order_sides(struct tide_fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
     for (int s = 0; s < SIDES; s++) {
-        if (sides[s] == NULL) continue;
+        if (!sides[s]) continue;
 
         int status = fold->adds ? (order ? TIDE_FOLD_OUT_OF_ORDER : TIDE_FOLD_DONE)
                                 : check_side(sides[s], (enum tide_fold_side)s);
@@ -310,11 +310,11 @@ static int order_sides(struct tide_fold *fold, const struct tide_blocks *sides[S
 static bool add_readers(struct tide_fold *fold, const struct tide_blocks *const sides[SIDES]) {
     uint32_t blocks = 0;
 
-    for (int s = 0; s < SIDES; s++) blocks += sides[s] != NULL ? sides[s]->count : 0;
+    for (int s = 0; s < SIDES; s++) blocks += sides[s] ? sides[s]->count : 0;
     fold->readers = tide_alloc_try((blocks > 0 ? blocks : 1) * sizeof *fold->readers);
-    if (fold->readers == NULL) return false;
+    if (!fold->readers) return false;
     for (int s = 0; s < SIDES; s++)
-        for (uint32_t b = 0; sides[s] != NULL && b < sides[s]->count; b++)
+        for (uint32_t b = 0; sides[s] && b < sides[s]->count; b++)
             fold->readers[fold->reader_count++] = reader_of(sides[s]->items[b], (enum tide_fold_side)s);
     return true;
 }
@@ -325,7 +325,7 @@ static bool make_table(struct tide_fold *fold, uint64_t records) {
     while (fold->ranges < 31 && records >> fold->ranges > RANGE_RECORDS) fold->ranges++;
     while ((uint64_t)1 << fold->bits < 2 * records && 1U << fold->bits < 2 * RANGE_RECORDS) fold->bits++;
     fold->slots = tide_alloc_try(slots_in(fold) * sizeof *fold->slots);
-    if (fold->slots == NULL) return false;
+    if (!fold->slots) return false;
     memset(fold->slots, 0, slots_in(fold) * sizeof *fold->slots);
     return true;
 }
@@ -337,12 +337,12 @@ int tide_fold_open(struct tide_fold **out, const struct tide_blocks *state, cons
     uint64_t records = 0;
     int status;
 
-    if (fold == NULL) return TIDE_FOLD_NO_MEMORY;
+    if (!fold) return TIDE_FOLD_NO_MEMORY;
     *fold = (struct tide_fold){.adds = adds};
     tide_blocks_create(&fold->made);
     for (int s = 0; s < SIDES; s++) {
         tide_blocks_create(&fold->ordered[s]);
-        records += sides[s] != NULL ? tide_blocks_records(sides[s]) : 0;
+        records += sides[s] ? tide_blocks_records(sides[s]) : 0;
     }
     status = order_sides(fold, sides, order);
     if (status == TIDE_FOLD_DONE && !(make_table(fold, records) && add_readers(fold, sides)))
@@ -353,7 +353,7 @@ int tide_fold_open(struct tide_fold **out, const struct tide_blocks *state, cons
 }
 
 void tide_fold_delete(struct tide_fold *fold) {
-    if (fold == NULL) return;
+    if (!fold) return;
     for (int s = 0; s < SIDES; s++) tide_blocks_destroy(&fold->ordered[s]);
     tide_blocks_destroy(&fold->made);
     tide_block_release(fold->block);
@@ -378,7 +378,7 @@ const uint8_t *tide_fold_key(const struct tide_fold *fold, uint32_t index) { ret
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
 static void finish_block(struct tide_fold *fold) {
-    if (fold->block != NULL) tide_blocks_push(&fold->made, fold->block);
+    if (fold->block) tide_blocks_push(&fold->made, fold->block);
     fold->block = NULL;
 }
 
@@ -394,9 +394,8 @@ static bool write_key(struct tide_fold *fold, uint32_t index, bool states) {
     const struct tide_fold_key *key = &fold->keys[index];
     size_t most = (size_t)key->size + 1 + 2 * TIDE_PACKED_NUMBER_MAX;
 
-    if (fold->block != NULL && fold->block->size >= TIDE_BLOCK_TARGET) finish_block(fold);
-    if ((fold->block == NULL || fold->block->capacity - fold->block->size < most) &&
-        !tide_emit_room(&fold->block, 2, most))
+    if (fold->block && fold->block->size >= TIDE_BLOCK_TARGET) finish_block(fold);
+    if ((!fold->block || fold->block->capacity - fold->block->size < most) && !tide_emit_room(&fold->block, 2, most))
         return false;
 
     uint8_t *at = tide_emit_bytes(tide_emit_at(fold->block), key->key, key->size);

@@ -51,7 +51,7 @@ static bool slide_key(struct tide_fold *fold, uint32_t key, struct tide_patch *p
     } else {
         return true;
     }
-    if (patch == NULL || fold->n[key] > 0 || left + came == 0) return true;
+    if (!patch || fold->n[key] > 0 || left + came == 0) return true;
     fold->there[key] = 0;
     return leave_open(patch, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
 }
@@ -75,11 +75,11 @@ static int fold_sides(const struct tide_blocks *state, const struct tide_blocks 
         int status = tide_fold_open(&fold, state, leaving, entering, true, order != 0);
 
         if (status != TIDE_FOLD_DONE) return status;
-        status = fold_all(fold, state != NULL, patch);
+        status = fold_all(fold, state, patch);
         if (status == TIDE_FOLD_DONE) tide_fold_finish(fold, out);
         else tide_fold_delete(fold);
         if (status != TIDE_FOLD_OUT_OF_ORDER) return status;
-        if (patch != NULL) patch->opens = 0;
+        if (patch) patch->opens = 0;
     }
 }
 
@@ -126,7 +126,7 @@ static bool put_sum(struct tide_patch *patch, uint32_t entry, const struct chang
     double sum = entering->sum, count = entering->count;
     uint8_t packed[TIDE_PACKED_NUMBER_MAX];
 
-    if (old->value != NULL) {
+    if (old->value) {
         sum = tide_unpack_value(old->value, old->value + old->size).number;
         if (leaving->count > 0) sum -= leaving->sum;
         if (entering->count > 0) sum += entering->sum;
@@ -147,7 +147,7 @@ static bool old_are_numbers(const struct tide_patch *patch) {
     for (uint32_t i = 0; i < patch->keys->count; i++) {
         const struct tide_patch_old *old = &patch->old[i];
 
-        if (old->value != NULL && tide_unpack_value(old->value, old->value + old->size).type != TIDE_VALUE_NUMBER)
+        if (old->value && tide_unpack_value(old->value, old->value + old->size).type != TIDE_VALUE_NUMBER)
             return false;
     }
     return true;

@@ -25,7 +25,7 @@ struct tide_arity *tide_arity_new(struct tide_op *op) {
     struct tide_arity *arity = tide_xcalloc(1, sizeof *arity);
 
     arity->refs = 1;
-    arity->op = op != NULL ? tide_op_retain(op) : NULL;
+    arity->op = op ? tide_op_retain(op) : NULL;
     return arity;
 }
 
@@ -37,12 +37,12 @@ struct tide_arity *tide_arity_known(enum tide_arity_value value, struct tide_op 
 }
 
 struct tide_arity *tide_arity_retain(struct tide_arity *arity) {
-    if (arity != NULL) arity->refs++;
+    if (arity) arity->refs++;
     return arity;
 }
 
 void tide_arity_release(struct tide_arity *arity) {
-    if (arity == NULL || --arity->refs > 0) return;
+    if (!arity || --arity->refs > 0) return;
     tide_op_release(arity->op);
     tide_free(arity->name);
     tide_free(arity->label);
@@ -51,13 +51,13 @@ void tide_arity_release(struct tide_arity *arity) {
 }
 
 struct tide_arity *tide_arity_after(struct tide_op *op, struct tide_arity *parent) {
-    if (op == NULL || op->makes == TIDE_MAKES_THE_SAME) return tide_arity_retain(parent);
+    if (!op || op->makes == TIDE_MAKES_THE_SAME) return tide_arity_retain(parent);
     return tide_arity_known((enum tide_arity_value)op->makes, op);
 }
 
 /* A combining map side makes pairs, whatever reads them. */
 struct tide_arity *tide_arity_shuffled(const struct tide_exchange *exchange, struct tide_arity *parent) {
-    bool writes = exchange->write != NULL && exchange->write->makes != TIDE_MAKES_THE_SAME;
+    bool writes = exchange->write && exchange->write->makes != TIDE_MAKES_THE_SAME;
 
     return tide_arity_after(writes ? exchange->write : exchange->read, parent);
 }
@@ -79,14 +79,14 @@ struct tide_arity *tide_arity_together(struct tide_rdd *const *parts, uint32_t c
     for (uint32_t i = 0; i < count; i++) {
         struct tide_arity *part = parts[i]->arity;
 
-        if (part == NULL || part == one) continue;
-        if (one == NULL) one = part;
+        if (!part || part == one) continue;
+        if (!one) one = part;
         else if (one->value == TIDE_ARITY_UNKNOWN || one->value != part->value) return tide_arity_new(NULL);
     }
     return tide_arity_retain(one);
 }
 
-static char *copy(const char *text) { return text != NULL ? tide_xstrdup(text) : NULL; }
+static char *copy(const char *text) { return text ? tide_xstrdup(text) : NULL; }
 
 void tide_arity_label(struct tide_arity *arity, const char *label, const char *first) {
     tide_free(arity->label);
@@ -110,7 +110,7 @@ void tide_rdd_set_arity(struct tide_rdd *rdd, struct tide_arity *arity) {
     struct tide_arity *old = rdd->arity;
 
     /* Only a job finds out whether its records are like that. */
-    if (rdd->known_records > 0 && (old == NULL || old->value != arity->value)) rdd->known_records = -1;
+    if (rdd->known_records > 0 && (!old || old->value != arity->value)) rdd->known_records = -1;
     rdd->arity = tide_arity_retain(arity);
     tide_arity_release(old);
 }
@@ -120,14 +120,14 @@ void tide_rdd_set_arity(struct tide_rdd *rdd, struct tide_arity *arity) {
 static const char *kind_of(uint8_t value) { return value == TIDE_ARITY_PAIR ? "pairs" : "single values"; }
 
 static void write_label(struct tide_buffer *out, const struct tide_arity *arity) {
-    if (arity->label != NULL) tide_buffer_format(out, "%s", arity->label);
+    if (arity->label) tide_buffer_format(out, "%s", arity->label);
     else tide_op_label(arity->op, "an input", out);
 }
 
 static void write_side(struct tide_buffer *out, const struct tide_arity *arity, uint8_t value, const char *first) {
     write_label(out, arity);
     tide_buffer_format(out, " makes %s", kind_of(value));
-    if (first != NULL) tide_buffer_format(out, ", such as %s", first);
+    if (first) tide_buffer_format(out, ", such as %s", first);
 }
 
 /* Moves the text to the error. */
@@ -148,7 +148,7 @@ static int refuse_join(const char *name, struct side a, struct side b, struct ti
     struct tide_buffer text;
 
     tide_buffer_create(&text);
-    if (name != NULL) tide_buffer_format(&text, "%s: ", name);
+    if (name) tide_buffer_format(&text, "%s: ", name);
     tide_buffer_format(&text, "pairs and single values meet in one dataset or stream: ");
     write_side(&text, a.arity, a.value, a.first);
     tide_buffer_format(&text, "; ");
@@ -164,8 +164,8 @@ int tide_arity_agree(struct tide_arity *const *parts, uint32_t count, const char
     for (uint32_t i = 0; i < count; i++) {
         const struct tide_arity *part = parts[i];
 
-        if (part == NULL || part->value == TIDE_ARITY_UNKNOWN) continue;
-        if (one == NULL) one = part;
+        if (!part || part->value == TIDE_ARITY_UNKNOWN) continue;
+        if (!one) one = part;
         if (one->value != part->value)
             return refuse_join(what, (struct side){one, one->first, one->value},
                                (struct side){part, part->first, part->value}, err);
@@ -186,7 +186,7 @@ static void become(struct tide_arity *arity, const struct tide_arity *other, uin
 }
 
 bool tide_arity_accept(struct tide_arity *arity, const struct tide_arity *other) {
-    if (other == NULL) return true;
+    if (!other) return true;
     if (other->value == TIDE_ARITY_UNKNOWN) return false;
     if (arity->value == TIDE_ARITY_UNKNOWN) become(arity, other, other->value, other->first);
     return arity->value == other->value;
@@ -222,7 +222,7 @@ struct tide_arities *tide_arities_new(void) {
 }
 
 void tide_arities_delete(struct tide_arities *arities) {
-    if (arities == NULL) return;
+    if (!arities) return;
     for (uint32_t i = 0; i < arities->count; i++) {
         tide_arity_release(arities->items[i].arity);
         tide_free(arities->items[i].first);
@@ -241,7 +241,7 @@ void tide_arities_begin(struct tide_arities *arities) {
 }
 
 uint32_t tide_arities_index(struct tide_arities *arities, struct tide_arity *arity) {
-    if (arity == NULL) return TIDE_ARITY_NONE;
+    if (!arity) return TIDE_ARITY_NONE;
     if (arity->mark == arities->mark) return arity->index;
     if (arities->count == arities->capacity) {
         arities->capacity = arities->capacity > 0 ? arities->capacity * 2 : 8;
@@ -254,18 +254,18 @@ uint32_t tide_arities_index(struct tide_arities *arities, struct tide_arity *ari
 }
 
 void tide_arities_join(struct tide_arities *arities, struct tide_arity *whole, struct tide_arity *part) {
-    if (whole == NULL || part == NULL || whole == part) return;
+    if (!whole || !part || whole == part) return;
     if (whole->value != TIDE_ARITY_UNKNOWN && whole->value == part->value) return;
 
     struct join join = {tide_arities_index(arities, whole), tide_arities_index(arities, part)};
     const struct join *last = arities->njoins > 0 ? &arities->joins[arities->njoins - 1] : NULL;
 
-    if (last != NULL && last->whole == join.whole && last->part == join.part) return;
+    if (last && last->whole == join.whole && last->part == join.part) return;
     if (arities->njoins == arities->join_slots) {
         arities->join_slots = arities->join_slots > 0 ? arities->join_slots * 2 : 8;
         arities->joins = tide_xrealloc(arities->joins, arities->join_slots * sizeof *arities->joins);
     }
-    assert(arities->joins != NULL);
+    assert(arities->joins);
     arities->joins[arities->njoins++] = join;
 }
 
@@ -323,9 +323,9 @@ static int refuse_both(const struct tide_arity *arity, uint8_t value, const char
     tide_buffer_create(&text);
     write_label(&text, arity);
     tide_buffer_format(&text, ": the function returned pairs and single values: %s", kind_of(value));
-    if (first != NULL) tide_buffer_format(&text, ", such as %s,", first);
+    if (first) tide_buffer_format(&text, ", such as %s,", first);
     tide_buffer_format(&text, " and %s", kind_of(value == TIDE_ARITY_PAIR ? TIDE_ARITY_SINGLE : TIDE_ARITY_PAIR));
-    if (other != NULL) tide_buffer_format(&text, ", such as %s", other);
+    if (other) tide_buffer_format(&text, ", such as %s", other);
     tide_buffer_format(&text, "; " ADVICE);
     return refuse(&text, err);
 }
@@ -333,7 +333,7 @@ static int refuse_both(const struct tide_arity *arity, uint8_t value, const char
 static int hear_one(struct tide_arities *arities, const struct tide_task *task, const struct tide_slot *slot,
                     struct tide_error *err) {
     struct entry *entry = &arities->items[slot->arity];
-    char *first = sighting(task, slot->seen != NULL ? slot->seen : "a record");
+    char *first = sighting(task, slot->seen ? slot->seen : "a record");
     int status = TIDE_OK;
 
     entry->doubted = false;

@@ -18,19 +18,19 @@ struct tide_rdd_checkpoint {
 };
 
 enum tide_checkpoint tide_rdd_checkpoint(const struct tide_rdd *rdd) {
-    return rdd->checkpoint != NULL ? rdd->checkpoint->state : TIDE_CHECKPOINT_NONE;
+    return rdd->checkpoint ? rdd->checkpoint->state : TIDE_CHECKPOINT_NONE;
 }
 
 const char *tide_rdd_checkpoint_directory(const struct tide_rdd *rdd) {
-    return rdd->checkpoint != NULL ? rdd->checkpoint->directory : NULL;
+    return rdd->checkpoint ? rdd->checkpoint->directory : NULL;
 }
 
 const char *tide_rdd_checkpoint_site(const struct tide_rdd *rdd) {
-    return rdd->checkpoint != NULL ? rdd->checkpoint->site : NULL;
+    return rdd->checkpoint ? rdd->checkpoint->site : NULL;
 }
 
 void tide_rdd_checkpoint_mark(struct tide_rdd *rdd, const char *directory, const char *site) {
-    if (rdd->checkpoint != NULL) return;
+    if (rdd->checkpoint) return;
     rdd->checkpoint = tide_xcalloc(1, sizeof *rdd->checkpoint);
     rdd->checkpoint->state = TIDE_CHECKPOINT_MARKED;
     rdd->checkpoint->directory = tide_xstrdup(directory);
@@ -40,8 +40,8 @@ void tide_rdd_checkpoint_mark(struct tide_rdd *rdd, const char *directory, const
 void tide_rdd_checkpoint_forget(struct tide_rdd *rdd) {
     struct tide_rdd_checkpoint *checkpoint = rdd->checkpoint;
 
-    if (checkpoint == NULL) return;
-    assert(checkpoint->reader == NULL); /* whoever pins a node retains it too */
+    if (!checkpoint) return;
+    assert(!checkpoint->reader); /* whoever pins a node retains it too */
     tide_free(checkpoint->directory);
     tide_free(checkpoint->site);
     tide_free(checkpoint);
@@ -73,11 +73,11 @@ uint32_t tide_rdd_checkpoint_due(struct tide_rdd *rdd, struct tide_rdd ***marked
 
         if (node->mark == mark) continue;
         node->mark = mark;
-        if (node->checkpoint != NULL) {
+        if (node->checkpoint) {
             if (node->checkpoint->state == TIDE_CHECKPOINT_MARKED) push(&found, node);
         } else if (tide_rdd_has_many(node)) {
             for (uint32_t i = node->as.many.count; i > 0; i--) push(&todo, node->as.many.parents[i - 1]);
-        } else if (node->parent != NULL) {
+        } else if (node->parent) {
             push(&todo, node->parent);
         }
     }
@@ -101,14 +101,14 @@ void tide_rdd_checkpoint_fail(struct tide_rdd *rdd) {
 void tide_rdd_checkpoint_end(struct tide_rdd *rdd, struct tide_rdd *parts, struct tide_op *read) {
     assert(tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_WRITING && parts->partitions == rdd->partitions);
     /* All partitions were computed, so nobody computes the map side of a shuffle any more. */
-    assert(rdd->kind != TIDE_RDD_SHUFFLED || rdd->as.shuffle.running == NULL);
+    assert(rdd->kind != TIDE_RDD_SHUFFLED || !rdd->as.shuffle.running);
     rdd->checkpoint->state = TIDE_CHECKPOINT_DONE;
     rdd->checkpoint->reader = tide_rdd_narrow_new(parts, read);
     tide_rdd_checkpoint_settle(rdd);
 }
 
 void tide_rdd_checkpoint_settle(struct tide_rdd *rdd) {
-    if (rdd->checkpoint == NULL || rdd->checkpoint->reader == NULL || rdd->pins > 0) return;
+    if (!rdd->checkpoint || !rdd->checkpoint->reader || rdd->pins > 0) return;
 
     struct tide_rdd *reader = rdd->checkpoint->reader, old;
 
@@ -119,7 +119,7 @@ void tide_rdd_checkpoint_settle(struct tide_rdd *rdd) {
         rdd->as.blocks.cached = NULL;
     }
     rdd->truncate = false;
-    if (rdd->kept == NULL) rdd->known_records = -1;
+    if (!rdd->kept) rdd->known_records = -1;
 
     /* The number, the name, the partitioning and what is kept stay; where the records come from changes places. */
     old = *rdd;

@@ -25,7 +25,7 @@ struct tide_rdd *tide_rdd_guard_new(struct tide_rdd *parent, int64_t time, void 
     return rdd;
 }
 
-bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost != NULL; }
+bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost; }
 
 void tide_rdd_wants_one(struct tide_rdd *rdd, uint32_t count) { rdd->wants_one = count; }
 
@@ -42,20 +42,20 @@ static void push(struct nodes *nodes, struct tide_rdd *rdd) {
 static void push_parents(struct nodes *nodes, const struct tide_rdd *rdd) {
     if (tide_rdd_has_many(rdd))
         for (uint32_t i = 0; i < rdd->as.many.count; i++) push(nodes, rdd->as.many.parents[i]);
-    else if (rdd->parent != NULL) push(nodes, rdd->parent);
+    else if (rdd->parent) push(nodes, rdd->parent);
 }
 
 /* Whether all that is kept of the node is there, so that nothing behind it is needed. */
 static bool all_at_hand(const struct tide_rdd *rdd) {
-    for (uint32_t i = 0; rdd->kept != NULL && i < rdd->partitions; i++)
+    for (uint32_t i = 0; rdd->kept && i < rdd->partitions; i++)
         if (!tide_cached_at_hand(rdd->kept[i])) return false;
-    return rdd->kept != NULL;
+    return rdd->kept;
 }
 
 /* Whether stages end here: what is behind the node is not computed with what reads it, or not at all. */
 static bool is_border(const struct tide_rdd *rdd) {
     if (rdd->kind == TIDE_RDD_BLOCKS || rdd->kind == TIDE_RDD_SHUFFLED) return true;
-    return tide_rdd_persistent(rdd) && (rdd->kept == NULL || all_at_hand(rdd));
+    return tide_rdd_persistent(rdd) && (!rdd->kept || all_at_hand(rdd));
 }
 
 /* The next node of a walk over the nodes that are in one stage with `root`; NULL: that was all. */
@@ -79,7 +79,7 @@ static struct nodes guards_of(struct tide_rdd *root, bool computed) {
     struct tide_rdd *node;
 
     push(&todo, root);
-    while ((node = next_of_stage(&todo, mark, root, computed)) != NULL)
+    while ((node = next_of_stage(&todo, mark, root, computed)))
         if (node->kind == TIDE_RDD_GUARD && !(computed && node == root)) push(&found, tide_rdd_retain(node));
     tide_free(todo.items);
     return found;
@@ -115,7 +115,7 @@ static const struct tide_error *all_lost(const struct tide_rdd *rdd) {
     const struct tide_error *why = NULL;
 
     for (uint32_t i = 0; tide_rdd_has_many(rdd) && i < rdd->wants_one; i++)
-        if ((why = rdd->as.many.parents[i]->lost) == NULL) return NULL;
+        if (!(why = rdd->as.many.parents[i]->lost)) return NULL;
     return why;
 }
 
@@ -126,9 +126,9 @@ const struct tide_rdd *tide_guards_missing(struct tide_rdd *root, bool computed,
     struct tide_rdd *node, *found = NULL;
 
     push(&todo, root);
-    while (found == NULL && (node = next_of_stage(&todo, mark, root, computed)) != NULL)
-        if ((reason = all_lost(node)) != NULL) found = node;
-    if (found != NULL) tide_error_copy(why, reason);
+    while (!found && (node = next_of_stage(&todo, mark, root, computed)))
+        if ((reason = all_lost(node))) found = node;
+    if (found) tide_error_copy(why, reason);
     tide_free(todo.items);
     return found;
 }
@@ -165,7 +165,7 @@ void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const
     void *owner = guard->as.guard.owner;
     int64_t time = guard->as.guard.time;
 
-    assert(guard->kind == TIDE_RDD_GUARD && guard->kept == NULL);
+    assert(guard->kind == TIDE_RDD_GUARD && !guard->kept);
     memset(&guard->as, 0, sizeof guard->as);
     guard->kind = TIDE_RDD_BLOCKS;
     guard->parent = NULL;
@@ -175,5 +175,5 @@ void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const
     guard->lost = tide_xcalloc(1, sizeof *guard->lost);
     tide_error_copy(guard->lost, err);
     tide_rdd_release(parent);
-    if (watch->lost != NULL) watch->lost(owner, time, err, watch->arg);
+    if (watch->lost) watch->lost(owner, time, err, watch->arg);
 }

@@ -34,16 +34,16 @@ static void push(struct steps *steps, struct tide_rdd *rdd, uint32_t depth, bool
 void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out) {
     struct tide_value name = {0}, site = {0};
 
-    if (op != NULL) {
+    if (op) {
         const uint8_t *end = op->bytes + op->size;
         struct tide_value map = tide_unpack_value(op->bytes, end);
         const uint8_t *at = map.type == TIDE_VALUE_MAP ? map.next : NULL;
 
-        for (uint32_t i = 0; at != NULL && i < map.size; i++) {
+        for (uint32_t i = 0; at && i < map.size; i++) {
             struct tide_value key = tide_unpack_value(at, end);
             const uint8_t *value = tide_unpack_skip(at, end);
 
-            if (value == NULL) break;
+            if (!value) break;
             if (key.type == TIDE_VALUE_STRING && key.size == 4) {
                 if (memcmp(key.data, "name", 4) == 0) name = tide_unpack_value(value, end);
                 else if (memcmp(key.data, "site", 4) == 0) site = tide_unpack_value(value, end);
@@ -58,7 +58,7 @@ void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_
 
 static const char *route_text(const struct tide_exchange *exchange) {
     switch (exchange->route) {
-    case TIDE_ROUTE_HASH: return exchange->partitioner != NULL ? "shuffle by partitioner" : "shuffle by key";
+    case TIDE_ROUTE_HASH: return exchange->partitioner ? "shuffle by partitioner" : "shuffle by key";
     case TIDE_ROUTE_ROUNDROBIN: return "shuffle evenly";
     case TIDE_ROUTE_SINGLE: return "shuffle to one partition";
     case TIDE_ROUTE_RANGE: return "shuffle by key order";
@@ -82,7 +82,7 @@ static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
     case TIDE_RDD_SHUFFLED: {
         const struct tide_exchange *exchange = rdd->as.shuffle.exchange;
 
-        tide_op_label(exchange->read != NULL ? exchange->read : exchange->write, "shuffle", out);
+        tide_op_label(exchange->read ? exchange->read : exchange->write, "shuffle", out);
         tide_buffer_format(out, ", %s%s", route_text(exchange), tide_rdd_computed(rdd) ? ", computed" : "");
         break;
     }
@@ -95,7 +95,7 @@ static void write_persistence(const struct tide_rdd *rdd, struct tide_buffer *ou
 
     tide_level_name(rdd->level, level);
     tide_buffer_format(out, ", persistent %s", level);
-    if (rdd->kept == NULL) return;
+    if (!rdd->kept) return;
     tide_buffer_format(out, ", computed:");
     if (rdd->known_records >= 0) tide_buffer_format(out, " %lld records,", (long long)rdd->known_records);
     tide_rdd_places(rdd, &places);
@@ -121,13 +121,13 @@ static void write_line(const struct step *step, bool again, struct tide_buffer *
         return;
     }
     tide_buffer_format(out, "(%u) #%llu ", rdd->partitions, (unsigned long long)rdd->id);
-    if (rdd->name != NULL) tide_buffer_format(out, "%s, ", rdd->name);
+    if (rdd->name) tide_buffer_format(out, "%s, ", rdd->name);
     if (is_cut(rdd)) {
         tide_buffer_format(out, "checkpoint (%s), files in %s", tide_rdd_checkpoint_site(rdd),
                            tide_rdd_checkpoint_directory(rdd));
     } else {
         write_kind(rdd, out);
-        if (rdd->checkpoint != NULL) tide_buffer_format(out, ", to be checkpointed");
+        if (rdd->checkpoint) tide_buffer_format(out, ", to be checkpointed");
     }
     if (rdd->level != 0) write_persistence(rdd, out);
     tide_buffer_append(out, "\n", 1);
@@ -149,7 +149,7 @@ void tide_rdd_lineage(struct tide_rdd *rdd, struct tide_buffer *out) {
         if (tide_rdd_has_many(step.rdd)) {
             for (uint32_t i = step.rdd->as.many.count; i > 0; i--)
                 push(&steps, step.rdd->as.many.parents[i - 1], step.depth + 1, true);
-        } else if (step.rdd->parent != NULL) {
+        } else if (step.rdd->parent) {
             bool shuffled = step.rdd->kind == TIDE_RDD_SHUFFLED;
 
             push(&steps, step.rdd->parent, step.depth + shuffled, shuffled);

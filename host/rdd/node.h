@@ -78,7 +78,7 @@ static inline bool tide_rdd_persistent(const struct tide_rdd *rdd) {
 static inline struct tide_cached *tide_rdd_kept(const struct tide_rdd *rdd, uint32_t partition) {
     struct tide_cached **cached = rdd->kind == TIDE_RDD_BLOCKS ? rdd->as.blocks.cached : rdd->kept;
 
-    return cached != NULL ? cached[partition] : NULL;
+    return cached ? cached[partition] : NULL;
 }
 
 /* Partitions of a persistent node were computed; takes the references. partitions NULL: all of them, count is their number.
@@ -96,12 +96,12 @@ void tide_rdd_checkpoint_forget(struct tide_rdd *rdd);
 
 /* SHUFFLED and its map side is at hand. */
 static inline bool tide_rdd_computed(const struct tide_rdd *rdd) {
-    return rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps != NULL;
+    return rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps;
 }
 
 /* Which list of what map task `map` made belongs to a partition of a computed SHUFFLED node. */
 static inline uint32_t tide_rdd_map_list(const struct tide_rdd *rdd, uint32_t map, uint32_t partition) {
-    if (rdd->as.shuffle.shifts == NULL) return partition;
+    if (!rdd->as.shuffle.shifts) return partition;
 
     uint32_t shift = rdd->as.shuffle.shifts[map];
 

@@ -18,11 +18,11 @@ static enum tide_makes makes_of(const uint8_t *bytes, size_t size) {
     struct tide_value map = tide_unpack_value(bytes, end);
     const uint8_t *at = map.type == TIDE_VALUE_MAP ? map.next : NULL;
 
-    for (uint32_t i = 0; at != NULL && i < map.size; i++) {
+    for (uint32_t i = 0; at && i < map.size; i++) {
         struct tide_value key = tide_unpack_value(at, end);
         const uint8_t *value = tide_unpack_skip(at, end);
 
-        if (value == NULL) break;
+        if (!value) break;
         if (key.type == TIDE_VALUE_STRING && key.size == 5 && memcmp(key.data, "arity", 5) == 0) {
             struct tide_value makes = tide_unpack_value(value, end);
 
@@ -55,7 +55,7 @@ struct tide_op *tide_op_retain(struct tide_op *op) {
 }
 
 void tide_op_release(struct tide_op *op) {
-    if (op == NULL || --op->refs > 0) return;
+    if (!op || --op->refs > 0) return;
     tide_carried_delete(op->carried);
     tide_free(op);
 }
@@ -76,18 +76,18 @@ struct tide_partitioner *tide_partitioner_new(const void *identity, size_t ident
 }
 
 struct tide_partitioner *tide_partitioner_retain(struct tide_partitioner *partitioner) {
-    if (partitioner != NULL) partitioner->refs++;
+    if (partitioner) partitioner->refs++;
     return partitioner;
 }
 
 void tide_partitioner_release(struct tide_partitioner *partitioner) {
-    if (partitioner == NULL || --partitioner->refs > 0) return;
+    if (!partitioner || --partitioner->refs > 0) return;
     tide_carried_delete(partitioner->carried);
     tide_free(partitioner);
 }
 
 bool tide_partitioner_same(const struct tide_partitioner *a, const struct tide_partitioner *b) {
-    if (a == NULL || b == NULL) return a == b;
+    if (!a || !b) return a == b;
     return a->id[0] == b->id[0] && a->id[1] == b->id[1];
 }
 
@@ -103,20 +103,20 @@ struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitio
     exchange->partitioner = NULL;
     exchange->stays = false;
     exchange->here = NULL;
-    exchange->write = write != NULL ? tide_op_retain(write) : NULL;
-    exchange->read = read != NULL ? tide_op_retain(read) : NULL;
+    exchange->write = write ? tide_op_retain(write) : NULL;
+    exchange->read = read ? tide_op_retain(read) : NULL;
     return exchange;
 }
 
 void tide_exchange_partition_by(struct tide_exchange *exchange, struct tide_partitioner *partitioner) {
-    assert(exchange->route == TIDE_ROUTE_HASH && exchange->partitioner == NULL);
+    assert(exchange->route == TIDE_ROUTE_HASH && !exchange->partitioner);
     exchange->partitioner = tide_partitioner_retain(partitioner);
 }
 
 void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here) {
     assert(exchange->route == TIDE_ROUTE_HASH && !exchange->stays);
     exchange->stays = true;
-    exchange->here = here != NULL ? tide_op_retain(here) : NULL;
+    exchange->here = here ? tide_op_retain(here) : NULL;
 }
 
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange) {
@@ -125,7 +125,7 @@ struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange) {
 }
 
 void tide_exchange_release(struct tide_exchange *exchange) {
-    if (exchange == NULL || --exchange->refs > 0) return;
+    if (!exchange || --exchange->refs > 0) return;
     tide_op_release(exchange->write);
     tide_op_release(exchange->read);
     tide_op_release(exchange->here);

@@ -83,7 +83,7 @@ static void each_op(const uint64_t *words, uint32_t count, op_visitor *visit, bo
 
 static void keep_op(struct tide_op *op, bool *carries) {
     tide_op_retain(op)->kept++;
-    if (op->carried != NULL) *carries = true;
+    if (op->carried) *carries = true;
 }
 
 static void let_op_go(struct tide_op *op, bool *unused) {
@@ -93,7 +93,7 @@ static void let_op_go(struct tide_op *op, bool *unused) {
 }
 
 static void ask_op(struct tide_op *op, bool *is_over) {
-    if (op->carried != NULL && op->refs == op->kept) *is_over = true;
+    if (op->carried && op->refs == op->kept) *is_over = true;
 }
 
 /* ---- Bytes ---------------------------------------------------------------------------------------------------- */
@@ -201,7 +201,7 @@ static void entry_delete(struct tide_plans *plans, struct entry *entry) {
 }
 
 void tide_plans_delete(struct tide_plans *plans) {
-    if (plans == NULL) return;
+    if (!plans) return;
     while (!tide_list_empty(&plans->recent))
         entry_delete(plans, TIDE_CONTAINER_OF(plans->recent.next, struct entry, recent));
     tide_free(plans);
@@ -212,10 +212,10 @@ struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words
     uint64_t hash = tide_hash_string(words, size);
     struct entry *entry = plans->buckets[hash % BUCKETS];
 
-    while (entry != NULL && (entry->hash != hash || entry->count != count || memcmp(entry->words, words, size) != 0))
+    while (entry && (entry->hash != hash || entry->count != count || memcmp(entry->words, words, size) != 0))
         entry = entry->next;
 
-    if (entry == NULL) {
+    if (!entry) {
         struct tide_buffer bytes;
 
         tide_buffer_create(&bytes);

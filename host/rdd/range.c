@@ -42,7 +42,7 @@ static int add_block(struct candidates *found, const struct tide_block *block, d
     for (uint32_t i = 0; i < block->count; i++) {
         const uint8_t *next = tide_unpack_skip(at, end);
 
-        if (next == NULL)
+        if (!next)
             return tide_error_set(err, TIDE_ECORRUPT, "sorting by key: sampled key %u of %u can't be read", i + 1,
                                   block->count);
         found->items[found->count++] = (struct candidate){.key = at, .end = next, .weight = weight};
@@ -58,7 +58,7 @@ static int collect(struct candidates *found, const struct tide_range_sample *sam
 
     for (uint32_t i = 0; i < count; i++) total += tide_blocks_records(samples[i].keys);
     found->items = tide_alloc_try((total > 0 ? total : 1) * sizeof *found->items);
-    if (found->items == NULL)
+    if (!found->items)
         return tide_error_set(err, TIDE_ENOMEM, "sorting by key: no memory for %llu sampled keys",
                               (unsigned long long)total);
 
@@ -85,7 +85,7 @@ static int pick(struct candidates *found, uint32_t partitions, struct tide_block
         size_t size = (size_t)(at->end - at->key);
 
         reached += at->weight;
-        if (reached < target || (before != NULL && compare(at, before) <= 0)) continue;
+        if (reached < target || (before && compare(at, before) <= 0)) continue;
         if (!tide_block_reserve(bounds, size))
             return tide_error_set(err, TIDE_ENOMEM, "sorting by key: no memory for the bounds of %u partitions",
                                   partitions);
@@ -105,7 +105,7 @@ struct tide_block *tide_range_bounds(const struct tide_range_sample *samples, ui
     struct tide_block *bounds = tide_block_new(TIDE_BLOCK_PACKED, 1, 256, NULL);
     int code;
 
-    if (bounds == NULL) {
+    if (!bounds) {
         tide_error_set(err, TIDE_ENOMEM, "sorting by key: no memory for the bounds of %u partitions", partitions);
         return NULL;
     }

@@ -110,9 +110,9 @@ static struct tide_rdd *many_new(enum tide_rdd_kind kind, uint32_t partitions, s
 
     rdd->as.many.parents = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.many.parents);
     rdd->as.many.count = count;
-    rdd->as.many.op = op != NULL ? tide_op_retain(op) : NULL;
+    rdd->as.many.op = op ? tide_op_retain(op) : NULL;
     for (uint32_t i = 0; i < count; i++) rdd->as.many.parents[i] = tide_rdd_retain(parents[i]);
-    rdd->arity = op != NULL ? tide_arity_after(op, parents[0]->arity) : tide_arity_together(parents, count);
+    rdd->arity = op ? tide_arity_after(op, parents[0]->arity) : tide_arity_together(parents, count);
     return rdd;
 }
 
@@ -120,7 +120,7 @@ static struct tide_rdd *many_new(enum tide_rdd_kind kind, uint32_t partitions, s
 static int64_t known_together(const struct tide_rdd *rdd) {
     int64_t records = 0;
 
-    if (rdd->arity != NULL && rdd->arity->value == TIDE_ARITY_UNKNOWN) return -1;
+    if (rdd->arity && rdd->arity->value == TIDE_ARITY_UNKNOWN) return -1;
     for (uint32_t i = 0; i < rdd->as.many.count; i++) {
         if (rdd->as.many.parents[i]->known_records < 0) return -1;
         records += rdd->as.many.parents[i]->known_records;
@@ -172,7 +172,7 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
 struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
     if (!exchange->stays || !lies_by(parent, exchange->partitions, exchange->partitioner))
         return tide_rdd_shuffled_new(parent, exchange);
-    if (exchange->here == NULL) return tide_rdd_retain(parent);
+    if (!exchange->here) return tide_rdd_retain(parent);
 
     struct tide_rdd *rdd = tide_rdd_gather_new(&parent, 1, exchange->here);
 
@@ -230,7 +230,7 @@ struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, 
 }
 
 bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
-    if (rdd->kind != TIDE_RDD_GATHER || rdd->kept != NULL || rdd->keeping != NULL) return false;
+    if (rdd->kind != TIDE_RDD_GATHER || rdd->kept || rdd->keeping) return false;
     if (!alike(parents, count) || parents[0]->partitions != rdd->partitions) return false;
 
     struct tide_rdd *made = many_new(TIDE_RDD_GATHER, rdd->partitions, parents, count, op);
@@ -273,19 +273,19 @@ struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd) {
 
 /* Gives up one reference; a node that nobody holds any more joins the chain of dead ones. */
 static void drop(struct tide_rdd *rdd, struct tide_rdd **dead) {
-    if (rdd == NULL || --rdd->refs > 0) return;
+    if (!rdd || --rdd->refs > 0) return;
     rdd->next_dead = *dead;
     *dead = rdd;
 }
 
 static void lists_free(struct tide_blocks *lists, uint32_t count) {
-    if (lists == NULL) return;
+    if (!lists) return;
     for (uint32_t i = 0; i < count; i++) tide_blocks_destroy(&lists[i]);
     tide_free(lists);
 }
 
 static void cached_free(struct tide_cached **cached, uint32_t count) {
-    if (cached == NULL) return;
+    if (!cached) return;
     for (uint32_t i = 0; i < count; i++) tide_cached_release(cached[i]);
     tide_free(cached);
 }
@@ -316,7 +316,7 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     case TIDE_RDD_COALESCE:
     case TIDE_RDD_GUARD: break;
     case TIDE_RDD_SHUFFLED:
-        assert(rdd->as.shuffle.running == NULL);
+        assert(!rdd->as.shuffle.running);
         cached_free(rdd->as.shuffle.maps, rdd->as.shuffle.nmaps);
         tide_free(rdd->as.shuffle.shifts);
         tide_exchange_release(rdd->as.shuffle.exchange);
@@ -326,13 +326,13 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
 }
 
 static void bury(struct tide_rdd *dead) {
-    while (dead != NULL) {
+    while (dead) {
         struct tide_rdd *node = dead;
 
         dead = node->next_dead;
-        assert(node->pins == 0 && node->keeping == NULL);
+        assert(node->pins == 0 && !node->keeping);
         content_free(node, &dead);
-        if (node->lost != NULL) tide_error_clear(node->lost);
+        if (node->lost) tide_error_clear(node->lost);
         tide_free(node->lost);
         cached_free(node->kept, node->partitions);
         tide_rdd_checkpoint_forget(node);
@@ -406,7 +406,7 @@ static int64_t kept_records(const struct tide_rdd *rdd) {
 
 /* Does what had to wait for stages that read from the node. */
 static void settle_level(struct tide_rdd *rdd) {
-    if (rdd->kept == NULL || rdd->pins > 0) return;
+    if (!rdd->kept || rdd->pins > 0) return;
     if (rdd->level == 0) forget_kept(rdd);
     else if (rdd->truncate && hold_kept(rdd)) become_blocks(rdd);
     else if (rdd->truncate)
@@ -417,7 +417,7 @@ void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate) {
     assert(level != 0);
     rdd->level = level;
     rdd->truncate = truncate;
-    if (rdd->kept != NULL) rdd->known_records = kept_records(rdd);
+    if (rdd->kept) rdd->known_records = kept_records(rdd);
     settle_level(rdd);
 }
 
@@ -433,10 +433,10 @@ bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes) {
     bool blocks = rdd->kind == TIDE_RDD_BLOCKS;
     struct tide_cached **cached = blocks ? rdd->as.blocks.cached : rdd->kept;
 
-    if (bytes != NULL) *bytes = 0;
-    if (!blocks && (cached == NULL || rdd->level == 0)) return false;
-    for (uint32_t i = 0; bytes != NULL && i < rdd->partitions; i++)
-        *bytes += cached != NULL ? tide_cached_bytes(cached[i]) : tide_blocks_bytes(&rdd->as.blocks.lists[i]);
+    if (bytes) *bytes = 0;
+    if (!blocks && (!cached || rdd->level == 0)) return false;
+    for (uint32_t i = 0; bytes && i < rdd->partitions; i++)
+        *bytes += cached ? tide_cached_bytes(cached[i]) : tide_blocks_bytes(&rdd->as.blocks.lists[i]);
     return true;
 }
 
@@ -444,7 +444,7 @@ bool tide_rdd_failed(const struct tide_rdd *rdd) { return rdd->failed; }
 
 void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places) {
     *places = (struct tide_rdd_places){0};
-    for (uint32_t i = 0; rdd->kept != NULL && i < rdd->partitions; i++) {
+    for (uint32_t i = 0; rdd->kept && i < rdd->partitions; i++) {
         const struct tide_cached *cached = rdd->kept[i];
 
         if (!tide_cached_at_hand(cached)) {
@@ -461,23 +461,23 @@ void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places)
 
 void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions,
                    uint32_t count) {
-    assert(rdd->kind != TIDE_RDD_BLOCKS && (partitions != NULL || (rdd->kept == NULL && count == rdd->partitions)));
-    if (partitions == NULL) {
+    assert(rdd->kind != TIDE_RDD_BLOCKS && (partitions || (!rdd->kept && count == rdd->partitions)));
+    if (!partitions) {
         size_t size = (count > 0 ? count : 1) * sizeof(struct tide_cached *);
 
         rdd->kept = tide_xcalloc(1, size);
     }
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = partitions != NULL ? partitions[i] : i;
+        uint32_t at = partitions ? partitions[i] : i;
 
-        if (rdd->kept == NULL) { /* nobody wants it any more */
+        if (!rdd->kept) { /* nobody wants it any more */
             tide_cached_release(take[i]);
             continue;
         }
         tide_cached_release(rdd->kept[at]);
         rdd->kept[at] = take[i];
     }
-    if (rdd->kept == NULL) return;
+    if (!rdd->kept) return;
     rdd->failed = false;
     rdd->known_records = kept_records(rdd);
     settle_level(rdd);
@@ -486,7 +486,7 @@ void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const 
 void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level) {
     struct tide_blocks *lists = rdd->as.blocks.lists;
 
-    if (rdd->kind != TIDE_RDD_BLOCKS || rdd->as.blocks.cached != NULL || rdd->known_records == 0) return;
+    if (rdd->kind != TIDE_RDD_BLOCKS || rdd->as.blocks.cached || rdd->known_records == 0) return;
     if (level == 0) level = rdd->level;
     rdd->as.blocks.cached = tide_xcalloc(rdd->partitions, sizeof *rdd->as.blocks.cached);
     for (uint32_t i = 0; i < rdd->partitions; i++) {
@@ -532,7 +532,7 @@ struct tide_partitioner *tide_rdd_partitioner(const struct tide_rdd *rdd) {
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd) { return rdd->known_records; }
 
 void tide_rdd_set_name(struct tide_rdd *rdd, const char *name) {
-    char *copy = name != NULL ? tide_xstrdup(name) : NULL;
+    char *copy = name ? tide_xstrdup(name) : NULL;
 
     tide_free(rdd->name);
     rdd->name = copy;
@@ -557,7 +557,7 @@ static uint32_t *even_shifts(struct tide_cached *const *maps, uint32_t count, ui
 void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint32_t count) {
     struct tide_rdd *parent = rdd->parent;
 
-    assert(rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps == NULL);
+    assert(rdd->kind == TIDE_RDD_SHUFFLED && !rdd->as.shuffle.maps);
     rdd->as.shuffle.maps = take_maps;
     rdd->as.shuffle.nmaps = count;
     if (rdd->as.shuffle.exchange->route == TIDE_ROUTE_ROUNDROBIN)

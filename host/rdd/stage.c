@@ -191,7 +191,7 @@ static void add_guard(struct cutter *cutter, struct tide_rdd *guard) {
 /* Whether what is kept of the node is to be read. Workers may give a partition up at any time, so this is asked once. */
 static bool is_kept(const struct cutter *cutter, const struct tide_rdd *rdd, uint32_t partition) {
     if (!tide_rdd_persistent(rdd) || rdd == cutter->through) return false;
-    return rdd->kept == NULL || tide_cached_at_hand(rdd->kept[partition]) ||
+    return !rdd->kept || tide_cached_at_hand(rdd->kept[partition]) ||
            (!cutter->again && tide_cached_fits(rdd->kept[partition]));
 }
 
@@ -200,7 +200,7 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
     const struct tide_op *read = NULL;
 
     if (kept) {
-        if (rdd->kept == NULL || !tide_cached_at_hand(rdd->kept[partition])) add_need(cutter, rdd, true);
+        if (!rdd->kept || !tide_cached_at_hand(rdd->kept[partition])) add_need(cutter, rdd, true);
         stage->may_lose |= !rdd->truncate;
     } else if (rdd->kind == TIDE_RDD_SHUFFLED) {
         read = rdd->as.shuffle.exchange->read;
@@ -375,7 +375,7 @@ static bool has_children(const struct tide_rdd *rdd) {
 static void end_node(struct cutter *cutter) {
     struct frame *frame = cutter->nframes > 0 ? &cutter->frames[cutter->nframes - 1] : NULL;
 
-    if (frame == NULL) return;
+    if (!frame) return;
     if (frame->runs) end_run(cutter, frame);
     else end_child(cutter, frame);
 }
@@ -453,7 +453,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
     struct tide_stage *stage = tide_xcalloc(1, sizeof *stage);
     struct cutter cutter = {.stage = stage, .arities = arities, .mark = tide_rdd_next_mark(), .again = again};
     uint64_t slot_room = 0;
-    uint32_t count = partitions != NULL ? npartitions : root->partitions;
+    uint32_t count = partitions ? npartitions : root->partitions;
     uint64_t *before = NULL; /* the shape of the partition before */
     uint32_t before_count = 0;
 
@@ -467,7 +467,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
     for (uint32_t i = 0; i < count; i++) {
         struct tide_stage_part *part = &stage->parts[i];
 
-        part->partition = partitions != NULL ? partitions[i] : i;
+        part->partition = partitions ? partitions[i] : i;
         assert(part->partition < root->partitions);
         part->first_leaf = stage->ninputs;
         cutter.shape.count = cutter.slots.count = cutter.seen.count = 0;
@@ -506,7 +506,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
 }
 
 void tide_stage_delete(struct tide_stage *stage) {
-    if (stage == NULL) return;
+    if (!stage) return;
     for (uint32_t i = 0; i < stage->count; i++) tide_plan_release(stage->parts[i].plan);
     for (uint64_t i = 0; i < stage->ninputs; i++) {
         tide_rdd_unpin(stage->inputs[i].rdd);
@@ -531,7 +531,7 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
         leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
 
     input->reserved = leaf->partition;
-    if (cached != NULL) {
+    if (cached) {
         tide_task_read(task, index, cached, 0);
     } else if (rdd->kind == TIDE_RDD_BLOCKS) {
         tide_blocks_append(&input->blocks, &rdd->as.blocks.lists[leaf->partition]);
@@ -559,7 +559,7 @@ struct tide_task *tide_stage_task(const struct tide_stage *stage, const struct t
     for (uint32_t i = 0; i < part->leaves; i++) {
         const struct tide_cached *cached = leaves[i].kept ? tide_rdd_kept(leaves[i].rdd, leaves[i].partition) : NULL;
 
-        if (leaves[i].kept && (cached == NULL || !tide_cached_at_hand(cached))) return NULL;
+        if (leaves[i].kept && (!cached || !tide_cached_at_hand(cached))) return NULL;
         /* It has failed since the stage was cut, and is done without. */
         if (!leaves[i].kept && leaves[i].rdd->kind == TIDE_RDD_SHUFFLED && !tide_rdd_computed(leaves[i].rdd))
             return NULL;

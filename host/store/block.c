@@ -125,6 +125,7 @@ bool tide_block_reserve_lines(struct tide_block *block, uint32_t count) {
 
 void tide_block_trim(struct tide_block *block) {
     uint64_t waste = block->capacity - block->size;
+
     if (waste < WORTH_TRIMMING || waste < block->size / 8 || __atomic_load_n(&block->refs, __ATOMIC_ACQUIRE) != 1)
         return;
     uint8_t *data = tide_realloc_try(block->data, block->size + TIDE_BLOCK_SLACK);
@@ -138,6 +139,7 @@ void tide_block_trim(struct tide_block *block) {
 
 void tide_block_discharge(struct tide_block *block) {
     struct tide_share *share = __atomic_exchange_n(&block->share, NULL, __ATOMIC_ACQ_REL);
+
     if (!share) return;
     tide_share_refund(share, footprint(block->capacity, block->line_slots));
     tide_share_release(share);
@@ -186,6 +188,7 @@ void tide_blocks_push(struct tide_blocks *blocks, struct tide_block *take) {
 
 void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from) {
     uint32_t count = from->count; /* read once: `from` may be `to` */
+
     make_room(to, count);
     for (uint32_t i = 0; i < count; i++) to->items[to->count++] = tide_block_retain(from->items[i]);
 }
@@ -206,12 +209,14 @@ void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from) {
 
 uint64_t tide_blocks_records(const struct tide_blocks *blocks) {
     uint64_t sum = 0;
+
     for (uint32_t i = 0; i < blocks->count; i++) sum += blocks->items[i]->count;
     return sum;
 }
 
 uint64_t tide_blocks_footprint(const struct tide_blocks *blocks) {
     uint64_t sum = 0;
+
     for (uint32_t i = 0; i < blocks->count; i++)
         sum += footprint(blocks->items[i]->capacity, blocks->items[i]->line_slots);
     return sum;
@@ -219,6 +224,7 @@ uint64_t tide_blocks_footprint(const struct tide_blocks *blocks) {
 
 uint64_t tide_blocks_bytes(const struct tide_blocks *blocks) {
     uint64_t sum = 0;
+
     for (uint32_t i = 0; i < blocks->count; i++) sum += blocks->items[i]->size;
     return sum;
 }

@@ -28,7 +28,7 @@ static uint32_t epoch;
 static struct entry **find(uint32_t number) {
     struct entry **link = &entries;
 
-    while (*link != NULL && (*link)->number != number) link = &(*link)->next;
+    while (*link && (*link)->number != number) link = &(*link)->next;
     return link;
 }
 
@@ -53,7 +53,7 @@ struct tide_block *tide_shared_get(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
-    struct tide_block *block = entry != NULL ? tide_block_retain(entry->block) : NULL;
+    struct tide_block *block = entry ? tide_block_retain(entry->block) : NULL;
 
     pthread_mutex_unlock(&lock);
     return block;
@@ -64,16 +64,16 @@ bool tide_shared_refresh(uint32_t number) {
 
     struct entry *entry = *find(number);
 
-    if (entry != NULL) entry->refreshed = __atomic_add_fetch(&epoch, 1, __ATOMIC_RELEASE);
+    if (entry) entry->refreshed = __atomic_add_fetch(&epoch, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&lock);
-    return entry != NULL;
+    return entry;
 }
 
 /* Under the lock. The entry, which is the caller's to free once the lock is given back; NULL when the link leads nowhere. */
 static struct entry *take_out(struct entry **link) {
     struct entry *entry = *link;
 
-    if (entry != NULL) {
+    if (entry) {
         *link = entry->next;
         __atomic_add_fetch(&epoch, 1, __ATOMIC_RELEASE);
     }
@@ -81,7 +81,7 @@ static struct entry *take_out(struct entry **link) {
 }
 
 static void entry_free(struct entry *entry) {
-    if (entry == NULL) return;
+    if (!entry) return;
     tide_block_release(entry->block);
     tide_carried_delete(entry->carried);
     tide_free(entry);
@@ -92,16 +92,16 @@ bool tide_shared_retain(uint32_t number) {
 
     struct entry *entry = *find(number);
 
-    if (entry != NULL) entry->refs++;
+    if (entry) entry->refs++;
     pthread_mutex_unlock(&lock);
-    return entry != NULL;
+    return entry;
 }
 
 void tide_shared_release(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry **link = find(number);
-    struct entry *gone = *link != NULL && --(*link)->refs == 0 ? take_out(link) : NULL;
+    struct entry *gone = *link && --(*link)->refs == 0 ? take_out(link) : NULL;
 
     pthread_mutex_unlock(&lock);
     entry_free(gone);
@@ -114,14 +114,14 @@ bool tide_shared_remove(uint32_t number) {
 
     pthread_mutex_unlock(&lock);
     entry_free(gone);
-    return gone != NULL;
+    return gone;
 }
 
 uint32_t tide_shared_count(void) {
     uint32_t count = 0;
 
     pthread_mutex_lock(&lock);
-    for (const struct entry *entry = entries; entry != NULL; entry = entry->next) count++;
+    for (const struct entry *entry = entries; entry; entry = entry->next) count++;
     pthread_mutex_unlock(&lock);
     return count;
 }
@@ -132,7 +132,7 @@ uint32_t tide_shared_refreshed(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
-    uint32_t refreshed = entry != NULL ? entry->refreshed : UINT32_MAX;
+    uint32_t refreshed = entry ? entry->refreshed : UINT32_MAX;
 
     pthread_mutex_unlock(&lock);
     return refreshed;

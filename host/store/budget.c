@@ -105,7 +105,7 @@ static void call(struct tide_budget *budget) {
     uint64_t all_reserved = reserved(budget);
     struct tide_share *share;
 
-    while ((share = next_to_call(budget, all_reserved)) != NULL) {
+    while ((share = next_to_call(budget, all_reserved))) {
         set_waiting(share, false);
         if (share->on_room) share->on_room(share->arg);
     }

@@ -39,7 +39,7 @@ static enum state state_of(const struct tide_cached *cached) {
 static void set_untidy(struct tide_cache *cache, bool untidy) {
     bool was = __atomic_exchange_n(&cache->untidy, untidy, __ATOMIC_RELAXED);
 
-    if (untidy && !was && cache->wake != NULL) cache->wake(cache->arg);
+    if (untidy && !was && cache->wake) cache->wake(cache->arg);
 }
 
 /* "partition 3 of dataset #12" */
@@ -93,7 +93,7 @@ static void claim(struct tide_cache *cache, struct tide_cached *cached, struct t
 
     while (is_claimed(cached)) pthread_cond_wait(&cache->written, &cache->lock);
     TIDE_EACH_BLOCK(cached, block) {
-        bool usable = block->copy != NULL && !tide_copy_damaged(block->copy);
+        bool usable = block->copy && !tide_copy_damaged(block->copy);
 
         copies[count] = usable ? tide_copy_retain(block->copy) : NULL;
         block->claimed = !usable;
@@ -106,14 +106,14 @@ static void unclaim(struct tide_cached *cached, struct tide_copy **copies, bool 
     uint32_t count = 0;
 
     TIDE_EACH_BLOCK(cached, block) {
-        if (block->claimed && written && block->copy == NULL) block->copy = tide_copy_retain(copies[count]);
+        if (block->claimed && written && !block->copy) block->copy = tide_copy_retain(copies[count]);
         block->claimed = false;
         count++;
     }
 }
 
 static void copies_free(struct tide_copy **copies, uint32_t count) {
-    for (uint32_t i = 0; copies != NULL && i < count; i++) tide_copy_release(copies[i]);
+    for (uint32_t i = 0; copies && i < count; i++) tide_copy_release(copies[i]);
     tide_free(copies);
 }
 
@@ -204,7 +204,7 @@ static bool make_room(struct tide_cache *cache, const struct tide_cached *cached
 
         struct tide_cached *victim = tide_room_victim(cache, cached, wanted);
 
-        if (victim != NULL) {
+        if (victim) {
             if (!evict(cache, victim)) return false;
         } else if (cache->writing > 0) {
             pthread_cond_wait(&cache->written, &cache->lock);
@@ -227,7 +227,7 @@ static void on_garbage(void *arg) {
 struct tide_cache *tide_cache_new(const struct tide_cache_options *options, struct tide_error *err) {
     struct tide_spill *spill = tide_spill_new(options->directory, err);
 
-    if (spill == NULL) return NULL;
+    if (!spill) return NULL;
 
     struct tide_cache *cache = tide_xcalloc(1, sizeof *cache);
 
@@ -255,7 +255,7 @@ struct tide_cache *tide_cache_retain(struct tide_cache *cache) {
 }
 
 void tide_cache_release(struct tide_cache *cache) {
-    if (cache == NULL || __atomic_sub_fetch(&cache->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
+    if (!cache || __atomic_sub_fetch(&cache->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
     tide_copies_on_garbage(cache->copies, NULL, NULL);
     tide_copies_close(cache->copies);
     tide_copies_release(cache->copies);
@@ -268,7 +268,7 @@ static void cached_delete(struct tide_cached *cached) {
     struct tide_cache *cache = cached->cache;
 
     copies_free(cached->copies,
-                cached->copies != NULL && cached->options.lists > 0 ? cached->ends[cached->options.lists - 1] : 0);
+                cached->copies && cached->options.lists > 0 ? cached->ends[cached->options.lists - 1] : 0);
     tide_free(cached->ends);
     tide_free(cached);
     tide_cache_release(cache);
@@ -285,10 +285,10 @@ bool tide_cache_tidy(struct tide_cache *cache) {
 
     struct tide_cached *victim = first_of(&cache->memory);
 
-    if (victim != NULL && victim->options.memory)
+    if (victim && victim->options.memory)
         victim = cache->used > cache->limit ? tide_room_victim(cache, NULL, 0) : NULL;
 
-    bool more = victim != NULL && evict(cache, victim);
+    bool more = victim && evict(cache, victim);
 
     if (!more) set_untidy(cache, false);
     pthread_mutex_unlock(&cache->lock);
@@ -302,7 +302,7 @@ void tide_cache_close(struct tide_cache *cache) {
 
     pthread_mutex_lock(&cache->lock);
     cache->closed = true;
-    while ((cached = first_of(&cache->on_disk)) != NULL) {
+    while ((cached = first_of(&cache->on_disk))) {
         tide_list_remove(&cached->link);
         set_state(cached, GONE);
     }
@@ -353,7 +353,7 @@ static bool drop_shared(struct tide_cached *cached) {
 
 /* The last reference goes with the lock, together with the place in the list: whoever finds a thing in a list may retain it. */
 void tide_cached_release(struct tide_cached *cached) {
-    if (cached == NULL || drop_shared(cached)) return;
+    if (!cached || drop_shared(cached)) return;
 
     struct tide_cache *cache = cached->cache;
 

@@ -37,11 +37,11 @@ static const uint8_t *next_number(const uint8_t *at, const uint8_t *end) {
 
     const uint8_t *entry = memmem(at, (size_t)(end - at), ENTRY, ENTRY_SIZE);
 
-    return entry != NULL ? entry + ENTRY_SIZE : NULL;
+    return entry ? entry + ENTRY_SIZE : NULL;
 }
 
 static struct tide_carried *with(struct tide_carried *carried, uint32_t number) {
-    uint32_t count = carried != NULL ? carried->count : 0;
+    uint32_t count = carried ? carried->count : 0;
 
     carried = tide_xrealloc(carried, sizeof *carried + (count + 1) * sizeof carried->numbers[0]);
     carried->numbers[count] = number;
@@ -53,7 +53,7 @@ struct tide_carried *tide_carried_new(const void *bytes, size_t size) {
     const uint8_t *at = bytes, *end = at + size;
     struct tide_carried *carried = NULL;
 
-    while ((at = next_number(at, end)) != NULL) {
+    while ((at = next_number(at, end))) {
         uint32_t number = read_number(at, end);
 
         if (tide_shared_retain(number)) carried = with(carried, number);
@@ -66,7 +66,7 @@ struct tide_carried *tide_carried_take(uint32_t number) {
 }
 
 void tide_carried_delete(struct tide_carried *carried) {
-    if (carried == NULL) return;
+    if (!carried) return;
     for (uint32_t i = 0; i < carried->count; i++) tide_shared_release(carried->numbers[i]);
     tide_free(carried);
 }

@@ -88,10 +88,10 @@ bool tide_copies_tidy(struct tide_copies *copies) {
 
     struct unit *unit = first_of(&copies->garbage);
 
-    if (unit != NULL) tide_list_remove(&unit->link);
+    if (unit) tide_list_remove(&unit->link);
     pthread_mutex_unlock(&copies->lock);
-    if (unit != NULL) unit_delete(unit);
-    return unit != NULL;
+    if (unit) unit_delete(unit);
+    return unit;
 }
 
 void tide_copies_close(struct tide_copies *copies) {
@@ -122,7 +122,7 @@ struct tide_copy *tide_copy_retain(struct tide_copy *copy) {
 }
 
 void tide_copy_release(struct tide_copy *copy) {
-    if (copy == NULL || __atomic_sub_fetch(&copy->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
+    if (!copy || __atomic_sub_fetch(&copy->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
 
     struct unit *unit = copy->unit;
     struct tide_copies *copies = unit->copies;
@@ -135,7 +135,7 @@ void tide_copy_release(struct tide_copy *copy) {
     if (unused) tide_list_remove(&unit->link);
     if (unused && !closed) {
         tide_list_push(&copies->garbage, &unit->link);
-        if (copies->tell != NULL) copies->tell(copies->arg);
+        if (copies->tell) copies->tell(copies->arg);
     }
     pthread_mutex_unlock(&copies->lock);
     if (unused && closed) unit_delete(unit);
@@ -150,7 +150,7 @@ static uint32_t unit_of(struct tide_block *const *blocks, struct tide_copy *cons
     uint64_t size = 0;
     uint32_t some = 0;
 
-    while (some < count && made[some] == NULL && (some == 0 || size + blocks[some]->size <= LARGE))
+    while (some < count && !made[some] && (some == 0 || size + blocks[some]->size <= LARGE))
         size += blocks[some++]->size;
     return some;
 }
@@ -192,7 +192,7 @@ int tide_copies_write(struct tide_copies *copies, struct tide_block *const *bloc
 
     for (uint32_t i = 0, some; i < count && status == TIDE_OK; i += some) {
         some = 1;
-        if (made[i] != NULL) continue;
+        if (made[i]) continue;
         some = unit_of(blocks + i, made + i, count - i);
         status = write_unit(copies, blocks + i, some, made + i, err);
         for (uint32_t k = i; k < i + some && status == TIDE_OK; k++) {

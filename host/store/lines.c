@@ -52,12 +52,14 @@ void tide_lines_destroy(struct tide_lines *lines) {
 static size_t fitting_capacity(const struct tide_lines *lines) {
     uint64_t traffic = lines->arrived > lines->traffic ? lines->arrived : lines->traffic;
     size_t capacity = SMALLEST_BLOCK;
+
     while (capacity < lines->block_size && (uint64_t)capacity * BLOCKS_PER_TAKE < traffic) capacity *= 2;
     return capacity < lines->block_size ? capacity : lines->block_size;
 }
 
 static bool room_left(const struct tide_block *block) {
     uint64_t room = block->capacity - block->size;
+
     return room > 0 && room >= block->capacity / LEAST_ROOM;
 }
 
@@ -83,6 +85,7 @@ static void skip_bytes(struct tide_lines *lines, const uint8_t *bytes, size_t si
 
 static void skip_end(struct tide_lines *lines) {
     uint64_t length = lines->skipping;
+
     lines->skipping = 0;
     if (lines->on_long_line) lines->on_long_line(lines->arg, lines->long_head, lines->long_head_size, length);
 }
@@ -91,6 +94,7 @@ static void skip_end(struct tide_lines *lines) {
 
 static size_t find(const uint8_t *data, size_t from, size_t end, int separator) {
     const uint8_t *found = from < end ? memchr(data + from, separator, end - from) : NULL;
+
     return found ? (size_t)(found - data) : end;
 }
 
@@ -100,6 +104,7 @@ static size_t find(const uint8_t *data, size_t from, size_t end, int separator) 
  */
 static bool scan(struct tide_lines *lines) {
     struct tide_block *block = lines->current;
+
     if (!block || lines->scanned == block->size) return true;
     const uint8_t *data = block->data;
     size_t end = block->size;
@@ -157,6 +162,7 @@ static void move_tail(struct tide_lines *lines, struct tide_block *block, size_t
 static struct tide_block *copy_complete(const struct tide_lines *lines) {
     const struct tide_block *from = lines->current;
     struct tide_block *block = new_block(lines, lines->line_start);
+
     if (!block) return NULL;
     memcpy(block->data, from->data, lines->line_start);
     block->size = lines->line_start;
@@ -174,6 +180,7 @@ static struct tide_block *copy_complete(const struct tide_lines *lines) {
 static bool seal(struct tide_lines *lines) {
     struct tide_block *block = lines->current;
     size_t tail = block->size - lines->line_start;
+
     if (lines->line_start < block->capacity / 2) {
         struct tide_block *copy = copy_complete(lines);
         if (!copy) return false;
@@ -208,6 +215,7 @@ static void shrink(struct tide_lines *lines) {
     struct tide_block *block = lines->current;
     size_t tail = block->size - lines->line_start;
     size_t wanted = tail + (lines->arrived > 0 ? fitting_capacity(lines) : SMALLEST_BLOCK);
+
     if (block->capacity <= 2 * wanted) return;
     struct tide_block *smaller = new_block(lines, wanted);
     if (!smaller) return;
@@ -257,6 +265,7 @@ bool tide_lines_finish(struct tide_lines *lines) {
 
 bool tide_lines_take(struct tide_lines *lines, struct tide_blocks *out) {
     bool complete = scan(lines);
+
     if (complete && lines->current && lines->current->count > 0) complete = seal(lines);
     tide_blocks_move(out, &lines->sealed);
     if (!complete) return false;

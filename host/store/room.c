@@ -51,8 +51,7 @@ static bool frees_something(const struct tide_cached *cached) {
 static void forget_met(const struct tide_cached *cached) { TIDE_EACH_BLOCK(cached, block) block->met = 0; }
 
 static bool is_related(const struct tide_cached *cached, const struct tide_cached *other) {
-    return cached != NULL && other->options.dataset == cached->options.dataset &&
-           other->options.kind == cached->options.kind;
+    return cached && other->options.dataset == cached->options.dataset && other->options.kind == cached->options.kind;
 }
 
 struct tide_cached *tide_room_victim(const struct tide_cache *cache, const struct tide_cached *cached,
@@ -70,7 +69,7 @@ struct tide_cached *tide_room_victim(const struct tide_cache *cache, const struc
         struct tide_cached *other = TIDE_CONTAINER_OF(link, struct tide_cached, link);
 
         if (is_related(cached, other)) continue;
-        if (first == NULL && frees_something(other)) first = other;
+        if (!first && frees_something(other)) first = other;
     }
     for (const struct tide_list *link = cache->memory.next; link != end; link = link->next) {
         const struct tide_cached *other = TIDE_CONTAINER_OF(link, struct tide_cached, link);

@@ -99,12 +99,12 @@ struct tide_spill *tide_spill_new(const char *directory, struct tide_error *err)
     const char *temporary = getenv("TMPDIR");
 
     pthread_mutex_init(&spill->lock, NULL);
-    if (directory == NULL && temporary != NULL && *temporary != '\0') {
+    if (!directory && temporary && *temporary != '\0') {
         spill->directory = tide_xstrdup(temporary);
         return spill;
     }
-    spill->usual = directory == NULL;
-    spill->directory = tide_xstrdup(directory != NULL ? directory : "/var/tmp");
+    spill->usual = !directory;
+    spill->directory = tide_xstrdup(directory ? directory : "/var/tmp");
     if (spill->usual) return spill;
 
     int fd = open_file(spill, err);
@@ -118,7 +118,7 @@ struct tide_spill *tide_spill_new(const char *directory, struct tide_error *err)
 }
 
 static void file_delete(struct tide_spill_file *file) {
-    if (file == NULL) return;
+    if (!file) return;
     close(file->fd);
     tide_free(file);
 }
@@ -127,7 +127,7 @@ void tide_spill_close(struct tide_spill *spill) {
     struct tide_spill_file *empty = NULL;
 
     pthread_mutex_lock(&spill->lock);
-    if (spill->current != NULL && spill->current->extents == 0) {
+    if (spill->current && spill->current->extents == 0) {
         empty = spill->current;
         spill->current = NULL;
     }
@@ -136,7 +136,7 @@ void tide_spill_close(struct tide_spill *spill) {
 }
 
 void tide_spill_delete(struct tide_spill *spill) {
-    if (spill == NULL) return;
+    if (!spill) return;
     file_delete(spill->current);
     pthread_mutex_destroy(&spill->lock);
     tide_free(spill->directory);
@@ -147,7 +147,7 @@ void tide_spill_delete(struct tide_spill *spill) {
 static int begin_file(struct tide_spill *spill, uint64_t size, struct tide_error *err) {
     struct tide_spill_file *file = spill->current;
 
-    bool full = file == NULL || (file->end > 0 && (file->end + size > FULL || tide_fault("spill.full")));
+    bool full = !file || (file->end > 0 && (file->end + size > FULL || tide_fault("spill.full")));
 
     if (!full) return TIDE_OK;
 
@@ -156,7 +156,7 @@ static int begin_file(struct tide_spill *spill, uint64_t size, struct tide_error
     if (fd < 0) return fd;
     spill->current = tide_xcalloc(1, sizeof *file);
     spill->current->fd = fd;
-    if (file != NULL && file->extents == 0) file_delete(file);
+    if (file && file->extents == 0) file_delete(file);
     return TIDE_OK;
 }
 
@@ -178,7 +178,7 @@ static int take_place(struct tide_spill *spill, uint64_t size, struct tide_exten
 void tide_spill_free(struct tide_spill *spill, struct tide_extent *extent) {
     struct tide_spill_file *file = extent->file, *empty = NULL;
 
-    if (file == NULL) return;
+    if (!file) return;
     /* Not every file system can do this: the space comes back with the file then. */
     if (extent->size > 0)
         fallocate(file->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)extent->offset, (off_t)extent->size);
@@ -371,7 +371,7 @@ static int read_block(struct reader *reader, struct tide_blocks *out) {
 
     struct tide_block *block = tide_block_new(frame.kind, frame.arity, frame.size, NULL);
 
-    if (block == NULL || !tide_block_reserve_lines(block, frame.lines))
+    if (!block || !tide_block_reserve_lines(block, frame.lines))
         status = tide_error_set(reader->err, TIDE_ENOMEM, "out of memory for a spilled block of %llu bytes",
                                 (unsigned long long)frame.size);
     else status = read_content(reader, &frame, block);

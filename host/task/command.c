@@ -225,7 +225,7 @@ static bool lives_in(const char *name, pid_t group) {
     close_if(&fd);
     text[size > 0 ? size : 0] = 0;
     rest = strrchr(text, ')'); /* "number (name) state parent group …" */
-    return rest != NULL && sscanf(rest, ") %c %d %d", &state, &parent, &its_group) == 3 && its_group == group &&
+    return rest && sscanf(rest, ") %c %d %d", &state, &parent, &its_group) == 3 && its_group == group &&
            state != 'Z' && state != 'X';
 }
 
@@ -239,8 +239,8 @@ static bool anybody_left(pid_t group) {
 
     DIR *processes = opendir("/proc");
 
-    if (processes == NULL) return true;
-    while (!found && (entry = readdir(processes)) != NULL)
+    if (!processes) return true;
+    while (!found && (entry = readdir(processes)))
         found = entry->d_name[0] >= '0' && entry->d_name[0] <= '9' && lives_in(entry->d_name, group);
     closedir(processes);
     return found;
@@ -277,7 +277,7 @@ static int end_command(struct tide_command *command) {
 }
 
 void tide_commands_end(void) {
-    while (commands.next != NULL && !tide_list_empty(&commands))
+    while (commands.next && !tide_list_empty(&commands))
         end_command(TIDE_CONTAINER_OF(commands.next, struct tide_command, link));
 }
 
@@ -286,7 +286,7 @@ void tide_commands_end(void) {
 static struct tide_command *command_new(pid_t pid, int output) {
     struct tide_command *command = tide_xcalloc(1, sizeof *command);
 
-    if (commands.next == NULL) tide_list_create(&commands);
+    if (!commands.next) tide_list_create(&commands);
     if (++last_number == 0) last_number = 1;
     command->number = last_number;
     command->group = pid;
@@ -342,7 +342,7 @@ uint32_t tide_command_start(const char *line, const char *input, char *why, size
     }
     if (status == 0) {
         (void)write_all(go[1], "\n", 1); /* it reads that, or has been ended by somebody */
-    } else if (command != NULL) {
+    } else if (command) {
         close_if(&go[1]); /* it ends by itself */
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
         close_if(&command->output);
@@ -363,7 +363,7 @@ uint32_t tide_command_start(const char *line, const char *input, char *why, size
 /* ---- Reading ------------------------------------------------------------------------------------------------ */
 
 static struct tide_command *find(uint32_t number) {
-    if (commands.next == NULL) return NULL;
+    if (!commands.next) return NULL;
     TIDE_LIST_EACH(link, &commands) {
         struct tide_command *command = TIDE_CONTAINER_OF(link, struct tide_command, link);
 
@@ -403,12 +403,12 @@ const char *tide_command_line(uint32_t number, size_t *length, int *status) {
     size_t searched = 0;
 
     *status = TIDE_COMMAND_BROKEN_OFF;
-    while (command != NULL) {
+    while (command) {
         size_t size = command->text.size - command->at;
         const uint8_t *start = command->text.data + command->at;
         const uint8_t *end = size > searched ? memchr(start + searched, '\n', size - searched) : NULL;
 
-        if (end != NULL) return hand_out(command, (size_t)(end - start), length);
+        if (end) return hand_out(command, (size_t)(end - start), length);
         if (command->output < 0) {
             if (size > 0) return hand_out(command, size, length);
             *status = wait_for(command, -1) ? end_command(command) : TIDE_COMMAND_BROKEN_OFF;

@@ -59,9 +59,10 @@ static void give_back(struct tide_pool *pool, struct tide_task *task) {
 
 static struct tide_task *take(struct tide_pool *pool) {
     struct tide_task *task = pool->head;
-    if (task != NULL) {
+
+    if (task) {
         pool->head = task->next;
-        if (pool->head == NULL) pool->tail = NULL;
+        if (!pool->head) pool->tail = NULL;
         task->next = NULL;
     }
     return task;
@@ -80,6 +81,7 @@ static void free_pool(struct tide_pool *pool) {
 
 static uint32_t busy_workers(const struct tide_pool *pool) {
     uint32_t busy = 0;
+
     for (uint32_t i = 0; i < pool->count; i++) busy += pool->seats[i].busy;
     return busy;
 }
@@ -87,6 +89,7 @@ static uint32_t busy_workers(const struct tide_pool *pool) {
 /* The conditions wait on the monotonic clock. */
 static struct timespec in_ms(uint64_t ms) {
     uint64_t at = tide_clock_monotonic_ns() + ms * 1000000;
+
     return (struct timespec){(time_t)(at / 1000000000), (long)(at % 1000000000)};
 }
 
@@ -99,7 +102,7 @@ static struct timespec in_ms(uint64_t ms) {
 static bool is_at_rest(const struct tide_pool *pool) {
     uint64_t since = tide_clock_monotonic_ns() - pool->ended_ns;
 
-    return pool->head == NULL && !pool->ending && !pool->untidy && busy_workers(pool) == 0 &&
+    return !pool->head && !pool->ending && !pool->untidy && busy_workers(pool) == 0 &&
            since >= (uint64_t)pool->rest_ms * 1000000;
 }
 
@@ -132,7 +135,7 @@ static bool wait_for_work(struct tide_pool *pool, bool rested) {
 
 /* Also between tasks, so that what is kept stays within its limit when there is no pause. */
 static void tidy(struct tide_pool *pool) {
-    if (pool->cache == NULL) return;
+    if (!pool->cache) return;
     while (tide_cache_tidy(pool->cache)) {}
 }
 
@@ -142,14 +145,15 @@ static void worker_main(void *arg) {
     struct tide_error err = {0};
     struct tide_worker *worker = tide_worker_new(pool->package_path, pool->package_cpath, &err);
     bool rested = false;
+
     pthread_mutex_lock(&pool->lock);
     seat->worker = worker;
     tide_error_move(&seat->error, &err);
     pool->starting--;
     pthread_cond_broadcast(&pool->changed);
-    while (worker != NULL) {
+    while (worker) {
         struct tide_task *task = take(pool);
-        if (task != NULL) {
+        if (task) {
             seat->busy = true;
             pthread_mutex_unlock(&pool->lock);
             task->worker = seat->index;
@@ -169,7 +173,7 @@ static void worker_main(void *arg) {
         tidy(pool);
         bool more = tide_worker_collect(worker);
         pthread_mutex_lock(&pool->lock);
-        if (pool->head != NULL || pool->ending || more || pool->untidy) continue;
+        if (pool->head || pool->ending || more || pool->untidy) continue;
         if (!wait_for_work(pool, rested)) continue;
         rested = true;
         rest(pool, worker);
@@ -188,7 +192,7 @@ struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct 
         tide_error_set(err, TIDE_EINVAL, "the number of workers must be 1 to 1024, got %u", options->workers);
         return NULL;
     }
-    struct tide_pool *pool = tide_xcalloc(1, sizeof(*pool) + options->workers * sizeof(pool->seats[0]));
+    struct tide_pool *pool = tide_xcalloc(1, sizeof *pool + options->workers * sizeof(pool->seats[0]));
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -199,7 +203,7 @@ struct tide_pool *tide_pool_new(const struct tide_pool_options *options, struct 
     pool->driver = options->driver;
     pool->rest_ms = options->rest_ms > 0 ? options->rest_ms : REST_MS;
     pool->ended_ns = tide_clock_monotonic_ns();
-    pool->cache = options->cache != NULL ? tide_cache_retain(options->cache) : NULL;
+    pool->cache = options->cache ? tide_cache_retain(options->cache) : NULL;
     pool->package_path = options->package_path ? tide_xstrdup(options->package_path) : NULL;
     pool->package_cpath = options->package_cpath ? tide_xstrdup(options->package_cpath) : NULL;
     pool->count = options->workers;
@@ -234,7 +238,7 @@ uint32_t tide_pool_workers(const struct tide_pool *pool) { return pool->count; }
 void tide_pool_submit(struct tide_pool *pool, struct tide_task *task) {
     task->next = NULL;
     pthread_mutex_lock(&pool->lock);
-    if (pool->tail != NULL) {
+    if (pool->tail) {
         pool->tail->next = task;
     } else {
         pool->head = task;
@@ -261,7 +265,7 @@ uint32_t tide_pool_given_back(struct tide_pool *pool) {
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size) {
     pthread_mutex_lock(&pool->lock);
     struct tide_worker *worker = pool->seats[index].worker;
-    bool busy = worker != NULL && pool->seats[index].busy && tide_worker_describe(worker, text, size);
+    bool busy = worker && pool->seats[index].busy && tide_worker_describe(worker, text, size);
     pthread_mutex_unlock(&pool->lock);
     return busy;
 }
@@ -269,7 +273,7 @@ bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size
 void tide_pool_limit(struct tide_pool *pool, int64_t ms) {
     pthread_mutex_lock(&pool->lock);
     for (uint32_t i = 0; i < pool->count; i++) {
-        if (pool->seats[i].busy && pool->seats[i].worker != NULL) tide_worker_limit(pool->seats[i].worker, ms);
+        if (pool->seats[i].busy && pool->seats[i].worker) tide_worker_limit(pool->seats[i].worker, ms);
     }
     pthread_mutex_unlock(&pool->lock);
 }
@@ -277,9 +281,10 @@ void tide_pool_limit(struct tide_pool *pool, int64_t ms) {
 /* Takes everything queued off and gives it back cancelled. Called with the lock held; drops it meanwhile. */
 static void cancel_queued(struct tide_pool *pool) {
     struct tide_task *task = pool->head;
+
     pool->head = pool->tail = NULL;
     pthread_mutex_unlock(&pool->lock);
-    while (task != NULL) {
+    while (task) {
         struct tide_task *next = task->next;
         task->next = NULL;
         tide_error_set(&task->error, TIDE_ECANCELLED, "cancelled before it ran");
@@ -293,7 +298,7 @@ static void cancel_queued(struct tide_pool *pool) {
 static void interrupt_busy(struct tide_pool *pool) {
     for (int round = 0; round < INTERRUPT_ROUNDS && busy_workers(pool) > 0; round++) {
         for (uint32_t i = 0; i < pool->count; i++) {
-            if (pool->seats[i].busy && pool->seats[i].worker != NULL) tide_worker_signal(pool->seats[i].worker);
+            if (pool->seats[i].busy && pool->seats[i].worker) tide_worker_signal(pool->seats[i].worker);
         }
         struct timespec until = in_ms(INTERRUPT_PAUSE_MS);
         pthread_cond_timedwait(&pool->changed, &pool->lock, &until);
@@ -308,7 +313,7 @@ void tide_pool_interrupt(struct tide_pool *pool) {
 }
 
 bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
-    if (pool == NULL) return true;
+    if (!pool) return true;
     pthread_mutex_lock(&pool->lock);
     cancel_queued(pool);
     pool->ending = true;
@@ -329,7 +334,7 @@ bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
     }
     /* Those left behind may free the pool as soon as the lock is open. */
     uint32_t count = 0;
-    struct tide_thread *threads = tide_xcalloc(pool->count, sizeof(*threads));
+    struct tide_thread *threads = tide_xcalloc(pool->count, sizeof *threads);
     for (uint32_t i = 0; i < pool->count; i++) {
         if (pool->seats[i].started && !pool->seats[i].left) threads[count++] = pool->seats[i].thread;
     }

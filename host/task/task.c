@@ -11,7 +11,7 @@
 #include "wire/hash.h"
 
 struct tide_plan *tide_plan_new(const void *bytes, size_t size) {
-    struct tide_plan *plan = tide_xcalloc(1, sizeof(*plan));
+    struct tide_plan *plan = tide_xcalloc(1, sizeof *plan);
     plan->bytes = tide_xmemdup(bytes, size);
     plan->size = (uint32_t)size;
     plan->refs = 1;
@@ -26,19 +26,19 @@ struct tide_plan *tide_plan_retain(struct tide_plan *plan) {
 }
 
 void tide_plan_release(struct tide_plan *plan) {
-    if (plan == NULL || __atomic_sub_fetch(&plan->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
+    if (!plan || __atomic_sub_fetch(&plan->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
     tide_carried_delete(plan->carried);
     tide_free(plan->bytes);
     tide_free(plan);
 }
 
 struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32_t noutputs) {
-    struct tide_task *task = tide_xcalloc(1, sizeof(*task));
+    struct tide_task *task = tide_xcalloc(1, sizeof *task);
     task->plan = tide_plan_retain(plan);
     task->ninputs = ninputs;
     task->noutputs = noutputs;
-    task->inputs = tide_xcalloc(ninputs ? ninputs : 1, sizeof(*task->inputs));
-    task->outputs = tide_xcalloc(noutputs ? noutputs : 1, sizeof(*task->outputs));
+    task->inputs = tide_xcalloc(ninputs ? ninputs : 1, sizeof *task->inputs);
+    task->outputs = tide_xcalloc(noutputs ? noutputs : 1, sizeof *task->outputs);
     task->batch_time = -1;
     for (uint32_t i = 0; i < ninputs; i++) {
         tide_blocks_create(&task->inputs[i].blocks);
@@ -109,7 +109,7 @@ static void drop_read_blocks(struct tide_task *task) {
 bool tide_task_begin(struct tide_task *task) {
     int status = TIDE_OK;
 
-    if (task->made != NULL && !tide_cached_wanted(task->made)) return false;
+    if (task->made && !tide_cached_wanted(task->made)) return false;
     for (uint32_t i = 0; i < task->nreads && status == TIDE_OK; i++) {
         const struct tide_read *read = &task->reads[i];
 
@@ -132,11 +132,11 @@ static void consume_inputs(struct tide_task *task) {
 void tide_task_end(struct tide_task *task) {
     drop_read_blocks(task);
     if (task->error.code == TIDE_OK) consume_inputs(task);
-    if (task->made != NULL && task->error.code == TIDE_OK) tide_cached_fill(task->made, task->outputs);
+    if (task->made && task->error.code == TIDE_OK) tide_cached_fill(task->made, task->outputs);
 }
 
 void tide_task_delete(struct tide_task *task) {
-    if (task == NULL) return;
+    if (!task) return;
     tide_block_release(task->updates);
     for (uint32_t i = 0; i < task->nreads; i++) tide_cached_release(task->reads[i].cached);
     tide_free(task->reads);

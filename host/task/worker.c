@@ -79,7 +79,7 @@ static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool is_ours(const char *source) {
     if (strncmp(source, "=stage#", 7) == 0) return true;
     if (strncmp(source, "@moontide/", 10) != 0) return false;
-    for (const struct tide_embedded_module *module = tide_embedded_modules; module->name != NULL; module++) {
+    for (const struct tide_embedded_module *module = tide_embedded_modules; module->name; module++) {
         if (strcmp(module->chunk, source) == 0) return true;
     }
     return false;
@@ -98,6 +98,7 @@ static void break_off(lua_State *L, lua_Debug *ar) {
 
 static uintptr_t program_counter(const void *context) {
     const ucontext_t *uc = context;
+
 #if defined(__x86_64__)
     return (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 #elif defined(__aarch64__)
@@ -113,7 +114,8 @@ __attribute__((no_sanitize_thread)) /* it may come at any moment, also within Th
 static void
 on_signal(int number, siginfo_t *info, void *context) {
     struct tide_worker *worker = current;
-    if (worker == NULL || !worker->running) return;
+
+    if (!worker || !worker->running) return;
     int signals = __atomic_load_n(&worker->signals, __ATOMIC_RELAXED);
     if (signals == 0) return; /* it was meant for the task before */
     lua_sethook(worker->L, break_off, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
@@ -130,6 +132,7 @@ on_signal(int number, siginfo_t *info, void *context) {
 
 static void install_handler(void) {
     struct sigaction action;
+
     memset(&action, 0, sizeof(action));
     action.sa_sigaction = on_signal;
     action.sa_flags = SA_SIGINFO | SA_RESTART | SA_NODEFER;
@@ -153,8 +156,9 @@ static void install_handler(void) {
 
 static int make_state(struct tide_worker *worker, struct tide_error *err) {
     struct tide_vm_options options = {TIDE_VM_WORKER, worker->package_path, worker->package_cpath, NULL};
+
     worker->L = tide_vm_new(&options, err);
-    if (worker->L == NULL) return err ? err->code : TIDE_ENOMEM;
+    if (!worker->L) return err ? err->code : TIDE_ENOMEM;
     int start = tide_vm_reference(worker->L, "moontide.worker", "start", err);
     if (start < 0) goto fail;
     int code = tide_vm_call_pointer(worker->L, start, worker, err);
@@ -172,7 +176,7 @@ fail:
 
 struct tide_worker *tide_worker_new(const char *package_path, const char *package_cpath, struct tide_error *err) {
     pthread_once(&handler_once, install_handler);
-    struct tide_worker *worker = tide_xcalloc(1, sizeof(*worker));
+    struct tide_worker *worker = tide_xcalloc(1, sizeof *worker);
     worker->package_path = package_path ? tide_xstrdup(package_path) : NULL;
     worker->package_cpath = package_cpath ? tide_xstrdup(package_cpath) : NULL;
     worker->thread = pthread_self();
@@ -190,7 +194,7 @@ struct tide_worker *tide_worker_new(const char *package_path, const char *packag
 }
 
 void tide_worker_delete(struct tide_worker *worker) {
-    if (worker == NULL) return;
+    if (!worker) return;
     if (current == worker) current = NULL;
     tide_vm_delete(worker->L);
     pthread_mutex_destroy(&worker->lock);
@@ -201,7 +205,8 @@ void tide_worker_delete(struct tide_worker *worker) {
 }
 
 static void put_aside(struct tide_worker *worker) {
-    struct abandoned_state *state = tide_xcalloc(1, sizeof(*state));
+    struct abandoned_state *state = tide_xcalloc(1, sizeof *state);
+
     state->L = worker->L;
     state->traces = worker->traces;
     pthread_mutex_lock(&abandoned_lock);
@@ -227,6 +232,7 @@ static void set_busy(struct tide_worker *worker, bool busy) {
 static bool collect(struct tide_worker *worker, int kb) {
     struct tide_error err = {0};
     bool ended = tide_vm_collect(worker->L, kb, &err);
+
     if (err.code != 0 && !worker->told) {
         worker->told = true;
         tide_log(TIDE_LOG_WARN, "worker",
@@ -242,6 +248,7 @@ static bool collect(struct tide_worker *worker, int kb) {
 static bool took_too_long(struct tide_worker *worker, struct tide_task *task) {
     struct tide_error err = {0};
     int64_t limit = __atomic_load_n(&worker->overdue_ms, __ATOMIC_RELAXED);
+
     if (limit == 0) return false;
     tide_error_set(&err, TIDE_ETIMEOUT, "the task took longer than task.timeout (%lld ms): %s", (long long)limit,
                    task->error.text);
@@ -252,12 +259,12 @@ static bool took_too_long(struct tide_worker *worker, struct tide_task *task) {
 
 void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
     task->started_ns = tide_clock_monotonic_ns();
-    if (task->cancelled != NULL && __atomic_load_n(task->cancelled, __ATOMIC_RELAXED)) {
+    if (task->cancelled && __atomic_load_n(task->cancelled, __ATOMIC_RELAXED)) {
         tide_error_set(&task->error, TIDE_ECANCELLED, "cancelled before it ran");
         task->ended_ns = task->started_ns;
         return;
     }
-    if ((worker->L == NULL && make_state(worker, &task->error) != 0) || !tide_task_begin(task)) {
+    if ((!worker->L && make_state(worker, &task->error) != 0) || !tide_task_begin(task)) {
         task->ended_ns = tide_clock_monotonic_ns();
         return;
     }
@@ -286,7 +293,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         if (!took_too_long(worker, task)) tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
         put_aside(worker);
     }
-    if (tide_stress() && worker->L != NULL) collect(worker, 0);
+    if (tide_stress() && worker->L) collect(worker, 0);
     tide_commands_end();
     if (task->error.code != 0) tide_thread_trim_stack(); /* it may have been a recursion without end */
     tide_task_end(task);
@@ -295,7 +302,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
 }
 
 bool tide_worker_collect(struct tide_worker *worker) {
-    if (worker->L == NULL) return false;
+    if (!worker->L) return false;
     int used = lua_gc(worker->L, LUA_GCCOUNT, 0);
     if (used < worker->collected_kb + worker->collected_kb / 4 + 512) return false;
     if (!collect(worker, 200)) return true;
@@ -304,7 +311,7 @@ bool tide_worker_collect(struct tide_worker *worker) {
 }
 
 void tide_worker_rest(struct tide_worker *worker) {
-    if (worker->L == NULL || lua_gc(worker->L, LUA_GCCOUNT, 0) <= worker->collected_kb) return;
+    if (!worker->L || lua_gc(worker->L, LUA_GCCOUNT, 0) <= worker->collected_kb) return;
     collect(worker, 0);
     worker->collected_kb = lua_gc(worker->L, LUA_GCCOUNT, 0);
 }
@@ -353,8 +360,8 @@ void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size,
     if (worker->ntraces == worker->trace_capacity) {
         /* The handler may look at the old array at any time: publish the new one before freeing the old. */
         uint32_t capacity = worker->trace_capacity ? worker->trace_capacity * 2 : FIRST_TRACES;
-        struct trace_range *grown = tide_xcalloc(capacity, sizeof(*grown));
-        if (worker->ntraces > 0) memcpy(grown, worker->traces, worker->ntraces * sizeof(*grown));
+        struct trace_range *grown = tide_xcalloc(capacity, sizeof *grown);
+        if (worker->ntraces > 0) memcpy(grown, worker->traces, worker->ntraces * sizeof *grown);
         struct trace_range *old = worker->traces;
         worker->traces = grown;
         worker->trace_capacity = capacity;

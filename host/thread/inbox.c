@@ -9,6 +9,7 @@
 
 static void on_wake(uv_async_t *async) {
     struct tide_inbox *inbox = async->data;
+
     tide_inbox_drain(inbox);
 }
 
@@ -31,7 +32,7 @@ void tide_inbox_post(struct tide_inbox *inbox, struct tide_message *message) {
     uv_mutex_lock(&inbox->lock);
     bool closed = inbox->closed;
     if (!closed) {
-        bool was_empty = inbox->head == NULL;
+        bool was_empty = !inbox->head;
         if (was_empty) inbox->head = message;
         else inbox->tail->next = message;
         inbox->tail = message;
@@ -54,6 +55,7 @@ static struct tide_message *take_all(struct tide_inbox *inbox, bool close) {
  * the inbox turns the rest of the batch into leftovers. */
 static unsigned deliver_all(struct tide_inbox *inbox, struct tide_message *message) {
     unsigned count = 0;
+
     while (message) {
         struct tide_message *next = message->next;
         message->next = NULL;

@@ -28,6 +28,7 @@ enum { STAYS_MAPPED = 256 * 1024 }; /* of a stack that is trimmed */
 
 static void run_thread(void *arg) {
     struct tide_thread *thread = arg;
+
 #ifdef __APPLE__
     pthread_setname_np(thread->name);
 #else
@@ -39,12 +40,14 @@ static void run_thread(void *arg) {
 /* All but those that a thread causes itself, and abort. */
 static void signals_to_block(sigset_t *set) {
     static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
+
     sigfillset(set);
     for (size_t i = 0; i < sizeof synchronous / sizeof *synchronous; i++) sigdelset(set, synchronous[i]);
 }
 
 static int create(struct tide_thread *thread, size_t stack_size) {
     uv_thread_options_t options = {.flags = UV_THREAD_HAS_STACK_SIZE, .stack_size = stack_size};
+
     if (stack_size == STACK_SIZE && tide_fault("thread.stack")) return UV_EAGAIN;
     return uv_thread_create_ex(&thread->id, &options, run_thread, thread);
 }
@@ -52,6 +55,7 @@ static int create(struct tide_thread *thread, size_t stack_size) {
 int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(void *), void *arg,
                       struct tide_error *err) {
     sigset_t blocked, before;
+
     thread->run = run;
     thread->arg = arg;
     snprintf(thread->name, sizeof thread->name, "%s", name);
@@ -113,6 +117,7 @@ static uintptr_t stack_end(size_t *size) {
     static __thread size_t known;
     pthread_attr_t attributes;
     void *low;
+
     if (end == 0 && pthread_getattr_np(pthread_self(), &attributes) == 0) {
         if (pthread_attr_getstack(&attributes, &low, &known) == 0) end = (uintptr_t)low;
         pthread_attr_destroy(&attributes);
@@ -127,6 +132,7 @@ bool tide_thread_stack_is_short(void) {
     size_t size;
     uintptr_t left = stack_top() - stack_end(&size);
     size_t most = size / 2 < COROUTINES_BEGIN_WITHIN ? size / 2 : COROUTINES_BEGIN_WITHIN;
+
     return left < size - most;
 }
 
@@ -134,5 +140,6 @@ void tide_thread_trim_stack(void) {
     size_t size;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = stack_end(&size);
     uintptr_t to = (stack_top() - STAYS_MAPPED) & ~(page - 1);
+
     if (end != 0 && to > end) madvise((void *)end, to - end, MADV_DONTNEED);
 }

@@ -21,6 +21,7 @@ static int traceback(lua_State *L) {
 /* Runs outside of a protected call, so it must not make a string of a number: that may collect garbage, and finalizers raise. */
 static int take_error(lua_State *L, struct tide_error *err) {
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+
     tide_error_set(err, TIDE_ECLOSURE, "%s", text ? text : "(the error is not a string)");
     lua_pop(L, 1);
     return TIDE_ECLOSURE;
@@ -46,6 +47,7 @@ struct main_call {
 
 static int call_main(lua_State *L) {
     struct main_call *call = lua_touserdata(L, 1);
+
     push_function(L, call->module, call->function);
     lua_createtable(L, call->argc, 1);
     for (int i = 0; i < call->argc; i++) {
@@ -60,6 +62,7 @@ static int call_main(lua_State *L) {
 int tide_vm_call_main(lua_State *L, const char *module, const char *function, int argc, char **argv, int *result,
                       struct tide_error *err) {
     struct main_call call = {module, function, argc, argv, 0};
+
     lua_pushcfunction(L, traceback);
     lua_pushcfunction(L, call_main);
     lua_pushlightuserdata(L, &call);
@@ -81,6 +84,7 @@ struct reference_call {
 
 static int make_reference(lua_State *L) {
     struct reference_call *call = lua_touserdata(L, 1);
+
     push_function(L, call->module, call->function);
     call->reference = luaL_ref(L, LUA_REGISTRYINDEX);
     return 0;
@@ -88,6 +92,7 @@ static int make_reference(lua_State *L) {
 
 int tide_vm_reference(lua_State *L, const char *module, const char *function, struct tide_error *err) {
     struct reference_call call = {module, function, 0};
+
     lua_pushcfunction(L, traceback);
     lua_pushcfunction(L, make_reference);
     lua_pushlightuserdata(L, &call);
@@ -115,12 +120,14 @@ struct collection {
 
 static int collect(lua_State *L) {
     struct collection *collection = lua_touserdata(L, 1);
+
     collection->ended = lua_gc(L, collection->kb > 0 ? LUA_GCSTEP : LUA_GCCOLLECT, collection->kb) != 0;
     return 0;
 }
 
 bool tide_vm_collect(lua_State *L, int kb, struct tide_error *err) {
     struct collection collection = {.kb = kb};
+
     if (lua_cpcall(L, collect, &collection) != 0) take_error(L, err);
     return collection.ended || kb == 0;
 }

@@ -41,7 +41,7 @@ static void count_anew(struct stressed *stressed) {
 }
 
 static void on_allocation(struct stressed *stressed) {
-    if (stressed->L == NULL) return;
+    if (!stressed->L) return;
     if (stressed->whole > 0 && --stressed->whole == 0) lua_gc(stressed->L, LUA_GCSETSTEPMUL, USUAL_STEPMUL);
     if (--stressed->steps > 0) return;
     count_anew(stressed);
@@ -54,7 +54,7 @@ static void on_allocation(struct stressed *stressed) {
 static void *allocate(void *ud, void *ptr, size_t before, size_t size) {
     struct stressed *stressed = ud;
 
-    if (size == 0 && ptr != NULL) memset(ptr, TIDE_STRESS_FILL, before);
+    if (size == 0 && ptr) memset(ptr, TIDE_STRESS_FILL, before);
     if (size > before) on_allocation(stressed);
     return stressed->inner(stressed->inner_ud, ptr, before, size);
 }
@@ -104,7 +104,7 @@ lua_State *tide_gcstress_newstate(void) {
     struct stressed *stressed = stressed_new(heap, NULL);
     lua_State *L = lua_newstate(allocate, stressed);
 
-    if (L == NULL) tide_free(stressed);
+    if (!L) tide_free(stressed);
     else begin(stressed, L);
     return L;
 }
@@ -113,7 +113,7 @@ void tide_gcstress_close(lua_State *L) {
     void *ud;
     struct stressed *stressed = lua_getallocf(L, &ud) == allocate ? ud : NULL;
 
-    if (stressed != NULL) stressed->L = NULL;
+    if (stressed) stressed->L = NULL;
     lua_close(L);
     tide_free(stressed);
 }
@@ -150,7 +150,7 @@ static int crossing(lua_State *L) {
 
 void tide_gcstress_register(lua_State *L, const luaL_Reg *functions) {
     luaL_register(L, NULL, functions);
-    for (; tide_stress() && functions->name != NULL; functions++) {
+    for (; tide_stress() && functions->name; functions++) {
         lua_pushcfunction(L, functions->func);
         lua_pushcclosure(L, crossing, 1);
         lua_setfield(L, -2, functions->name);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 const struct tide_embedded_module *tide_embedded_find(const char *name) {
-    for (const struct tide_embedded_module *module = tide_embedded_modules; module->name != NULL; module++) {
+    for (const struct tide_embedded_module *module = tide_embedded_modules; module->name; module++) {
         int order = strcmp(module->name, name);
 
         if (order == 0) return module;

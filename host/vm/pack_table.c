@@ -34,9 +34,9 @@ struct key {
 static int compare_keys(const void *left, const void *right) {
     const struct key *a = left, *b = right;
 
-    if (a->text == NULL || b->text == NULL) {
-        if (a->text != NULL) return 1;
-        if (b->text != NULL) return -1;
+    if (!a->text || !b->text) {
+        if (a->text) return 1;
+        if (b->text) return -1;
         return (a->number > b->number) - (a->number < b->number);
     }
 
@@ -200,7 +200,7 @@ static bool put_value(lua_State *L, struct tide_buffer *out, int index, int dept
     case LUA_TNUMBER: tide_pack_number(out, lua_tonumber(L, index)); return true;
     case LUA_TBOOLEAN: tide_pack_bool(out, lua_toboolean(L, index)); return true;
     case LUA_TNIL: tide_pack_nil(out); return true;
-    case LUA_TLIGHTUSERDATA: return lua_touserdata(L, index) == NULL && put_null(out);
+    case LUA_TLIGHTUSERDATA: return !lua_touserdata(L, index) && put_null(out);
     default: return false;
     }
 }

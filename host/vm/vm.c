@@ -19,6 +19,7 @@
 /* package.preload entry of an embedded module: upvalue 1 is the module's record. */
 static int load_embedded(lua_State *L) {
     const struct tide_embedded_module *module = lua_touserdata(L, lua_upvalueindex(1));
+
     if (luaL_loadbuffer(L, module->data, module->size, module->chunk) != 0) return lua_error(L);
     lua_pushstring(L, module->name);
     lua_call(L, 1, 1);
@@ -26,7 +27,7 @@ static int load_embedded(lua_State *L) {
 }
 
 static void set_path(lua_State *L, const char *field, const char *value) {
-    if (value == NULL) return;
+    if (!value) return;
     lua_getglobal(L, "package");
     lua_pushstring(L, value);
     lua_setfield(L, -2, field);
@@ -49,12 +50,13 @@ static const char jit_setup[] =
  */
 static void set_library(lua_State *L) {
     Dl_info info;
+
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaded");
     /* Not RTLD_DEFAULT: that also searches the shared object that asks. */
     void *program = dlopen(NULL, RTLD_LAZY);
-    void *seen = program != NULL ? dlsym(program, "tide_vm_new") : NULL;
-    if (program != NULL) dlclose(program);
+    void *seen = program ? dlsym(program, "tide_vm_new") : NULL;
+    if (program) dlclose(program);
     if (seen == (void *)tide_vm_new || dladdr((void *)tide_vm_new, &info) == 0) {
         lua_pushboolean(L, 0);
     } else {
@@ -66,17 +68,18 @@ static void set_library(lua_State *L) {
 
 static int setup(lua_State *L) {
     const struct tide_vm_options *options = lua_touserdata(L, 1);
+
     luaL_openlibs(L);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "preload");
-    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name != NULL; m++) {
+    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name; m++) {
         lua_pushlightuserdata(L, (void *)m);
         lua_pushcclosure(L, load_embedded, 1);
         lua_setfield(L, -2, m->name);
     }
     lua_pushcfunction(L, tide_vm_open_walk);
     lua_setfield(L, -2, "moontide.walk");
-    if (options->open_core != NULL) {
+    if (options->open_core) {
         lua_pushcfunction(L, options->open_core);
         lua_setfield(L, -2, "moontide.core");
     }
@@ -90,7 +93,8 @@ static int setup(lua_State *L) {
 
 lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error *err) {
     lua_State *L = tide_gcstress_newstate();
-    if (L == NULL) {
+
+    if (!L) {
         tide_error_set(err, TIDE_ENOMEM, "a Lua state could not be created: out of memory");
         return NULL;
     }
@@ -107,5 +111,5 @@ lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error 
 }
 
 void tide_vm_delete(lua_State *L) {
-    if (L != NULL) tide_gcstress_close(L);
+    if (L) tide_gcstress_close(L);
 }

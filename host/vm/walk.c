@@ -59,6 +59,7 @@ int tide_vm_open_walk(lua_State *L) {
                                          {"keys", walk_keys},
                                          {"packer", tide_vm_packer},
                                          {NULL, NULL}};
+
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     lua_pushlightuserdata(L, NULL);

@@ -32,18 +32,21 @@
 
 static inline uint16_t load16(const uint8_t *at) {
     uint16_t bits;
+
     memcpy(&bits, at, sizeof bits);
     return BIG16(bits);
 }
 
 static inline uint32_t load32(const uint8_t *at) {
     uint32_t bits;
+
     memcpy(&bits, at, sizeof bits);
     return BIG32(bits);
 }
 
 static inline uint64_t load64(const uint8_t *at) {
     uint64_t bits;
+
     memcpy(&bits, at, sizeof bits);
     return BIG64(bits);
 }
@@ -55,6 +58,7 @@ static inline uint64_t hash_bits(uint64_t bits, enum tide_key_class class) {
 
 static inline uint64_t hash_double(double value) {
     uint64_t bits;
+
     if (value == 0) value = 0;                         /* -0 */
     if (value != value) bits = UINT64_C(0x7ff8) << 48; /* one NaN: a NaN key is refused elsewhere, but by its name */
     else memcpy(&bits, &value, sizeof bits);
@@ -63,6 +67,7 @@ static inline uint64_t hash_double(double value) {
 
 static inline uint64_t hash_unsigned(uint64_t n) {
     double value = (double)n;
+
     /* (double)UINT64_MAX is 2^64, which must not be converted back. */
     if (value < 18446744073709551616.0 && (uint64_t)value == n) return hash_double(value);
     return hash_bits(n, TIDE_KEY_OTHER);
@@ -168,6 +173,7 @@ uint64_t tide_hash_packed(const uint8_t *data, size_t size) {
 
 void tide_hash_content(const void *data, size_t size, uint64_t id[2]) {
     XXH128_hash_t hash = XXH3_128bits(data, size);
+
     id[0] = hash.low64;
     id[1] = hash.high64;
 }
@@ -179,7 +185,7 @@ void tide_hash_content(const void *data, size_t size, uint64_t id[2]) {
 struct tide_hasher *tide_hasher_new(void) {
     XXH3_state_t *state = XXH3_createState();
 
-    if (state != NULL) XXH3_64bits_reset(state);
+    if (state) XXH3_64bits_reset(state);
     return (struct tide_hasher *)state;
 }
 

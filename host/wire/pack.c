@@ -24,11 +24,13 @@ static inline msgpack_packer packer(struct tide_buffer *out) {
 
 void tide_pack_nil(struct tide_buffer *out) {
     msgpack_packer to = packer(out);
+
     msgpack_pack_nil(&to);
 }
 
 void tide_pack_bool(struct tide_buffer *out, bool value) {
     msgpack_packer to = packer(out);
+
     if (value) msgpack_pack_true(&to);
     else msgpack_pack_false(&to);
 }
@@ -64,6 +66,7 @@ void tide_pack_number(struct tide_buffer *out, double value) {
 
 void tide_pack_int64(struct tide_buffer *out, int64_t value) {
     const int64_t exact = INT64_C(1) << 53;
+
     if (value >= -exact && value <= exact) {
         tide_pack_number(out, (double)value);
         return;
@@ -89,10 +92,12 @@ void tide_pack_text(struct tide_buffer *out, const char *zero_terminated) {
 
 void tide_pack_array(struct tide_buffer *out, uint32_t count) {
     msgpack_packer to = packer(out);
+
     msgpack_pack_array(&to, count);
 }
 
 void tide_pack_map(struct tide_buffer *out, uint32_t count) {
     msgpack_packer to = packer(out);
+
     msgpack_pack_map(&to, count);
 }

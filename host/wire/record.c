@@ -78,8 +78,8 @@ static const uint8_t *pass_scalar(const uint8_t *at, const uint8_t *end, bool ke
 
     const uint8_t *next = tide_unpack_skip(at, end);
 
-    if (next != NULL) *why = unfit(at, key);
-    return *why == NULL ? next : NULL;
+    if (next) *why = unfit(at, key);
+    return !*why ? next : NULL;
 }
 
 const uint8_t *tide_record_pass(const uint8_t *at, const uint8_t *end, const char **why) {
@@ -102,10 +102,10 @@ const uint8_t *tide_record_pass(const uint8_t *at, const uint8_t *end, const cha
         } else {
             if (key) *why = "a map with a table as a key";
             else if (depth == TIDE_RECORD_DEPTH) *why = "tables that are nested more than 100 levels deep";
-            if (*why != NULL) return NULL;
+            if (*why) return NULL;
             levels[depth++] = now;
             at = open_table(at, end, &now);
         }
-        if (at == NULL) return NULL;
+        if (!at) return NULL;
     }
 }

@@ -25,6 +25,7 @@ static inline uint32_t load_length(const uint8_t *at, unsigned width) {
 
 const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end) {
     uint64_t pending = 1; /* values still to pass */
+
     if (!at) return NULL;
     do {
         uint64_t left = (uint64_t)(end - at);
@@ -145,6 +146,7 @@ static void set_bytes(struct tide_value *value, enum tide_value_type type, const
 static void set_container(struct tide_value *value, enum tide_value_type type, const uint8_t *first, uint32_t count,
                           const uint8_t *end) {
     uint64_t least = type == TIDE_VALUE_MAP ? 2 * (uint64_t)count : count;
+
     if ((uint64_t)(end - first) < least) return;
     value->type = type;
     value->size = count;
@@ -298,6 +300,7 @@ static int compare_doubles(double a, double b) {
 /* An integer beyond 2^53 against a double, exactly: converting the integer would round it. */
 static int compare_big(const struct tide_value *big, double b) {
     const double two63 = 9223372036854775808.0, two64 = 18446744073709551616.0;
+
     if (b != b) return -1;
     if (big->type == TIDE_VALUE_UINT64) {
         if (b >= two64) return -1;
@@ -322,6 +325,7 @@ static int compare_numbers(const struct tide_value *a, const struct tide_value *
 
 static int compare_bytes(const struct tide_value *a, const struct tide_value *b) {
     uint32_t common = a->size < b->size ? a->size : b->size;
+
     /* Strings and exts always have data; the analyzer does not follow that through rank(). */
     /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker) */
     int order = common ? memcmp(a->data, b->data, common) : 0;
@@ -336,6 +340,7 @@ static int compare_bytes(const struct tide_value *a, const struct tide_value *b)
 int tide_unpack_compare(const uint8_t *a, const uint8_t *a_end, const uint8_t *b, const uint8_t *b_end) {
     uint64_t pending = 1;
     int verdict = 0; /* if all pending pairs are equal */
+
     while (pending > 0) {
         pending--;
         struct tide_value x = tide_unpack_value(a, a_end), y = tide_unpack_value(b, b_end);

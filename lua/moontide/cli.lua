@@ -1,5 +1,5 @@
--- The command line: `moontide run script.lua`, `moontide version`, `moontide help`. Called by host/main.c; gives the exit
--- code. 0: fine; 1: the script or a job failed; 2: wrong usage.
+--- The command line: `moontide run script.lua`, `moontide version`, `moontide help`. Called by host/main.c; gives the exit
+--- code. 0: fine; 1: the script or a job failed; 2: wrong usage.
 
 local check = require "moontide.base.check"
 local conf = require "moontide.base.conf"
@@ -199,7 +199,7 @@ local function load_script(path)
     local text, read_reason = file:read("*a")
     file:close()
     if not text then
-        return nil, string.format("cannot read the script %s: %s", path, read_reason or "not a file")
+        return nil, ("cannot read the script %s: %s"):format(path, read_reason or "not a file")
     end
     -- Read once: a pipe, as /dev/stdin may be one, is empty after that. loadfile passes over the mark of UTF-8 and a first
     -- line for the shell; of the latter the line end stays, for the numbers of the lines.
@@ -254,8 +254,8 @@ local function apply(run)
 end
 
 --- `moontide run`.
---- @param argv string[] words of the command line; the first is the command
---- @return integer code exit code
+---@param argv string[] words of the command line; the first is the command
+---@return integer code exit code
 function cli.run(argv)
     local run, code = parse_run(argv)
     if not run then
@@ -292,14 +292,14 @@ function cli.run(argv)
 end
 
 --- `moontide version`.
---- @return integer code exit code
+---@return integer code exit code
 function cli.version()
     return write("moontide " .. require("moontide.core").version .. "\n")
 end
 
 --- `moontide help`.
---- @param argv string[] words of the command line; the first is the command
---- @return integer code exit code
+---@param argv string[] words of the command line; the first is the command
+---@return integer code exit code
 function cli.help(argv)
     local topic = argv[2]
     if not topic then
@@ -314,8 +314,8 @@ function cli.help(argv)
 end
 
 --- Runs a command.
---- @param argv string[] words of the command line; argv[0] is the program, argv[1] the command
---- @return integer code exit code
+---@param argv string[] words of the command line; argv[0] is the program, argv[1] the command
+---@return integer code exit code
 function cli.main(argv)
     require "moontide.base.jit_fixes"
     require("moontide.base.iterate").install()

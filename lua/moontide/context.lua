@@ -1,5 +1,5 @@
--- Context: the batch engine under a StreamingContext (Spark's SparkContext). It owns one engine of the core, and with it
--- the worker threads.
+--- Context: the batch engine under a StreamingContext (Spark's SparkContext). It owns one engine of the core, and with it
+--- the worker threads.
 
 local check = require "moontide.base.check"
 local conf = require "moontide.base.conf"
@@ -35,12 +35,12 @@ end
 ---
 ---     context.workers("local[2]")  --> 2
 ---
---- @param master any
---- @return integer? workers nil when it is not a master
---- @return string? reason
+---@param master any
+---@return integer? workers nil when it is not a master
+---@return string? reason
 function context.workers(master)
     if type(master) ~= "string" then
-        return nil, string.format("the master must be text like \"local[2]\", got %s", check.type_name(master))
+        return nil, ("the master must be text like \"local[2]\", got %s"):format(check.type_name(master))
     end
     if master == "local" then
         return 1
@@ -51,15 +51,15 @@ function context.workers(master)
     if inside then
         local count = inside:match("^%d+$") and tonumber(inside)
         if not count then
-            return nil, string.format("master '%s': '%s' is not a number of workers (valid: local, local[N], local[*])",
+            return nil, ("master '%s': '%s' is not a number of workers (valid: local, local[N], local[*])"):format(
                 master, inside)
         end
         if count < 1 or count > MAX_WORKERS then
-            return nil, string.format("master '%s': the number of workers must be from 1 to %d", master, MAX_WORKERS)
+            return nil, ("master '%s': the number of workers must be from 1 to %d"):format(master, MAX_WORKERS)
         end
         return count
     end
-    return nil, string.format("master '%s' is not supported: Moontide runs in one process (valid: local, local[N], local[*])%s",
+    return nil, ("master '%s' is not supported: Moontide runs in one process (valid: local, local[N], local[*])%s"):format(
         master, check.suggestion(master, { "local", "local[2]", "local[*]" }))
 end
 
@@ -84,7 +84,7 @@ end
 
 --- Asks the engine to end: streams on it are stopped at once. It is closed when that is done and the running task has
 --- returned; `state.closed` tells.
---- @param state table
+---@param state table
 function context.request_close(state)
     if state.closing then
         return
@@ -148,11 +148,11 @@ local function settings_of(what, master, app_name, given)
 end
 
 --- Makes an engine; misuse is an error at the caller's line.
---- @param what string the function called, for messages
---- @param master string?
---- @param app_name string?
---- @param given table? settings
---- @return moontide.Context
+---@param what string the function called, for messages
+---@param master string?
+---@param app_name string?
+---@param given table? settings
+---@return moontide.Context
 function context.create(what, master, app_name, given)
     if app_name ~= nil and (type(app_name) ~= "string" or app_name == "") then
         check.fail("%s: appName must be text, got %s", what, app_name == "" and "an empty text"
@@ -178,7 +178,7 @@ function context.create(what, master, app_name, given)
         socketMemory = conf.get(settings, "socket.memory"), spillDirectory = conf.get(settings, "spill.directory"),
     })
     if not engine then
-        error(errors.new(code or "EIO", string.format("%s: the engine cannot start: %s", what, engine_reason)), 0)
+        error(errors.new(code or "EIO", ("%s: the engine cannot start: %s"):format(what, engine_reason)), 0)
     end
     if context.overrides.watch_signals then
         engine:watch_signals()
@@ -211,9 +211,9 @@ end
 ---     sc:parallelize({ 1, 2, 3, 4 }, 2):map(function(x) return x * x end):collect()  --> { 1, 4, 9, 16 }
 ---
 --- As in Spark 0.9.
---- @param array any[] no nil inside; functions, userdata and coroutines are refused
---- @param n? integer partitions, default sc:defaultParallelism()
---- @return moontide.RDD
+---@param array any[] no nil inside; functions, userdata and coroutines are refused
+---@param n? integer partitions, default sc:defaultParallelism()
+---@return moontide.RDD
 function Context:parallelize(array, n)
     local scope = begin(self, "parallelize")
     check.array(1, "parallelize", array)
@@ -227,9 +227,9 @@ end
 ---         --> { { "a", 4 }, { "b", 2 } } in any order
 ---
 --- As parallelize in Spark 0.9.
---- @param array table[] {key, value}; neither may be nil
---- @param n? integer partitions, default sc:defaultParallelism()
---- @return moontide.RDD
+---@param array table[] {key, value}; neither may be nil
+---@param n? integer partitions, default sc:defaultParallelism()
+---@return moontide.RDD
 function Context:parallelizePairs(array, n)
     local scope = begin(self, "parallelizePairs")
     check.array(1, "parallelizePairs", array)
@@ -242,7 +242,7 @@ end
 ---     sc:emptyRDD():collect()  --> {}
 ---
 --- As in Spark 1.0.
---- @return moontide.RDD
+---@return moontide.RDD
 function Context:emptyRDD()
     local scope = begin(self, "emptyRDD")
     return scope.wrap(self.state.engine:blocks({}))
@@ -257,10 +257,10 @@ end
 --- The files are looked up here and read by each action. A path that does not exist, or a file that is packed otherwise (.bz2, .zst …),
 --- is an error at the call; a damaged .gz, or a file that became shorter, is one of the action. Pipes and /dev/stdin are read once, in
 --- one partition: a second action is an error unless the dataset is kept with cache() or persist(). As in Spark 0.9.
---- @param path string or a URL that begins with file:
---- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+---@param path string or a URL that begins with file:
+---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
 ---   sc:defaultParallelism()
---- @return moontide.RDD
+---@return moontide.RDD
 function Context:textFile(path, minPartitions)
     local scope = begin(self, "textFile")
     check.text(1, "textFile", path, true)
@@ -271,7 +271,7 @@ function Context:textFile(path, minPartitions)
         check.fail("textFile: %s", reason)
     end
     local node = self.state.engine:files(files.splits(inputs, minPartitions))
-    node:madeBy(string.format("textFile (%s)", check.site()))
+    node:madeBy(("textFile (%s)"):format(check.site()))
     return scope.wrap(node)
 end
 
@@ -284,8 +284,8 @@ require("moontide.operators.checkpoint").install_context(Context, begin)
 ---     sc:union{ a, b, c }
 ---
 --- As in Spark 0.9.
---- @param rdds moontide.RDD[] at least one
---- @return moontide.RDD
+---@param rdds moontide.RDD[] at least one
+---@return moontide.RDD
 function Context:union(rdds)
     local scope = begin(self, "union")
     check.array(1, "union", rdds)
@@ -299,8 +299,8 @@ end
 ---     sc:parallelize({ 2, 3 }):map(function(id) return names:value()[id] or "?" end):collect()  --> { "flow", "?" }
 ---
 --- A value that cannot travel (a file, a coroutine, a context) is an error that says where in it. As in Spark 0.9.
---- @param value any what closures can carry; not nil
---- @return moontide.Broadcast handle with :value(), :unpersist() and :destroy()
+---@param value any what closures can carry; not nil
+---@return moontide.Broadcast handle with :value(), :unpersist() and :destroy()
 function Context:broadcast(value)
     begin(self, "broadcast")
     return shared.broadcast(self.state, value)
@@ -318,11 +318,11 @@ end
 ---     seen:value()  --> { ebb = true, flow = true }
 ---
 --- As in Spark 0.9.
---- @param zero any a number, or with `merge` any plain value; adding it changes nothing
---- @param merge? fun(a: any, b: any): any associative and commutative; may change and return its first argument; default:
+---@param zero any a number, or with `merge` any plain value; adding it changes nothing
+---@param merge? fun(a: any, b: any): any associative and commutative; may change and return its first argument; default:
 ---  addition of numbers
---- @param name? string for messages
---- @return moontide.Accumulator handle with :add(x) and :value()
+---@param name? string for messages
+---@return moontide.Accumulator handle with :add(x) and :value()
 function Context:accumulator(zero, merge, name)
     begin(self, "accumulator")
     return shared.accumulator(zero, merge, name)
@@ -334,7 +334,7 @@ end
 ---     print(status.memUsed, status.maxMem)
 ---
 --- Not in Spark, which has getExecutorStorageStatus.
---- @return { maxMem: number, memUsed: number, memRemaining: number, memPeak: number, diskUsed: number, spilled: number, dropped: integer }
+---@return { maxMem: number, memUsed: number, memRemaining: number, memPeak: number, diskUsed: number, spilled: number, dropped: integer }
 ---   in bytes: the setting memory.limit, what is in memory, what is left, the most there was; what is on disk, and all that was
 ---   written there; how many partitions were given up, to be computed again
 function Context:getStorageStatus()
@@ -352,7 +352,7 @@ end
 ---     moontide.Context("local[2]"):defaultParallelism()  --> 2
 ---
 --- As in Spark 0.9.
---- @return integer
+---@return integer
 function Context:defaultParallelism()
     check.self(self, class, "defaultParallelism")
     return self.state.parallelism
@@ -363,7 +363,7 @@ end
 ---     sc:setLogLevel("info")
 ---
 --- Another word is an error that names the nearest level. As in Spark 1.4.
---- @param level "debug"|"info"|"warn"|"error"|"off" default warn
+---@param level "debug"|"info"|"warn"|"error"|"off" default warn
 function Context:setLogLevel(level)
     check.self(self, class, "setLogLevel")
     check.text(1, "setLogLevel", level)
@@ -379,8 +379,8 @@ end
 ---     moontide.Context("local[1]"):stop()  --> true
 ---
 --- Not allowed in a callback of a listener. As in Spark 0.9.
---- @return true? stopped
---- @return string? reason when a worker could not be ended (it is stuck in a call of a C library)
+---@return true? stopped
+---@return string? reason when a worker could not be ended (it is stuck in a call of a C library)
 function Context:stop()
     check.self(self, class, "stop")
     local state = self.state
@@ -405,14 +405,14 @@ end
 ---     sc:isStopped()  --> false
 ---
 --- As in Spark 1.6.
---- @return boolean
+---@return boolean
 function Context:isStopped()
     check.self(self, class, "isStopped")
     return self.state.closed or self.state.closing
 end
 
 function class.__tostring(self)
-    return string.format("Context(%s, %s)", self.master, self.appName)
+    return ("Context(%s, %s)"):format(self.master, self.appName)
 end
 
 local OPTIONS = { "master", "appName", "conf" }
@@ -423,10 +423,10 @@ local OPTIONS = { "master", "appName", "conf" }
 ---     local sc = moontide.Context("local[2]", "Report")
 ---
 --- A master that is none, and settings that are unknown or out of range, are errors. As in Spark 0.9.
---- @param options string|{ master: string?, appName: string?, conf: table<string, any>? } master is local, local[N] or
+---@param options string|{ master: string?, appName: string?, conf: table<string, any>? } master is local, local[N] or
 ---   local[*] (default); for the settings see `moontide help conf`
---- @param appName? string default: the name of the script
---- @return moontide.Context
+---@param appName? string default: the name of the script
+---@return moontide.Context
 local function new(_, options, appName)
     if type(options) == "table" and check.type_name(options) == "table" then
         check.options("Context", options, OPTIONS)

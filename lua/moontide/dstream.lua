@@ -1,5 +1,5 @@
--- DStream: the handle of a stream of datasets, one for each batch. Operators add a node to the graph of the streaming
--- context; outputs register what runs in each batch. Both only before ssc:start().
+--- DStream: the handle of a stream of datasets, one for each batch. Operators add a node to the graph of the streaming
+--- context; outputs register what runs in each batch. Both only before ssc:start().
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -33,9 +33,9 @@ dstream.class = class
 local SETTINGS = { remember = true, checkpoint = true, persist = true, cache = true }
 
 --- What the handles of one streaming context share.
---- @param ssc moontide.StreamingContext
---- @param life table
---- @return table scope
+---@param ssc moontide.StreamingContext
+---@param life table
+---@return table scope
 function dstream.scope(ssc, life)
     local rdd = require "moontide.rdd"
     -- kept: by the number of a stream, the core's stream behind it that keeps the state it shows
@@ -101,19 +101,19 @@ function dstream.scope(ssc, life)
         local nodes = scope.nodes(name, streams)
         rdd.check_alike(name, nodes)
         local node = life.graph:union(nodes)
-        node:joinedBy(string.format("%s (%s)", name, check.site()))
+        node:joinedBy(("%s (%s)"):format(name, check.site()))
         return scope.wrap(node)
     end
 
     -- What messages of the core call a stream: "updateStateByKey (job.lua:12)".
     function scope.label(node, name, site)
-        scope.labels[node:id()] = string.format("%s (%s)", name, site)
+        scope.labels[node:id()] = ("%s (%s)"):format(name, site)
     end
 
     -- `run` gets the list of datasets and the time.
     function scope.transform(name, nodes, fn, run)
         local node, site = life.graph:transform(nodes), closure.site(fn)
-        node:joinedBy(string.format("%s (%s)", name, site))
+        node:joinedBy(("%s (%s)"):format(name, site))
         life.transforms[node:id()] = { name = name, site = site, run = run, fn = fn }
         return scope.wrap(node)
     end
@@ -129,7 +129,7 @@ function dstream.scope(ssc, life)
 end
 
 function class.__tostring(self)
-    return string.format("DStream #%d", self.number)
+    return ("DStream #%d"):format(self.number)
 end
 
 --- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
@@ -137,8 +137,8 @@ end
 ---     words:map(function(word) return word, 1 end)
 ---
 --- Guide: "Transformations".
---- @param f fun(value: any, second: any): any, any on pairs f(key, value)
---- @return moontide.DStream
+---@param f fun(value: any, second: any): any, any on pairs f(key, value)
+---@return moontide.DStream
 function DStream:map(f)
     return operators.map(self, f)
 end
@@ -149,8 +149,8 @@ end
 ---     lines:flatMap(function(line) return line:gmatch("%S+") end)
 ---
 --- Guide: "Transformations".
---- @param f fun(value: any, second: any): any
---- @return moontide.DStream
+---@param f fun(value: any, second: any): any
+---@return moontide.DStream
 function DStream:flatMap(f)
     return operators.flatMap(self, f)
 end
@@ -160,8 +160,8 @@ end
 ---     lines:filter(function(line) return line:find("ERROR", 1, true) end)
 ---
 --- Guide: "Transformations".
---- @param f fun(value: any, second: any): any
---- @return moontide.DStream
+---@param f fun(value: any, second: any): any
+---@return moontide.DStream
 function DStream:filter(f)
     return operators.filter(self, f)
 end
@@ -171,9 +171,9 @@ end
 ---     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
 ---
 --- As in Spark 0.9.
---- @param f fun(it: function): any on pairs `for k, v in it`
---- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
---- @return moontide.DStream
+---@param f fun(it: function): any on pairs `for k, v in it`
+---@param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
+---@return moontide.DStream
 function DStream:mapPartitions(f, preservesPartitioning)
     return operators.mapPartitions(self, f, preservesPartitioning)
 end
@@ -183,9 +183,9 @@ end
 ---     numbers:mapPartitionsWithIndex(function(index) return { index } end):print()
 ---
 --- Not in Spark, where only datasets have it.
---- @param f fun(index: integer, it: function): any
---- @param preservesPartitioning? boolean default false
---- @return moontide.DStream
+---@param f fun(index: integer, it: function): any
+---@param preservesPartitioning? boolean default false
+---@return moontide.DStream
 function DStream:mapPartitionsWithIndex(f, preservesPartitioning)
     return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
 end
@@ -195,7 +195,7 @@ end
 ---     numbers:glom():map(function(list) return #list end):print()  -- how many records each partition has
 ---
 --- As in Spark 0.9.
---- @return moontide.DStream
+---@return moontide.DStream
 function DStream:glom()
     return operators.glom(self)
 end
@@ -205,8 +205,8 @@ end
 ---     counts:mapValues(function(n) return n * 2 end)
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any): any
---- @return moontide.DStream
+---@param f fun(value: any): any
+---@return moontide.DStream
 function DStream:mapValues(f)
     return operators.mapValues(self, f)
 end
@@ -216,8 +216,8 @@ end
 ---     files:flatMapValues(function(text) return text:gmatch("%S+") end)
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any): any
---- @return moontide.DStream
+---@param f fun(value: any): any
+---@return moontide.DStream
 function DStream:flatMapValues(f)
     return operators.flatMapValues(self, f)
 end
@@ -228,9 +228,9 @@ end
 ---     errors:union(warnings)
 ---
 --- There it takes one. Guide: "Transformations".
---- @param other moontide.DStream of the same streaming context
---- @param ... moontide.DStream more of them
---- @return moontide.DStream
+---@param other moontide.DStream of the same streaming context
+---@param ... moontide.DStream more of them
+---@return moontide.DStream
 function DStream:union(other, ...)
     local scope = operators.begin(self, "union")
     return scope.union("union", check.handles("union", class, self, other, ...))
@@ -241,8 +241,8 @@ end
 ---     lines:repartition(4)
 ---
 --- Guide: "Transformations".
---- @param n integer
---- @return moontide.DStream
+---@param n integer
+---@return moontide.DStream
 function DStream:repartition(n)
     return operators.repartition(self, n)
 end
@@ -252,7 +252,7 @@ end
 ---     lines:count():print()
 ---
 --- Guide: "Transformations".
---- @return moontide.DStream
+---@return moontide.DStream
 function DStream:count()
     return operators.count(self)
 end
@@ -263,8 +263,8 @@ end
 ---     numbers:reduce(function(a, b) return math.max(a, b) end)
 ---
 --- Guide: "Transformations".
---- @param f fun(a: any, b: any): any
---- @return moontide.DStream
+---@param f fun(a: any, b: any): any
+---@return moontide.DStream
 function DStream:reduce(f)
     return operators.reduce(self, f)
 end
@@ -274,8 +274,8 @@ end
 ---     words:countByValue():print()
 ---
 --- Guide: "Transformations".
---- @param n? integer partitions, default the context's parallelism
---- @return moontide.DStream
+---@param n? integer partitions, default the context's parallelism
+---@return moontide.DStream
 function DStream:countByValue(n)
     return operators.countByValue(self, n)
 end
@@ -285,9 +285,9 @@ end
 ---     ones:reduceByKey(function(a, b) return a + b end)
 ---
 --- Guide: "Transformations".
---- @param f fun(a: any, b: any): any
---- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
---- @return moontide.DStream
+---@param f fun(a: any, b: any): any
+---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+---@return moontide.DStream
 function DStream:reduceByKey(f, n)
     return operators.reduceByKey(self, f, n)
 end
@@ -297,8 +297,8 @@ end
 ---     scores:groupByKey():mapValues(function(values) return #values end):print()
 ---
 --- As in Spark 0.9.
---- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
---- @return moontide.DStream
+---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+---@return moontide.DStream
 function DStream:groupByKey(n)
     return operators.groupByKey(self, n)
 end
@@ -310,11 +310,11 @@ end
 ---         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
 ---
 --- As in Spark 0.9.
---- @param createCombiner fun(value: any): any
---- @param mergeValue fun(combiner: any, value: any): any
---- @param mergeCombiners fun(a: any, b: any): any
---- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
---- @return moontide.DStream
+---@param createCombiner fun(value: any): any
+---@param mergeValue fun(combiner: any, value: any): any
+---@param mergeCombiners fun(a: any, b: any): any
+---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+---@return moontide.DStream
 function DStream:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
     return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
 end
@@ -325,8 +325,8 @@ end
 ---     counts:transform(function(rdd) return rdd:sortByKey() end)
 ---
 --- Guide: "Transform Operation".
---- @param f fun(rdd: moontide.RDD, time: number): moontide.RDD
---- @return moontide.DStream
+---@param f fun(rdd: moontide.RDD, time: number): moontide.RDD
+---@return moontide.DStream
 function DStream:transform(f)
     local scope = operators.begin(self, "transform")
     check.func(1, "transform", f)
@@ -340,9 +340,9 @@ end
 ---     a:transformWith(b, function(x, y, time) return x:union(y):distinct() end)
 ---
 --- Guide: "Transform Operation".
---- @param other moontide.DStream
---- @param f fun(a: moontide.RDD, b: moontide.RDD, time: number): moontide.RDD
---- @return moontide.DStream
+---@param other moontide.DStream
+---@param f fun(a: moontide.RDD, b: moontide.RDD, time: number): moontide.RDD
+---@return moontide.DStream
 function DStream:transformWith(other, f)
     local scope = operators.begin(self, "transformWith")
     check.handle(1, "transformWith", other, class)
@@ -360,7 +360,7 @@ end
 ---     end)
 ---
 --- Guide: "Output Operations".
---- @param f fun(rdd: moontide.RDD, time: number)
+---@param f fun(rdd: moontide.RDD, time: number)
 function DStream:foreachRDD(f)
     local scope = operators.begin(self, "foreachRDD")
     check.func(1, "foreachRDD", f)
@@ -371,7 +371,7 @@ local RULE = string.rep("-", 43)
 
 -- The text that print writes for a batch: one more record than is shown says whether "..." follows.
 local function printed(records, n, time, is_pair)
-    local lines = { RULE, string.format("Time: %.0f ms", time), RULE }
+    local lines = { RULE, ("Time: %.0f ms"):format(time), RULE }
     for index = 1, math.min(n, #records) do
         local record = records[index]
         lines[#lines + 1] = is_pair and text_form.pair(record[1], record[2]) or text_form.value(record)
@@ -389,7 +389,7 @@ end
 ---
 --- Guide: "Output Operations".
 --- A batch that cannot be written (the pipe is closed) fails with an error.
---- @param n? integer how many records are shown, 0 to 1,000,000, default 10
+---@param n? integer how many records are shown, 0 to 1,000,000, default 10
 function DStream:print(n)
     local scope = operators.begin(self, "print")
     n = check.integer(1, "print", n, 0, 1000000, 10)
@@ -413,7 +413,7 @@ end
 ---     numbers:push({ 1, 2, 3 })
 ---
 --- An error on streams that queueStream did not make, and when the context is stopped. Not in Spark.
---- @param dataset any[]|moontide.RDD an array of single records, or an RDD of the same Context
+---@param dataset any[]|moontide.RDD an array of single records, or an RDD of the same Context
 function DStream:push(dataset)
     check.self(self, class, "push")
     local queue
@@ -434,7 +434,7 @@ end
 ---     lines:window("30s", "20s"):slideDuration()  --> 20000
 ---
 --- As in Spark 0.9.
---- @return number
+---@return number
 function DStream:slideDuration()
     check.self(self, class, "slideDuration")
     return self.slide
@@ -445,7 +445,7 @@ end
 ---     lines:context() == ssc  --> true
 ---
 --- As in Spark 0.9.
---- @return moontide.StreamingContext
+---@return moontide.StreamingContext
 function DStream:context()
     check.self(self, class, "context")
     return self.ssc

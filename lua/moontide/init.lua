@@ -1,16 +1,16 @@
--- Moontide: live data cut in small batches, each batch a dataset, the same functional operators on every batch.
---
---     local moontide = require "moontide"
---
---     local ssc = moontide.StreamingContext("local[2]", "NetworkWordCount", moontide.seconds(1))
---     local words = ssc:socketTextStream("localhost", 9999):flatMap(function(line) return line:gmatch("%S+") end)
---     local counts = words:map(function(word) return word, 1 end):reduceByKey(function(a, b) return a + b end)
---     counts:print()
---     ssc:start()
---     ssc:awaitTermination()
---
--- Workers load this module too, when a function uses it (moontide.null, moontide.seconds): what belongs to the driver is
--- loaded when it is used.
+--- Moontide: live data cut in small batches, each batch a dataset, the same functional operators on every batch.
+---
+---     local moontide = require "moontide"
+---
+---     local ssc = moontide.StreamingContext("local[2]", "NetworkWordCount", moontide.seconds(1))
+---     local words = ssc:socketTextStream("localhost", 9999):flatMap(function(line) return line:gmatch("%S+") end)
+---     local counts = words:map(function(word) return word, 1 end):reduceByKey(function(a, b) return a + b end)
+---     counts:print()
+---     ssc:start()
+---     ssc:awaitTermination()
+---
+--- Workers load this module too, when a function uses it (moontide.null, moontide.seconds): what belongs to the driver is
+--- loaded when it is used.
 
 require "moontide.base.interpreter"
 require "moontide.base.jit_fixes"

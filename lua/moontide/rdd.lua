@@ -1,6 +1,6 @@
--- RDD: the handle of a dataset. Datasets are immutable and lazy: transformations add a node to the lineage, actions (see
--- actions.lua) compute it. A record is one Lua value, or a pair of two; outside of closures a pair is the table
--- {key, value}.
+--- RDD: the handle of a dataset. Datasets are immutable and lazy: transformations add a node to the lineage, actions (see
+--- actions.lua) compute it. A record is one Lua value, or a pair of two; outside of closures a pair is the table
+--- {key, value}.
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -22,8 +22,8 @@ local class = check.class("RDD", "an", RDD, elsewhere.of("RDD"))
 rdd.class = class
 
 --- Whether datasets have a method of that name.
---- @param name string
---- @return boolean
+---@param name string
+---@return boolean
 function rdd.has(name)
     return RDD[name] ~= nil
 end
@@ -32,11 +32,11 @@ end
 local BLOCK_RECORDS = 16384
 
 --- Part `index` (from 0) of `n` of an array of `length` records holds first…last.
---- @param index integer
---- @param n integer
---- @param length integer
---- @return integer first
---- @return integer last
+---@param index integer
+---@param n integer
+---@param length integer
+---@return integer first
+---@return integer last
 function rdd.slice(index, n, length)
     return math.floor(index * length / n) + 1, math.floor((index + 1) * length / n)
 end
@@ -55,11 +55,11 @@ local function pack_slices(array, n, arity, add)
 end
 
 --- Packs an array in partitions for engine:blocks. Bad records are an error at the caller's line.
---- @param what string function that was called, for messages
---- @param array any[]
---- @param n integer partitions
---- @param arity 1|2
---- @return number[][] addresses of blocks
+---@param what string function that was called, for messages
+---@param array any[]
+---@param n integer partitions
+---@param arity 1|2
+---@return number[][] addresses of blocks
 function rdd.pack(what, array, n, arity)
     local partitions = {}
     local ok, message = pcall(pack_slices, array, n, arity, function(blocks)
@@ -77,20 +77,20 @@ function rdd.pack(what, array, n, arity)
 end
 
 --- Tells what messages say of a dataset's records: where in the script they come from, and one of them.
---- @param node userdata
---- @param what string function that was called
---- @param array any[]
---- @param arity 1|2
+---@param node userdata
+---@param what string function that was called
+---@param array any[]
+---@param arity 1|2
 function rdd.describe(node, what, array, arity)
     local first = array[1]
     if first ~= nil then
-        node:madeBy(string.format("%s (%s)", what, check.site()), arity == 2 and preview(first[1], first[2]) or preview(first))
+        node:madeBy(("%s (%s)"):format(what, check.site()), arity == 2 and preview(first[1], first[2]) or preview(first))
     end
 end
 
 --- Raises when datasets or streams that are to be united are known to be of different kinds.
---- @param name string operator
---- @param nodes userdata[]
+---@param name string operator
+---@param nodes userdata[]
 function rdd.check_alike(name, nodes)
     local known
     for _, node in ipairs(nodes) do
@@ -103,9 +103,9 @@ function rdd.check_alike(name, nodes)
 end
 
 --- What the handles of one context share.
---- @param sc moontide.Context
---- @param state table
---- @return table scope
+---@param sc moontide.Context
+---@param state table
+---@return table scope
 function rdd.scope(sc, state)
     local scope = { state = state }
 
@@ -156,7 +156,7 @@ function rdd.scope(sc, state)
         rdd.check_alike(what, nodes)
         local node = state.engine:union(nodes)
         if node:arity() == 0 then
-            node:joinedBy(string.format("%s (%s)", what, check.site()))
+            node:joinedBy(("%s (%s)"):format(what, check.site()))
         end
         return scope.wrap(node)
     end
@@ -169,7 +169,7 @@ function class.__tostring(self)
         return "RDD of a context that is stopped"
     end
     local partitions = self.node:partitions()
-    return string.format("RDD #%d (%d partition%s)", self.node:id(), partitions, partitions == 1 and "" or "s")
+    return ("RDD #%d (%d partition%s)"):format(self.node:id(), partitions, partitions == 1 and "" or "s")
 end
 
 --- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
@@ -177,8 +177,8 @@ end
 ---     words:map(function(word) return word, 1 end)
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any, second: any): any, any on pairs f(key, value)
---- @return moontide.RDD
+---@param f fun(value: any, second: any): any, any on pairs f(key, value)
+---@return moontide.RDD
 function RDD:map(f)
     return operators.map(self, f)
 end
@@ -188,8 +188,8 @@ end
 ---     lines:flatMap(function(line) return line:gmatch("%S+") end)
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any, second: any): any
---- @return moontide.RDD
+---@param f fun(value: any, second: any): any
+---@return moontide.RDD
 function RDD:flatMap(f)
     return operators.flatMap(self, f)
 end
@@ -199,8 +199,8 @@ end
 ---     lines:filter(function(line) return #line > 0 end)
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any, second: any): any
---- @return moontide.RDD
+---@param f fun(value: any, second: any): any
+---@return moontide.RDD
 function RDD:filter(f)
     return operators.filter(self, f)
 end
@@ -211,9 +211,9 @@ end
 ---     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
 ---
 --- As in Spark 0.9.
---- @param f fun(it: function): any
---- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
---- @return moontide.RDD
+---@param f fun(it: function): any
+---@param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
+---@return moontide.RDD
 function RDD:mapPartitions(f, preservesPartitioning)
     return operators.mapPartitions(self, f, preservesPartitioning)
 end
@@ -227,9 +227,9 @@ end
 ---     end):collect()  --> { "0a", "1b", "1c" }
 ---
 --- As in Spark 0.9.
---- @param f fun(index: integer, it: function): any
---- @param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
---- @return moontide.RDD
+---@param f fun(index: integer, it: function): any
+---@param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
+---@return moontide.RDD
 function RDD:mapPartitionsWithIndex(f, preservesPartitioning)
     return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
 end
@@ -239,7 +239,7 @@ end
 ---     sc:parallelize({ 1, 2, 3 }, 2):glom():collect()  --> { { 1 }, { 2, 3 } }
 ---
 --- As in Spark 0.9.
---- @return moontide.RDD
+---@return moontide.RDD
 function RDD:glom()
     return operators.glom(self)
 end
@@ -249,8 +249,8 @@ end
 ---     counts:mapValues(function(n) return n * 2 end)
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any): any
---- @return moontide.RDD
+---@param f fun(value: any): any
+---@return moontide.RDD
 function RDD:mapValues(f)
     return operators.mapValues(self, f)
 end
@@ -261,8 +261,8 @@ end
 ---         --> { { "k", "x" }, { "k", "y" } }
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any): any
---- @return moontide.RDD
+---@param f fun(value: any): any
+---@return moontide.RDD
 function RDD:flatMapValues(f)
     return operators.flatMapValues(self, f)
 end
@@ -272,8 +272,8 @@ end
 ---     sc:parallelize({ "ebb", "flow" }):keyBy(function(word) return #word end):collect()  --> { { 3, "ebb" }, { 4, "flow" } }
 ---
 --- As in Spark 0.9.
---- @param f fun(value: any, second: any): any
---- @return moontide.RDD
+---@param f fun(value: any, second: any): any
+---@return moontide.RDD
 function RDD:keyBy(f)
     return operators.keyBy(self, f)
 end
@@ -283,7 +283,7 @@ end
 ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):keys():collect()  --> { "a", "b" }
 ---
 --- Single records are an error of the job. As in Spark 0.9.
---- @return moontide.RDD
+---@return moontide.RDD
 function RDD:keys()
     return operators.keys(self)
 end
@@ -293,7 +293,7 @@ end
 ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):values():collect()  --> { 1, 2 }
 ---
 --- Single records are an error of the job. As in Spark 0.9.
---- @return moontide.RDD
+---@return moontide.RDD
 function RDD:values()
     return operators.values(self)
 end
@@ -303,9 +303,9 @@ end
 ---     sc:parallelize({ 1, 2 }):union(sc:parallelize({ 2, 3 })):collect()  --> { 1, 2, 2, 3 }
 ---
 --- There it takes one. As in Spark 0.9.
---- @param other moontide.RDD of the same context
---- @param ... moontide.RDD more of them
---- @return moontide.RDD
+---@param other moontide.RDD of the same context
+---@param ... moontide.RDD more of them
+---@return moontide.RDD
 function RDD:union(other, ...)
     local scope = operators.begin(self, "union")
     return scope.union("union", check.handles("union", class, self, other, ...))
@@ -316,8 +316,8 @@ end
 ---     sc:parallelize({ 1, 2, 1 }):distinct():collect()  --> { 1, 2 } in any order
 ---
 --- As in Spark 0.9.
---- @param n? integer partitions, default the context's parallelism
---- @return moontide.RDD
+---@param n? integer partitions, default the context's parallelism
+---@return moontide.RDD
 function RDD:distinct(n)
     return operators.distinct(self, n)
 end
@@ -327,9 +327,9 @@ end
 ---     ones:reduceByKey(function(a, b) return a + b end)
 ---
 --- As in Spark 0.9.
---- @param f fun(a: any, b: any): any
---- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
---- @return moontide.RDD
+---@param f fun(a: any, b: any): any
+---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+---@return moontide.RDD
 function RDD:reduceByKey(f, n)
     return operators.reduceByKey(self, f, n)
 end
@@ -339,8 +339,8 @@ end
 ---     sc:parallelizePairs({ { "a", 1 }, { "a", 2 } }):groupByKey():collect()  --> { { "a", { 1, 2 } } }
 ---
 --- As in Spark 0.9.
---- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
---- @return moontide.RDD
+---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+---@return moontide.RDD
 function RDD:groupByKey(n)
     return operators.groupByKey(self, n)
 end
@@ -352,11 +352,11 @@ end
 ---         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
 ---
 --- As in Spark 0.9.
---- @param createCombiner fun(value: any): any
---- @param mergeValue fun(combiner: any, value: any): any
---- @param mergeCombiners fun(a: any, b: any): any
---- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
---- @return moontide.RDD
+---@param createCombiner fun(value: any): any
+---@param mergeValue fun(combiner: any, value: any): any
+---@param mergeCombiners fun(a: any, b: any): any
+---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+---@return moontide.RDD
 function RDD:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
     return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
 end
@@ -366,10 +366,10 @@ end
 ---     counts:map(function(word, n) return n, word end):sortByKey(false):take(10)
 ---
 --- Numbers come before text, text before arrays. As in Spark 0.9.
---- @param ascending? boolean default true
---- @param n? integer partitions, default the context's parallelism
---- @param key? fun(key: any): any what to sort by instead of the key, default the key
---- @return moontide.RDD
+---@param ascending? boolean default true
+---@param n? integer partitions, default the context's parallelism
+---@param key? fun(key: any): any what to sort by instead of the key, default the key
+---@return moontide.RDD
 function RDD:sortByKey(ascending, n, key)
     return operators.sortByKey(self, ascending, n, key)
 end
@@ -379,8 +379,8 @@ end
 ---     numbers:repartition(8):getNumPartitions()  --> 8
 ---
 --- As in Spark 0.9.
---- @param n integer partitions, 1 to 100,000
---- @return moontide.RDD
+---@param n integer partitions, 1 to 100,000
+---@return moontide.RDD
 function RDD:repartition(n)
     return operators.repartition(self, n)
 end
@@ -390,9 +390,9 @@ end
 ---     sc:parallelize({ 1, 2, 3, 4 }, 4):coalesce(2):glom():collect()  --> { { 1, 2 }, { 3, 4 } }
 ---
 --- As in Spark 0.9.
---- @param n integer partitions, 1 to 100,000
---- @param shuffle? boolean true: as repartition, which may also make more of them; default false
---- @return moontide.RDD
+---@param n integer partitions, 1 to 100,000
+---@param shuffle? boolean true: as repartition, which may also make more of them; default false
+---@return moontide.RDD
 function RDD:coalesce(n, shuffle)
     local scope = operators.begin(self, "coalesce")
     n = check.partitions(1, "coalesce", n)
@@ -410,7 +410,7 @@ end
 ---     sc:parallelize({ 1, 2, 3 }, 2):getNumPartitions()  --> 2
 ---
 --- As in Spark 1.6.
---- @return integer
+---@return integer
 function RDD:getNumPartitions()
     check.self(self, class, "getNumPartitions")
     self.scope.ready("getNumPartitions")
@@ -422,7 +422,7 @@ end
 ---     numbers:id() == words:id()  --> false
 ---
 --- As in Spark 0.9.
---- @return integer
+---@return integer
 function RDD:id()
     check.self(self, class, "id")
     self.scope.ready("id")
@@ -434,7 +434,7 @@ end
 ---     numbers:context() == sc  --> true
 ---
 --- As in Spark 0.9.
---- @return moontide.Context
+---@return moontide.Context
 function RDD:context()
     check.self(self, class, "context")
     return self.sc
@@ -445,7 +445,7 @@ end
 ---     print(lines:map(parse):reduceByKey(add):toDebugString())
 ---
 --- As in Spark 0.9.
---- @return string
+---@return string
 function RDD:toDebugString()
     check.self(self, class, "toDebugString")
     self.scope.ready("toDebugString")

@@ -1,5 +1,5 @@
--- StreamingContext: cuts live data in batches and runs the streams defined on it. See lifecycle.lua for what happens
--- after start.
+--- StreamingContext: cuts live data in batches and runs the streams defined on it. See lifecycle.lua for what happens
+--- after start.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -35,10 +35,10 @@ local class = check.class("StreamingContext", "a", StreamingContext, LATER)
 streaming.class = class
 
 --- Makes a streaming context on an engine.
---- @param sc moontide.Context
---- @param batch number ms
---- @param clock? { clock: "wall"|"manual", start: number? } default the wall clock
---- @return moontide.StreamingContext
+---@param sc moontide.Context
+---@param batch number ms
+---@param clock? { clock: "wall"|"manual", start: number? } default the wall clock
+---@return moontide.StreamingContext
 function streaming.create(sc, batch, clock)
     clock = clock or { clock = "wall" }
     local graph, reason, code = sc.state.engine:graph({
@@ -58,7 +58,7 @@ function streaming.create(sc, batch, clock)
 end
 
 function class.__tostring(self)
-    return string.format("StreamingContext(%s, %s, %.0f ms)", self.sc.master, self.sc.appName, self.life.batch)
+    return ("StreamingContext(%s, %s, %.0f ms)"):format(self.sc.master, self.sc.appName, self.life.batch)
 end
 
 local function begin(self, name)
@@ -76,12 +76,12 @@ end
 ---
 --- Lines end with \n, \r\n or \r. A line longer than the setting `socket.maxLine` is reported and left out.
 --- Guide: "Input Sources".
---- @param host string name or address
---- @param port integer 1…65535
---- @param storageLevel? moontide.StorageLevel of what windows keep of it after its batch, default MEMORY_AND_DISK_SER_2; it goes
+---@param host string name or address
+---@param port integer 1…65535
+---@param storageLevel? moontide.StorageLevel of what windows keep of it after its batch, default MEMORY_AND_DISK_SER_2; it goes
 ---   to disk, and is never given up, when memory.limit is reached. Data of unfinished batches stays in memory, and sockets
 ---   are read more slowly when batches fall behind (socket.memory)
---- @return moontide.DStream
+---@return moontide.DStream
 function StreamingContext:socketTextStream(host, port, storageLevel)
     local scope = begin(self, "socketTextStream")
     check.text(1, "socketTextStream", host, true)
@@ -99,8 +99,8 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     if not node then
         check.fail("socketTextStream: %s", reason)
     end
-    node:madeBy(string.format("socketTextStream (%s)", check.site()))
-    listener.source(self.life, node:id(), string.format("socketTextStream(%s:%d)", host, port))
+    node:madeBy(("socketTextStream (%s)"):format(check.site()))
+    listener.source(self.life, node:id(), ("socketTextStream(%s:%d)"):format(host, port))
     return scope.wrap(node)
 end
 
@@ -136,7 +136,7 @@ local function add_queue(self, node, list)
             taken = taken + 1
             local ok, message = pcall(queue.push, "queueStream", list[taken])
             if not ok then
-                local text = string.format("queueStream (%s): item %d of the list: %s", site, taken, message)
+                local text = ("queueStream (%s): item %d of the list: %s"):format(site, taken, message)
                 lifecycle.fail(life, errors.new("EINVAL", text, { time = life.graph:now() }))
             end
         end
@@ -156,10 +156,10 @@ end
 ---
 --- Datasets are arrays of single records, or RDDs (sc:parallelizePairs for pairs). The list may be appended to later; what
 --- is in it at the call is taken at once. As in Spark 0.9.
---- @param queue (any[]|moontide.RDD)[] datasets, the first one for the first batch
---- @param oneAtATime? boolean true (default): one dataset for each batch; false: all that are there in one batch
---- @param default? any[]|moontide.RDD the dataset when nothing is queued, default an empty one
---- @return moontide.DStream
+---@param queue (any[]|moontide.RDD)[] datasets, the first one for the first batch
+---@param oneAtATime? boolean true (default): one dataset for each batch; false: all that are there in one batch
+---@param default? any[]|moontide.RDD the dataset when nothing is queued, default an empty one
+---@return moontide.DStream
 function StreamingContext:queueStream(queue, oneAtATime, default)
     local scope = begin(self, "queueStream")
     check.array(1, "queueStream", queue)
@@ -167,7 +167,7 @@ function StreamingContext:queueStream(queue, oneAtATime, default)
     local default_node = default ~= nil and dataset_node(self, "queueStream", default)
         or self.sc.state.engine:blocks({ {} })
     local node = self.life.graph:queue({ oneAtATime = oneAtATime, default = default_node })
-    node:joinedBy(string.format("queueStream (%s)", check.site()))
+    node:joinedBy(("queueStream (%s)"):format(check.site()))
     listener.source(self.life, node:id(), "queueStream")
     add_queue(self, node, queue)
     return scope.wrap(node)
@@ -180,8 +180,8 @@ end
 ---     ssc:union{ a, b, c }
 ---
 --- As in Spark 0.9.
---- @param streams moontide.DStream[] at least one; of this context, with one slide
---- @return moontide.DStream
+---@param streams moontide.DStream[] at least one; of this context, with one slide
+---@return moontide.DStream
 function StreamingContext:union(streams)
     local scope = begin(self, "union")
     check.array(1, "union", streams)
@@ -194,9 +194,9 @@ end
 ---     ssc:transform({ a, b }, function(rdds, time) return rdds[1]:union(rdds[2]):distinct() end)
 ---
 --- As in Spark 0.9.
---- @param streams moontide.DStream[] at least one; of this context, with one slide
---- @param f fun(rdds: moontide.RDD[], time: number): moontide.RDD
---- @return moontide.DStream
+---@param streams moontide.DStream[] at least one; of this context, with one slide
+---@param f fun(rdds: moontide.RDD[], time: number): moontide.RDD
+---@return moontide.DStream
 function StreamingContext:transform(streams, f)
     local scope = begin(self, "transform")
     check.array(1, "transform", streams)
@@ -335,8 +335,8 @@ end
 ---     while not ssc:awaitTerminationOrTimeout("10s") do report() end
 ---
 --- As in Spark 1.3.
---- @param timeout number|string duration
---- @return boolean stopped false when the time has passed
+---@param timeout number|string duration
+---@return boolean stopped false when the time has passed
 function StreamingContext:awaitTerminationOrTimeout(timeout)
     check_may_wait(self, "awaitTerminationOrTimeout")
     timeout = duration.argument(1, "awaitTerminationOrTimeout", timeout, true)
@@ -360,10 +360,10 @@ local STOP_OPTIONS = { "stopContext", "graceful" }
 ---     ssc:stop{ stopContext = false, graceful = true }
 ---
 --- A graceful stop that takes longer than the setting `gracefulStopTimeout` is broken off. As in Spark 1.0.
---- @param stopContext? boolean|{ stopContext: boolean?, graceful: boolean? } default true (setting `stopContextByDefault`)
---- @param graceful? boolean default false
---- @return true? stopped
---- @return moontide.Error? err what was broken off
+---@param stopContext? boolean|{ stopContext: boolean?, graceful: boolean? } default true (setting `stopContextByDefault`)
+---@param graceful? boolean default false
+---@return true? stopped
+---@return moontide.Error? err what was broken off
 function StreamingContext:stop(stopContext, graceful)
     check.self(self, class, "stop")
     if type(stopContext) == "table" then
@@ -394,7 +394,7 @@ end
 ---     ssc:remember("5min")
 ---
 --- A second call is an error. As in Spark 0.9.
---- @param time number|string duration, longer than 0
+---@param time number|string duration, longer than 0
 function StreamingContext:remember(time)
     begin(self, "remember")
     local ms = duration.argument(1, "remember", time)
@@ -414,7 +414,7 @@ end
 --- do, as after sc:setCheckpointDir(directory): see RDD:checkpoint.
 --- Guide: "RDD Checkpointing".
 --- A directory that cannot be made or written to is an error.
---- @param directory string? nil takes it away again
+---@param directory string? nil takes it away again
 function StreamingContext:checkpoint(directory)
     begin(self, "checkpoint")
     if directory ~= nil then
@@ -436,7 +436,7 @@ end
 ---     ssc:addStreamingListener{ onBatchCompleted = function(info) print(info.batchTime, info.totalDelay) end }
 ---
 --- A table without a callback, or with a misspelled one, is an error. Guide: "Monitoring".
---- @param target moontide.StreamingListener table with a function for each event it wants to hear of
+---@param target moontide.StreamingListener table with a function for each event it wants to hear of
 function StreamingContext:addStreamingListener(target)
     check.self(self, class, "addStreamingListener")
     listener.check(1, "addStreamingListener", target)
@@ -457,8 +457,8 @@ end
 ---     ssc:removeStreamingListener(listener)  --> true
 ---
 --- As in Spark 3.0.
---- @param target moontide.StreamingListener the same table
---- @return boolean removed false when it was not there
+---@param target moontide.StreamingListener the same table
+---@return boolean removed false when it was not there
 function StreamingContext:removeStreamingListener(target)
     check.self(self, class, "removeStreamingListener")
     local life = self.life
@@ -482,7 +482,7 @@ end
 ---     ssc:getState()  --> "INITIALIZED"
 ---
 --- As in Spark 1.4.
---- @return "INITIALIZED"|"ACTIVE"|"STOPPED"
+---@return "INITIALIZED"|"ACTIVE"|"STOPPED"
 function StreamingContext:getState()
     check.self(self, class, "getState")
     return self.life.state == "STOPPING" and "ACTIVE" or self.life.state
@@ -523,11 +523,11 @@ end
 ---     moontide.StreamingContext(sc, "500ms")
 ---     moontide.StreamingContext{ master = "local[2]", appName = "Count", batch = "1s", conf = { onError = "skip" } }
 ---
---- @param first string|moontide.Context|{ master: string?, appName: string?, batch: number|string, conf: table?, sc:
+---@param first string|moontide.Context|{ master: string?, appName: string?, batch: number|string, conf: table?, sc:
 ---   moontide.Context? }
---- @param second? string|number
---- @param third? number|string batch interval, a duration
---- @return moontide.StreamingContext
+---@param second? string|number
+---@param third? number|string batch interval, a duration
+---@return moontide.StreamingContext
 local function new(_, first, second, third)
     if getmetatable(first) == context.class then
         return on_context(first, duration.argument(2, "StreamingContext", second))
@@ -566,7 +566,7 @@ end
 ---     local ssc = moontide.StreamingContext.getActive()
 ---
 --- As in Spark 1.4.
---- @return moontide.StreamingContext? nil when none runs
+---@return moontide.StreamingContext? nil when none runs
 function constructor.getActive()
     return running[#running]
 end
@@ -578,9 +578,9 @@ end
 ---     end)
 ---
 --- As in Spark 1.4.
---- @param create fun(): moontide.StreamingContext called only when none runs
---- @param ... any a directory as first argument is refused: recovery comes with a later release
---- @return moontide.StreamingContext
+---@param create fun(): moontide.StreamingContext called only when none runs
+---@param ... any a directory as first argument is refused: recovery comes with a later release
+---@return moontide.StreamingContext
 function constructor.getActiveOrCreate(create, ...)
     if type(create) == "string" or select("#", ...) > 0 then
         check.no_recovery("StreamingContext.getActiveOrCreate(directory, create)")

@@ -1,15 +1,15 @@
--- Runs streams on tables of inputs with a clock that moves when told, for the tests of job scripts (and of Moontide
--- itself). No sleeping, no sockets, the same result each time.
---
---     local testing = require "moontide.testing"
---
---     local result = testing.run {
---         inputs = { { { "a b", "b" }, { "c" } } },
---         build = function(ssc, lines)
---             return lines:flatMap(function(line) return line:gmatch("%S+") end):countByValue()
---         end,
---     }
---     assert(#result.batches == 2 and result.batches[1].time == 1000)
+--- Runs streams on tables of inputs with a clock that moves when told, for the tests of job scripts (and of Moontide
+--- itself). No sleeping, no sockets, the same result each time.
+---
+---     local testing = require "moontide.testing"
+---
+---     local result = testing.run {
+---         inputs = { { { "a b", "b" }, { "c" } } },
+---         build = function(ssc, lines)
+---             return lines:flatMap(function(line) return line:gmatch("%S+") end):countByValue()
+---         end,
+---     }
+---     assert(#result.batches == 2 and result.batches[1].time == 1000)
 
 require "moontide.base.interpreter"
 local actions = require "moontide.operators.actions"
@@ -157,7 +157,7 @@ local function replay(ssc, run, index)
     local engine = ssc.sc.state.engine
     local arity = run.pairs[index] and 2 or 1
     local function dataset(records, number)
-        local what = string.format("testing.run: inputs[%d], batch %d", index, number)
+        local what = ("testing.run: inputs[%d], batch %d"):format(index, number)
         local node = engine:blocks(rdd.pack(what, records, run.partitions, arity))
         rdd.describe(node, what, records, arity)
         return node
@@ -167,7 +167,7 @@ local function replay(ssc, run, index)
         datasets[number] = records ~= testing.NONE and dataset(records, number)
     end
     local node = ssc.life.graph:replay(datasets, dataset({}, 0))
-    listener.source(ssc.life, node:id(), string.format("inputs[%d]", index))
+    listener.source(ssc.life, node:id(), ("inputs[%d]"):format(index))
     return ssc.scope.wrap(node)
 end
 
@@ -251,8 +251,8 @@ end
 ---
 --- What is wrong with the options or in `build` is raised; what fails from start() on is `result.error`.
 --- Not in Spark.
---- @param options moontide.testing.Options
---- @return moontide.testing.Result
+---@param options moontide.testing.Options
+---@return moontide.testing.Result
 function testing.run(options)
     local run = read_options(options)
     local sc = context.create("testing.run", options.master or "local[2]", "testing", options.conf)

@@ -22,7 +22,7 @@ local measure = {}
 local PIPELINES = { "count", "window", "inverse" }
 local PIPELINE_TITLES = { count = "reduceByKey", window = "window", inverse = "window, inverse" }
 
---- @param bench { program: string, quick: boolean, run: fun(words: any[]): string }
+---@param bench { program: string, quick: boolean, run: fun(words: any[]): string }
 function measure.window(bench)
     local records, batches = bench.quick and 20000 or 200000, bench.quick and 8 or 48
     local rows = {}
@@ -213,14 +213,14 @@ end
 -- All of them ---------------------------------------------------------------------------------------------------------
 
 --- Measures one of `cases.names`.
---- @param name string
---- @param bench { program: string, quick: boolean, logs: string, run: fun(words: any[]): string } logs: a file of lines
---- @return table result
+---@param name string
+---@param bench { program: string, quick: boolean, logs: string, run: fun(words: any[]): string } logs: a file of lines
+---@return table result
 function cases.measure(name, bench)
     return measure[name](bench)
 end
 
---- @param results table<string, table>
+---@param results table<string, table>
 function cases.print(results)
     if results.window then
         print_window(results.window)
@@ -242,9 +242,9 @@ end
 local KEYS = { [1000] = "1,000 keys", [100000] = "100,000 keys" }
 
 --- What of it is held against a bar.
---- @param results table<string, table>
---- @param at_most fun(what: string, value: number?, unit: string, bar: number)
---- @param at_least fun(what: string, value: number?, unit: string, bar: number)
+---@param results table<string, table>
+---@param at_most fun(what: string, value: number?, unit: string, bar: number)
+---@param at_least fun(what: string, value: number?, unit: string, bar: number)
 function cases.bars(results, at_most, at_least)
     for _, row in ipairs(results.window or {}) do
         if row.pipeline ~= "count" then

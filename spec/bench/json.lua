@@ -37,8 +37,8 @@ local function write(value, indent)
     return #parts == 0 and "{}" or "{\n" .. table.concat(parts, ",\n") .. "\n" .. indent .. "}"
 end
 
---- @param value any booleans, numbers, strings, arrays, and tables with names
---- @return string
+---@param value any booleans, numbers, strings, arrays, and tables with names
+---@return string
 function json.encode(value)
     return write(value, "") .. "\n"
 end

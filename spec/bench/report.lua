@@ -15,7 +15,7 @@ local probe_titles = {
 report.probe_titles = probe_titles
 
 --- Throughput, a line for each row made by bench.lua.
---- @param rows table[]
+---@param rows table[]
 function report.print_throughput(rows)
     if #rows == 0 then
         return
@@ -32,7 +32,7 @@ function report.print_throughput(rows)
 end
 
 --- The probes.
---- @param results table<string, table>
+---@param results table<string, table>
 function report.print_probes(results)
     if next(results) == nil then
         return
@@ -58,10 +58,10 @@ local function wordcount(rows, source, workers)
 end
 
 --- What was measured against the bars; only what was measured is in the list.
---- @param rows table[]
---- @param results table<string, table>
---- @param case_results? table<string, table> of cases.lua
---- @return { what: string, value: number, unit: string, bar: string, met: boolean }[]
+---@param rows table[]
+---@param results table<string, table>
+---@param case_results? table<string, table> of cases.lua
+---@return { what: string, value: number, unit: string, bar: string, met: boolean }[]
 function report.bars(rows, results, case_results)
     local list = {}
     local function at_least(what, value, unit, bar)
@@ -89,7 +89,7 @@ function report.bars(rows, results, case_results)
     return list
 end
 
---- @param list table[] as made by `report.bars`
+---@param list table[] as made by `report.bars`
 function report.print_bars(list)
     print()
     for _, bar in ipairs(list) do

@@ -3,9 +3,9 @@
 local statistics = {}
 
 --- The value below which the share `p` (0 … 1) of the values lies; values in between are interpolated.
---- @param values number[] not empty; left as it is
---- @param p number
---- @return number
+---@param values number[] not empty; left as it is
+---@param p number
+---@return number
 function statistics.percentile(values, p)
     local sorted = {}
     for index, value in ipairs(values) do
@@ -18,8 +18,8 @@ function statistics.percentile(values, p)
     return sorted[below] + (sorted[above] - sorted[below]) * (position - below)
 end
 
---- @param values number[] not empty
---- @return number
+---@param values number[] not empty
+---@return number
 function statistics.median(values)
     return statistics.percentile(values, 0.5)
 end

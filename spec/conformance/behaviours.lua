@@ -175,9 +175,9 @@ local ABSENT = {
 }
 
 --- Runs a case of kind `behaviour`.
---- @param case table
---- @return "passed"|"failed"|"missing" status
---- @return string? reason
+---@param case table
+---@return "passed"|"failed"|"missing" status
+---@return string? reason
 function behaviours.run(case)
     local program = programs[case.id]
     if program then

@@ -11,14 +11,14 @@ local build = {}
 local Missing = { __tostring = function(self) return self.name .. " does not exist yet" end }
 
 --- Raises "this feature does not exist yet".
---- @param name string
+---@param name string
 function build.raise_missing(name)
     error(setmetatable({ name = name }, Missing), 0)
 end
 
 --- The name of the missing feature, when an error value is one of those above.
---- @param err any
---- @return string?
+---@param err any
+---@return string?
 function build.missing(err)
     return getmetatable(err) == Missing and err.name or nil
 end
@@ -31,10 +31,10 @@ end
 build.has = has
 
 --- Calls a method, or raises that it is missing.
---- @param object table
---- @param class string for the message
---- @param name string
---- @param ... any
+---@param object table
+---@param class string for the message
+---@param name string
+---@param ... any
 function build.call(object, class, name, ...)
     if not has(object, name) then
         build.raise_missing(class .. ":" .. name)
@@ -309,12 +309,12 @@ local function apply_plain(stream, step, pairs_in)
 end
 
 --- Pipes a stream through steps.
---- @param context table
---- @param stream table
---- @param pairs_in boolean
---- @param list table[] as made by pipeline.parse
---- @return table stream
---- @return boolean pairs_out
+---@param context table
+---@param stream table
+---@param pairs_in boolean
+---@param list table[] as made by pipeline.parse
+---@return table stream
+---@return boolean pairs_out
 function apply(context, stream, pairs_in, list)
     for _, step in ipairs(list) do
         if steps[step.name] then
@@ -330,8 +330,8 @@ end
 build.apply = apply
 
 --- Whether the result depends on how the input is cut, so that only the case's own number of partitions will do.
---- @param list table[]
---- @return boolean
+---@param list table[]
+---@return boolean
 function build.depends_on_partitions(list)
     local own_number = false
     for _, step in ipairs(list) do

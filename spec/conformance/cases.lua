@@ -8,8 +8,8 @@ local cases = {}
 cases.null = setmetatable({}, { __name = "null", __tostring = function() return "null" end })
 
 --- All cases of a file, in order.
---- @param path string
---- @return table[]
+---@param path string
+---@return table[]
 function cases.load(path)
     local file = assert(io.open(path, "rb"))
     local text = file:read("*a")
@@ -29,8 +29,8 @@ function cases.load(path)
 end
 
 --- Whether a JSON value is a pair, {"k": …, "v": …}.
---- @param value any
---- @return boolean
+---@param value any
+---@return boolean
 function cases.is_pair(value)
     if type(value) ~= "table" or value.k == nil or value.v == nil then
         return false
@@ -40,9 +40,9 @@ function cases.is_pair(value)
 end
 
 --- A record as the public door takes it: a pair becomes {key, value}, a tuple an array.
---- @param value any from JSON
---- @param library table the module "moontide"
---- @return any
+---@param value any from JSON
+---@param library table the module "moontide"
+---@return any
 function cases.record(value, library)
     if value == cases.null then
         return library.null
@@ -59,8 +59,8 @@ function cases.record(value, library)
 end
 
 --- Whether the elements of one input are pairs; nil when it has none.
---- @param batches table[]
---- @return boolean?
+---@param batches table[]
+---@return boolean?
 function cases.holds_pairs(batches)
     for _, batch in ipairs(batches) do
         if batch ~= cases.null and batch[1] ~= nil then

@@ -31,8 +31,8 @@ local function sorted_texts(list)
 end
 
 --- One value in canonical form. Elements that are null or nil do not appear: "{1=…, 2=…}".
---- @param value any from JSON or from the public door
---- @return string
+---@param value any from JSON or from the public door
+---@return string
 function canonical(value)
     if type(value) ~= "table" then
         return scalar(value)
@@ -74,9 +74,9 @@ local function with_sorted_values(record)
 end
 
 --- The records of a batch as texts.
---- @param records any[]
---- @param options { ordered: boolean, group_values_unordered: boolean? }
---- @return string
+---@param records any[]
+---@param options { ordered: boolean, group_values_unordered: boolean? }
+---@return string
 function compare.records(records, options)
     local texts = {}
     for index = 1, #records do
@@ -91,10 +91,10 @@ function compare.records(records, options)
 end
 
 --- Compares batch by batch.
---- @param expected any[][]
---- @param actual any[][]
---- @param options { ordered: boolean, group_values_unordered: boolean? }
---- @return string? difference nil when they are equal
+---@param expected any[][]
+---@param actual any[][]
+---@param options { ordered: boolean, group_values_unordered: boolean? }
+---@return string? difference nil when they are equal
 function compare.batches(expected, actual, options)
     for index = 1, math.max(#expected, #actual) do
         local wanted = expected[index] and compare.records(expected[index], options) or "no dataset"

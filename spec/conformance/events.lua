@@ -356,9 +356,9 @@ local function silent_batches(case)
 end
 
 --- Runs a case of kind `events`.
---- @param case table
---- @return "passed"|"failed"|"missing" status
---- @return string? reason
+---@param case table
+---@return "passed"|"failed"|"missing" status
+---@return string? reason
 function events.run(case)
     local expected = case.expected or {}
     if case.expected_lines then

@@ -74,8 +74,8 @@ local function parse_step(text)
 end
 
 --- The steps of a pipeline.
---- @param text string
---- @return { name: string, args: string[], named: table<string, string|table>, branches: table[] }[]
+---@param text string
+---@return { name: string, args: string[], named: table<string, string|table>, branches: table[] }[]
 function parse(text)
     local steps = {}
     text = trim(text)

@@ -14,8 +14,8 @@ runner.edges_path = runner.default_path:gsub("cases%.json$", "edges.json")
 
 --- Reads the cases; those that differ on purpose get their changed expectation and carry the reason in
 --- `difference`.
---- @param path? string
---- @return table[]
+---@param path? string
+---@return table[]
 function runner.load(path)
     local list = cases.load(path or runner.default_path)
     for _, case in ipairs(list) do
@@ -40,9 +40,9 @@ local ABSENT = {
 }
 
 --- Runs one case.
---- @param case table
---- @return "passed"|"failed"|"missing" status
---- @return string? reason
+---@param case table
+---@return "passed"|"failed"|"missing" status
+---@return string? reason
 function runner.run(case)
     local kind = kinds[case.kind]
     if not kind then
@@ -59,9 +59,9 @@ function runner.run(case)
 end
 
 --- Runs cases one after the other.
---- @param list table[]
---- @param report? fun(case: table, status: string, reason: string?) called after each
---- @return { passed: integer, failed: integer, missing: integer, names: table<string, string[]> }
+---@param list table[]
+---@param report? fun(case: table, status: string, reason: string?) called after each
+---@return { passed: integer, failed: integer, missing: integer, names: table<string, string[]> }
 function runner.run_all(list, report)
     local summary = { passed = 0, failed = 0, missing = 0, names = { failed = {}, missing = {} } }
     for _, case in ipairs(list) do
@@ -79,8 +79,8 @@ function runner.run_all(list, report)
 end
 
 --- The summary for people: the names of what did not pass, and the counts.
---- @param summary table as returned by run_all
---- @return string
+---@param summary table as returned by run_all
+---@return string
 function runner.describe(summary)
     local lines = {}
     for _, status in ipairs({ "missing", "failed" }) do

@@ -330,10 +330,10 @@ form("closure captures", function()
 end)
 
 --- Checks what a case says about the message: "whose message contains 'start'".
---- @param case table
---- @param text string the message we gave
---- @return "passed"|"failed" status
---- @return string? reason
+---@param case table
+---@param text string the message we gave
+---@return "passed"|"failed" status
+---@return string? reason
 function situations.check_message(case, text)
     local word = case.error:match("message contains '(.-)'")
     if word and not text:lower():find(word:lower(), 1, true) then
@@ -352,9 +352,9 @@ local ABSENT = {
 }
 
 --- Runs the situation of a case.
---- @param case table
---- @return "passed"|"failed"|"missing" status
---- @return string? reason
+---@param case table
+---@return "passed"|"failed"|"missing" status
+---@return string? reason
 function situations.run(case)
     for _, each in ipairs(forms) do
         local captures = { case.situation:match(each.pattern) }
@@ -381,11 +381,11 @@ end
 
 --- A streaming context whose clock the caller moves. The public door has a manual clock in moontide.testing only,
 --- which starts at 0: this goes one level deeper.
---- @param period number batch interval, ms
---- @param start number first reading of the clock, ms
---- @param on_batch fun(time: number, rdd: table) called for each batch
---- @param define? fun(ssc: table): table the stream that on_batch gets, default one of empty batches
---- @return { advance: fun(ms: number), stop: fun() }
+---@param period number batch interval, ms
+---@param start number first reading of the clock, ms
+---@param on_batch fun(time: number, rdd: table) called for each batch
+---@param define? fun(ssc: table): table the stream that on_batch gets, default one of empty batches
+---@return { advance: fun(ms: number), stop: fun() }
 function situations.manual_clock(period, start, on_batch, define)
     local loop = require "moontide.driver.loop"
     local sc = library().Context("local[1]", "conformance")

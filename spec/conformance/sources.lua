@@ -62,9 +62,9 @@ function forms.queueStream(case)
 end
 
 --- Runs a case of kind `source`.
---- @param case table
---- @return "passed"|"failed"|"missing" status
---- @return string? reason
+---@param case table
+---@return "passed"|"failed"|"missing" status
+---@return string? reason
 function sources.run(case)
     local method = case.source:match("^%w+")
     if not forms[method] then

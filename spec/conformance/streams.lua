@@ -49,11 +49,11 @@ local function queue_stream(context, batches, holds_pairs)
 end
 
 --- Runs a case once.
---- @param case table with `inputs`, `op`, `batch_ms` and perhaps `op_detail`
---- @param setup { partitions: integer, master: string }
---- @param also? fun(ssc: table, stream: table) called when the pipeline has been built
---- @return table result of testing.run; `error` is set when the run failed in any way
---- @return string? missing feature the case needs and that does not exist
+---@param case table with `inputs`, `op`, `batch_ms` and perhaps `op_detail`
+---@param setup { partitions: integer, master: string }
+---@param also? fun(ssc: table, stream: table) called when the pipeline has been built
+---@return table result of testing.run; `error` is set when the run failed in any way
+---@return string? missing feature the case needs and that does not exist
 function streams.run(case, setup, also)
     local library = require "moontide"
     local testing = require "moontide.testing"
@@ -120,8 +120,8 @@ end
 
 --- The set-ups a case is run with: 1, 2 and 4 partitions and its own number, each with one and with two workers.
 --- Where the result depends on how the input is cut, only its own number.
---- @param case table
---- @return { partitions: integer, master: string }[]
+---@param case table
+---@return { partitions: integer, master: string }[]
 function streams.setups(case)
     local own = (case.op_detail or {}).input_partitions or default_partitions
     local counts = { own }

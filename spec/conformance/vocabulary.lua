@@ -219,10 +219,10 @@ local function choose(role, word, singles, of_pairs, pairs_in)
 end
 
 --- A function of `map`, and whether its results are pairs.
---- @param word string
---- @param pairs_in boolean whether the stream holds pairs
---- @return function fn
---- @return boolean pairs_out
+---@param word string
+---@param pairs_in boolean whether the stream holds pairs
+---@return function fn
+---@return boolean pairs_out
 function vocabulary.unary(word, pairs_in)
     local computed = arithmetic(word)
     if computed then

@@ -9,7 +9,7 @@ local build = {}
 local BATCH = 1000 -- ms
 
 --- Whether the library has a method: "stream:map", "rdd:subtract".
---- @param name string
+---@param name string
 function build.has(name)
     local kind, method = name:match("^(%a+):(%w+)$")
     local class = require(kind == "rdd" and "moontide.rdd" or "moontide.dstream").class
@@ -247,8 +247,8 @@ local function inputs_of(program)
 end
 
 --- Runs a program in the library.
---- @param program table
---- @return table result as the model's; `error` is the text of a failure
+---@param program table
+---@return table result as the model's; `error` is the text of a failure
 function build.run(program)
     local inputs, pairs_flags = inputs_of(program)
     local result = testing.run {

@@ -103,10 +103,10 @@ local function output_differs(program, node, wanted, got)
 end
 
 --- What differs, or nil.
---- @param program table
---- @param wanted table of model.run
---- @param got table of build.run
---- @return string?
+---@param program table
+---@param wanted table of model.run
+---@param got table of build.run
+---@return string?
 function compare.results(program, wanted, got)
     if wanted.failed ~= got.failed then
         return string.format("expected %s, got %s", wanted.failed and "a failure in batch " .. wanted.failed or "no failure",

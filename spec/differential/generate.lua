@@ -526,11 +526,11 @@ local function usable(has, without, skip)
 end
 
 --- Makes the pipeline of a seed.
---- @param seed integer
---- @param has fun(method: string): boolean whether the library has "stream:map", "rdd:subtract" …
---- @param without? table<string, boolean> operators to leave out
---- @param skip? boolean functions may fail, and what fails is passed over
---- @return table program
+---@param seed integer
+---@param has fun(method: string): boolean whether the library has "stream:map", "rdd:subtract" …
+---@param without? table<string, boolean> operators to leave out
+---@param skip? boolean functions may fail, and what fails is passed over
+---@return table program
 function generate.program(seed, has, without, skip)
     local g = setmetatable({ random = random.new(seed), nodes = {} }, Maker)
     local batches = g.random:from(2, 8)

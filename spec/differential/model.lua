@@ -742,9 +742,9 @@ local function new_run(program)
 end
 
 --- Runs a program.
---- @param program table
---- @return table? result { outputs = { list of { time, dataset } for each output }, failed = batch or nil }
---- @return string? why it was not run
+---@param program table
+---@return table? result { outputs = { list of { time, dataset } for each output }, failed = batch or nil }
+---@return string? why it was not run
 function model.run(program)
     local run, result = new_run(program), { outputs = {} }
     for index in ipairs(program.outputs) do

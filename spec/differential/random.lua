@@ -5,7 +5,7 @@ local bit = require "bit"
 local Random = {}
 Random.__index = Random
 
---- @param seed integer
+---@param seed integer
 local function new(seed)
     local state = bit.bxor(bit.tobit(seed * 7919 + 1), 0x5bd1e995)
     local self = setmetatable({ state = state == 0 and 1 or state }, Random)

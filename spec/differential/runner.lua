@@ -9,9 +9,9 @@ local shrink = require "spec.differential.shrink"
 local runner = {}
 
 --- What differs between the two sides, or nil.
---- @param program table
---- @return string? difference
---- @return boolean? skipped the program is too big
+---@param program table
+---@return string? difference
+---@return boolean? skipped the program is too big
 function runner.difference(program)
     local wanted = model.run(program)
     if not wanted then
@@ -25,13 +25,13 @@ function runner.difference(program)
 end
 
 --- Runs `count` programs, from seed `first` on. Too big ones are replaced by the next.
---- @param first integer
---- @param count integer
---- @param on_difference fun(seed: integer, text: string)
---- @param on_program? fun(seed: integer, program: table)
---- @param without? table<string, boolean> operators to leave out
---- @param skip? boolean functions may fail, and what fails is passed over
---- @return integer seed the last one used
+---@param first integer
+---@param count integer
+---@param on_difference fun(seed: integer, text: string)
+---@param on_program? fun(seed: integer, program: table)
+---@param without? table<string, boolean> operators to leave out
+---@param skip? boolean functions may fail, and what fails is passed over
+---@return integer seed the last one used
 function runner.run(first, count, on_difference, on_program, without, skip)
     local seed, done = first - 1, 0
     while done < count do

@@ -132,10 +132,10 @@ end
 
 local MOST_RUNS = 600
 
---- @param program table
---- @param fails fun(program: table): string? what differs
---- @return table program
---- @return string difference
+---@param program table
+---@param fails fun(program: table): string? what differs
+---@return table program
+---@return string difference
 function shrink.program(program, fails)
     local best = tidy(copy(program))
     local runs, smaller = 0, true
@@ -168,8 +168,8 @@ function shrink.program(program, fails)
 end
 
 --- A program as text.
---- @param program table
---- @return string
+---@param program table
+---@return string
 function shrink.describe(program)
     local lines = {
         string.format("seed %s, %s, %d partitions, %d batches", tostring(program.seed), program.master, program.partitions,

@@ -9,8 +9,8 @@ local function key_order(a, b)
     return type(a) < type(b)
 end
 
---- @param value any number, string, boolean, nil or a table of such
---- @return string
+---@param value any number, string, boolean, nil or a table of such
+---@return string
 function values.text(value)
     if type(value) == "number" then
         return value == 0 and "0" or string.format("%.17g", value)

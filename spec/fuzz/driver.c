@@ -28,6 +28,7 @@ static char again[256];
 
 static void on_abort(int number) {
     ssize_t written = write(STDERR_FILENO, again, strlen(again));
+
     (void)written;
     signal(number, SIG_DFL);
     raise(number);
@@ -42,6 +43,7 @@ static void usage(const char *program) {
 static uint64_t number(const char *text, const char *program) {
     char *end;
     unsigned long long value = text ? strtoull(text, &end, 10) : 0;
+
     if (!text || *text == '\0' || *text == '-' || *end != '\0') usage(program);
     return value;
 }
@@ -49,6 +51,7 @@ static uint64_t number(const char *text, const char *program) {
 /* Neighbouring numbers give unrelated states; never 0. */
 static uint64_t state_of(uint64_t seed, uint64_t input) {
     uint64_t x = seed * UINT64_C(0x9e3779b97f4a7c15) + input;
+
     x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
     return (x ^ (x >> 31)) | 1;
@@ -57,6 +60,7 @@ static uint64_t state_of(uint64_t seed, uint64_t input) {
 /* In memory of its own size, so that a byte too far is an error and not a neighbour. */
 static void try(const uint8_t *bytes, size_t size) {
     uint8_t *data = malloc(size ? size : 1);
+
     if (!data) abort();
     memcpy(data, bytes, size);
     LLVMFuzzerTestOneInput(data, size);
@@ -66,7 +70,7 @@ static void try(const uint8_t *bytes, size_t size) {
 static void try_file(const char *path) {
     snprintf(again, sizeof again, "fuzz: failed on the file %s\n", path);
     FILE *file = fopen(path, "rb");
-    fuzz_require(file != NULL, "the file cannot be opened");
+    fuzz_require(file, "the file cannot be opened");
     uint8_t *bytes = NULL;
     size_t size = 0, got;
     do {
@@ -82,9 +86,10 @@ static void try_file(const char *path) {
 
 static void write_input(const struct run *run, uint64_t input, const uint8_t *bytes, size_t size) {
     char path[512];
+
     snprintf(path, sizeof path, "%s/generated-%" PRIu64 "-%" PRIu64, run->corpus, run->seed, input);
     FILE *file = fopen(path, "wb");
-    fuzz_require(file != NULL && fwrite(bytes, 1, size, file) == size && fclose(file) == 0,
+    fuzz_require(file && fwrite(bytes, 1, size, file) == size && fclose(file) == 0,
                  "an input cannot be written to the corpus");
 }
 
@@ -92,6 +97,7 @@ static uint64_t generate(const struct run *run) {
     static uint8_t bytes[FUZZ_MOST];
     time_t end = time(NULL) + (time_t)run->seconds;
     uint64_t tried = 0;
+
     for (uint64_t input = run->first; run->seconds ? time(NULL) < end : tried < run->inputs; input++, tried++) {
         uint64_t state = state_of(run->seed, input);
         snprintf(again, sizeof again,
@@ -108,6 +114,7 @@ static uint64_t generate(const struct run *run) {
 int main(int argc, char **argv) {
     struct run run = {.program = argv[0], .inputs = 10000, .seed = 1};
     int at = 1;
+
     for (; at < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
         const char *option = argv[at] + 2, *value = argv[at + 1];
         if (strcmp(option, "inputs") == 0) run.inputs = number(value, run.program);

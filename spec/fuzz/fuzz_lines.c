@@ -39,6 +39,7 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
     struct model *model = &((struct run *)arg)->long_lines;
     const uint8_t *expected;
     size_t expected_length;
+
     do {
         fuzz_require(next_line(model, &expected, &expected_length), "a long line that is none");
     } while (expected_length <= model->max_line);
@@ -49,6 +50,7 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
 
 static void take(struct tide_lines *lines, struct run *run) {
     struct tide_blocks blocks;
+
     tide_blocks_create(&blocks);
     fuzz_require(tide_lines_take(lines, &blocks), "take");
     for (uint32_t b = 0; b < blocks.count; b++) {
@@ -72,6 +74,7 @@ static void take(struct tide_lines *lines, struct run *run) {
 static void check_all_seen(struct model *model, bool long_ones) {
     const uint8_t *line;
     size_t length;
+
     while (next_line(model, &line, &length))
         fuzz_require((length > model->max_line) != long_ones, "a line is missing");
 }
@@ -109,6 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size) {
 /* Text with more line ends than chance would have. */
 size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most) {
     size_t size = fuzz_below(state, fuzz_below(state, 10) ? 128 : 2048);
+
     if (size > most) size = most;
     uint32_t rarity = 2 + fuzz_below(state, 64);
     for (size_t i = 0; i < size; i++) {

@@ -32,7 +32,7 @@ static void make_file(void) {
 static void check_block(const struct tide_block *block) {
     fuzz_require(block->count > 0 && (block->arity == 1 || block->arity == 2), "a block without records or arity");
     const uint8_t *at = block->data, *end = block->data + block->size;
-    for (uint64_t i = 0; i < (uint64_t)block->count * block->arity && at != NULL; i++) at = tide_unpack_skip(at, end);
+    for (uint64_t i = 0; i < (uint64_t)block->count * block->arity && at; i++) at = tide_unpack_skip(at, end);
     fuzz_require(at == end, "a block is not made of whole records");
 }
 
@@ -43,13 +43,13 @@ static int64_t read_range(uint64_t offset, uint64_t length, enum tide_sequence_f
     int64_t records = 0;
     int more = -1;
     struct tide_sequence_reader *reader = tide_sequence_reader_new(path, offset, length, form, &err);
-    while (reader != NULL && (more = tide_sequence_reader_next(reader, &block, &err)) == 1) {
+
+    while (reader && (more = tide_sequence_reader_next(reader, &block, &err)) == 1) {
         check_block(block);
         records += block->count;
         tide_block_release(block);
     }
-    fuzz_require(more >= 0 || (err.text != NULL && strncmp(err.text, path, strlen(path)) == 0),
-                 "an error without the path");
+    fuzz_require(more >= 0 || (err.text && strncmp(err.text, path, strlen(path)) == 0), "an error without the path");
     tide_error_clear(&err);
     tide_sequence_reader_delete(reader);
     return more < 0 ? more : records;
@@ -81,12 +81,12 @@ static size_t write_valid(uint64_t *state, uint8_t *out, size_t most) {
     struct tide_error err = {0};
     char directory[] = "/tmp/moontide-fuzz-XXXXXX", part[sizeof directory + 8];
 
-    fuzz_require(mkdtemp(directory) != NULL, "no directory");
+    fuzz_require(mkdtemp(directory), "no directory");
     snprintf(part, sizeof part, "%s/part", directory);
 
     struct tide_sequence_writer *writer =
         tide_sequence_writer_new(part, key, TIDE_WRITABLE_BYTES, fuzz_below(state, 2) == 0, &err);
-    fuzz_require(writer != NULL, "no writer");
+    fuzz_require(writer, "no writer");
     for (uint32_t i = fuzz_below(state, 12); i > 0; i--) {
         uint32_t which = fuzz_below(state, 3);
         int code = groups ? tide_sequence_writer_group(writer, (const uint8_t *)"\2\5\xa1y", 4, &err)

@@ -16,6 +16,7 @@
 /* What tide_unpack_skip does, on top of tide_unpack_value. */
 static const uint8_t *walk(const uint8_t *at, const uint8_t *end) {
     uint64_t pending = 1;
+
     while (pending > 0) {
         struct tide_value value = tide_unpack_value(at, end);
         if (value.type == TIDE_VALUE_INVALID) return NULL;
@@ -78,6 +79,7 @@ static size_t equal_numbers(uint64_t *state, uint8_t *out) {
     static const uint8_t tags[] = {0xcc, 0xcd, 0xce, 0xcf}, sizes[] = {1, 2, 4, 8};
     uint8_t n = (uint8_t)fuzz_below(state, 256);
     size_t size = 1, half = 0;
+
     for (int span = 0; span < 2; span++) {
         uint32_t form = fuzz_below(state, 4);
         out[size++] = tags[form];
@@ -93,6 +95,7 @@ static size_t equal_numbers(uint64_t *state, uint8_t *out) {
 /* Mostly tags, with small lengths behind them: plain noise would hardly ever nest. */
 size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most) {
     uint32_t kind = fuzz_below(state, 5);
+
     if (kind == 4) return equal_numbers(state, out);
     size_t size = fuzz_below(state, (fuzz_below(state, 8) ? 24 : 96) + 1);
     for (size_t i = 0; i < size && i < most; i++) {

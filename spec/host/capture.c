@@ -4,6 +4,7 @@
 #include "capture.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@ static pthread_t reader;
 static char *text;
 static size_t text_size;
 
-static void must(int good, const char *what) {
+static void must(bool good, const char *what) {
     if (good) return;
     perror(what);
     abort();
@@ -23,9 +24,10 @@ static void must(int good, const char *what) {
 static void *read_all(void *arg) {
     char piece[4096];
     ssize_t n;
+
     while ((n = read(ends[0], piece, sizeof piece)) > 0) {
         text = realloc(text, text_size + (size_t)n + 1);
-        must(text != NULL, "realloc");
+        must(text, "realloc");
         for (ssize_t i = 0; i < n; i++) text[text_size++] = piece[i];
     }
     return NULL;

@@ -40,6 +40,7 @@ static void collect(struct rig *rig, uint32_t id, const struct tide_block *block
 static void on_cut(struct tide_message *message, void *owner) {
     struct rig *rig = owner;
     struct tide_cut *cut = (struct tide_cut *)message;
+
     if (rig) {
         assert_int_equal(cut->time, rig->answered + 1);
         rig->answered = cut->time;
@@ -56,6 +57,7 @@ static void on_cut(struct tide_message *message, void *owner) {
 static void on_event(struct tide_message *message, void *owner) {
     struct rig *rig = owner;
     struct tide_source_event *event = (struct tide_source_event *)message;
+
     if (rig) {
         rig->events = tide_xrealloc(rig->events, (rig->event_count + 1) * sizeof *rig->events);
         rig->events[rig->event_count++] =
@@ -67,6 +69,7 @@ static void on_event(struct tide_message *message, void *owner) {
 
 void rig_create(struct rig *rig) {
     struct tide_error err = {0};
+
     memset(rig, 0, sizeof *rig);
     assert_int_equal(uv_loop_init(&rig->loop), 0);
     assert_int_equal(tide_inbox_create(&rig->inbox, &rig->loop, rig, true), 0);
@@ -95,6 +98,7 @@ void rig_destroy(struct rig *rig) {
 
 void rig_add_socket(struct rig *rig, uint32_t id, struct tide_socket_options options) {
     struct tide_error err = {0};
+
     if (!options.reconnect_ms) options.reconnect_ms = 20;
     struct tide_source *source = tide_socket_source_new(id, &options, &err);
     assert_non_null(source);
@@ -103,6 +107,7 @@ void rig_add_socket(struct rig *rig, uint32_t id, struct tide_socket_options opt
 
 void rig_cut(struct rig *rig) {
     struct tide_cut *cut = tide_cut_new(++rig->asked);
+
     cut->message.deliver = on_cut;
     rig->cutting = true;
     tide_ingest_cut(rig->ingest, cut);
@@ -141,6 +146,7 @@ struct tide_socket_options rig_options(const char *host, int port) {
 
 void rig_expect_numbered(const struct rig *rig, uint32_t id, size_t count) {
     const char *at = rig->lines[id].bytes;
+
     assert_int_equal(rig->lines[id].count, count);
     for (size_t i = 0; i < count; i++) {
         char line[64];
@@ -163,6 +169,7 @@ static void must(bool good, const char *what) {
 static int listen_on(int family, int port, int backlog, int *bound) {
     struct sockaddr_storage address = {.ss_family = (sa_family_t)family};
     socklen_t size = family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+
     if (family == AF_INET6) {
         ((struct sockaddr_in6 *)&address)->sin6_addr = in6addr_loopback;
         ((struct sockaddr_in6 *)&address)->sin6_port = htons((uint16_t)port);
@@ -186,6 +193,7 @@ static int listen_on(int family, int port, int backlog, int *bound) {
 
 static void run(void *arg) {
     struct server *server = arg;
+
     server->serve(server);
 }
 
@@ -222,12 +230,14 @@ void server_await(struct server *server, int step) {
 
 int server_accept(struct server *server) {
     int fd = accept(server->listener, NULL, NULL);
+
     must(fd >= 0, "accept");
     return fd;
 }
 
 void server_send_bytes(struct server *server, int fd, const void *bytes, size_t size) {
     const char *at = bytes;
+
     while (size > 0) {
         ssize_t sent = send(fd, at, size, MSG_NOSIGNAL);
         if (sent < 0 && (errno == EPIPE || errno == ECONNRESET)) return; /* the client may stop at any time */
@@ -244,12 +254,14 @@ void server_send(struct server *server, int fd, const char *text) {
 
 void server_wait_closed(int fd) {
     char byte;
+
     while (recv(fd, &byte, 1, 0) > 0) continue;
     close(fd);
 }
 
 int unused_port(void) {
     int port = 0, fd = listen_on(AF_INET, 0, 1, &port);
+
     must(fd >= 0, "listen");
     close(fd);
     return port;
@@ -267,6 +279,7 @@ void server_send_numbered(struct server *server, int fd, size_t first, size_t co
     static const size_t CHUNK = 65536;
     char *chunk = malloc(CHUNK + 64);
     size_t size = 0;
+
     for (size_t i = first; i < first + count; i++) {
         size += (size_t)sprintf(chunk + size, "line %zu%s", i, i % 3 == 0 ? "\r\n" : i % 3 == 1 ? "\n" : "\r");
         if (size >= CHUNK) {
@@ -282,12 +295,14 @@ void server_send_numbered(struct server *server, int fd, size_t first, size_t co
 
 void serve_hello(struct server *server) {
     int fd = server_accept(server);
+
     server_send(server, fd, "hello\n");
     server_wait_closed(fd);
 }
 
 void serve_many(struct server *server) {
     int fd = server_accept(server);
+
     server_send_numbered(server, fd, 0, 200000);
     server_set_flag(server);
     server_wait_closed(fd);

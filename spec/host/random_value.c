@@ -5,6 +5,7 @@
 
 uint64_t random_next(uint64_t *state) {
     uint64_t x = *state;
+
     x ^= x << 13;
     x ^= x >> 7;
     x ^= x << 17;
@@ -31,6 +32,7 @@ static void put_number(struct tide_buffer *out, uint64_t *state) {
     static const uint8_t widths[] = {4, 8, 1, 2, 4, 8, 1, 2, 4, 8};
     uint32_t which = random_below(state, sizeof tags);
     uint64_t bits = random_next(state);
+
     if (random_below(state, 2))
         bits = (uint64_t)(int64_t)((int)random_below(state, 11) - 5); /* small, of both signs */
     if (random_below(state, 4) == 0) bits = UINT64_C(1) << 53 | random_below(state, 3);
@@ -50,6 +52,7 @@ static void put_number(struct tide_buffer *out, uint64_t *state) {
 
 void random_value(struct tide_buffer *out, uint64_t *state, int depth) {
     uint32_t kind = random_below(state, depth > 0 ? 14 : 9), size = random_below(state, 5), form;
+
     switch (kind) {
     case 0: put(out, 0xc0, 1); break;
     case 1: put(out, 0xc2 + random_below(state, 2), 1); break;

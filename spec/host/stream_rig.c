@@ -14,8 +14,7 @@
 #include "dstream/stream.h"
 #include "rdd/node.h"
 
-/* ---- Datasets -----------------------------------------------------------------------------------------------
- * */
+/* ---- Datasets ------------------------------------------------------------------------------------------------- */
 
 struct tide_block *block_of(uint32_t first, uint32_t count) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 16, NULL);
@@ -84,6 +83,7 @@ const char *text_of(struct tide_rdd *rdd) {
     static struct text texts[4];
     static unsigned next;
     struct text *text = &texts[next++ % 4];
+
     text->size = 0;
     if (!rdd) return "none";
     append_rdd(text, rdd);
@@ -110,8 +110,7 @@ uint32_t expect_lines(const struct tide_rdd *rdd, uint32_t next) {
     return next;
 }
 
-/* ---- A source -----------------------------------------------------------------------------------------------
- * */
+/* ---- A source ------------------------------------------------------------------------------------------------- */
 
 struct supplied {
     struct tide_source source;
@@ -171,8 +170,7 @@ struct tide_source *supply_source(struct supply *supply, uint32_t id) {
     return &supplied->source;
 }
 
-/* ---- A window -----------------------------------------------------------------------------------------------
- * */
+/* ---- A window ------------------------------------------------------------------------------------------------- */
 
 struct window {
     struct tide_stream stream;
@@ -183,6 +181,7 @@ struct window {
 static void window_needs(struct tide_stream *stream, int64_t time, struct tide_needs *needs) {
     struct tide_stream *parent = stream->parents[0];
     int64_t from = time - ((struct window *)stream)->window + parent->slide;
+
     for (int64_t at = from; at <= time; at += parent->slide) tide_needs_add(needs, parent, at);
 }
 
@@ -190,6 +189,7 @@ static int window_compute(struct tide_stream *stream, int64_t time, struct tide_
                           struct tide_rdd **out, struct tide_error *err) {
     struct tide_rdd **there = tide_xcalloc(count, sizeof(struct tide_rdd *));
     uint32_t nthere = 0;
+
     for (uint32_t i = 0; i < count; i++) {
         if (parents[i]) there[nthere++] = parents[i];
     }

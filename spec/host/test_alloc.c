@@ -20,6 +20,7 @@
 static void zero_bytes_are_not_exhaustion(void **state) {
     void *blocks[] = {tide_xmalloc(0),   tide_xcalloc(0, 8),        tide_xcalloc(8, 0), tide_xrealloc(NULL, 0),
                       tide_alloc_try(0), tide_realloc_try(NULL, 0), tide_xmemdup("", 0)};
+
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         assert_non_null(blocks[i]);
         tide_free(blocks[i]);
@@ -29,6 +30,7 @@ static void zero_bytes_are_not_exhaustion(void **state) {
 
 static void copies_and_zeroes(void **state) {
     char *text = tide_xstrdup("tide");
+
     assert_string_equal(text, "tide");
     text = tide_xrealloc(text, 100);
     assert_string_equal(text, "tide");

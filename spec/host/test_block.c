@@ -23,6 +23,7 @@ static void slack_is_zero(const struct tide_block *block) {
 
 static void starts_empty(void **state) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 2, 1000, NULL);
+
     assert_non_null(block);
     assert_int_equal(block->refs, 1);
     assert_int_equal(block->kind, TIDE_BLOCK_PACKED);
@@ -42,6 +43,7 @@ static void starts_empty(void **state) {
 
 static void grows_and_keeps_slack(void **state) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 0, NULL);
+
     for (int i = 0; i < 3000; i++) {
         assert_true(tide_block_reserve(block, 7));
         memset(block->data + block->size, 0xff, 7);
@@ -66,6 +68,7 @@ static void grows_and_keeps_slack(void **state) {
 
 static void takes_lines(void **state) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 100, NULL);
+
     for (uint32_t i = 0; i < 5000; i++) assert_true(tide_block_add_line(block, i * 3, i));
     assert_int_equal(block->count, 5000);
     assert_true(block->line_slots >= 5000);
@@ -112,6 +115,7 @@ enum { THREADS = 4, TURNS = 20000 };
 
 static void retain_and_release(void *arg) {
     struct tide_block *block = arg;
+
     for (int i = 0; i < TURNS; i++) {
         tide_block_retain(block);
         if (block->data[0] == 'x') tide_block_release(block);
@@ -122,6 +126,7 @@ static void retain_and_release(void *arg) {
 static void is_shared_by_threads(void **state) {
     uv_thread_t threads[THREADS];
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 100, NULL);
+
     block->data[0] = 'x';
     block->size = 1;
     for (int i = 0; i < THREADS; i++) uv_thread_create(&threads[i], retain_and_release, tide_block_retain(block));
@@ -131,6 +136,7 @@ static void is_shared_by_threads(void **state) {
 
 static struct tide_block *block_of(uint32_t count, uint64_t size) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, size, NULL);
+
     block->count = count;
     block->size = size;
     return block;
@@ -138,6 +144,7 @@ static struct tide_block *block_of(uint32_t count, uint64_t size) {
 
 static void lists_hold_references(void **state) {
     struct tide_blocks a, b, c;
+
     tide_blocks_create(&a);
     tide_blocks_create(&b);
     tide_blocks_create(&c);
@@ -185,5 +192,6 @@ int main(void) {
         TEST(starts_empty),         TEST(grows_and_keeps_slack), TEST(takes_lines), TEST(reports_that_memory_is_gone),
         TEST(is_shared_by_threads), TEST(lists_hold_references),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -150,7 +150,7 @@ static void *reader(void *arg) {
     for (int i = 0; i < ROUNDS; i++) {
         struct tide_block *block = tide_shared_get(number);
 
-        if (block != NULL) assert_int_equal(block->data[0], 7);
+        if (block) assert_int_equal(block->data[0], 7);
         tide_block_release(block);
         if (tide_shared_retain(number)) tide_shared_release(number);
         (void)tide_shared_epoch();

@@ -28,6 +28,7 @@ struct source {
 
 static void on_room(void *arg) {
     struct source *source = arg;
+
     source->calls++;
     source->called_at = source->turn ? ++*source->turn : 0;
 }
@@ -50,6 +51,7 @@ static void read_block(struct source *source, size_t size) {
 /* Until it must wait; how many blocks. */
 static int read_all(struct source *source, size_t size) {
     int count = 0;
+
     for (; !tide_share_must_wait(source->share, 0); count++) read_block(source, size);
     return count;
 }
@@ -66,6 +68,7 @@ static void free_oldest(struct source *source, uint32_t count) {
 static void calls_once_when_a_small_portion_is_free(void **state) {
     struct tide_budget *budget = tide_budget_new(MB, 0);
     struct source source;
+
     open_source(&source, budget);
     for (int round = 1; round <= 3; round++) {
         read_all(&source, MB / 64 - 100);
@@ -89,6 +92,7 @@ static void calls_once_when_a_small_portion_is_free(void **state) {
 static void counts_growth_and_lines(void **state) {
     struct tide_budget *budget = tide_budget_new(4000, 0);
     struct source source;
+
     open_source(&source, budget);
     struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 100, source.share);
     assert_false(tide_share_must_wait(source.share, 0));
@@ -109,6 +113,7 @@ static void counts_growth_and_lines(void **state) {
 static void outlives_its_owner(void **state) {
     struct tide_budget *budget = tide_budget_new(100, 0);
     struct source source;
+
     open_source(&source, budget);
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 1000, source.share);
     assert_true(tide_share_must_wait(source.share, 0));
@@ -124,6 +129,7 @@ static void outlives_its_owner(void **state) {
 static void the_smallest_limit_lets_one_read_begin(void **state) {
     struct tide_budget *budget = tide_budget_new(1, 0);
     struct source source;
+
     open_source(&source, budget);
     assert_int_equal(read_all(&source, 1000), 1);
     free_oldest(&source, 1);
@@ -138,6 +144,7 @@ static void the_smallest_limit_lets_one_read_begin(void **state) {
 static void a_busy_source_uses_what_others_do_not(void **state) {
     struct tide_budget *budget = tide_budget_new(16 * MB, 0);
     struct source busy, silent;
+
     open_source(&busy, budget);
     open_source(&silent, budget);
     assert_true(read_all(&busy, MB / 8 - 100) >= 110); /* of 128; it would be 64 if the limit were split */
@@ -150,6 +157,7 @@ static void a_busy_source_uses_what_others_do_not(void **state) {
 static void a_slow_source_leaves_the_others_their_part(void **state) {
     struct tide_budget *budget = tide_budget_new(16 * MB, 0);
     struct source slow, fast[3];
+
     open_source(&slow, budget);
     for (int i = 0; i < 3; i++) open_source(&fast[i], budget);
     read_all(&slow, MB / 16 - 100);
@@ -169,6 +177,7 @@ static void who_holds_least_is_called_first(void **state) {
     struct tide_budget *budget = tide_budget_new(16 * MB, 0);
     struct source sources[3];
     int turn = 0;
+
     for (int i = 0; i < 3; i++) {
         open_source(&sources[i], budget);
         sources[i].turn = &turn;
@@ -191,6 +200,7 @@ static void who_holds_least_is_called_first(void **state) {
 static void two_busy_sources_come_to_hold_the_same(void **state) {
     struct tide_budget *budget = tide_budget_new(16 * MB, 0);
     struct source a, b;
+
     open_source(&a, budget);
     open_source(&b, budget);
     read_all(&a, MB / 16);
@@ -215,6 +225,7 @@ static void two_busy_sources_come_to_hold_the_same(void **state) {
 static void unfinished_lines_hold_nobody_up(void **state) {
     struct tide_budget *budget = tide_budget_new(MB, 0);
     struct source sources[3];
+
     for (int i = 0; i < 3; i++) open_source(&sources[i], budget);
     for (int i = 0; i < 3; i++) {
         read_block(&sources[i], MB);
@@ -230,6 +241,7 @@ static void unfinished_lines_hold_nobody_up(void **state) {
 static void nothing_is_kept_for_a_source_that_is_gone(void **state) {
     struct tide_budget *budget = tide_budget_new(16 * MB, 0);
     struct source busy, other;
+
     open_source(&busy, budget);
     open_source(&other, budget);
     int count = read_all(&busy, MB / 16);
@@ -244,6 +256,7 @@ static void nothing_is_kept_for_a_source_that_is_gone(void **state) {
 static void two_engines_have_their_own(void **state) {
     struct tide_budget *budgets[2] = {tide_budget_new(MB, 0), tide_budget_new(MB, 0)};
     struct source sources[2];
+
     for (int i = 0; i < 2; i++) open_source(&sources[i], budgets[i]);
     read_all(&sources[0], MB / 16);
     assert_true(read_all(&sources[1], MB / 16) >= 15);
@@ -263,6 +276,7 @@ static void take_batch(struct source *source, size_t megabytes) {
 static void the_limit_is_what_two_batches_took_lately(void **state) {
     struct tide_budget *budget = tide_budget_new(0, 256 * MB);
     struct source source;
+
     open_source(&source, budget);
     assert_int_equal(tide_budget_limit(budget), 64 * MB);
     take_batch(&source, 10);
@@ -283,6 +297,7 @@ static void the_limit_is_what_two_batches_took_lately(void **state) {
 static void the_limit_is_larger_for_longer_batches(void **state) {
     struct tide_budget *budget = tide_budget_new(0, 1024 * (uint64_t)MB);
     struct tide_share *share = tide_share_new(budget, 10000, NULL, NULL);
+
     assert_int_equal(tide_budget_limit(budget), 640 * MB);
     tide_share_release(share);
     assert_int_equal(tide_budget_limit(budget), 64 * MB);
@@ -292,6 +307,7 @@ static void the_limit_is_larger_for_longer_batches(void **state) {
 static void sources_of_one_engine_add_up(void **state) {
     struct tide_budget *budget = tide_budget_new(0, 1024 * (uint64_t)MB);
     struct source a, b;
+
     open_source(&a, budget);
     open_source(&b, budget);
     take_batch(&a, 30);
@@ -304,6 +320,7 @@ static void sources_of_one_engine_add_up(void **state) {
 
 static void a_small_part_of_memory_is_the_limit_all_the_same(void **state) {
     struct tide_budget *budget = tide_budget_new(0, 10 * MB);
+
     assert_int_equal(tide_budget_limit(budget), 10 * MB);
     tide_budget_release(budget);
     budget = tide_budget_new(0, 0);
@@ -345,6 +362,7 @@ struct stream {
 
 static void on_stream_room(void *arg) {
     struct stream *stream = arg;
+
     uv_mutex_lock(&stream->lock);
     stream->room = true;
     uv_cond_broadcast(&stream->changed);
@@ -353,6 +371,7 @@ static void on_stream_room(void *arg) {
 
 static void consume(void *arg) {
     struct stream *stream = arg;
+
     for (;;) {
         uv_mutex_lock(&stream->lock);
         while (stream->queue.count == 0 && !stream->done) uv_cond_wait(&stream->changed, &stream->lock);
@@ -370,6 +389,7 @@ static void never_loses_a_wake_up(void **state) {
     struct stream stream = {0};
     uv_thread_t consumers[2];
     int timeouts = 0;
+
     uv_mutex_init(&stream.lock);
     uv_cond_init(&stream.changed);
     tide_blocks_create(&stream.queue);

@@ -15,6 +15,7 @@
 
 static void appends_across_growth(void **state) {
     struct tide_buffer buffer;
+
     tide_buffer_create(&buffer);
     for (int i = 0; i < 10000; i++) {
         uint8_t bytes[3] = {(uint8_t)i, (uint8_t)(i >> 8), 0};
@@ -33,6 +34,7 @@ static void appends_across_growth(void **state) {
 
 static void appending_nothing_needs_no_data(void **state) {
     struct tide_buffer buffer;
+
     tide_buffer_create(&buffer);
     tide_buffer_append(&buffer, NULL, 0);
     assert_int_equal(buffer.size, 0);
@@ -42,6 +44,7 @@ static void appending_nothing_needs_no_data(void **state) {
 
 static void reserve_gives_room_and_keeps_the_size(void **state) {
     struct tide_buffer buffer;
+
     tide_buffer_create(&buffer);
     assert_non_null(tide_buffer_reserve(&buffer, 0));
     tide_buffer_append(&buffer, "ab", 2);
@@ -58,6 +61,7 @@ static void reserve_gives_room_and_keeps_the_size(void **state) {
 
 static void reserve_try_reports_that_memory_is_gone(void **state) {
     struct tide_buffer buffer;
+
     tide_buffer_create(&buffer);
     tide_fault_arm("alloc", 0, 1);
     assert_false(tide_buffer_reserve_try(&buffer, 0));
@@ -78,6 +82,7 @@ static void reserve_try_reports_that_memory_is_gone(void **state) {
 
 static void formats(void **state) {
     struct tide_buffer buffer;
+
     tide_buffer_create(&buffer);
     tide_buffer_format(&buffer, "%s-%d", "a", 1);
     tide_buffer_format(&buffer, "%s", "");
@@ -90,6 +95,7 @@ static void formats(void **state) {
 
 static void hands_its_bytes_over(void **state) {
     struct tide_buffer buffer;
+
     tide_buffer_create(&buffer);
     tide_buffer_append(&buffer, "tide", 4);
     size_t size = 0;

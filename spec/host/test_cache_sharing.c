@@ -303,7 +303,7 @@ static void work(void *arg) {
         numbers[at][3] = '\0';
         own[at] = kept(seed, seed % 3 ? MEMORY : MEMORY | DISK, numbers[at]);
         for (int k = 0; k < 4; k++)
-            if (own[k] != NULL) assert_reads(own[k], numbers[k]);
+            if (own[k]) assert_reads(own[k], numbers[k]);
         if (i % 3 == 0) tide_cache_tidy(cache);
     }
     for (int i = 0; i < 4; i++) tide_cached_release(own[i]);

@@ -68,9 +68,9 @@ static void assert_due(struct tide_rdd *root, struct tide_rdd *first, struct tid
     struct tide_rdd **due;
     uint32_t count = tide_rdd_checkpoint_due(root, &due);
 
-    assert_int_equal(count, (first != NULL) + (second != NULL));
-    if (first != NULL) assert_ptr_equal(due[0], first);
-    if (second != NULL) assert_ptr_equal(due[1], second);
+    assert_int_equal(count, (first ? 1 : 0) + (second ? 1 : 0));
+    if (first) assert_ptr_equal(due[0], first);
+    if (second) assert_ptr_equal(due[1], second);
     tide_free(due);
 }
 

@@ -32,6 +32,7 @@ struct ticks {
 
 static void on_tick(int64_t time, void *arg) {
     struct ticks *ticks = arg;
+
     assert_true(ticks->count < MOST_TICKS);
     ticks->seen[ticks->count] = tide_clock_now(ticks->clock);
     ticks->times[ticks->count++] = time;
@@ -96,6 +97,7 @@ static void fires_the_ranges_of_spark(void **state) {
 static void starts_on_the_grid(void **state) {
     struct ticks ticks = {.clock = tide_clock_manual_new(1500)};
     int64_t first = tide_boundary_first(tide_clock_now(ticks.clock), 1000);
+
     tide_clock_start(ticks.clock, first, 1000, on_tick, &ticks);
     tide_clock_advance(ticks.clock, 499);
     assert_int_equal(ticks.count, 0);
@@ -110,6 +112,7 @@ static void starts_on_the_grid(void **state) {
 
 static void a_tick_may_stop_the_manual_clock(void **state) {
     struct ticks ticks = {.clock = tide_clock_manual_new(0), .stop_after = 2};
+
     tide_clock_start(ticks.clock, 10, 10, on_tick, &ticks);
     tide_clock_advance(ticks.clock, 100);
     check_times(&ticks, 10, 10, 2);
@@ -123,6 +126,7 @@ static void a_tick_may_stop_the_manual_clock(void **state) {
 
 static void a_tick_may_close_the_manual_clock(void **state) {
     struct ticks ticks = {.clock = tide_clock_manual_new(0), .close_after = 2};
+
     tide_clock_start(ticks.clock, 10, 10, on_tick, &ticks);
     tide_clock_advance(ticks.clock, 100);
     check_times(&ticks, 10, 10, 2);
@@ -130,6 +134,7 @@ static void a_tick_may_close_the_manual_clock(void **state) {
 
 static void a_tick_may_move_the_manual_clock(void **state) {
     struct ticks ticks = {.clock = tide_clock_manual_new(0), .advance_at_first = 30};
+
     tide_clock_start(ticks.clock, 10, 10, on_tick, &ticks);
     tide_clock_advance(ticks.clock, 10);
     check_times(&ticks, 10, 10, 4); /* in order, not nested */
@@ -139,6 +144,7 @@ static void a_tick_may_move_the_manual_clock(void **state) {
 
 static void refuses_to_go_backwards(void **state) {
     struct tide_clock *clock = tide_clock_manual_new(500);
+
     assert_int_equal(tide_clock_advance(clock, -1), TIDE_EINVAL);
     assert_int_equal(tide_clock_now(clock), 500);
     tide_clock_close(clock);
@@ -151,6 +157,7 @@ static void close_loop(uv_loop_t *loop) {
 
 static void real_ticks(int64_t period, int count, struct ticks *ticks) {
     uv_loop_t loop;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     ticks->clock = tide_clock_uv_new(&loop);
     ticks->stop_after = count;
@@ -169,16 +176,19 @@ static void real_ticks(int64_t period, int count, struct ticks *ticks) {
 
 static void the_real_clock_ticks(void **state) {
     struct ticks ticks = {0};
+
     real_ticks(3, 3, &ticks);
 }
 
 static void the_real_clock_holds_one_millisecond(void **state) {
     struct ticks ticks = {0};
+
     real_ticks(1, 10, &ticks);
 }
 
 static void the_real_clock_makes_up_for_a_stall(void **state) {
     struct ticks ticks = {.stall_at = 2, .stall_ms = 6};
+
     real_ticks(1, 8, &ticks);
     assert_true(ticks.seen[2] >= ticks.times[1] + 6); /* late, but nominal */
 }
@@ -188,6 +198,7 @@ static int ticks_when_idle_ran;
 
 static void on_idle(uv_idle_t *idle) {
     struct ticks *ticks = idle->data;
+
     if (ticks->count > 0 && ticks_when_idle_ran == 0) ticks_when_idle_ran = ticks->count;
     if (ticks->count == 300) uv_close((uv_handle_t *)idle, NULL);
 }
@@ -195,6 +206,7 @@ static void on_idle(uv_idle_t *idle) {
 static void missed_ticks_leave_the_loop_alive(void **state) {
     uv_loop_t loop;
     uv_idle_t idle;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     struct ticks ticks = {.clock = tide_clock_uv_new(&loop), .stop_after = 300};
     uv_idle_init(&loop, &idle);
@@ -212,6 +224,7 @@ static void missed_ticks_leave_the_loop_alive(void **state) {
 
 static void a_tick_may_close_the_real_clock(void **state) {
     uv_loop_t loop;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     struct ticks ticks = {.clock = tide_clock_uv_new(&loop), .close_after = 2};
     int64_t first = tide_clock_now(ticks.clock) - 10;
@@ -222,6 +235,7 @@ static void a_tick_may_close_the_real_clock(void **state) {
 
 static void a_stopped_real_clock_lets_the_loop_end(void **state) {
     uv_loop_t loop;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     struct ticks ticks = {.clock = tide_clock_uv_new(&loop)};
     int64_t first = tide_clock_now(ticks.clock) + 3600000;
@@ -236,6 +250,7 @@ static void a_stopped_real_clock_lets_the_loop_end(void **state) {
 
 static void readings_move_forward(void **state) {
     uint64_t before = tide_clock_monotonic_ns();
+
     assert_true(tide_clock_monotonic_ns() >= before);
     assert_true(tide_clock_wall_ms() > INT64_C(1600000000000));
 }
@@ -275,6 +290,7 @@ static void stepped(int64_t ms, int64_t back_ms, int count, struct ticks *ticks,
 static void a_step_forward_is_followed_and_no_batch_skipped(void **state) {
     struct ticks ticks = {0};
     int64_t first;
+
     tide_log_set_level(TIDE_LOG_OFF);
     stepped(5000, 0, 505, &ticks, &first);
     tide_log_set_level(TIDE_LOG_WARN);
@@ -286,6 +302,7 @@ static void a_step_forward_is_followed_and_no_batch_skipped(void **state) {
 static void a_step_back_is_not_followed(void **state) {
     struct ticks ticks = {0};
     int64_t first;
+
     tide_log_set_level(TIDE_LOG_OFF);
     stepped(-3600000, 3600000, 6, &ticks, &first);
     tide_log_set_level(TIDE_LOG_WARN);
@@ -297,6 +314,7 @@ static void a_step_back_is_not_followed(void **state) {
 static void a_step_over_years_is_not_followed(void **state) {
     struct ticks ticks = {0};
     int64_t first;
+
     tide_log_set_level(TIDE_LOG_OFF);
     stepped(INT64_C(50) * 365 * 86400 * 1000, 0, 6, &ticks, &first);
     tide_log_set_level(TIDE_LOG_WARN);
@@ -306,6 +324,7 @@ static void a_step_over_years_is_not_followed(void **state) {
 
 static void a_stopwatch_never_runs_backwards(void **state) {
     struct tide_stopwatch watch;
+
     tide_stopwatch_start(&watch);
     int64_t begun = tide_stopwatch_ms(&watch);
     assert_true(begun >= watch.wall_ms);

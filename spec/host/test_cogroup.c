@@ -47,11 +47,11 @@ static void read_records(struct tide_blocks *list, const char *text) {
         size_t length = strcspn(at, " |");
         const char *equals = memchr(at, '=', length);
 
-        if (equals != NULL) {
+        if (equals) {
             tide_pack_string(&bytes, at, (size_t)(equals - at));
             arity = 2;
         }
-        tide_pack_number(&bytes, atof(equals != NULL ? equals + 1 : at));
+        tide_pack_number(&bytes, atof(equals ? equals + 1 : at));
         count++;
         at += length;
         if (*at == '|') {
@@ -103,7 +103,7 @@ static int run(int mode, const struct tide_blocks *const *sides, uint32_t count,
     int more = -1;
 
     tide_blocks_create(out);
-    if (group == NULL) return -1;
+    if (!group) return -1;
     while ((more = tide_cogroup_next(group, &block)) > 0) tide_blocks_push(out, block);
     if (more == 0) assert_int_equal(tide_cogroup_next(group, &block), 0);
     tide_cogroup_delete(group);
@@ -435,7 +435,7 @@ static void running_out_of_memory_is_reported(void **state) {
 
         struct tide_cartesian *product = tide_cartesian_new(&a, &b);
 
-        while (product != NULL && (more = tide_cartesian_next(product, &block)) > 0) tide_blocks_push(&out, block);
+        while (product && (more = tide_cartesian_next(product, &block)) > 0) tide_blocks_push(&out, block);
         done = tide_zip_blocks(&a, &b, &out) && more == 0;
         tide_fault_clear();
         tide_cartesian_delete(product);

@@ -26,7 +26,7 @@ static struct tide_buffer key;
 static int create(void **state) {
     combine = tide_combine_new();
     tide_buffer_create(&key);
-    return combine == NULL;
+    return !combine;
 }
 
 static int destroy(void **state) {
@@ -39,6 +39,7 @@ static int destroy(void **state) {
 /* The entry of what is in `key`, which is emptied. */
 static uint32_t look_up(void) {
     uint32_t entry = tide_combine_packed(combine, key.data, key.size);
+
     key.size = 0;
     return entry;
 }
@@ -48,6 +49,7 @@ static void numbers_meet_in_every_form(void **state) {
                                      127,   128,    255,     256,          -128,         -129,
                                      65535, 65536,  -32768,  -32769,       2147483647.0, -2147483648.0,
                                      0.5,   -1e300, 1048576, 4294967295.0, 4294967296.0, 9007199254740992.0};
+
     for (uint32_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         assert_int_equal(tide_combine_number(combine, numbers[i]), i);
         assert_int_equal(combine->fresh, 1);
@@ -85,6 +87,7 @@ static void minus_zero_is_zero(void **state) {
 static void strings_meet_in_every_form(void **state) {
     static const size_t sizes[] = {0, 1, 31, 32, 255, 256, 65535, 65536};
     char *text = malloc(65536);
+
     for (size_t i = 0; i < 65536; i++) text[i] = (char)(i * 11);
     for (uint32_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         assert_int_equal(tide_combine_string(combine, text, sizes[i]), i);
@@ -110,6 +113,7 @@ static void strings_meet_in_every_form(void **state) {
 /* To Lua 2^53 + 2 as int64, as uint64 and as double are equal. */
 static void large_integers_meet_in_every_form(void **state) {
     const int64_t exact = INT64_C(1) << 53;
+
     packed_int64(&key, exact + 1);
     assert_int_equal(look_up(), 0);
     packed_uint64(&key, (uint64_t)exact + 1);
@@ -207,6 +211,7 @@ static void grows_to_a_million_keys(void **state) {
 static void stays_valid_without_memory(void **state) {
     char text[200];
     uint32_t failed = 0;
+
     memset(text, 'x', sizeof text);
     tide_fault_arm("alloc", 0, -1);
     for (uint32_t i = 0; i < 3000; i++) {
@@ -276,6 +281,7 @@ static uint32_t model_find(const struct model_key *wanted) {
 
 static void pack_random_form(const struct model_key *wanted, uint64_t *seed) {
     bool done = false;
+
     while (!done) {
         int form = (int)random_below(seed, NUMBER_FORMS);
         switch (wanted->kind) {
@@ -297,6 +303,7 @@ static void pack_random_form(const struct model_key *wanted, uint64_t *seed) {
 
 static void agrees_with_a_model(void **state) {
     uint64_t seed = 20;
+
     model_count = 0;
     for (int step = 0; step < 30000; step++) {
         struct model_key wanted = {.kind = (int)random_below(&seed, 4)};

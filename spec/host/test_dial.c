@@ -32,6 +32,7 @@ static bool answer;               /* they may end */
 static struct addrinfo *address_info(const char *address, const char *service, struct addrinfo *next) {
     struct addrinfo *info = calloc(1, sizeof *info + sizeof(struct sockaddr_in));
     struct sockaddr_in *in = (struct sockaddr_in *)(info + 1);
+
     info->ai_family = AF_INET;
     info->ai_socktype = SOCK_STREAM;
     info->ai_addr = (struct sockaddr *)in;
@@ -86,6 +87,7 @@ static void on_closed(uv_handle_t *handle) { tide_free(handle); }
 
 static void on_done(void *arg, uv_tcp_t *tcp, struct tide_error *err) {
     struct dial_result *result = arg;
+
     result->calls++;
     result->code = err->code;
     if (err->text) strncpy(result->text, err->text, sizeof result->text - 1);
@@ -101,6 +103,7 @@ static void on_done(void *arg, uv_tcp_t *tcp, struct tide_error *err) {
 static struct dial_result dial(const char *host, int port, uint64_t timeout_ms) {
     struct dial_result result = {0};
     uv_loop_t loop;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     assert_non_null(tide_dial_new(&loop, host, port, timeout_ms, on_done, &result));
     assert_int_equal(result.calls, 0);
@@ -114,6 +117,7 @@ static struct dial_result dial(const char *host, int port, uint64_t timeout_ms) 
 static void dial_cancelled(const char *host, int port, int turns) {
     struct dial_result result = {0};
     uv_loop_t loop;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     struct tide_dial *dialed = tide_dial_new(&loop, host, port, 60000, on_done, &result);
     for (int i = 0; i < turns && result.calls == 0; i++) uv_run(&loop, UV_RUN_NOWAIT);
@@ -134,6 +138,7 @@ static struct listener listen_on(const char *address, int port, bool full) {
     struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     socklen_t size = sizeof in;
     int on = 1;
+
     inet_pton(AF_INET, address, &in.sin_addr);
     listener.fd = socket(AF_INET, SOCK_STREAM, 0);
     setsockopt(listener.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -156,6 +161,7 @@ static void listener_close(struct listener *listener) {
 
 static int unused_port(void) {
     struct listener listener = listen_on("127.0.0.1", 0, false);
+
     listener_close(&listener);
     return listener.port;
 }
@@ -164,6 +170,7 @@ static int unused_port(void) {
 
 static void test_connects(void **state) {
     struct listener listener = listen_on("127.0.0.1", 0, false);
+
     assert_int_equal(dial("127.0.0.1", listener.port, 60000).peer, INADDR_LOOPBACK);
     assert_int_equal(dial("one", listener.port, 60000).peer, INADDR_LOOPBACK);
     listener_close(&listener);
@@ -172,6 +179,7 @@ static void test_connects(void **state) {
 static void test_next_address_after_a_refusal(void **state) {
     struct listener listener = listen_on("127.0.0.1", 0, false);
     struct dial_result result = dial("both", listener.port, 60000);
+
     assert_int_equal(result.peer, INADDR_LOOPBACK);
     assert_int_equal(result.code, 0);
     listener_close(&listener);
@@ -179,6 +187,7 @@ static void test_next_address_after_a_refusal(void **state) {
 
 static void test_first_address_that_answers(void **state) {
     struct listener listener = listen_on("127.0.0.2", 0, false);
+
     assert_int_equal(dial("both", listener.port, 60000).peer, INADDR_LOOPBACK + 1);
     listener_close(&listener);
 }
@@ -187,6 +196,7 @@ static void test_next_address_after_silence(void **state) {
     struct listener listener = listen_on("127.0.0.1", 0, false);
     struct listener silent = listen_on("127.0.0.2", listener.port, true);
     struct dial_result result = dial("both", listener.port, 30);
+
     assert_int_equal(result.peer, INADDR_LOOPBACK);
     listener_close(&silent);
     listener_close(&listener);
@@ -194,6 +204,7 @@ static void test_next_address_after_silence(void **state) {
 
 static void test_all_addresses_refuse(void **state) {
     struct dial_result result = dial("both", unused_port(), 60000);
+
     assert_int_equal(result.code, TIDE_EIO);
     assert_string_equal(result.text, "connection refused");
 }
@@ -201,6 +212,7 @@ static void test_all_addresses_refuse(void **state) {
 static void test_addresses_fail_differently(void **state) {
     struct listener silent = listen_on("127.0.0.2", 0, true);
     struct dial_result result = dial("both", silent.port, 30);
+
     assert_int_equal(result.code, TIDE_ETIMEOUT);
     assert_string_equal(result.text, "127.0.0.2: connection timed out, 127.0.0.1: connection refused");
     listener_close(&silent);
@@ -208,6 +220,7 @@ static void test_addresses_fail_differently(void **state) {
 
 static void test_injected_fault(void **state) {
     struct listener listener = listen_on("127.0.0.1", 0, false);
+
     tide_fault_arm("socket.connect", 0, 2);
     struct dial_result result = dial("both", listener.port, 60000);
     assert_int_equal(result.code, TIDE_EFAULT);
@@ -220,6 +233,7 @@ static void test_injected_fault(void **state) {
 
 static void test_lookup_fails(void **state) {
     struct dial_result result = dial("missing", 80, 60000);
+
     assert_int_equal(result.code, TIDE_ENOTFOUND);
     assert_string_equal(result.text, "name look-up failed: unknown node or service");
     result = dial("empty", 80, 60000);
@@ -233,6 +247,7 @@ static void test_cancel_at_any_turn(void **state) {
     struct listener listener = listen_on("127.0.0.1", 0, false);
     struct listener silent = listen_on("127.0.0.1", 0, true);
     int refused = unused_port();
+
     for (int turns = 0; turns < 12; turns++) {
         dial_cancelled("both", listener.port, turns);
         dial_cancelled("127.0.0.1", listener.port, turns);
@@ -269,6 +284,7 @@ static void answer_slow_names(void) {
 static void test_cancel_during_lookup(void **state) {
     struct dial_result result = {0};
     uv_loop_t loop;
+
     assert_int_equal(uv_loop_init(&loop), 0);
     stall_slow_names();
     struct tide_dial *dialed = tide_dial_new(&loop, "slow", 80, 60000, on_done, &result);

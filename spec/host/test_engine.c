@@ -21,7 +21,7 @@ static int set_up(void **state) {
     struct tide_error err = {0};
 
     engine = tide_engine_new(&options, &err);
-    return engine != NULL ? 0 : -1;
+    return engine ? 0 : -1;
 }
 
 static int tear_down(void **state) {
@@ -105,7 +105,7 @@ struct note {
 };
 
 static void on_note(struct tide_message *message, void *owner) {
-    if (owner != NULL) push(((struct note *)message)->number);
+    if (owner) push(((struct note *)message)->number);
 }
 
 static void post_note(void *arg) { tide_inbox_post(tide_engine_inbox(engine), &((struct note *)arg)->message); }

@@ -14,6 +14,7 @@
 
 static void sets_code_and_text(void **state) {
     struct tide_error err = {0};
+
     assert_int_equal(tide_error_set(&err, TIDE_EINVAL, "port %d: %s", 70000, "too large"), TIDE_EINVAL);
     assert_int_equal(err.code, TIDE_EINVAL);
     assert_string_equal(err.text, "port 70000: too large");
@@ -28,6 +29,7 @@ static void sets_code_and_text(void **state) {
 
 static void may_quote_its_own_text(void **state) {
     struct tide_error err = {0};
+
     tide_error_set(&err, TIDE_EIO, "disk");
     tide_error_set(&err, TIDE_ECORRUPT, "journal: %s", err.text);
     assert_string_equal(err.text, "journal: disk");
@@ -38,6 +40,7 @@ static void may_quote_its_own_text(void **state) {
 
 static void long_texts_are_not_cut(void **state) {
     char *longer = malloc(100001);
+
     memset(longer, 'x', 100000);
     longer[100000] = 0;
     struct tide_error err = {0};
@@ -57,6 +60,7 @@ static void works_without_a_place_to_report(void **state) {
 
 static void prefix_leaves_success_alone(void **state) {
     struct tide_error err = {0};
+
     assert_int_equal(tide_error_prefix(&err, "context"), 0);
     assert_null(err.text);
     tide_error_set(&err, TIDE_OK, "nothing happened");
@@ -66,6 +70,7 @@ static void prefix_leaves_success_alone(void **state) {
 
 static void prefix_puts_context_first(void **state) {
     struct tide_error err = {0};
+
     tide_error_set(&err, TIDE_ENOTFOUND, "no such file");
     assert_int_equal(tide_error_prefix(&err, "textFile \"%s\"", "a.txt"), TIDE_ENOTFOUND);
     assert_string_equal(err.text, "textFile \"a.txt\": no such file");
@@ -74,6 +79,7 @@ static void prefix_puts_context_first(void **state) {
 
 static void moves(void **state) {
     struct tide_error from = {0}, to = {0};
+
     tide_error_set(&to, TIDE_EIO, "old");
     tide_error_set(&from, TIDE_ECLOSED, "new");
     char *text = from.text;
@@ -91,6 +97,7 @@ static void moves(void **state) {
 
 static void copies(void **state) {
     struct tide_error from = {0}, to = {0};
+
     tide_error_set(&from, TIDE_ELIMIT, "line over 1 MiB");
     assert_int_equal(tide_error_copy(&to, &from), TIDE_ELIMIT);
     assert_ptr_not_equal(to.text, from.text);

@@ -63,6 +63,7 @@ enum { THREADS = 4, ASKS = 5000, FAILURES = 1234 };
 
 static void *ask(void *arg) {
     int *failed = arg;
+
     for (int i = 0; i < ASKS; i++) *failed += tide_fault("shared");
     return NULL;
 }
@@ -70,6 +71,7 @@ static void *ask(void *arg) {
 static void threads_share_the_countdown(void **state) {
     pthread_t threads[THREADS];
     int failed[THREADS] = {0}, sum = 0;
+
     tide_fault_arm("shared", 100, FAILURES);
     for (int i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, ask, &failed[i]);
     for (int i = 0; i < THREADS; i++) {
@@ -86,5 +88,6 @@ int main(void) {
         cmocka_unit_test(counts_down),
         cmocka_unit_test(threads_share_the_countdown),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static struct tide_error err;
 
 static int set_up(void **state) {
     snprintf(directory, sizeof directory, "/tmp/moontide-seal.XXXXXX");
-    if (mkdtemp(directory) == NULL) return -1;
+    if (!mkdtemp(directory)) return -1;
     snprintf(path, sizeof path, "%s/file", directory);
     return 0;
 }

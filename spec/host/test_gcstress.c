@@ -22,8 +22,9 @@ static lua_State *L;
 
 static int create(void **state) {
     struct tide_vm_options options = {.role = TIDE_VM_WORKER};
+
     L = tide_vm_new(&options, NULL);
-    return L == NULL;
+    return !L;
 }
 
 static int destroy(void **state) {

@@ -39,6 +39,7 @@ static int destroy(void **state) {
 
 static void expect(const char *text) {
     char *shown = packed_show(&out);
+
     assert_string_equal(shown, text);
     tide_free(shown);
 }
@@ -75,6 +76,7 @@ static void nothing_makes_nothing(void **state) {
 static void groups_of_every_size(void **state) {
     static const uint32_t sizes[] = {1, 15, 16, 65535, 65536, 100000};
     uint32_t classes = sizeof sizes / sizeof *sizes, count = 0;
+
     for (uint32_t i = 0; i < 100000; i++)
         for (uint32_t k = 0; k < classes; k++) {
             if (i >= sizes[k]) continue;
@@ -143,6 +145,7 @@ static void agrees_with_a_plain_search(void **state) {
 
 static void reports_when_memory_is_gone(void **state) {
     char text[3000] = "";
+
     for (uint32_t i = 0; i < 1000; i++) {
         tide_pack_number(&bytes, i % 400);
         tide_pack_string(&bytes, text, sizeof text);
@@ -168,5 +171,6 @@ int main(void) {
         TEST(groups_over_all_blocks),     TEST(nothing_makes_nothing),       TEST(groups_of_every_size),
         TEST(agrees_with_a_plain_search), TEST(reports_when_memory_is_gone),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

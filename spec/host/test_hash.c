@@ -138,6 +138,7 @@ static void every_form_of_a_number_has_its_hash(void **state) {
 
 static void every_form_of_a_string_has_its_hash(void **state) {
     uint64_t hash = tide_hash_string("tide", 4);
+
     assert_true(packed("\xa4tide", 5) == hash);
     assert_true(packed("\xd9\x04tide", 6) == hash);
     assert_true(packed("\xda\x00\x04tide", 7) == hash);
@@ -218,6 +219,7 @@ static void keys_spread_over_the_groups(void **state) {
 static void a_checksum_does_not_depend_on_the_pieces(void **state) {
     uint8_t bytes[3000];
     uint64_t whole = 0;
+
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * i);
     for (size_t piece = sizeof bytes; piece > 0; piece /= 3) {
         struct tide_hasher *hasher = tide_hasher_new();

@@ -33,6 +33,7 @@ static int out_of_order;
 static void deliver(struct tide_message *message, void *arg) {
     struct note *note = (struct note *)message;
     struct owner *owner = arg;
+
     if (owner) {
         if (owner->next[note->producer]++ != note->number) out_of_order++;
         if (++owner->received == owner->close_at) tide_inbox_close(&owner->inbox);
@@ -44,6 +45,7 @@ static void deliver(struct tide_message *message, void *arg) {
 
 static void post(struct tide_inbox *inbox, int producer, int number) {
     struct note *note = malloc(sizeof *note);
+
     *note = (struct note){.message = {.deliver = deliver}, .producer = producer, .number = number};
     tide_inbox_post(inbox, &note->message);
 }
@@ -56,6 +58,7 @@ struct producer {
 
 static void produce(void *arg) {
     struct producer *producer = arg;
+
     for (int i = 0; i < EACH; i++) post(producer->inbox, producer->id, i);
 }
 
@@ -74,6 +77,7 @@ static void teardown(uv_loop_t *loop, struct owner *owner) {
 
 static void run_producers(uv_loop_t *loop, struct owner *owner) {
     struct producer producers[PRODUCERS];
+
     for (int i = 0; i < PRODUCERS; i++) {
         producers[i] = (struct producer){.inbox = &owner->inbox, .id = i};
         assert_int_equal(tide_thread_start(&producers[i].thread, "producer", produce, &producers[i], NULL), 0);
@@ -85,6 +89,7 @@ static void run_producers(uv_loop_t *loop, struct owner *owner) {
 static void keeps_the_order_of_each_producer(void **state) {
     uv_loop_t loop;
     struct owner owner;
+
     setup(&loop, &owner, true);
     owner.close_at = PRODUCERS * EACH;
     run_producers(&loop, &owner);
@@ -97,6 +102,7 @@ static void keeps_the_order_of_each_producer(void **state) {
 static void a_close_under_fire_loses_nothing(void **state) {
     uv_loop_t loop;
     struct owner owner;
+
     setup(&loop, &owner, true);
     owner.close_at = EACH / 2;
     run_producers(&loop, &owner);
@@ -109,6 +115,7 @@ static void a_close_under_fire_loses_nothing(void **state) {
 static void disposes_of_what_is_queued_at_close(void **state) {
     uv_loop_t loop;
     struct owner owner;
+
     setup(&loop, &owner, true);
     for (int i = 0; i < 5; i++) post(&owner.inbox, 0, i);
     tide_inbox_close(&owner.inbox);
@@ -125,6 +132,7 @@ static void disposes_of_what_is_queued_at_close(void **state) {
 static void drains_what_is_queued_now(void **state) {
     uv_loop_t loop;
     struct owner owner;
+
     setup(&loop, &owner, true);
     assert_int_equal(tide_inbox_drain(&owner.inbox), 0);
     for (int i = 0; i < 3; i++) post(&owner.inbox, 1, i);
@@ -148,6 +156,7 @@ struct chain {
 static void deliver_chain(struct tide_message *message, void *arg) {
     struct chain *chain = (struct chain *)message;
     struct owner *owner = arg;
+
     owner->received++;
     if (--chain->left > 0) tide_inbox_post(&owner->inbox, message);
     else tide_inbox_close(&owner->inbox);
@@ -157,6 +166,7 @@ static void a_delivery_may_post_again(void **state) {
     uv_loop_t loop;
     struct owner owner;
     struct chain chain = {.message = {.deliver = deliver_chain}, .left = 3};
+
     setup(&loop, &owner, true);
     tide_inbox_post(&owner.inbox, &chain.message);
     assert_int_equal(tide_inbox_drain(&owner.inbox), 1); /* what it posts is for the next time */
@@ -169,6 +179,7 @@ static void a_delivery_may_post_again(void **state) {
 static void need_not_keep_the_loop_alive(void **state) {
     uv_loop_t loop;
     struct owner owner;
+
     setup(&loop, &owner, false);
     assert_int_equal(uv_run(&loop, UV_RUN_DEFAULT), 0); /* returns at once */
     post(&owner.inbox, 0, 0);
@@ -183,5 +194,6 @@ int main(void) {
         cmocka_unit_test(disposes_of_what_is_queued_at_close), cmocka_unit_test(drains_what_is_queued_now),
         cmocka_unit_test(a_delivery_may_post_again),           cmocka_unit_test(need_not_keep_the_loop_alive),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

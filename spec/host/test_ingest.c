@@ -28,6 +28,7 @@ static struct probe *probe_of(struct tide_source *source) { return TIDE_CONTAINE
 
 static void note(struct probe *probe, char call) {
     uv_thread_t self = uv_thread_self();
+
     if (!*probe->calls) probe->thread = self;
     size_t size = strlen(probe->calls);
     probe->calls[size] = uv_thread_equal(&probe->thread, &self) ? call : '!';
@@ -45,6 +46,7 @@ static void probe_take(struct tide_source *source, struct tide_blocks *out) {
     char text[16];
     int size = snprintf(text, sizeof text, "%d", ++probe_of(source)->taken);
     struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 16, NULL);
+
     memcpy(block->data, text, (size_t)size);
     block->size = (uint64_t)size;
     tide_block_add_line(block, 0, (uint32_t)size);
@@ -57,6 +59,7 @@ static void probe_stop(struct tide_source *source) { note(probe_of(source), 'x')
 
 static void probe_close(struct tide_source *source) {
     struct probe *probe = probe_of(source);
+
     note(probe, 'c');
     tide_free(probe);
 }
@@ -66,6 +69,7 @@ static const struct tide_source_ops PROBE = {"probe",    probe_start, probe_take
 
 static struct tide_source *add_probe(struct rig *rig, uint32_t id, char *calls, bool fails) {
     struct probe *probe = tide_xcalloc(1, sizeof *probe);
+
     probe->source.ops = &PROBE;
     probe->source.id = id;
     probe->calls = calls;
@@ -80,6 +84,7 @@ static struct tide_source *add_probe(struct rig *rig, uint32_t id, char *calls, 
 static void test_life(void **state) {
     struct rig rig;
     char calls[16];
+
     rig_create(&rig);
     add_probe(&rig, 2, calls, false);
     rig_cut(&rig);
@@ -100,6 +105,7 @@ static void test_life(void **state) {
 
 static void test_no_sources(void **state) {
     struct rig rig;
+
     rig_create(&rig);
     rig_cut(&rig);
     rig_cut(&rig);
@@ -112,6 +118,7 @@ static void test_no_sources(void **state) {
 static void test_entries_in_order_of_adding(void **state) {
     struct rig rig;
     char calls[3][16];
+
     rig_create(&rig);
     add_probe(&rig, 3, calls[0], false);
     add_probe(&rig, 1, calls[1], false);
@@ -130,6 +137,7 @@ static int64_t answered[50];
 
 static void on_ordered_cut(struct tide_message *message, void *owner) {
     struct tide_cut *cut = (struct tide_cut *)message;
+
     assert_non_null(owner);
     assert_ptr_equal(cut->token, &answers);
     assert_int_equal(cut->count, 1);
@@ -143,6 +151,7 @@ static void on_ordered_cut(struct tide_message *message, void *owner) {
 static void test_cuts_are_answered_in_order(void **state) {
     struct rig rig;
     char calls[16];
+
     rig_create(&rig);
     answers = 0;
     add_probe(&rig, 1, calls, false);
@@ -163,6 +172,7 @@ static void test_cuts_are_answered_in_order(void **state) {
 static void test_start_fails(void **state) {
     struct rig rig;
     char calls[16], other[16];
+
     rig_create(&rig);
     add_probe(&rig, 1, calls, true);
     add_probe(&rig, 2, other, false);
@@ -180,6 +190,7 @@ static void test_start_fails(void **state) {
 static void test_added_after_stop_is_not_started(void **state) {
     struct rig rig;
     char calls[16];
+
     rig_create(&rig);
     tide_ingest_stop_sources(rig.ingest);
     add_probe(&rig, 1, calls, false);
@@ -193,6 +204,7 @@ static void wake(void *arg) { tide_source_wake(arg); }
 static void test_wake_from_another_thread(void **state) {
     struct rig rig;
     char calls[16], other[16];
+
     rig_create(&rig);
     struct tide_source *source = add_probe(&rig, 1, calls, false);
     add_probe(&rig, 2, other, false);
@@ -212,6 +224,7 @@ static void test_wake_from_another_thread(void **state) {
 static void test_driver_gone(void **state) {
     struct rig rig;
     char calls[16];
+
     rig_create(&rig);
     tide_inbox_close(&rig.inbox);
     add_probe(&rig, 1, calls, true);
@@ -224,6 +237,7 @@ static void test_driver_gone(void **state) {
 static void test_two_ingests(void **state) {
     struct rig first, second;
     char calls[2][16];
+
     rig_create(&first);
     rig_create(&second);
     add_probe(&first, 1, calls[0], false);

@@ -42,6 +42,7 @@ static void put(struct text *text, const void *bytes, size_t size) {
 
 static void put_entry(struct text *text, uint64_t length, const void *bytes, size_t size) {
     char head[32];
+
     put(text, head, (size_t)snprintf(head, sizeof head, "%llu:", (unsigned long long)length));
     put(text, bytes, size);
     put(text, ";", 1);
@@ -55,6 +56,7 @@ static void result_destroy(struct result *result) {
 
 static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint64_t length) {
     struct result *result = arg;
+
     put_entry(&result->long_lines, length, head, head_size);
     result->long_count++;
 }
@@ -70,6 +72,7 @@ static void model_line(struct result *result, const char *line, size_t length, u
 
 static void model(struct result *result, const char *text, size_t size, uint32_t max_line) {
     size_t start = 0;
+
     for (size_t i = 0; i < size; i++) {
         if (text[i] != '\n' && text[i] != '\r') continue;
         model_line(result, text + start, i - start, max_line);
@@ -98,6 +101,7 @@ static void collect(struct result *result, struct tide_blocks *blocks) {
 
 static void take(struct tide_lines *lines, struct result *result) {
     struct tide_blocks out;
+
     tide_blocks_create(&out);
     assert_true(tide_lines_take(lines, &out));
     collect(result, &out);
@@ -187,6 +191,7 @@ enum { MIX_COUNT = sizeof MIXES / sizeof *MIXES };
 static void test_plain_lines(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 0, 0);
     feed(&lines, "one\ntwo\rthree\r\n\nlast", 20);
     end(&lines, &got);
@@ -238,6 +243,7 @@ static void test_every_split(void **state) {
 static void test_cr_is_enough(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 0, 0);
     feed(&lines, "abc\r", 4);
     take(&lines, &got);
@@ -256,6 +262,7 @@ static void test_cr_is_enough(void **state) {
 static void test_finish_resets_separators(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 0, 0);
     feed(&lines, "a\r", 2);
     assert_true(tide_lines_finish(&lines));
@@ -272,6 +279,7 @@ static void test_finish_resets_separators(void **state) {
 
 static void test_binary_bytes(void **state) {
     char text[1024];
+
     for (size_t i = 0; i < sizeof text; i++) text[i] = (char)(i * 7 + i / 256);
     struct result expected = {0}, got;
     model(&expected, text, sizeof text, 1000);
@@ -294,6 +302,7 @@ static void test_binary_bytes(void **state) {
 /* Lengths around the limit and around the kept head, each at every split position. */
 static void test_long_lines(void **state) {
     static const uint32_t limits[] = {1, 5, 63, 64, 65, 100};
+
     for (size_t m = 0; m < sizeof limits / sizeof *limits; m++) {
         char text[1200];
         size_t size = 0;
@@ -325,6 +334,7 @@ static void test_long_lines(void **state) {
 static void test_endless_line_needs_no_memory(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 100000, 0);
     static char chunk[65536];
     memset(chunk, 'x', sizeof chunk);
@@ -349,6 +359,7 @@ static void test_line_longer_than_block(void **state) {
     struct result got, expected = {0};
     size_t size = 3 * TIDE_BLOCK_TARGET;
     char *text = malloc(size);
+
     assert_non_null(text);
     for (size_t i = 0; i < size; i++) text[i] = (char)('a' + i % 23);
     memcpy(text, "short\n", 6);
@@ -371,6 +382,7 @@ static size_t feed_lines(struct tide_lines *lines, size_t bytes) {
     static const char line[] =
         "abcdefghi jklmnopqrs tuvwxyzabc defghijklm nopqrstuvw xyzabcdefg hijklmnopq rstuvwxyza bcdefghijk lmnop\n";
     size_t fed = 0;
+
     for (; fed < bytes; fed += sizeof line - 1) feed(lines, line, sizeof line - 1);
     return fed;
 }
@@ -378,6 +390,7 @@ static size_t feed_lines(struct tide_lines *lines, size_t bytes) {
 static void test_take_keeps_unfinished_line(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 0, 0);
     feed(&lines, "a\nb\nunfin", 9);
     take(&lines, &got);
@@ -396,6 +409,7 @@ static void test_take_keeps_unfinished_line(void **state) {
 static void test_small_takes_hold_little(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 0, 0);
     feed_lines(&lines, 3 << 20); /* full blocks by now */
     take(&lines, &got);
@@ -416,6 +430,7 @@ static void test_small_takes_hold_little(void **state) {
 static void test_idle_holds_little(void **state) {
     struct tide_lines lines;
     struct result got;
+
     begin(&lines, &got, 0, 0);
     assert_int_equal(tide_block_live(), 0);
     feed_lines(&lines, 3 << 20);
@@ -433,6 +448,7 @@ static void test_idle_holds_little(void **state) {
 /* Steady batches come as several blocks, large ones as blocks of about the target size. */
 static void test_block_sizes(void **state) {
     static const size_t batches[] = {64 * 1024, 200 * 1024, 1024 * 1024, 16 * 1024 * 1024};
+
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
         struct tide_lines lines;
         struct result got;
@@ -460,6 +476,7 @@ static void test_bytes_count_against_the_budget(void **state) {
     struct tide_share *share = tide_share_new(budget, 1000, NULL, NULL);
     struct tide_lines lines;
     struct tide_blocks out;
+
     tide_blocks_create(&out);
     tide_lines_create(&lines, 0, 0, share);
     feed_lines(&lines, 1 << 20);
@@ -477,6 +494,7 @@ static void test_bytes_count_against_the_budget(void **state) {
 static void test_memory_runs_out(void **state) {
     char text[6000];
     size_t size = 0;
+
     for (uint32_t seed = 1; size + 80 < sizeof text;) {
         size_t length = next_random(&seed) % 60;
         memset(text + size, 'a' + (int)(size % 26), length);
@@ -531,6 +549,7 @@ static void test_memory_runs_out(void **state) {
 
 static void test_random(void **state) {
     static char text[20000];
+
     for (uint32_t round = 1; round <= 1500; round++) {
         uint32_t seed = round * 2654435761u;
         size_t size = next_random(&seed) % (round % 50 ? 600 : sizeof text);

@@ -17,6 +17,7 @@ struct item {
 
 static int numbers(const struct tide_list *head) {
     int all = 0;
+
     TIDE_LIST_EACH(it, head) all = all * 10 + TIDE_CONTAINER_OF(it, struct item, link)->number;
     return all;
 }
@@ -24,6 +25,7 @@ static int numbers(const struct tide_list *head) {
 static void keeps_order(void **state) {
     struct tide_list head;
     struct item items[5] = {{.number = 1}, {.number = 2}, {.number = 3}, {.number = 4}, {.number = 5}};
+
     tide_list_create(&head);
     assert_true(tide_list_empty(&head));
     assert_null(tide_list_pop(&head));
@@ -48,5 +50,6 @@ static void keeps_order(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(keeps_order)};
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -65,7 +65,7 @@ static void sparse_messages_come_once_a_minute_after_the_first_few(void **state)
     for (int i = 1000; i < 1003; i++) tide_log_sparse(&kind, TIDE_LOG_WARN, "a", "message %d", i);
     char *text = capture_stop(NULL);
     int lines = 0;
-    for (const char *at = text; (at = strchr(at, '\n')) != NULL; at++) lines++;
+    for (const char *at = text; (at = strchr(at, '\n')); at++) lines++;
     assert_int_equal(lines, TIDE_LOG_FEW + 3);
     assert_non_null(strstr(text, "a: message 0\n"));
     assert_non_null(strstr(text, "a: message 4\n"));
@@ -120,6 +120,7 @@ static void long_messages_are_whole(void **state) {
 
 static void a_full_stderr_does_not_hang(void **state) {
     int ends[2], saved = dup(STDERR_FILENO);
+
     assert_int_equal(pipe(ends), 0);
     assert_int_equal(fcntl(ends[1], F_SETFL, O_NONBLOCK), 0);
     char page[4096] = {0};
@@ -140,6 +141,7 @@ enum { THREADS = 4, LINES = 100, WIDTH = 6000 }; /* wider than PIPE_BUF */
 static void *write_lines(void *arg) {
     char letter = (char)('a' + (intptr_t)arg);
     char *body = malloc(WIDTH + 1);
+
     memset(body, letter, WIDTH);
     body[WIDTH] = 0;
     for (int i = 0; i < LINES; i++) tide_log(TIDE_LOG_ERROR, "thread", "%s", body);
@@ -149,6 +151,7 @@ static void *write_lines(void *arg) {
 
 static void lines_of_threads_never_mix(void **state) {
     pthread_t threads[THREADS];
+
     capture_start();
     for (intptr_t i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, write_lines, (void *)i);
     for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);

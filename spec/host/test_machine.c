@@ -30,7 +30,7 @@ static void must_run(const char *format, const char *argument) {
 
 static int set_up(void **state) {
     strcpy(root, "/tmp/moontide-machine.XXXXXX");
-    return mkdtemp(root) != NULL ? 0 : -1;
+    return mkdtemp(root) ? 0 : -1;
 }
 
 static int tear_down(void **state) {
@@ -44,7 +44,7 @@ static void put_bytes(const char *path, const void *bytes, size_t size) {
     FILE *file;
 
     assert_true(snprintf(name, sizeof name, "%s%s", root, path) < (int)sizeof name);
-    for (char *slash = name + strlen(root); (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+    for (char *slash = name + strlen(root); (slash = strchr(slash + 1, '/')); *slash = '/') {
         *slash = 0;
         assert_true(mkdir(name, 0700) == 0 || errno == EEXIST);
     }
@@ -259,7 +259,7 @@ static void odd_values_are_no_limit(void **state) {
 
     put_groups("0::/\n4:memory,cpu:/\n", V2 V1("memory,cpu", "one"));
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        if (strchr(values[i], ' ') == NULL || values[i][0] == ' ') {
+        if (!strchr(values[i], ' ') || values[i][0] == ' ') {
             put("/sys/fs/cgroup/memory.max", values[i]);
             put("/sys/fs/cgroup/one/memory.limit_in_bytes", values[i]);
             put("/sys/fs/cgroup/one/cpu.cfs_quota_us", values[i]);

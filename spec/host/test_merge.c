@@ -156,5 +156,6 @@ int main(void) {
         TEST(adding_is_done_here),          TEST(other_values_are_handed_over),
         TEST(an_empty_block_is_at_its_end), TEST(reports_when_memory_is_gone),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,7 +51,7 @@ static void give_back(int index, const char *failure) {
         turn();
         return;
     }
-    if (failure != NULL) {
+    if (failure) {
         tide_error_set(&task->error, TIDE_ECLOSURE, "%s", failure);
     } else {
         for (uint32_t i = 0; i < task->noutputs; i++) {

@@ -69,12 +69,14 @@ static const char helpers[] =
 
 static void start_pool(uint32_t workers) {
     struct tide_pool_options options = {.workers = workers, .driver = &inbox, .package_cpath = ""};
+
     pool = tide_pool_new(&options, &err);
-    if (pool == NULL) fail_msg("%s", err.text);
+    if (!pool) fail_msg("%s", err.text);
 }
 
 static int create(void **state) {
     struct tide_vm_options options = {.role = TIDE_VM_DRIVER, .package_cpath = ""};
+
     uv_loop_init(&loop);
     tide_inbox_create(&inbox, &loop, &inbox, true);
     tide_buffer_create(&bytes);
@@ -83,7 +85,7 @@ static int create(void **state) {
     orphans = 0;
     flag = 0;
     pool = NULL;
-    if (L == NULL || luaL_dostring(L, helpers) != 0) return 1;
+    if (!L || luaL_dostring(L, helpers) != 0) return 1;
     lua_pushnumber(L, (lua_Number)(uintptr_t)&flag);
     lua_setglobal(L, "flag");
     return 0;
@@ -106,7 +108,8 @@ static int destroy(void **state) {
 
 static void deliver(struct tide_message *message, void *owner) {
     struct tide_task *task = (struct tide_task *)(void *)((char *)message - offsetof(struct tide_task, message));
-    if (owner == NULL) {
+
+    if (!owner) {
         tide_task_delete(task);
         __atomic_fetch_add(&orphans, 1, __ATOMIC_RELEASE);
     } else {
@@ -117,6 +120,7 @@ static void deliver(struct tide_message *message, void *owner) {
 /* The plan that a chunk of this name returns. */
 static struct tide_plan *plan_named(const char *name, const char *source) {
     size_t size;
+
     if (luaL_loadbuffer(L, source, strlen(source), name) != 0 || lua_pcall(L, 0, 1, 0) != 0)
         fail_msg("%s", lua_tostring(L, -1));
     const char *data = lua_tolstring(L, -1, &size);
@@ -130,6 +134,7 @@ static struct tide_plan *plan_of(const char *source) { return plan_named("@job.l
 /* A task of the plan with one input, numbers first … first + count - 1. */
 static struct tide_task *task_of(struct tide_plan *plan, int first, int count, uint32_t outputs) {
     struct tide_task *task = tide_task_new(plan, 1, outputs);
+
     for (int i = 0; i < count; i++) tide_pack_number(&bytes, first + i);
     tide_blocks_push(&task->inputs[0].blocks, packed_block(&bytes, (uint32_t)count, 1));
     task->message.deliver = deliver;
@@ -138,6 +143,7 @@ static struct tide_task *task_of(struct tide_plan *plan, int first, int count, u
 
 static void submit(const char *source, int first, int count) {
     struct tide_plan *plan = plan_of(source);
+
     tide_pool_submit(pool, task_of(plan, first, count, 1));
     tide_plan_release(plan);
 }
@@ -148,6 +154,7 @@ static void wait_for(uint32_t count) {
 
 static void wait_for_flag(int value) {
     uint32_t before = nended;
+
     while (__atomic_load_n(&flag, __ATOMIC_RELAXED) != value) {
         uv_run(&loop, UV_RUN_NOWAIT);
         if (nended > before)
@@ -158,6 +165,7 @@ static void wait_for_flag(int value) {
 
 static void expect(uint32_t index, const char *text) {
     struct tide_task *task = ended[index];
+
     if (task->error.code != 0) fail_msg("task %u failed: %s", index, task->error.text);
     char *shown = packed_show(&task->outputs[0]);
     assert_string_equal(shown, text);
@@ -166,7 +174,8 @@ static void expect(uint32_t index, const char *text) {
 
 static void expect_error(uint32_t index, int code, const char *part) {
     struct tide_task *task = ended[index];
-    if (task->error.code != code || strstr(task->error.text, part) == NULL)
+
+    if (task->error.code != code || !strstr(task->error.text, part))
         fail_msg("task %u: %s: '%s' instead of %s: '%s'", index, tide_error_name(task->error.code), task->error.text,
                  tide_error_name(code), part);
 }
@@ -174,6 +183,7 @@ static void expect_error(uint32_t index, int code, const char *part) {
 /* What every test ends with: all workers still do what they should. */
 static void still_works(void) {
     uint32_t before = nended;
+
     for (int i = 0; i < 20; i++) submit("return plan { map(function(x) return x * 2 end) }", 1, 3);
     wait_for(before + 20);
     for (uint32_t i = before; i < before + 20; i++) expect(i, "2 4 6");
@@ -242,7 +252,7 @@ static void combines_and_merges(void **state) {
         wait_for(3 + p);
         assert_int_equal(ended[2 + p]->error.code, 0);
         char *shown = packed_show(&ended[2 + p]->outputs[0]);
-        for (char *at = strchr(shown, '='); at != NULL; at = strchr(at + 1, '=')) {
+        for (char *at = strchr(shown, '='); at; at = strchr(at + 1, '=')) {
             records++;
             sum += atof(at + 1);
         }
@@ -258,6 +268,7 @@ static void reads_files(void **state) {
     char path[] = "/tmp/moontide-pool-XXXXXX";
     int fd = mkstemp(path);
     FILE *file = fdopen(fd, "w");
+
     fputs("one two\nthree\n", file);
     fclose(file);
     start_pool(1);
@@ -325,6 +336,7 @@ static void broken_plans_are_reported(void **state) {
 
 static void the_flag_cancels(void **state) {
     uint32_t cancelled = 1;
+
     start_pool(1);
     struct tide_plan *plan = plan_of("return plan { map(function(x) say(flag, 1) return x end) }");
     struct tide_task *task = task_of(plan, 0, 3, 1);
@@ -360,6 +372,7 @@ static void the_flag_cancels(void **state) {
 
 static void describes_what_runs(void **state) {
     char text[400];
+
     start_pool(2);
     assert_false(tide_pool_describe(pool, 0, text, sizeof text));
     struct tide_plan *plan = plan_of("return plan { map(function(x)\n"
@@ -402,6 +415,7 @@ static void queued_tasks_come_back_cancelled(void **state) {
 /* Interrupts a script that has set the flag; its error names the line. */
 static void interrupt(const char *source, const char *where) {
     uint32_t before = nended;
+
     flag = 0;
     submit(source, 0, 3);
     wait_for_flag(1);
@@ -490,6 +504,7 @@ static void a_script_may_lie_in_a_folder_called_moontide(void **state) {
         "return plan { map(function(x) jit.off(true, true) say(flag, 1)\n while true do end end) }",
         "return plan { map(function(x) say(flag, 1)\n while true do end end) }",
     };
+
     start_pool(1);
     for (uint32_t i = 0; i < 3; i++) {
         struct tide_plan *plan = plan_named("@moontide/job.lua", sources[i]);
@@ -514,7 +529,7 @@ static void interrupts_all_workers(void **state) {
     for (int i = 0; i < 3; i++) submit("return plan { map(function(x) while true do end end) }", 0, 1);
     char text[100];
     for (uint32_t i = 0; i < 3; i++)
-        while (!tide_pool_describe(pool, i, text, sizeof text) || strstr(text, "map") == NULL) sched_yield();
+        while (!tide_pool_describe(pool, i, text, sizeof text) || !strstr(text, "map")) sched_yield();
     tide_pool_interrupt(pool);
     wait_for(3);
     for (uint32_t i = 0; i < 3; i++) expect_error(i, TIDE_ECANCELLED, "job.lua:1");
@@ -596,6 +611,7 @@ static void a_worker_that_is_stuck_is_left_behind(void **state) {
 
 static void the_number_of_workers_is_checked(void **state) {
     struct tide_pool_options options = {.workers = 0, .driver = &inbox};
+
     assert_null(tide_pool_new(&options, &err));
     assert_int_equal(err.code, TIDE_EINVAL);
     assert_string_equal(err.text, "the number of workers must be 1 to 1024, got 0");
@@ -606,6 +622,7 @@ static void the_number_of_workers_is_checked(void **state) {
 
 static void a_thread_that_cannot_start_is_an_error(void **state) {
     struct tide_pool_options options = {.workers = 3, .driver = &inbox, .package_cpath = ""};
+
     for (long skip = 0; skip < 3; skip++) {
         tide_fault_arm("thread.start", skip, 1);
         assert_null(tide_pool_new(&options, &err));

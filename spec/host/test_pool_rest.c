@@ -28,7 +28,7 @@ static void start_pool(uint32_t rest_ms) {
     struct tide_error err = {0};
 
     pool = tide_pool_new(&options, &err);
-    if (pool == NULL) fail_msg("%s", err.text);
+    if (!pool) fail_msg("%s", err.text);
 }
 
 static int set_up(void **state) {

@@ -53,6 +53,7 @@ static void close_router(void) {
 
 static void expect(uint32_t partition, const char *text) {
     char *shown = packed_show(&outputs[partition]);
+
     assert_string_equal(shown, text);
     tide_free(shown);
 }
@@ -136,6 +137,7 @@ static void nothing_written_is_no_block(void **state) {
 
 static struct tide_block *bounds_of(const double *bounds, uint32_t count) {
     struct tide_buffer bytes;
+
     tide_buffer_create(&bytes);
     for (uint32_t i = 0; i < count; i++) tide_pack_number(&bytes, bounds[i]);
     struct tide_block *block = packed_block(&bytes, count, 1);
@@ -155,6 +157,7 @@ static void range_puts_a_bound_below_itself(void **state) {
     static const double limits[] = {10, 20, 20.5};
     static const double keys[] = {30, 20.5, 20.25, 20, 15, 10, 9, -1};
     struct tide_block *bounds = bounds_of(limits, 3);
+
     open_router(4, 2);
     for (int i = 0; i < 8; i++) put_range(bounds, true, keys[i]);
     close_router();
@@ -175,6 +178,7 @@ static void range_puts_a_bound_below_itself(void **state) {
 static void few_bounds_leave_partitions_empty(void **state) {
     static const double limits[] = {10};
     struct tide_block *none = bounds_of(limits, 0), *one = bounds_of(limits, 1);
+
     open_router(4, 2);
     put_range(none, true, 1);
     put_range(none, false, 2);
@@ -278,6 +282,7 @@ static void nan_keys_are_not_sent(void **state) {
 /* Bounds of any kind, compared one after the other. */
 static void range_agrees_with_a_plain_search(void **state) {
     uint64_t seed = 8;
+
     for (int round = 0; round < 60; round++) {
         uint32_t nbounds = random_below(&seed, MOST);
         struct tide_buffer sorted[MOST], all;
@@ -326,6 +331,7 @@ static void range_agrees_with_a_plain_search(void **state) {
 static void blocks_are_sealed_when_full(void **state) {
     uint64_t seed = 3;
     char *text = calloc(1, TIDE_BLOCK_TARGET * 2);
+
     open_router(2, 1);
     uint64_t bytes = 0;
     for (int i = 0; i < 3000; i++) {
@@ -358,6 +364,7 @@ static void blocks_are_sealed_when_full(void **state) {
 
 static void entries_go_where_their_key_goes(void **state) {
     struct tide_combine *combine = tide_combine_new();
+
     assert_true(tide_combine_add_string(combine, "one", 3, 1));
     assert_true(tide_combine_add_number(combine, -40, 300));
     assert_true(tide_combine_add_number(combine, 0.5, 1e10));
@@ -392,10 +399,11 @@ static void reports_when_memory_is_gone(void **state) {
     struct tide_block *bounds = bounds_of(limits, 1);
     char text[600] = "";
     uint32_t failures = 0;
+
     for (long skip = 0; skip < 40; skip++) {
         tide_fault_arm("alloc", skip, 1);
         router = tide_router_new(outputs, 2, 2);
-        if (router == NULL) {
+        if (!router) {
             failures++;
             continue;
         }

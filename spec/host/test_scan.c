@@ -15,6 +15,7 @@
 
 static void finds_words(void **state) {
     uint8_t word[256];
+
     memset(word, 1, sizeof word);
     word[' '] = word['\t'] = 0;
     const char *text = "  one\ttwo  three";
@@ -39,6 +40,7 @@ static void finds_words(void **state) {
 /* Texts end where their memory ends, for the sanitizer. */
 static void agrees_with_a_plain_search(void **state) {
     uint64_t seed = 2;
+
     for (int round = 0; round < 3000; round++) {
         uint8_t class_of[256];
         uint32_t size = random_below(&seed, 60), density = 1 + random_below(&seed, 8);
@@ -64,5 +66,6 @@ int main(void) {
         cmocka_unit_test(finds_words),
         cmocka_unit_test(agrees_with_a_plain_search),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

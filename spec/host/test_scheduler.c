@@ -39,7 +39,7 @@ static bool run_at_once; /* tasks come back by themselves */
 static void compute(struct tide_task *task) {
     int keys[] = {1, 2, 3, 4};
     char *plan = rig_plan(task->plan);
-    bool samples = strstr(plan, "[sample, ") != NULL;
+    bool samples = strstr(plan, "[sample, ");
 
     for (uint32_t i = 0; i < task->noutputs; i++) {
         int number = (int)(100 * task->partition + i);
@@ -111,7 +111,7 @@ static void assert_task(int index, const char *plan, uint32_t outputs) {
 
 static bool is_plan_with(int index, const char *name) {
     char *text = rig_plan(tasks[index]->plan);
-    bool found = strstr(text, name) != NULL;
+    bool found = strstr(text, name);
 
     tide_free(text);
     return found;
@@ -154,7 +154,7 @@ static uint32_t shut_down(void) {
 }
 
 static int tear_down(void **state) {
-    if (scheduler != NULL && shut_down() != 0) return -1;
+    if (scheduler && shut_down() != 0) return -1;
     tide_op_release(collect);
     return held == 0 && tide_block_live() == 0 ? 0 : -1;
 }
@@ -169,7 +169,7 @@ static void on_done(struct tide_job *job, void *arg) {
     struct watched *watched = arg;
 
     assert_true(tide_job_ended(job));
-    if (watched->job != NULL) assert_ptr_equal(job, watched->job);
+    if (watched->job) assert_ptr_equal(job, watched->job);
     watched->done++;
 }
 

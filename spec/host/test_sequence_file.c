@@ -47,6 +47,7 @@ static int destroy(void **state) {
 
 static void write_file(const void *data, size_t size) {
     FILE *file = fopen(path, "wb");
+
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, size, file), size);
     fclose(file);
@@ -54,6 +55,7 @@ static void write_file(const void *data, size_t size) {
 
 static void read_file(struct tide_buffer *out) {
     FILE *file = fopen(path, "rb");
+
     assert_non_null(file);
     out->size = 0;
     for (;;) {
@@ -66,6 +68,7 @@ static void read_file(struct tide_buffer *out) {
 
 static uint64_t file_size(void) {
     struct stat status;
+
     assert_int_equal(stat(path, &status), 0);
     return (uint64_t)status.st_size;
 }
@@ -74,7 +77,8 @@ static uint64_t file_size(void) {
 
 static struct tide_sequence_writer *open_writer(enum tide_writable key, enum tide_writable value, bool compress) {
     struct tide_sequence_writer *writer = tide_sequence_writer_new(path, key, value, compress, &err);
-    if (writer == NULL) fail_msg("%s", err.text);
+
+    if (!writer) fail_msg("%s", err.text);
     return writer;
 }
 
@@ -86,6 +90,7 @@ static void close_writer(struct tide_sequence_writer *writer) {
 /* Record i: a key that tells it, and a value whose length varies. */
 static void make_record(uint32_t i, uint32_t length, struct tide_buffer *out) {
     char text[4096];
+
     out->size = 0;
     tide_pack_number(out, i);
     assert_true(length < sizeof text);
@@ -100,6 +105,7 @@ static uint32_t length_of(uint32_t i, uint32_t largest) {
 static void write_records(uint32_t count, uint32_t largest, bool compress) {
     struct tide_sequence_writer *writer = open_writer(TIDE_WRITABLE_INT, TIDE_WRITABLE_TEXT, compress);
     struct tide_buffer record;
+
     tide_buffer_create(&record);
     for (uint32_t i = 0; i < count; i++) {
         make_record(i, length_of(i, largest), &record);
@@ -114,7 +120,8 @@ static void write_records(uint32_t count, uint32_t largest, bool compress) {
 /* Reads a range into `out`, all its blocks' data one behind the other; the number of records, or TIDE_E*. */
 static int64_t read_range(uint64_t offset, uint64_t length, enum tide_sequence_form form, struct tide_buffer *out) {
     struct tide_sequence_reader *reader = tide_sequence_reader_new(path, offset, length, form, &err);
-    if (reader == NULL) return err.code;
+
+    if (!reader) return err.code;
     struct tide_block *block;
     int64_t records = 0;
     int more;
@@ -137,6 +144,7 @@ static int64_t read_range(uint64_t offset, uint64_t length, enum tide_sequence_f
 static void expect_records(const struct tide_buffer *data, uint32_t first, uint32_t count, uint32_t largest) {
     const uint8_t *at = data->data, *end = data->data + data->size;
     struct tide_buffer record;
+
     tide_buffer_create(&record);
     for (uint32_t i = first; i < first + count; i++) {
         make_record(i, length_of(i, largest), &record);
@@ -155,6 +163,7 @@ static void expect_records(const struct tide_buffer *data, uint32_t first, uint3
 
 static void expect_error(int code, const char *expected) {
     struct tide_buffer out;
+
     tide_buffer_create(&out);
     int64_t got = read_range(0, UINT64_MAX, TIDE_SEQUENCE_PAIRS, &out);
     tide_buffer_destroy(&out);
@@ -179,6 +188,7 @@ static void expect_error(int code, const char *expected) {
 
 static void a_plain_file_byte_for_byte(void **state) {
     struct tide_sequence_writer *writer = open_writer(TIDE_WRITABLE_TEXT, TIDE_WRITABLE_INT, false);
+
     assert_int_equal(tide_sequence_writer_add(writer, (const uint8_t *)"\xa2\x61\x62\x05", 4, &err), 0);
     assert_int_equal(tide_sequence_writer_add(writer, (const uint8_t *)"\xa0\xff", 2, &err), 0);
     close_writer(writer);
@@ -200,6 +210,7 @@ static void a_plain_file_byte_for_byte(void **state) {
 static void append_zipped(struct tide_buffer *out, const void *data, size_t size, bool with_length) {
     uint8_t zipped[512];
     uLongf length = sizeof zipped;
+
     assert_int_equal(compress(zipped, &length, data, size), Z_OK);
     if (with_length) tide_buffer_append(out, &(uint8_t){(uint8_t)length}, 1);
     tide_buffer_append(out, zipped, length);
@@ -207,6 +218,7 @@ static void append_zipped(struct tide_buffer *out, const void *data, size_t size
 
 static void compressed_blocks_from_elsewhere_are_read(void **state) {
     struct tide_buffer file, out;
+
     tide_buffer_create(&file);
     tide_buffer_create(&out);
     tide_buffer_append(&file, BYTES(BLOCK_HEADER));
@@ -228,6 +240,7 @@ static void compressed_blocks_from_elsewhere_are_read(void **state) {
 static void append_record(struct tide_buffer *file, const char *key, size_t key_size,
                           const struct tide_buffer *value) {
     uint8_t sizes[8];
+
     tide_put_big32(sizes, (uint32_t)(key_size + value->size));
     tide_put_big32(sizes + 4, (uint32_t)key_size);
     tide_buffer_append(file, sizes, 8);
@@ -237,6 +250,7 @@ static void append_record(struct tide_buffer *file, const char *key, size_t key_
 
 static void compressed_records_are_read(void **state) {
     struct tide_buffer file, value, out;
+
     tide_buffer_create(&file);
     tide_buffer_create(&value);
     tide_buffer_create(&out);
@@ -280,6 +294,7 @@ static void compressed_records_are_read(void **state) {
 static void gzip_and_metadata_are_read(void **state) {
     struct tide_buffer file, value, out;
     uint8_t zipped[128];
+
     tide_buffer_create(&file);
     tide_buffer_create(&value);
     tide_buffer_create(&out);
@@ -333,6 +348,7 @@ static void compression_makes_it_smaller(void **state) {
 /* Ranges that touch give each record once, in order, wherever they are cut. */
 static void ranges_divide_a_file(void **state) {
     struct tide_buffer out;
+
     tide_buffer_create(&out);
     for (int compressed = 0; compressed < 2; compressed++) {
         uint32_t count = compressed ? 8000 : 2000, largest = 800;
@@ -359,6 +375,7 @@ static void ranges_divide_a_file(void **state) {
 /* The same at every single byte, with a file that is small and has many markers. */
 static void ranges_are_cut_at_any_byte(void **state) {
     struct tide_buffer file, value, out;
+
     tide_buffer_create(&file);
     tide_buffer_create(&value);
     tide_buffer_create(&out);
@@ -391,6 +408,7 @@ static void ranges_are_cut_at_any_byte(void **state) {
 
 static void groups_come_back(void **state) {
     struct tide_buffer out;
+
     tide_buffer_create(&out);
     for (int compressed = 0; compressed < 2; compressed++) {
         struct tide_sequence_writer *writer = open_writer(TIDE_WRITABLE_NULL, TIDE_WRITABLE_BYTES, compressed);
@@ -413,6 +431,7 @@ static void groups_come_back(void **state) {
 static void expect_no_group(const char *bytes, size_t size, const char *expected) {
     struct tide_sequence_writer *writer = open_writer(TIDE_WRITABLE_NULL, TIDE_WRITABLE_BYTES, false);
     struct tide_buffer out;
+
     tide_buffer_create(&out);
     assert_int_equal(tide_sequence_writer_group(writer, (const uint8_t *)"\1\5", 2, &err), 0);
     assert_int_equal(tide_sequence_writer_group(writer, (const uint8_t *)bytes, size, &err), 0);
@@ -426,6 +445,7 @@ static void expect_no_group(const char *bytes, size_t size, const char *expected
 
 static void values_that_are_no_group_are_refused(void **state) {
     static const char no_group[] = ": at byte 109: the value is no group of packed records; the file is damaged";
+
     expect_no_group(BYTES(""), no_group);
     expect_no_group(BYTES("\1"), no_group);
     expect_no_group(BYTES("\3\1\1\1"), no_group);
@@ -449,6 +469,7 @@ static void values_that_are_no_group_are_refused(void **state) {
 
 static void the_writer_goes_on_after_a_record_that_does_not_fit(void **state) {
     struct tide_buffer out;
+
     tide_buffer_create(&out);
     for (int compressed = 0; compressed < 2; compressed++) {
         struct tide_sequence_writer *writer = open_writer(TIDE_WRITABLE_TEXT, TIDE_WRITABLE_INT, compressed);
@@ -544,6 +565,7 @@ static void damaged_records_are_named(void **state) {
 /* Whatever is cut off and whatever is changed: an error with the path, or records; never more, never a crash. */
 static void damage_anywhere_does_no_harm(void **state) {
     struct tide_buffer file, out;
+
     tide_buffer_create(&file);
     tide_buffer_create(&out);
     for (int compressed = 0; compressed < 2; compressed++) {
@@ -584,6 +606,7 @@ static void damage_anywhere_does_no_harm(void **state) {
 
 static void a_full_disk_is_told(void **state) {
     struct tide_buffer record;
+
     tide_buffer_create(&record);
     struct tide_sequence_writer *writer = open_writer(TIDE_WRITABLE_INT, TIDE_WRITABLE_TEXT, false);
     tide_fault_arm("sequence.write", 0, 1);
@@ -612,6 +635,7 @@ static void a_full_disk_is_told(void **state) {
 
 static void what_cannot_be_opened_is_told(void **state) {
     char missing[120], expected[200];
+
     snprintf(missing, sizeof missing, "%s/none/file", directory);
     assert_null(tide_sequence_writer_new(missing, TIDE_WRITABLE_TEXT, TIDE_WRITABLE_TEXT, true, &err));
     snprintf(expected, sizeof expected, "cannot write %s: No such file or directory", missing);
@@ -631,6 +655,7 @@ static void a_disk_that_cannot_be_read_is_told(void **state) {
 /* Every allocation of writing and of reading fails once. */
 static void memory_that_runs_out_is_an_error(void **state) {
     struct tide_buffer record, out;
+
     tide_buffer_create(&record);
     tide_buffer_create(&out);
     make_record(1, 3000, &record);

@@ -22,6 +22,7 @@
 
 static void serve_basic(struct server *server) {
     int fd = server_accept(server);
+
     server_send(server, fd, "one\ntwo\r\nthr");
     server_await(server, 1);
     server_send(server, fd, "ee\rfour\r");
@@ -33,6 +34,7 @@ static void serve_basic(struct server *server) {
 static void test_lines_and_cuts(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_basic);
     rig_add_socket(&rig, 1, rig_options("127.0.0.1", server.port));
@@ -60,6 +62,7 @@ static void test_lines_and_cuts(void **state) {
 static void test_many_lines_in_order(void **state) {
     struct rig rig;
     struct server first, second;
+
     rig_create(&rig);
     server_must_start(&first, 0, serve_many);
     server_must_start(&second, 0, serve_many);
@@ -81,6 +84,7 @@ static void test_many_lines_in_order(void **state) {
 static void test_cut_after_stop(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_basic);
     rig_add_socket(&rig, 1, rig_options("127.0.0.1", server.port));
@@ -99,6 +103,7 @@ static void test_cut_after_stop(void **state) {
 static void test_closed_in_the_middle_of_a_line(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_half_line);
     rig_add_socket(&rig, 1, rig_options("127.0.0.1", server.port));
@@ -115,6 +120,7 @@ static void test_closed_in_the_middle_of_a_line(void **state) {
 
 static void serve_reset(struct server *server) {
     int fd = server_accept(server);
+
     server_send(server, fd, "kept\n");
     server_await(server, 1);
     struct linger hard = {.l_onoff = 1};
@@ -128,6 +134,7 @@ static void serve_reset(struct server *server) {
 static void test_connection_reset(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_reset);
     rig_add_socket(&rig, 1, rig_options("127.0.0.1", server.port));
@@ -145,6 +152,7 @@ static void test_connection_reset(void **state) {
 
 static void serve_first_half(struct server *server) {
     int fd = server_accept(server);
+
     server_send_numbered(server, fd, 0, 50000);
     close(server->listener);
     server->listener = -1;
@@ -153,6 +161,7 @@ static void serve_first_half(struct server *server) {
 
 static void serve_second_half(struct server *server) {
     int fd = server_accept(server);
+
     server_send_numbered(server, fd, 50000, 50000);
     server_wait_closed(fd);
 }
@@ -160,6 +169,7 @@ static void serve_second_half(struct server *server) {
 static void test_server_restarts(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_first_half);
     int port = server.port;
@@ -181,6 +191,7 @@ static void test_nobody_listens(void **state) {
     struct rig rig;
     char text[100];
     int port = unused_port();
+
     rig_create(&rig);
     rig_add_socket(&rig, 1, rig_options("127.0.0.1", port));
     wait_until(&rig, rig_event(&rig, TIDE_SOURCE_ERROR, TIDE_EIO, NULL, 3));
@@ -192,6 +203,7 @@ static void test_nobody_listens(void **state) {
 static void test_waiting_time_in_words(void **state) {
     struct rig rig;
     int port = unused_port();
+
     rig_create(&rig);
     struct tide_socket_options options = rig_options("127.0.0.1", port);
     options.reconnect_ms = 2000;
@@ -205,6 +217,7 @@ static void test_waiting_time_in_words(void **state) {
 static void hello_from(const char *host, int family) {
     struct rig rig;
     struct server server;
+
     if (!server_start(&server, family, 0, serve_hello)) skip();
     rig_create(&rig);
     rig_add_socket(&rig, 1, rig_options(host, server.port));
@@ -224,6 +237,7 @@ static void test_ipv6_address(void **state) { hello_from("::1", AF_INET6); }
 /* Only where the name has both addresses. */
 static void test_localhost_over_ipv6(void **state) {
     struct addrinfo hints = {.ai_family = AF_INET6, .ai_socktype = SOCK_STREAM}, *found = NULL;
+
     if (getaddrinfo("localhost", NULL, &hints, &found) != 0) skip();
     struct sockaddr_in6 *address = (struct sockaddr_in6 *)found->ai_addr;
     bool loopback = IN6_IS_ADDR_LOOPBACK(&address->sin6_addr);
@@ -234,6 +248,7 @@ static void test_localhost_over_ipv6(void **state) {
 
 static void test_bad_host_name(void **state) {
     struct rig rig;
+
     rig_create(&rig);
     rig_add_socket(&rig, 1,
                    rig_options("no..such..host", 9999)); /* an empty label: refused without asking any server */
@@ -247,6 +262,7 @@ static void test_bad_host_name(void **state) {
 static void test_host_name_too_long(void **state) {
     struct rig rig;
     char host[3000];
+
     memset(host, 'a', sizeof host);
     host[sizeof host - 1] = 0;
     rig_create(&rig);
@@ -258,6 +274,7 @@ static void test_host_name_too_long(void **state) {
 static void refuses(const char *host, int port, const char *text) {
     struct tide_error err = {0};
     struct tide_socket_options options = rig_options(host, port);
+
     assert_null(tide_socket_source_new(1, &options, &err));
     assert_int_equal(err.code, TIDE_EINVAL);
     assert_string_equal(err.text, text);
@@ -277,6 +294,7 @@ static void test_bad_options(void **state) {
 static void serve_long(struct server *server) {
     char line[101];
     int fd = server_accept(server);
+
     memset(line, 'x', sizeof line);
     memcpy(line, "a\"b\0\xff", 5);
     server_send(server, fd, "before\n");
@@ -297,6 +315,7 @@ static void test_over_long_lines(void **state) {
     struct rig rig;
     struct server server;
     char text[256];
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_long);
     struct tide_socket_options options = rig_options("127.0.0.1", server.port);

@@ -30,6 +30,7 @@ enum { FLOOD_LINES = 1500000, FLOOD_HIGH = 1 << 20 };
 static void serve_flood(struct server *server) {
     int fd = server_accept(server);
     int bounded = 1024 * 1024;
+
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bounded, sizeof bounded);
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
     char chunk[8192];
@@ -73,6 +74,7 @@ static void hold_flood(struct rig *rig, struct server *server) {
 static void test_held_blocks_slow_the_server_down(void **state) {
     struct rig rig;
     struct server server;
+
     hold_flood(&rig, &server);
     size_t held = rig.lines[1].count;
     rig_cut(&rig);
@@ -93,6 +95,7 @@ static void test_held_blocks_slow_the_server_down(void **state) {
 static void test_reading_goes_on_in_small_portions(void **state) {
     struct rig rig;
     struct server server;
+
     hold_flood(&rig, &server);
     size_t held = rig.lines[1].count;
     uint64_t enough = tide_block_live_bytes() - FLOOD_HIGH / 8;
@@ -106,6 +109,7 @@ static void test_reading_goes_on_in_small_portions(void **state) {
 static void test_stop_while_held(void **state) {
     struct rig rig;
     struct server server;
+
     hold_flood(&rig, &server);
     tide_ingest_stop_sources(rig.ingest);
     rig_cut(&rig);
@@ -116,6 +120,7 @@ static void test_stop_while_held(void **state) {
 static void serve_wide(struct server *server) {
     int fd = server_accept(server);
     char *line = malloc(300000);
+
     memset(line, 'w', 300000);
     line[299999] = '\n';
     for (int i = 0; i < 5; i++) server_send_bytes(server, fd, line, 300000);
@@ -127,6 +132,7 @@ static void serve_wide(struct server *server) {
 static void test_line_larger_than_the_budget(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     server_must_start(&server, 0, serve_wide);
     struct tide_socket_options options = rig_options("127.0.0.1", server.port);
@@ -144,6 +150,7 @@ static void test_line_larger_than_the_budget(void **state) {
 static void test_memory_is_gone(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     tide_fault_arm("alloc", 0, -1);
     server_must_start(&server, 0, serve_many);
@@ -164,6 +171,7 @@ static void test_memory_is_gone(void **state) {
 static void test_memory_comes_and_goes(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     tide_fault_arm("alloc", 5, 3);
     server_must_start(&server, 0, serve_many);
@@ -184,6 +192,7 @@ static void test_memory_comes_and_goes(void **state) {
 static void test_last_line_while_memory_is_gone(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     tide_fault_arm("alloc", 2, -1); /* the block is there, its list of lines is not */
     server_must_start(&server, 0, serve_half_line);
@@ -198,6 +207,7 @@ static void test_last_line_while_memory_is_gone(void **state) {
 
 static void serve_twice(struct server *server) {
     int fd = server_accept(server);
+
     server_send(server, fd, "first\n");
     server_wait_closed(fd);
     fd = server_accept(server);
@@ -208,6 +218,7 @@ static void serve_twice(struct server *server) {
 static void test_faults(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     tide_fault_arm("socket.connect", 0, 2);
     tide_fault_arm("socket.read", 0, 1);
@@ -232,6 +243,7 @@ struct full_port {
 static void full_port_create(struct full_port *full) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
+
     full->listener = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(full->listener, (struct sockaddr *)&address, size), 0);
     assert_int_equal(listen(full->listener, 0), 0);
@@ -252,6 +264,7 @@ static void full_port_destroy(struct full_port *full) {
 
 static void test_stop_while_connecting(void **state) {
     struct full_port full;
+
     full_port_create(&full);
     for (int how = 0; how < 2; how++) {
         struct rig rig;
@@ -274,6 +287,7 @@ static void test_stop_while_connecting(void **state) {
 static void test_connecting_takes_too_long(void **state) {
     struct full_port full;
     struct rig rig;
+
     full_port_create(&full);
     rig_create(&rig);
     struct tide_socket_options options = rig_options("127.0.0.1", full.port);
@@ -298,6 +312,7 @@ static void test_stop_while_looking_up(void **state) {
 
 static void test_stop_before_start(void **state) {
     struct rig rig;
+
     rig_create(&rig);
     tide_ingest_stop_sources(rig.ingest);
     rig_add_socket(&rig, 1, rig_options("127.0.0.1", 9));
@@ -308,6 +323,7 @@ static void test_stop_before_start(void **state) {
 
 static void test_stop_while_waiting(void **state) {
     struct rig rig;
+
     rig_create(&rig);
     struct tide_socket_options options = rig_options("127.0.0.1", unused_port());
     options.reconnect_ms = 1000 * 1000;
@@ -321,6 +337,7 @@ static void test_stop_while_waiting(void **state) {
 static void serve_endless(struct server *server) {
     int fd = server_accept(server);
     char line[4096];
+
     memset(line, 'e', sizeof line);
     line[sizeof line - 1] = '\n';
     struct timeval limit = {.tv_sec = 60};
@@ -352,6 +369,7 @@ static void test_stop_while_reading(void **state) {
 static void test_stop_while_starved(void **state) {
     struct rig rig;
     struct server server;
+
     rig_create(&rig);
     tide_fault_arm("alloc", 0, -1);
     server_must_start(&server, 0, serve_hello);

@@ -39,6 +39,7 @@ static int destroy(void **state) {
 
 static void expect(const char *text) {
     char *shown = packed_show(&out);
+
     assert_string_equal(shown, text);
     tide_free(shown);
 }
@@ -69,12 +70,14 @@ static int by_value(const struct key *a, const struct key *b) {
 static int ascending(const void *left, const void *right) {
     const struct key *a = left, *b = right;
     int order = by_value(a, b);
+
     return order ? order : a->sequence < b->sequence ? -1 : 1;
 }
 
 static int descending(const void *left, const void *right) {
     const struct key *a = left, *b = right;
     int order = by_value(b, a);
+
     return order ? order : a->sequence < b->sequence ? -1 : 1;
 }
 
@@ -82,6 +85,7 @@ static int descending(const void *left, const void *right) {
 static void random_key(struct key *key, uint64_t *seed, int kinds) {
     static const double special[] = {0.0, -0.0, INFINITY, -INFINITY, NAN, 1e300, -1e-300, 9007199254740992.0};
     static const char prefix[] = "http://example.org/a/long/common/prefix/";
+
     memset(key, 0, sizeof *key);
     switch (kinds == 0 ? 2 + random_below(seed, 2) : random_below(seed, (uint32_t)kinds)) {
     case 0:
@@ -160,6 +164,7 @@ static void agrees_with_qsort(void **state) {
 /* Records of any kind, whole: neither key nor value changes, and tide_unpack_compare is the order. */
 static void sorts_values_of_any_kind(void **state) {
     uint64_t seed = 77;
+
     for (int round = 0; round < 10; round++) {
         uint32_t count = random_below(&seed, 400);
         for (uint32_t i = 0; i < count; i++) {
@@ -192,6 +197,7 @@ static void sorts_values_of_any_kind(void **state) {
 
 static void large_integers_keep_their_order(void **state) {
     const int64_t exact = INT64_C(1) << 53;
+
     packed_int64(&bytes, exact + 3);
     tide_pack_text(&bytes, "3");
     tide_pack_number(&bytes, (double)(exact + 2));
@@ -227,6 +233,7 @@ static void nothing_makes_nothing(void **state) {
 
 static void blocks_are_sealed_when_full(void **state) {
     char *text = calloc(1, TIDE_BLOCK_TARGET + 10);
+
     for (uint32_t i = 0; i < 300; i++) {
         tide_pack_number(&bytes, 1000 - i);
         tide_pack_string(&bytes, text, i == 150 ? TIDE_BLOCK_TARGET + 10 : 5000);
@@ -274,6 +281,7 @@ static void samples_evenly(void **state) {
 
 static void reports_when_memory_is_gone(void **state) {
     char text[2000] = "";
+
     for (uint32_t i = 0; i < 500; i++) {
         tide_pack_string(&bytes, text, i);
         tide_pack_string(&bytes, text, sizeof text);
@@ -296,6 +304,7 @@ static void reports_when_memory_is_gone(void **state) {
 
 static void equal_keys_keep_their_order(void **state) {
     static const double keys[] = {1, 0, -0.0, 1, 0, 1};
+
     for (int i = 0; i < 6; i++) {
         packed_number(&bytes, keys[i], 10);
         tide_pack_number(&bytes, i);

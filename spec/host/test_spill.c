@@ -28,9 +28,9 @@ static int set_up(void **state) {
     struct tide_error err = {0};
 
     snprintf(directory, sizeof directory, "/tmp/moontide-test-XXXXXX");
-    if (mkdtemp(directory) == NULL) return -1;
+    if (!mkdtemp(directory)) return -1;
     spill = tide_spill_new(directory, &err);
-    return spill != NULL && tide_block_live() == 0 ? 0 : -1;
+    return spill && tide_block_live() == 0 ? 0 : -1;
 }
 
 static int tear_down(void **state) {
@@ -83,7 +83,7 @@ static int files_in_directory(void) {
     DIR *folder = opendir(directory);
     int count = 0;
 
-    while (readdir(folder) != NULL) count++;
+    while (readdir(folder)) count++;
     closedir(folder);
     return count - 2; /* . and .. */
 }

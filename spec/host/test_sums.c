@@ -560,7 +560,7 @@ static int run(int way, const struct tide_blocks *in, struct tide_blocks *out) {
     if (way == 1) return fold_doubling(in, out);
     tide_blocks_create(&none);
     patch = tide_patch_new();
-    if (patch == NULL) return TIDE_FOLD_NO_MEMORY;
+    if (!patch) return TIDE_FOLD_NO_MEMORY;
     status = tide_sums_slide(patch, &none, &none, in, true, out);
     tide_patch_finish(patch);
     tide_patch_delete(patch);

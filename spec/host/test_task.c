@@ -18,6 +18,7 @@
 static void equal_plans_have_one_id(void **state) {
     char bytes[] = "a plan";
     struct tide_plan *one = tide_plan_new(bytes, 6), *two = tide_plan_new(bytes, 6), *other = tide_plan_new(bytes, 5);
+
     bytes[0] = 'x'; /* they have copies */
     assert_memory_equal(one->bytes, "a plan", 6);
     assert_int_equal(one->size, 6);
@@ -38,6 +39,7 @@ static void equal_plans_have_one_id(void **state) {
 static void a_task_keeps_its_plan(void **state) {
     struct tide_plan *plan = tide_plan_new("p", 1);
     struct tide_task *task = tide_task_new(plan, 0, 0);
+
     tide_plan_release(plan);
     assert_int_equal(task->plan->refs, 1);
     assert_int_equal(task->batch_time, -1);
@@ -52,6 +54,7 @@ static void a_task_frees_what_it_holds(void **state) {
     struct tide_plan *plan = tide_plan_new("p", 1);
     struct tide_task *task = tide_task_new(plan, 3, 2);
     struct tide_block *shared = tide_block_new(TIDE_BLOCK_PACKED, 1, 10, NULL);
+
     for (int i = 0; i < 3; i++) {
         assert_int_equal(task->inputs[i].kind, TIDE_INPUT_BLOCKS);
         assert_int_equal(task->inputs[i].blocks.count, 0);

@@ -38,6 +38,7 @@ static int destroy(void **state) {
 
 static void write_file(const void *data, size_t size) {
     int fd = open(path, O_WRONLY | O_TRUNC);
+
     assert_int_equal(write(fd, data, size), size);
     close(fd);
 }
@@ -45,6 +46,7 @@ static void write_file(const void *data, size_t size) {
 /* The lines as they are, each followed by a \n. */
 static void lines_of(const char *data, size_t size, struct tide_buffer *out) {
     size_t at = 0;
+
     while (at < size) {
         size_t start = at;
         while (at < size && data[at] != '\n' && data[at] != '\r') at++;
@@ -60,7 +62,8 @@ static int read_range(uint64_t offset, uint64_t length, struct tide_buffer *out)
     struct tide_file_reader *reader = tide_file_reader_new(path, offset, length, &err);
     struct tide_block *block;
     int more;
-    if (reader == NULL) return err.code;
+
+    if (!reader) return err.code;
     while ((more = tide_file_reader_next(reader, &block, &err)) > 0) {
         assert_int_equal(block->kind, TIDE_BLOCK_TEXT);
         assert_true(block->count > 0);
@@ -78,6 +81,7 @@ static int read_range(uint64_t offset, uint64_t length, struct tide_buffer *out)
 /* Every way to cut the file in two or three. */
 static void check_all_cuts(const char *data, size_t size, bool in_three) {
     struct tide_buffer expected, seen;
+
     tide_buffer_create(&expected);
     tide_buffer_create(&seen);
     write_file(data, size);
@@ -125,6 +129,7 @@ static void every_cut_of_small_files(void **state) {
 
 static void every_cut_of_random_files(void **state) {
     uint64_t seed = 6;
+
     for (int round = 0; round < 40; round++) {
         char data[40];
         size_t size = random_below(&seed, sizeof data);
@@ -137,6 +142,7 @@ static void every_cut_of_random_files(void **state) {
 static void ranges_of_large_files(void **state) {
     static const size_t longest[] = {50, 3000, 20000, 600000};
     uint64_t seed = 9;
+
     for (size_t round = 0; round < 4; round++) {
         struct tide_buffer data, expected, seen;
         tide_buffer_create(&data);
@@ -166,6 +172,7 @@ static void ranges_of_large_files(void **state) {
 
 static void ranges_beyond_the_end_are_empty(void **state) {
     struct tide_buffer seen;
+
     tide_buffer_create(&seen);
     write_file("one\ntwo", 7);
     assert_int_equal(read_range(7, 100, &seen), 0);
@@ -181,6 +188,7 @@ static void ranges_beyond_the_end_are_empty(void **state) {
 
 static void says_what_is_wrong_with_the_file(void **state) {
     struct tide_buffer seen;
+
     tide_buffer_create(&seen);
     unlink(path);
     assert_int_equal(read_range(0, 10, &seen), TIDE_ENOTFOUND);
@@ -252,6 +260,7 @@ static void a_line_without_an_end_can_be_given_up(void **state) {
 
 static void reports_a_failing_disk(void **state) {
     struct tide_buffer data, seen;
+
     tide_buffer_create(&data);
     tide_buffer_create(&seen);
     for (int i = 0; i < 60000; i++) tide_buffer_format(&data, "%d\n", i);
@@ -276,6 +285,7 @@ static void reports_a_failing_disk(void **state) {
 
 static void reports_when_memory_is_gone(void **state) {
     struct tide_buffer data, seen;
+
     tide_buffer_create(&data);
     tide_buffer_create(&seen);
     for (int i = 0; i < 30000; i++) tide_buffer_format(&data, "%d\n", i);

@@ -26,6 +26,7 @@ struct report {
 static void look_around(void *arg) {
     struct report *report = arg;
     pthread_attr_t attr;
+
     pthread_getname_np(pthread_self(), report->name, sizeof report->name);
     pthread_getattr_np(pthread_self(), &attr);
     pthread_attr_getstacksize(&attr, &report->stack);
@@ -37,6 +38,7 @@ static void has_name_stack_and_mask(void **state) {
     struct tide_thread thread;
     struct tide_error err = {0};
     struct report report;
+
     assert_int_equal(tide_thread_start(&thread, "worker-1-of-many-others", look_around, &report, &err), 0);
     tide_thread_join(&thread);
     assert_string_equal(report.name, "worker-1-of-man");
@@ -54,6 +56,7 @@ static void has_name_stack_and_mask(void **state) {
 static void says_why_it_does_not_start(void **state) {
     struct tide_thread thread;
     struct tide_error err = {0};
+
     tide_fault_arm("thread.start", 0, 1);
     assert_int_equal(tide_thread_start(&thread, "ingest", look_around, NULL, &err), TIDE_ELIMIT);
     assert_non_null(strstr(err.text, "thread 'ingest' cannot be started"));
@@ -64,6 +67,7 @@ static void says_why_it_does_not_start(void **state) {
 static void is_short_after_some_of_it(void *arg) {
     volatile char filled[2 * 1024 * 1024];
     bool *answers = arg;
+
     filled[0] = 1;
     filled[sizeof filled - 1] = 1;
     answers[1] = tide_thread_stack_is_short();
@@ -71,6 +75,7 @@ static void is_short_after_some_of_it(void *arg) {
 
 static void looks_at_its_stack(void *arg) {
     bool *answers = arg;
+
     answers[0] = tide_thread_stack_is_short();
     is_short_after_some_of_it(arg);
     tide_thread_trim_stack();
@@ -80,6 +85,7 @@ static void looks_at_its_stack(void *arg) {
 static void knows_when_its_stack_is_short(void **state) {
     struct tide_thread thread;
     bool answers[3] = {true, false, true};
+
     assert_int_equal(tide_thread_start(&thread, "worker", looks_at_its_stack, answers, NULL), 0);
     tide_thread_join(&thread);
     assert_false(answers[0]);
@@ -90,6 +96,7 @@ static void knows_when_its_stack_is_short(void **state) {
 static void gets_by_with_a_small_stack(void **state) {
     struct tide_thread thread;
     struct report report;
+
     tide_fault_arm("thread.stack", 0, 1);
     assert_int_equal(tide_thread_start(&thread, "worker", look_around, &report, NULL), 0);
     tide_thread_join(&thread);

@@ -24,6 +24,7 @@ struct span {
 
 static struct span exact(const void *data, size_t size) {
     struct span span = {malloc(size ? size : 1), size};
+
     if (size) memcpy(span.data, data, size);
     return span;
 }
@@ -142,6 +143,7 @@ static void does_not_believe_lengths(void **state) {
         "\xc6\xff\xff\xff\xff", "\xdb\xff\xff\xff\xff", "\xc9\xff\xff\xff\xff", "\xdd\xff\xff\xff\xff",
         "\xdf\xff\xff\xff\xff", "\xdf\x80\x00\x00\x00", "\xdd\x7f\xff\xff\xff",
     };
+
     for (size_t i = 0; i < sizeof spans / sizeof *spans; i++) {
         struct span span = exact(spans[i], 5);
         assert_null(tide_unpack_skip(span.data, span.data + 5));
@@ -310,6 +312,7 @@ static const struct {
 
 static void orders_values(void **state) {
     size_t count = sizeof ordered / sizeof *ordered;
+
     for (size_t i = 0; i < count; i++) {
         struct span a = exact(ordered[i].bytes, ordered[i].size);
         assert_ptr_equal(tide_unpack_skip(a.data, a.data + a.size), a.data + a.size);
@@ -327,6 +330,7 @@ static void orders_values(void **state) {
 
 static void random_values_are_totally_ordered(void **state) {
     uint64_t seed = 20240601;
+
     enum { VALUES = 120 };
     struct span spans[VALUES];
     for (int i = 0; i < VALUES; i++) {
@@ -355,6 +359,7 @@ static void random_values_are_totally_ordered(void **state) {
 /* Walks our view along msgpack-c's objects. */
 static const uint8_t *same_as(const msgpack_object *object, const uint8_t *at, const uint8_t *end) {
     struct tide_value value = tide_unpack_value(at, end);
+
     switch (object->type) {
     case MSGPACK_OBJECT_NIL: assert_int_equal(value.type, TIDE_VALUE_NIL); break;
     case MSGPACK_OBJECT_BOOLEAN:
@@ -409,6 +414,7 @@ static const uint8_t *same_as(const msgpack_object *object, const uint8_t *at, c
 
 static void agrees_with_msgpack_c_on_valid_input(void **state) {
     uint64_t seed = 7;
+
     for (int i = 0; i < 4000; i++) {
         struct tide_buffer buffer;
         tide_buffer_create(&buffer);
@@ -438,6 +444,7 @@ static void agrees_with_msgpack_c_on_valid_input(void **state) {
 static void agrees_with_msgpack_c_on_damaged_input(void **state) {
     uint64_t seed = 99;
     int valid = 0, invalid = 0;
+
     for (int i = 0; i < 20000; i++) {
         struct tide_buffer buffer;
         tide_buffer_create(&buffer);

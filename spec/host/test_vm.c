@@ -23,12 +23,14 @@ static struct tide_error err;
 
 static int create(void **state) {
     struct tide_vm_options options = {.role = TIDE_VM_DRIVER, .open_core = luaopen_moontide_core};
+
     L = tide_vm_new(&options, &err);
-    return L == NULL;
+    return !L;
 }
 
 static int destroy(void **state) {
     int left = lua_gettop(L); /* calls leave nothing on the stack, whatever happens */
+
     tide_vm_delete(L);
     tide_error_clear(&err);
     return left;
@@ -45,7 +47,8 @@ static void starts_with(const char *text, const char *prefix) {
 
 static void every_embedded_module_loads(void **state) {
     int count = 0;
-    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name != NULL; m++, count++) {
+
+    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name; m++, count++) {
         assert_ptr_equal(tide_embedded_find(m->name), m);
         assert_int_equal(m->data[m->size], 0);
         lua_getglobal(L, "require");
@@ -62,6 +65,7 @@ static void every_embedded_module_loads(void **state) {
 static void the_worker_loads_without_the_core(void **state) {
     struct tide_vm_options options = {.role = TIDE_VM_WORKER, .package_cpath = ""};
     lua_State *worker = tide_vm_new(&options, &err);
+
     assert_non_null(worker);
     int reference = tide_vm_reference(worker, "moontide.worker", "run", &err);
     assert_true(reference > 0);
@@ -83,6 +87,7 @@ static void search_paths_are_those_given(void **state) {
     struct tide_vm_options options = {
         .role = TIDE_VM_WORKER, .package_path = "/nowhere/?.lua", .package_cpath = "/nowhere/?.so"};
     lua_State *other = tide_vm_new(&options, &err);
+
     assert_non_null(other);
     assert_int_equal(luaL_dostring(other,
                                    "assert(package.path == '/nowhere/?.lua' and package.cpath == '/nowhere/?.so')\n"
@@ -95,6 +100,7 @@ static void search_paths_are_those_given(void **state) {
 static void main_gets_its_arguments(void **state) {
     char *argv[] = {"moontide", "run", "job.lua", ""};
     int result = -1;
+
     run("=test", "package.preload.mine = function() return { main = function(a)\n"
                  "  assert(a[0] == 'moontide' and a[1] == 'run' and a[2] == 'job.lua' and a[3] == '' and #a == 3)\n"
                  "  return 3 end, nothing = function() end } end");
@@ -106,6 +112,7 @@ static void main_gets_its_arguments(void **state) {
 
 static void errors_come_with_their_traceback(void **state) {
     int result = 7;
+
     run("@job.lua",
         "package.preload.mine = function() return {\n"
         "  main = function() local function inner() error('broken') end inner() return 1 end,\n"
@@ -155,7 +162,7 @@ static void collections_survive_finalizers_that_fail(void **state) {
         tide_error_clear(&err);
         while (err.code == 0) tide_vm_collect(L, failed % 2, &err);
         assert_int_equal(err.code, TIDE_ECLOSURE);
-        assert_true(strstr(err.text, "job.lua:3: finalizer ") != NULL || strstr(err.text, "not a string") != NULL);
+        assert_true(strstr(err.text, "job.lua:3: finalizer ") || strstr(err.text, "not a string"));
     }
     tide_error_clear(&err);
     assert_true(tide_vm_collect(L, 0, &err));

@@ -106,6 +106,7 @@ static void expect_unfit(enum tide_writable kind, const char *message) {
 
 static void expect_corrupt(enum tide_writable kind, const char *data, size_t size, const char *message) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 1, NULL);
+
     assert_int_equal(tide_writable_decode(kind, (const uint8_t *)data, size, block, &err), TIDE_ECORRUPT);
     assert_string_equal(err.text, message);
     assert_int_equal(block->size, 0);
@@ -178,6 +179,7 @@ static void names_and_classes(void **state) {
 
 static void strings(void **state) {
     char text[70000];
+
     string("", 0);
     expect(TIDE_WRITABLE_TEXT, "\0", 1);
     expect(TIDE_WRITABLE_BYTES, "\0\0\0\0", 4);
@@ -243,6 +245,7 @@ static void real_numbers(void **state) {
 
 static void minus_zero_stays(void **state) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 1, NULL);
+
     double_bits(UINT64_C(1) << 63);
     expect(TIDE_WRITABLE_DOUBLE, "\x80\0\0\0\0\0\0\0", 8);
     assert_int_equal(tide_writable_decode(TIDE_WRITABLE_DOUBLE, out.data, out.size, block, &err), 0);
@@ -368,6 +371,7 @@ static void texts_are_those_of_java(void **state) {
 
 static void memory_that_runs_out_is_an_error(void **state) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 0, NULL);
+
     string("abc", 3);
     tide_fault_arm("alloc", 0, -1);
     assert_int_equal(tide_writable_encode(TIDE_WRITABLE_TEXT, packed.data, packed.data + packed.size, &out, &err),

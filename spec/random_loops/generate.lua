@@ -141,8 +141,8 @@ end
 return loop]]
 
 --- The text of a chunk that returns the loop of a seed.
---- @param seed integer
---- @return string
+---@param seed integer
+---@return string
 function generate.loop(seed)
     local g = setmetatable({ draw = drawer(seed), lines = {}, depth = 2 }, Loop)
     g:line("do") -- locals of statements end with their block

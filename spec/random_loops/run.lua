@@ -31,10 +31,10 @@ local function finish(child)
 end
 
 --- Runs loops, and calls `found` with the text of what went wrong.
---- @param loops integer
---- @param seed integer the first
---- @param processes integer at a time
---- @param found fun(text: string)
+---@param loops integer
+---@param seed integer the first
+---@param processes integer at a time
+---@param found fun(text: string)
 function run.loops(loops, seed, processes, found)
     local at, chunk, children = seed, 0, {}
     while at < seed + loops or #children > 0 do

@@ -15,9 +15,9 @@ local function read_lines(path)
 end
 
 --- The sources under a folder.
---- @param folder string
---- @param depth? integer how many folders deep
---- @return string[]
+---@param folder string
+---@param depth? integer how many folders deep
+---@return string[]
 function docs.sources(folder, depth)
     local paths = {}
     local pipe = assert(io.popen(string.format("find %s -maxdepth %d -name '*.lua' | LC_ALL=C sort", folder, depth or 9)))
@@ -84,8 +84,8 @@ end
 
 --- The functions of a source that are fields of something: `function owner:name(…)`, `function owner.name(…)`, and what else
 --- is a field and has a doc comment: `owner.name = …`.
---- @param path string
---- @return spec.documented[]
+---@param path string
+---@return spec.documented[]
 function docs.functions(path)
     local lines, found, comment = read_lines(path), {}, {}
     for number, line in ipairs(lines) do
@@ -117,10 +117,10 @@ function docs.functions(path)
 end
 
 --- The tag of a parameter, without its name; nil when there is none.
---- @param documented spec.documented
---- @param parameter string
---- @return string? rest
---- @return boolean optional
+---@param documented spec.documented
+---@param parameter string
+---@return string? rest
+---@return boolean optional
 function docs.parameter(documented, parameter)
     for _, tag in ipairs(documented.tags) do
         local name, optional, rest = tag:match("^param ([%w_%.]+)(%??)%s*(.*)$")
@@ -132,9 +132,9 @@ function docs.parameter(documented, parameter)
 end
 
 --- How many tags there are of a kind.
---- @param documented spec.documented
---- @param kind string "return" …
---- @return integer
+---@param documented spec.documented
+---@param kind string "return" …
+---@return integer
 function docs.count(documented, kind)
     local count = 0
     for _, tag in ipairs(documented.tags) do
@@ -211,9 +211,9 @@ local function in_order(list)
 end
 
 --- Runs an example and compares what it gives with what it says.
---- @param example string
---- @param environment table its globals; locals of the example land here too
---- @return any last what its last expression gave
+---@param example string
+---@param environment table its globals; locals of the example land here too
+---@return any last what its last expression gave
 function docs.run(example, environment)
     local units, reason = units_of(example)
     assert(units, reason)

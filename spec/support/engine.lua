@@ -13,9 +13,9 @@ local engine = {}
 local open = {}
 
 --- A context that is stopped after the test.
---- @param master? string default "local[2]"
---- @param conf? table
---- @return moontide.Context
+---@param master? string default "local[2]"
+---@param conf? table
+---@return moontide.Context
 function engine.context(master, conf)
     local sc = moontide.Context({ master = master or "local[2]", appName = "spec", conf = conf })
     open[#open + 1] = sc
@@ -23,16 +23,16 @@ function engine.context(master, conf)
 end
 
 --- A streaming context on a manual clock that starts at 0, with its engine stopped after the test.
---- @param batch? number ms, default 1000
---- @param conf? table
---- @return moontide.StreamingContext
+---@param batch? number ms, default 1000
+---@param conf? table
+---@return moontide.StreamingContext
 function engine.streaming(batch, conf)
     local sc = engine.context("local[2]", conf)
     return require("moontide.streaming").create(sc, batch or 1000, { clock = "manual", start = 0 })
 end
 
 --- Moves the manual clock by one batch and waits until everything is done.
---- @param ssc moontide.StreamingContext
+---@param ssc moontide.StreamingContext
 function engine.advance(ssc)
     local life = ssc.life
     life.before_turn()
@@ -45,7 +45,7 @@ end
 --- Blocks alive in the process, after the collector has run. Each cycle finalizes one link of a chain of handles (a
 --- result, its dataset, that one's parents …), so there are as many cycles as bring something. Machine code refers to the
 --- functions that were compiled, and through them to datasets: it goes first.
---- @return integer
+---@return integer
 function engine.live_blocks()
     local core = require "moontide.core"
     jit.flush()
@@ -57,7 +57,7 @@ function engine.live_blocks()
 end
 
 --- Stops what the test left open and looks for leaks.
---- @param after_each function busted's
+---@param after_each function busted's
 function engine.watch(after_each)
     after_each(function()
         for _, sc in ipairs(open) do
@@ -69,7 +69,7 @@ function engine.watch(after_each)
 end
 
 --- The message of the error that `fn(...)` raises; the test fails when it raises none.
---- @return string
+---@return string
 function engine.message(fn, ...)
     local ok, raised = pcall(fn, ...)
     assert(not ok, "an error was expected")
@@ -77,8 +77,8 @@ function engine.message(fn, ...)
 end
 
 --- Records as text, sorted: for results without an order.
---- @param records any[]
---- @return string[]
+---@param records any[]
+---@return string[]
 function engine.sorted(records)
     local text_form = require "moontide.base.text_form"
     local texts = {}

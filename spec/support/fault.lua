@@ -14,9 +14,9 @@ void tide_fault_clear(void);
 
 local fault = {}
 
---- @param name string
---- @param skip? integer passes that do not fail, default 0
---- @param times? integer passes that fail then, default all
+---@param name string
+---@param skip? integer passes that do not fail, default 0
+---@param times? integer passes that fail then, default all
 function fault.arm(name, skip, times)
     fast.C.tide_fault_arm(name, skip or 0, times or -1)
 end

@@ -67,8 +67,8 @@ local function run(commands)
     return answers
 end
 
---- @return (fun(commands: (string|number)[][]): string[][])? tool
---- @return string? reason why it cannot run
+---@return (fun(commands: (string|number)[][]): string[][])? tool
+---@return string? reason why it cannot run
 function hadoop.tool()
     local ready, reason = set_up()
     if not ready then

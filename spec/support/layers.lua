@@ -158,10 +158,10 @@ local function check_system_include(path, included)
 end
 
 --- What a file of host/ does against the layers.
---- @param path string relative to host/
---- @param source string its content
---- @return string[] problems "path:line: what: rule"
---- @return integer includes number of the project's own headers it includes
+---@param path string relative to host/
+---@param source string its content
+---@return string[] problems "path:line: what: rule"
+---@return integer includes number of the project's own headers it includes
 function layers.problems(path, source)
     local problems, includes = {}, 0
     local function report(line, what, rule)

@@ -22,8 +22,8 @@ connection.__index = connection
 local patience = 10 -- seconds
 
 --- Listens on 127.0.0.1.
---- @param port? integer default: a free one
---- @return table server with its `port`
+---@param port? integer default: a free one
+---@return table server with its `port`
 function line_server.listen(port)
     local fd, got = sockets.listen("127.0.0.1", port or 0)
     assert(fd, got)
@@ -31,7 +31,7 @@ function line_server.listen(port)
 end
 
 --- A port of 127.0.0.1 that nobody listens on.
---- @return integer
+---@return integer
 function line_server.closed_port()
     local fd, port = sockets.listen("127.0.0.1", 0)
     assert(fd, port)
@@ -40,7 +40,7 @@ function line_server.closed_port()
 end
 
 --- Takes the next connection.
---- @return table connection
+---@return table connection
 function line_server:accept()
     local wanted = { { fd = self.fd, events = sockets.POLLIN } }
     sockets.poll(wanted, patience)
@@ -62,7 +62,7 @@ function line_server:close()
 end
 
 --- Sends all of `bytes`.
---- @param bytes string
+---@param bytes string
 function connection:send(bytes)
     while #bytes > 0 do
         local sent = assert(sockets.send(self.fd, bytes, #bytes), "the client has closed")

@@ -8,10 +8,10 @@ local LINES = 40 -- of each batch of saves.job
 
 --- A job that saves `batches` batches under `prefix`, of lines with the text of its first argument. With a second argument it waits,
 --- when its context is there, until somebody has opened that FIFO.
---- @param dir table tempdir
---- @param prefix string
---- @param batches integer 0: a dataset to the directory `prefix-1000`
---- @return string path
+---@param dir table tempdir
+---@param prefix string
+---@param batches integer 0: a dataset to the directory `prefix-1000`
+---@return string path
 function saves.job(dir, prefix, batches)
     local stream = [[
         local inputs = {}
@@ -41,9 +41,9 @@ function saves.job(dir, prefix, batches)
 end
 
 --- Raises unless the directory has all lines of one job, and nothing else.
---- @param directory string
---- @param tag? string of which one
---- @return string tag
+---@param directory string
+---@param tag? string of which one
+---@return string tag
 function saves.complete(directory, tag)
     local seen, count = {}, 0
     for _, name in ipairs(require("moontide.driver.files").list(directory)) do
@@ -63,9 +63,9 @@ end
 
 --- Has two processes save under one prefix at the same time. Raises unless each completed batch has all lines of one of them, and every
 --- job that did not save all its batches was told.
---- @param prefix string
---- @param dir table tempdir
---- @param how? { dataset: boolean?, env: table<string, string>?, all_may_fail: boolean? } dataset: a directory that must not be there;
+---@param prefix string
+---@param dir table tempdir
+---@param how? { dataset: boolean?, env: table<string, string>?, all_may_fail: boolean? } dataset: a directory that must not be there;
 ---   all_may_fail: it may be that neither completes a batch
 function saves.race(prefix, dir, how)
     how = how or {}
@@ -156,9 +156,9 @@ int openat(int at, const char *name, int flags, ...) {
 
 --- Runs a job and tells its calls of fsync, renameat2, and openat where that makes a file, in order. They are noted by a library
 --- that is loaded before the C library.
---- @param job string
---- @param dir table tempdir
---- @return { call: string, path: string, from: string }[]
+---@param job string
+---@param dir table tempdir
+---@return { call: string, path: string, from: string }[]
 function saves.trace(job, dir)
     local source, log = dir:write("shim.c", SHIM), dir:file("shim.log")
     local library = dir:file("shim.so")

@@ -22,15 +22,15 @@ local process = {}
 process.__index = process
 
 --- `text` as one word of a shell command.
---- @param text string|number
---- @return string
+---@param text string|number
+---@return string
 function shell.quote(text)
     return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
 end
 
 --- A command from its words, each quoted.
---- @param words (string|number)[]
---- @return string
+---@param words (string|number)[]
+---@return string
 function shell.command(words)
     local quoted = {}
     for index, word in ipairs(words) do
@@ -56,9 +56,9 @@ local PATIENCE = (os.getenv("MOONTIDE_GCSTRESS") or "") ~= "" and 10 or 1
 
 --- Runs a shell command to its end. It is killed after `timeout` seconds (default 60), which gives the exit code 124;
 --- a program that died of signal n gives 128 + n.
---- @param command string for /bin/sh
---- @param options? { input: string?, timeout: number?, cwd: string?, env: table<string, string>? }
---- @return { out: string, err: string, code: integer }
+---@param command string for /bin/sh
+---@param options? { input: string?, timeout: number?, cwd: string?, env: table<string, string>? }
+---@return { out: string, err: string, code: integer }
 function shell.run(command, options)
     options = options or {}
     local dir = tempdir.new()
@@ -72,9 +72,9 @@ function shell.run(command, options)
 end
 
 --- Runs the program under test to its end.
---- @param arguments (string|number)[]
---- @param options? table as for `shell.run`
---- @return { out: string, err: string, code: integer }
+---@param arguments (string|number)[]
+---@param options? table as for `shell.run`
+---@return { out: string, err: string, code: integer }
 function shell.moontide(arguments, options)
     return shell.run(shell.quote(shell.program) .. " " .. shell.command(arguments), options)
 end
@@ -82,9 +82,9 @@ end
 --- Starts a command in the background; `wait` has to be called on what it returns. The command is one program with
 --- its arguments: it replaces the shell, so that signals reach it. (SIGINT is ignored in it until it installs a
 --- handler: that is how the shell starts background programs.)
---- @param command string for /bin/sh
---- @param options? { input: string?, cwd: string?, env: table<string, string>? }
---- @return table process with its `pid`
+---@param command string for /bin/sh
+---@param options? { input: string?, cwd: string?, env: table<string, string>? }
+---@return table process with its `pid`
 function shell.start(command, options)
     options = options or {}
     local dir = tempdir.new()
@@ -98,7 +98,7 @@ function shell.start(command, options)
 end
 
 --- The next line the program prints on stdout, waiting for it; nil when the program has ended.
---- @return string?
+---@return string?
 function process:read_line()
     local line = self.pipe:read("*L")
     if not line then
@@ -111,13 +111,13 @@ function process:read_line()
 end
 
 --- Sends a signal, e.g. "INT", "TERM", "KILL".
---- @param name string
+---@param name string
 function process:signal(name)
     assert(os.execute(string.format("kill -s %s %d", name, self.pid)) == 0, "the process has ended already")
 end
 
 --- Waits for the end. `out` has everything from stdout, also what `read_line` returned.
---- @return { out: string, err: string, code: integer }
+---@return { out: string, err: string, code: integer }
 function process:wait()
     self.seen[#self.seen + 1] = self.pipe:read("*a")
     self.pipe:close()

@@ -112,7 +112,7 @@ local function build(job, ssc, words, chosen)
     }
 end
 
---- @param options { socket: boolean?, master: string?, outputs: string[]? } `outputs`: some of those above, default all
+---@param options { socket: boolean?, master: string?, outputs: string[]? } `outputs`: some of those above, default all
 function soak.start(options)
     local job = setmetatable({ batch = 0, printed = 0, completed = 0, outputs = 0 }, Job)
     job.directory = assert(checkpoint.temporary())

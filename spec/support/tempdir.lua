@@ -13,7 +13,7 @@ local function quote(text)
 end
 
 --- Makes a new, empty directory under TMPDIR (default /tmp). The caller removes it.
---- @return table dir with the absolute path in `dir.path`
+---@return table dir with the absolute path in `dir.path`
 function tempdir.new()
     local pipe = assert(io.popen('mktemp -d "${TMPDIR:-/tmp}/moontide-spec.XXXXXX"', "r"))
     local path = pipe:read("*l")
@@ -23,16 +23,16 @@ function tempdir.new()
 end
 
 --- The absolute path of `name` inside the directory; nothing is created.
---- @param name string
---- @return string
+---@param name string
+---@return string
 function tempdir:file(name)
     return self.path .. "/" .. name
 end
 
 --- Writes a file, with the folders its name mentions.
---- @param name string relative to the directory
---- @param content string
---- @return string path absolute
+---@param name string relative to the directory
+---@param content string
+---@return string path absolute
 function tempdir:write(name, content)
     local path = self:file(name)
     local folder = name:match("^(.*)/")
@@ -46,8 +46,8 @@ function tempdir:write(name, content)
 end
 
 --- The content of a file, or nil when there is none of that name.
---- @param name string relative to the directory
---- @return string?
+---@param name string relative to the directory
+---@return string?
 function tempdir:read(name)
     local file = io.open(self:file(name), "rb")
     if not file then

@@ -151,23 +151,23 @@ local function in_memory(kind, options)
 end
 
 --- Lines of words. `lines` or `bytes` say how much; each line has `width` bytes (default 100) with its end.
---- @param options { lines: integer?, bytes: number?, width: integer?, vocabulary: integer?, seed: integer? }
---- @return { content: string, lines: integer, bytes: integer, counts: table<string, integer> }
+---@param options { lines: integer?, bytes: number?, width: integer?, vocabulary: integer?, seed: integer? }
+---@return { content: string, lines: integer, bytes: integer, counts: table<string, integer> }
 function generator.words(options)
     return in_memory("words", options)
 end
 
 --- Lines of a log, 70 bytes each with its end. `counts` has how often each level occurs.
---- @param options { lines: integer?, bytes: number?, paths: integer?, seed: integer? }
---- @return { content: string, lines: integer, bytes: integer, counts: table<string, integer> }
+---@param options { lines: integer?, bytes: number?, paths: integer?, seed: integer? }
+---@return { content: string, lines: integer, bytes: integer, counts: table<string, integer> }
 function generator.logs(options)
     return in_memory("logs", options)
 end
 
 --- Writes such lines into a file. Returns what the functions above return, without the content.
---- @param path string
---- @param kind "words"|"logs"
---- @param options table as above
+---@param path string
+---@param kind "words"|"logs"
+---@param options table as above
 function generator.file(path, kind, options)
     local file = assert(io.open(path, "wb"))
     file:setvbuf("full", 1048576)

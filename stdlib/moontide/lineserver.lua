@@ -61,7 +61,7 @@ local function check(given)
         if not option then
             error("lineserver.start: " .. nearest(name), 3)
         elseif type(value) ~= option[1] or option[2] and not option[2](value) then
-            error(string.format("lineserver.start: '%s' must be %s, got %s", name, option[3] or "a " .. option[1],
+            error(("lineserver.start: '%s' must be %s, got %s"):format(name, option[3] or "a " .. option[1],
                 type(value) == option[1] and tostring(value) or type(value)), 3)
         end
     end
@@ -71,7 +71,7 @@ local function check(given)
 end
 
 local function literal(value)
-    return type(value) == "string" and string.format("%q", value):gsub("\\\n", "\\n") or tostring(value)
+    return type(value) == "string" and ("%q"):format(value):gsub("\\\n", "\\n") or tostring(value)
 end
 
 -- What the child runs: our own module paths, so that it finds this module where we found it, and the settings.
@@ -81,7 +81,7 @@ local function child_script(settings)
         fields[#fields + 1] = name .. "=" .. literal(value)
     end
     table.sort(fields)
-    return string.format("package.path=%s package.cpath=%s\nrequire('moontide.lineserver.serve').run{%s}\n",
+    return ("package.path=%s package.cpath=%s\nrequire('moontide.lineserver.serve').run{%s}\n"):format(
         literal(package.path), literal(package.cpath), table.concat(fields, ","))
 end
 
@@ -99,9 +99,9 @@ end
 --- 10). With `marks` each burst begins with a line "@N": the moment it was due, in microseconds of
 --- `lineserver.clock()`.
 --- Unknown options and wrong values are errors at the caller's line. Not in Spark.
---- @param given? moontide.lineserver.Options default: generated text, as fast as clients read, on a free port
---- @return table? server with its `port`
---- @return string? err
+---@param given? moontide.lineserver.Options default: generated text, as fast as clients read, on a free port
+---@return table? server with its `port`
+---@return string? err
 function lineserver.start(given)
     check(given or {})
     local settings = { host = "127.0.0.1", port = 0, rate = 0 }
@@ -131,9 +131,9 @@ end
 ---     while server:event(5) ~= "left" do end
 ---
 --- Not in Spark.
---- @param timeout? number seconds, default: wait for it
---- @return string? event
---- @return string? why "timeout" or "ended"
+---@param timeout? number seconds, default: wait for it
+---@return string? event
+---@return string? why "timeout" or "ended"
 function server:event(timeout)
     return self.child:read_line(timeout)
 end
@@ -161,7 +161,7 @@ end
 ---     local begin = require("moontide.lineserver").clock()
 ---
 --- Not in Spark.
---- @return number
+---@return number
 function lineserver.clock()
     return require("moontide.lineserver.sockets").clock()
 end

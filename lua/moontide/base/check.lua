@@ -1,5 +1,5 @@
--- Argument checks. Misuse is raised at the line of the script that made the call, however deep inside the library it
--- was noticed, and says what was expected, what came, and the nearest valid name.
+--- Argument checks. Misuse is raised at the line of the script that made the call, however deep inside the library it
+--- was noticed, and says what was expected, what came, and the nearest valid name.
 
 local number_text = require "moontide.base.number_text"
 
@@ -43,15 +43,15 @@ local function script_level()
 end
 
 --- Raises a formatted message at the line of the script that called into the library.
---- @param format string
---- @param ... any
+---@param format string
+---@param ... any
 function check.fail(format, ...)
     local message = select("#", ...) > 0 and string.format(format, ...) or format
     error(message, script_level() or 0)
 end
 
 --- Where the script called into the library: "job.lua:12", or "?" when no script is on the stack.
---- @return string
+---@return string
 function check.site()
     local level = script_level()
     local info = level and debug.getinfo(level, "Sl")
@@ -59,12 +59,12 @@ function check.site()
         return "?"
     end
     local file = info.source:sub(1, 1) == "@" and info.source:sub(2) or info.short_src
-    return string.format("%s:%d", file, info.currentline)
+    return ("%s:%d"):format(file, info.currentline)
 end
 
 --- Takes the position that `error` put in front of a message raised inside the library away again.
---- @param message any
---- @return string
+---@param message any
+---@return string
 function check.without_position(message)
     message = tostring(message)
     local prefix = ROOT:sub(2)
@@ -76,17 +76,17 @@ function check.without_position(message)
 end
 
 --- "DStream" for a stream, "RDD" for a dataset, else Lua's own type name.
---- @param value any
---- @return string
+---@param value any
+---@return string
 function check.type_name(value)
     local metatable = type(value) == "table" and getmetatable(value)
     return type(metatable) == "table" and type(metatable.__name) == "string" and metatable.__name or type(value)
 end
 
 --- How many letters have to be changed, added, left out or swapped with the next to make one word of the other.
---- @param a string
---- @param b string
---- @return integer
+---@param a string
+---@param b string
+---@return integer
 local function distance(a, b)
     local above2, above = {}, {}
     for j = 0, #b do
@@ -109,9 +109,9 @@ end
 check.distance = distance
 
 --- The candidate that differs least from `name`, or nil when none is near.
---- @param name string
---- @param candidates string[]
---- @return string?
+---@param name string
+---@param candidates string[]
+---@return string?
 function check.nearest(name, candidates)
     local best, best_distance
     local lower = name:lower()
@@ -135,17 +135,17 @@ function check.nearest(name, candidates)
 end
 
 --- "; did you mean 'x'?" or "".
---- @param name string
---- @param candidates string[]
---- @return string
+---@param name string
+---@param candidates string[]
+---@return string
 function check.suggestion(name, candidates)
     local near = check.nearest(name, candidates)
     return near and "; did you mean '" .. near .. "'?" or ""
 end
 
 --- The keys of a table, in order.
---- @param map table<string, any>
---- @return string[]
+---@param map table<string, any>
+---@return string[]
 function check.names(map)
     local names = {}
     for name in pairs(map) do
@@ -165,10 +165,10 @@ end
 check.bad_argument = bad_argument
 
 --- Argument `index` of `method` must be a Lua function.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @return function value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@return function value
 function check.func(index, method, value)
     if type(value) ~= "function" then
         bad_argument(index, method, "function", value)
@@ -177,11 +177,11 @@ function check.func(index, method, value)
 end
 
 --- Argument `index` of `method` must be text; with `filled`, not empty.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @param filled? boolean refuse an empty text too, default false
---- @return string value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@param filled? boolean refuse an empty text too, default false
+---@return string value
 function check.text(index, method, value, filled)
     if type(value) ~= "string" then
         bad_argument(index, method, "string", value)
@@ -193,11 +193,11 @@ function check.text(index, method, value, filled)
 end
 
 --- Argument `index` of `method` must be true or false; nil gives `default` where there is one.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @param default? boolean
---- @return boolean value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@param default? boolean
+---@return boolean value
 function check.boolean(index, method, value, default)
     if value == nil and default ~= nil then
         return default
@@ -209,34 +209,34 @@ function check.boolean(index, method, value, default)
 end
 
 --- Why `value` is not a whole number in min…max, or nil when it is one.
---- @param value any
---- @param min number
---- @param max number; 2^53 and more: no upper limit is told of
---- @return string?
+---@param value any
+---@param min number
+---@param max number; 2^53 and more: no upper limit is told of
+---@return string?
 function check.not_integer(value, min, max)
     if type(value) ~= "number" then
-        return string.format("whole number expected, got %s", check.type_name(value))
+        return ("whole number expected, got %s"):format(check.type_name(value))
     end
     if value ~= math.floor(value) or value - value ~= 0 then
-        return string.format("whole number expected, got %s", number_text(value))
+        return ("whole number expected, got %s"):format(number_text(value))
     end
     if value < min or value > max then
         if max >= 2 ^ 53 then
-            return string.format("at least %s expected, got %s", number_text(min), number_text(value))
+            return ("at least %s expected, got %s"):format(number_text(min), number_text(value))
         end
-        return string.format("a number from %s to %s expected, got %s", number_text(min), number_text(max),
+        return ("a number from %s to %s expected, got %s"):format(number_text(min), number_text(max),
             number_text(value))
     end
 end
 
 --- Argument `index` of `method` must be a whole number in min…max; nil gives `default` where there is one.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @param min? integer default -2^53
---- @param max? integer default 2^53
---- @param default? integer
---- @return integer value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@param min? integer default -2^53
+---@param max? integer default 2^53
+---@param default? integer
+---@return integer value
 function check.integer(index, method, value, min, max, default)
     if value == nil and default ~= nil then
         return default
@@ -251,11 +251,11 @@ end
 check.MAX_PARTITIONS = 100000
 
 --- A number of partitions; nil gives `default`.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @param default? integer
---- @return integer value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@param default? integer
+---@return integer value
 function check.partitions(index, method, value, default)
     if value == nil and default ~= nil then
         return default
@@ -268,8 +268,8 @@ function check.partitions(index, method, value, default)
 end
 
 --- Why `value` is not an array, or nil when it is one (a table with nothing but the keys 1…#t).
---- @param value any
---- @return string?
+---@param value any
+---@return string?
 function check.not_array(value)
     if type(value) ~= "table" or check.type_name(value) ~= "table" and not check.is_values_array(value) then
         return "array expected, got " .. check.type_name(value)
@@ -277,24 +277,24 @@ function check.not_array(value)
     local count = #value
     for key in pairs(value) do
         if type(key) ~= "number" or key < 1 or key > count or key ~= math.floor(key) then
-            return string.format("array expected, got a table with the key %s", type(key) == "string"
+            return ("array expected, got a table with the key %s"):format(type(key) == "string"
                 and "'" .. key .. "'" or tostring(key))
         end
     end
 end
 
 --- `moontide.array{}` marks its tables with a metatable of its own.
---- @param value any
---- @return boolean
+---@param value any
+---@return boolean
 function check.is_values_array(value)
     return require("moontide.base.values").is_array(value)
 end
 
 --- Argument `index` of `method` must be an array.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @return any[] value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@return any[] value
 function check.array(index, method, value)
     local reason = check.not_array(value)
     if reason then
@@ -304,11 +304,11 @@ function check.array(index, method, value)
 end
 
 --- Argument `index` of `method` must be a handle of the class `class`, made by check.class.
---- @param index integer number of the argument, for the message
---- @param method string that was called, for the message
---- @param value any
---- @param class table a metatable
---- @return table value
+---@param index integer number of the argument, for the message
+---@param method string that was called, for the message
+---@param value any
+---@param class table a metatable
+---@return table value
 function check.handle(index, method, value, class)
     if getmetatable(value) ~= class then
         bad_argument(index, method, class.__name, value)
@@ -317,10 +317,10 @@ function check.handle(index, method, value, class)
 end
 
 --- All arguments of `method` must be such handles, and there is at least one.
---- @param method string that was called, for the message
---- @param class table a metatable
---- @param ... any self and the arguments
---- @return table[] handles
+---@param method string that was called, for the message
+---@param class table a metatable
+---@param ... any self and the arguments
+---@return table[] handles
 function check.handles(method, class, ...)
     local handles = { ... }
     for index = 2, math.max(2, select("#", ...)) do
@@ -330,16 +330,16 @@ function check.handles(method, class, ...)
 end
 
 --- Raised where a checkpoint would be needed: they come with a later release.
---- @param what string that was asked for
+---@param what string that was asked for
 function check.no_recovery(what)
     check.fail("%s: checkpoint recovery is not part of this release; create the context with (master, appName, batch)",
         what)
 end
 
 --- The options table given to `what` may hold only the names in `valid` (a list of names).
---- @param what string e.g. "StreamingContext"
---- @param options table
---- @param valid string[]
+---@param what string e.g. "StreamingContext"
+---@param options table
+---@param valid string[]
 function check.options(what, options, valid)
     local known = {}
     for _, name in ipairs(valid) do
@@ -374,11 +374,11 @@ local function sealed(class, name, method)
 end
 
 --- A metatable for handles. Asking a handle for a name that it does not have is an error that proposes the nearest one.
---- @param name string as shown in messages: "DStream"
---- @param article string "a" or "an"
---- @param methods table<string, function> public methods
---- @param later table<string, string> methods of Spark that this release lacks, and why or what to use instead
---- @return table metatable
+---@param name string as shown in messages: "DStream"
+---@param article string "a" or "an"
+---@param methods table<string, function> public methods
+---@param later table<string, string> methods of Spark that this release lacks, and why or what to use instead
+---@return table metatable
 function check.class(name, article, methods, later)
     local ready = {} -- methods with the check of their arguments
     local function missing(_, key)
@@ -412,9 +412,9 @@ function check.class(name, article, methods, later)
 end
 
 --- The receiver of a method call. `.` instead of `:` is the usual reason when it is something else.
---- @param self any
---- @param class table
---- @param method string
+---@param self any
+---@param class table
+---@param method string
 function check.self(self, class, method)
     if getmetatable(self) ~= class then
         check.fail("'%s' was called on %s instead of a %s: write x:%s(…) with a colon, not x.%s(…)", method,

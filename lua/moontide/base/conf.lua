@@ -1,13 +1,13 @@
--- The settings of an engine: the one list, and reading them from a table, from the command line or from the environment.
---
---     moontide.Context{ master = "local[2]", conf = { onError = "skip", ["socket.maxLine"] = "64kb" } }
---     moontide run --conf onError=skip --conf socket.maxLine=64kb job.lua
---     MOONTIDE_ON_ERROR=skip MOONTIDE_SOCKET_MAX_LINE=64kb moontide run job.lua
---     moontide help conf
---
--- The command line goes before the script, the script before the environment, and that before the default. A key that is not
--- in the list is refused with the nearest valid one; in the environment, which others fill too, only one that misses a setting by a
--- slip is refused, and others are a warning.
+--- The settings of an engine: the one list, and reading them from a table, from the command line or from the environment.
+---
+---     moontide.Context{ master = "local[2]", conf = { onError = "skip", ["socket.maxLine"] = "64kb" } }
+---     moontide run --conf onError=skip --conf socket.maxLine=64kb job.lua
+---     MOONTIDE_ON_ERROR=skip MOONTIDE_SOCKET_MAX_LINE=64kb moontide run job.lua
+---     moontide help conf
+---
+--- The command line goes before the script, the script before the environment, and that before the default. A key that is not
+--- in the list is refused with the nearest valid one; in the environment, which others fill too, only one that misses a setting by a
+--- slip is refused, and others are a warning.
 
 local check = require "moontide.base.check"
 local duration = require "moontide.base.duration"
@@ -89,9 +89,9 @@ end
 local function in_range(option, value, shown)
     if option.min and value < option.min or option.max and value > option.max then
         if not option.max then
-            return nil, string.format("at least %s expected, got %s", number_text(option.min), shown)
+            return nil, ("at least %s expected, got %s"):format(number_text(option.min), shown)
         end
-        return nil, string.format("%s to %s expected, got %s", number_text(option.min or 0), number_text(option.max), shown)
+        return nil, ("%s to %s expected, got %s"):format(number_text(option.min or 0), number_text(option.max), shown)
     end
     return value
 end
@@ -111,7 +111,7 @@ function read.choice(option, value)
             return value
         end
     end
-    return nil, string.format("one of %s expected, got %s%s", table.concat(option.values, ", "),
+    return nil, ("one of %s expected, got %s%s"):format(table.concat(option.values, ", "),
         type(value) == "string" and "'" .. value .. "'" or check.type_name(value),
         type(value) == "string" and check.suggestion(value, option.values) or "")
 end
@@ -152,7 +152,7 @@ function read.bytes(option, value)
         local number, unit = value:match("^%s*([%d%.]+)%s*(%a*)%s*$")
         local scale = unit and BYTES[unit:lower()]
         if not (scale and tonumber(number)) then
-            return nil, string.format("size expected (like 1048576, \"64kb\", \"1mb\"), got '%s'", value)
+            return nil, ("size expected (like 1048576, \"64kb\", \"1mb\"), got '%s'"):format(value)
         end
         count = tonumber(number) * scale
     end
@@ -164,32 +164,32 @@ function read.bytes(option, value)
 end
 
 --- Reads one setting.
---- @param key string
---- @param value any a Lua value, or with `from_text` what was written on the command line
---- @param from_text? boolean
---- @return any value nil when it is wrong
---- @return string? reason
+---@param key string
+---@param value any a Lua value, or with `from_text` what was written on the command line
+---@param from_text? boolean
+---@return any value nil when it is wrong
+---@return string? reason
 function conf.read(key, value, from_text)
     local option = type(key) == "string" and by_key[key]
     if not option then
-        return nil, string.format("unknown setting '%s'%s (moontide help conf lists them)", tostring(key),
+        return nil, ("unknown setting '%s'%s (moontide help conf lists them)"):format(tostring(key),
             type(key) == "string" and propose(key) or "")
     end
     local result, reason = read[option.type](option, value, from_text)
     if result == nil then
-        return nil, string.format("setting '%s': %s", key, reason)
+        return nil, ("setting '%s': %s"):format(key, reason)
     end
     return result
 end
 
 --- Reads "key=value", as given to --conf.
---- @param text string
---- @return string? key nil when it is wrong
---- @return any value or the reason
+---@param text string
+---@return string? key nil when it is wrong
+---@return any value or the reason
 function conf.parse(text)
     local key, value = text:match("^%s*([^=%s]+)%s*=(.*)$")
     if not key then
-        return nil, string.format("'%s' is not of the form key=value", text)
+        return nil, ("'%s' is not of the form key=value"):format(text)
     end
     local result, reason = conf.read(key, value, true)
     if result == nil then
@@ -199,9 +199,9 @@ function conf.parse(text)
 end
 
 --- Checks a table of settings given by a script; a wrong one is an error at the caller's line.
---- @param what string the function it was given to
---- @param settings table?
---- @return table<string, any> only what was given
+---@param what string the function it was given to
+---@param settings table?
+---@return table<string, any> only what was given
 function conf.check(what, settings)
     local result = {}
     if settings == nil then
@@ -221,9 +221,9 @@ function conf.check(what, settings)
 end
 
 --- The value of a setting: the given one or the default of the list.
---- @param settings table<string, any>
---- @param key string
---- @return any
+---@param settings table<string, any>
+---@param key string
+---@return any
 function conf.get(settings, key)
     local value = settings[key]
     if value == nil then
@@ -267,9 +267,9 @@ end
 
 --- Reads settings from environment variables. Orchestrators name variables after services: one called moontide gives
 --- MOONTIDE_PORT, MOONTIDE_SERVICE_HOST and more, which are none of ours.
---- @param variables table<string, string> all of the environment
---- @return table<string, any>? settings nil when one is wrong, or a name misses a setting's by a slip
---- @return string|string[] result the reason; else the names that begin like a setting's and are none, in order
+---@param variables table<string, string> all of the environment
+---@return table<string, any>? settings nil when one is wrong, or a name misses a setting's by a slip
+---@return string|string[] result the reason; else the names that begin like a setting's and are none, in order
 function conf.from_environment(variables)
     local settings, unknown = {}, {}
     for _, name in ipairs(check.names(variables)) do
@@ -277,13 +277,13 @@ function conf.from_environment(variables)
         if key and variables[name] ~= "" then
             local value, reason = conf.read(key, variables[name], true)
             if value == nil then
-                return nil, string.format("environment variable %s: %s", name, reason)
+                return nil, ("environment variable %s: %s"):format(name, reason)
             end
             settings[key] = value
         elseif not key and name:sub(1, 9) == "MOONTIDE_" and not OTHERS[name] then
             local near = nearly(name)
             if near then
-                return nil, string.format("unknown environment variable %s; did you mean '%s'? (moontide help conf lists them)",
+                return nil, ("unknown environment variable %s; did you mean '%s'? (moontide help conf lists them)"):format(
                     name, near)
             end
             unknown[#unknown + 1] = name
@@ -306,12 +306,12 @@ end
 local KINDS = { text = "text", integer = "number", boolean = "true|false", duration = "duration", bytes = "size" }
 
 --- The list for people, as `moontide help conf` prints it.
---- @return string
+---@return string
 function conf.describe()
     local lines = {}
     for _, option in ipairs(conf.options) do
         local kind = option.values and table.concat(option.values, "|") or KINDS[option.type]
-        lines[#lines + 1] = string.format("  %-22s %s%s, default %s\n      %s\n      %s", option.key, kind,
+        lines[#lines + 1] = ("  %-22s %s%s, default %s\n      %s\n      %s"):format(option.key, kind,
             option.unit and " of " .. option.unit or "", shown_default(option), option.reason, conf.variables[option.key])
     end
     return table.concat(lines, "\n")

@@ -1,5 +1,5 @@
--- ffi.cdef for this library's declarations. LuaJIT refuses to declare a struct twice in a Lua state, and a module may be loaded twice:
--- test runners clear package.loaded between files. What was declared is remembered with the state.
+--- ffi.cdef for this library's declarations. LuaJIT refuses to declare a struct twice in a Lua state, and a module may be loaded twice:
+--- test runners clear package.loaded between files. What was declared is remembered with the state.
 
 local ffi = require "ffi"
 
@@ -14,7 +14,7 @@ end
 local declare = {}
 
 --- As ffi.cdef; a text that was declared before is passed over.
---- @param text string
+---@param text string
 function declare.cdef(text)
     if not declared.texts[text] then
         ffi.cdef(text)
@@ -23,9 +23,9 @@ function declare.cdef(text)
 end
 
 --- As ffi.metatype; a type keeps the metatable that it got first (LuaJIT has compiled it in).
---- @param name string the type, "struct tide_patch"
---- @param metatable table
---- @return ffi.ctype*
+---@param name string the type, "struct tide_patch"
+---@param metatable table
+---@return ffi.ctype*
 function declare.metatype(name, metatable)
     local ctype = declared.metatypes[name]
     if not ctype then

@@ -1,7 +1,7 @@
--- Durations and batch times: whole milliseconds, and the arithmetic of the batch grid.
---
--- A duration is a plain Lua number of milliseconds. A batch time is a number of milliseconds since the Unix epoch.
--- Nothing here reads a clock.
+--- Durations and batch times: whole milliseconds, and the arithmetic of the batch grid.
+---
+--- A duration is a plain Lua number of milliseconds. A batch time is a number of milliseconds since the Unix epoch.
+--- Nothing here reads a clock.
 
 local check = require "moontide.base.check"
 local number_text = require "moontide.base.number_text"
@@ -18,7 +18,7 @@ local ALIASES = { m = "min", mins = "min", minute = "min", minutes = "min", sec 
 
 local function unknown_unit(unit, text)
     local near = ALIASES[unit:lower()] or check.nearest(unit, UNIT_NAMES)
-    return string.format("unknown unit '%s' in the duration '%s' (valid units: ms, s, min, h)%s", unit, text,
+    return ("unknown unit '%s' in the duration '%s' (valid units: ms, s, min, h)%s"):format(unit, text,
         near and "; did you mean '" .. near .. "'?" or "")
 end
 
@@ -33,18 +33,18 @@ end
 -- `scale` ms per unit; `shown` is what the user wrote.
 local function validate(count, scale, shown)
     if count ~= count or count == math.huge or count == -math.huge then
-        return nil, string.format("a duration must be a finite number of milliseconds, got %s", shown)
+        return nil, ("a duration must be a finite number of milliseconds, got %s"):format(shown)
     end
     if count < 0 then
-        return nil, string.format("a duration cannot be negative, got %s", shown)
+        return nil, ("a duration cannot be negative, got %s"):format(shown)
     end
     local ms = whole(count * scale)
     if not ms then
-        return nil, string.format("a duration is a whole number of milliseconds, got %s%s", shown,
+        return nil, ("a duration is a whole number of milliseconds, got %s%s"):format(shown,
             shown:find("%a") and "" or " ms (for seconds write moontide.seconds(n) or \"1.5s\")")
     end
     if ms > LARGEST then
-        return nil, string.format("the duration %s is too long", shown)
+        return nil, ("the duration %s is too long"):format(shown)
     end
     return ms
 end
@@ -55,25 +55,24 @@ end
 ---     duration.parse(250)     --> 250
 ---     duration.parse("5 min") --> 300000
 ---
---- @param value any number of milliseconds, or text with one of the units ms, s, min, h
---- @return number? ms
---- @return string? reason why it is not a duration
+---@param value any number of milliseconds, or text with one of the units ms, s, min, h
+---@return number? ms
+---@return string? reason why it is not a duration
 function duration.parse(value)
     if type(value) == "number" then
         return validate(value, 1, number_text(value))
     end
     if type(value) ~= "string" then
-        return nil, string.format("duration expected (milliseconds, or text like \"250ms\", \"1s\", \"5min\"), got %s",
+        return nil, ("duration expected (milliseconds, or text like \"250ms\", \"1s\", \"5min\"), got %s"):format(
             check.type_name(value))
     end
     local number, unit = value:match("^%s*([%+%-]?[%d%.]+)%s*(%a*)%s*$")
     local count = number and tonumber(number)
     if not count then
-        return nil, string.format(
-            "'%s' is not a duration (a number and a unit, like \"250ms\", \"1s\", \"5min\", \"1h\")", value)
+        return nil, ("'%s' is not a duration (a number and a unit, like \"250ms\", \"1s\", \"5min\", \"1h\")"):format(value)
     end
     if unit == "" then
-        return nil, string.format("the duration '%s' has no unit (valid units: ms, s, min, h)", value)
+        return nil, ("the duration '%s' has no unit (valid units: ms, s, min, h)"):format(value)
     end
     if not UNITS[unit] then
         return nil, unknown_unit(unit, value)
@@ -82,11 +81,11 @@ function duration.parse(value)
 end
 
 --- The duration given as argument `index` of `method`; anything else is an error at the caller's line.
---- @param index integer
---- @param method string
---- @param value any
---- @param allow_zero? boolean
---- @return number ms
+---@param index integer
+---@param method string
+---@param value any
+---@param allow_zero? boolean
+---@return number ms
 function duration.argument(index, method, value, allow_zero)
     local ms, reason = duration.parse(value)
     if not ms then
@@ -116,7 +115,7 @@ end
 ---     moontide.milliseconds(250)  --> 250
 ---
 --- A negative count, and a fraction of a millisecond, is an error. As in Spark 0.9.
---- @type fun(n: number): number
+---@type fun(n: number): number
 duration.milliseconds = helper("milliseconds", "ms")
 
 --- A duration of `n` seconds; fractions are fine as long as whole milliseconds come out.
@@ -124,7 +123,7 @@ duration.milliseconds = helper("milliseconds", "ms")
 ---     moontide.seconds(1.5)  --> 1500
 ---
 --- A negative count, and a fraction of a millisecond, is an error. As in Spark 0.9.
---- @type fun(n: number): number
+---@type fun(n: number): number
 duration.seconds = helper("seconds", "s")
 
 --- A duration of `n` minutes.
@@ -132,14 +131,14 @@ duration.seconds = helper("seconds", "s")
 ---     moontide.minutes(5)  --> 300000
 ---
 --- A negative count, and a fraction of a millisecond, is an error. As in Spark 0.9.
---- @type fun(n: number): number
+---@type fun(n: number): number
 duration.minutes = helper("minutes", "min")
 
 --- How a duration or a batch time is shown: "1000 ms".
---- @param ms number
---- @return string
+---@param ms number
+---@return string
 function duration.text(ms)
-    return string.format("%.0f ms", ms)
+    return ("%.0f ms"):format(ms)
 end
 
 --- `time` rounded down to a multiple of `step`, counted from `zero`.
@@ -147,10 +146,10 @@ end
 ---     duration.floor(1350, 200)      --> 1200
 ---     duration.floor(1350, 200, 50)  --> 1250
 ---
---- @param time number
---- @param step number
---- @param zero? number default 0
---- @return number
+---@param time number
+---@param step number
+---@param zero? number default 0
+---@return number
 function duration.floor(time, step, zero)
     zero = zero or 0
     return zero + math.floor((time - zero) / step) * step
@@ -160,9 +159,9 @@ end
 ---
 ---     duration.ceil(60000, 7000)  --> 63000
 ---
---- @param time number
---- @param step number
---- @return number
+---@param time number
+---@param step number
+---@return number
 function duration.ceil(time, step)
     return math.ceil(time / step) * step
 end
@@ -179,10 +178,10 @@ local function range(from, limit, step)
 end
 
 --- The times from `from` in steps of `step`, `limit` not included.
---- @param from number
---- @param limit number
---- @param step number
---- @return number[]
+---@param from number
+---@param limit number
+---@param step number
+---@return number[]
 function duration.until_(from, limit, step)
     local times = range(from, limit, step)
     if times[#times] == limit then
@@ -192,35 +191,35 @@ function duration.until_(from, limit, step)
 end
 
 --- The times from `from` in steps of `step`, `limit` included when it is one of them.
---- @param from number
---- @param limit number
---- @param step number
---- @return number[]
+---@param from number
+---@param limit number
+---@param step number
+---@return number[]
 function duration.to(from, limit, step)
     return range(from, limit, step)
 end
 
 --- Whether `ms` is a multiple of `step`.
---- @param ms number
---- @param step number
---- @return boolean
+---@param ms number
+---@param step number
+---@return boolean
 function duration.isMultipleOf(ms, step)
     return ms % step == 0
 end
 
 --- The first batch time strictly after `now`, on the grid counted from the epoch.
---- @param now number
---- @param period number
---- @return number
+---@param now number
+---@param period number
+---@return number
 function duration.start_time(now, period)
     return (math.floor(now / period) + 1) * period
 end
 
 --- The first batch time strictly after `now`, on the grid counted from `zero`.
---- @param now number
---- @param period number
---- @param zero number
---- @return number
+---@param now number
+---@param period number
+---@param zero number
+---@return number
 function duration.restart_time(now, period, zero)
     return zero + (math.floor((now - zero) / period) + 1) * period
 end

@@ -1,9 +1,9 @@
--- Error values of operational failures: a job that failed, a batch that could not be generated, a file that cannot be
--- written. They carry what programs want to know, and wherever a script uses them as text they are their message: in `..` and
--- tostring, with the methods of strings, and in what files write.
---
---     local ok, err = pcall(function() return rdd:count() end)
---     if not ok and err:find("timed out", 1, true) then io.stderr:write(err.operator, " at ", err.file, ": ", err, "\n") end
+--- Error values of operational failures: a job that failed, a batch that could not be generated, a file that cannot be
+--- written. They carry what programs want to know, and wherever a script uses them as text they are their message: in `..` and
+--- tostring, with the methods of strings, and in what files write.
+---
+---     local ok, err = pcall(function() return rdd:count() end)
+---     if not ok and err:find("timed out", 1, true) then io.stderr:write(err.operator, " at ", err.file, ": ", err, "\n") end
 
 local check = require "moontide.base.check"
 local library = require "moontide.closure.library"
@@ -67,10 +67,10 @@ local function read_fields(err)
 end
 
 --- Makes an error value.
---- @param code string
---- @param message string
---- @param fields? table traceback, cause, time
---- @return moontide.Error
+---@param code string
+---@param message string
+---@param fields? table traceback, cause, time
+---@return moontide.Error
 function errors.new(code, message, fields)
     local err = { code = code, message = message }
     for name, value in pairs(fields or {}) do
@@ -81,15 +81,15 @@ function errors.new(code, message, fields)
 end
 
 --- Whether a value is an error of this module.
---- @param value any
---- @return boolean
+---@param value any
+---@return boolean
 function errors.is(value)
     return getmetatable(value) == Error
 end
 
 --- Any raised value as text.
---- @param value any
---- @return string
+---@param value any
+---@return string
 function errors.text(value)
     if errors.is(value) then
         return tostring(value)
@@ -133,8 +133,8 @@ local function is_inside(line, is_top)
 end
 
 --- A traceback with the lines of the script alone (and the function of C that raised, at its top).
---- @param traceback string
---- @return string "" when no function of the script is in it
+---@param traceback string
+---@return string "" when no function of the script is in it
 function errors.trim_traceback(traceback)
     local lines, top = {}, true
     for line in traceback:gmatch("[^\n]+") do
@@ -148,9 +148,9 @@ function errors.trim_traceback(traceback)
 end
 
 --- A message with a traceback below it, if there is one.
---- @param message string
---- @param traceback string
---- @return string
+---@param message string
+---@param traceback string
+---@return string
 function errors.join(message, traceback)
     return traceback ~= "" and message .. "\n" .. traceback or message
 end

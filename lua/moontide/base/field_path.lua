@@ -14,10 +14,10 @@ local function step(key)
 end
 
 --- The path to a value that `test` says yes to.
---- @param value any
---- @param test fun(value: any): boolean
---- @param depth? integer of the value, default 0
---- @return string? path nil: there is none; "": it is the value itself
+---@param value any
+---@param test fun(value: any): boolean
+---@param depth? integer of the value, default 0
+---@return string? path nil: there is none; "": it is the value itself
 function field_path.find(value, test, depth)
     if test(value) then
         return ""

@@ -10,7 +10,9 @@ local newproxy, gc, metatype, set_metatable = newproxy, ffi.gc, ffi.metatype, de
 local told = false
 
 local function tell(why)
-    if told then return end
+    if told then
+        return
+    end
     told = true
     local text = type(why) == "string" and why or ("(a %s)"):format(type(why))
     finalizers.tell("a finalizer (__gc, ffi.gc) of the script failed: " .. text .. "; further ones are not told")
@@ -18,10 +20,14 @@ end
 
 -- Functions of C libraries raise nothing.
 local function protected(finalize)
-    if finalize == nil or type(finalize) == "cdata" then return finalize end
+    if finalize == nil or type(finalize) == "cdata" then
+        return finalize
+    end
     return function(object)
         local ok, why = pcall(finalize, object)
-        if not ok then tell(why) end
+        if not ok then
+            tell(why)
+        end
     end
 end
 
@@ -31,41 +37,47 @@ local guard = { __newindex = function(metatable, key, value)
 end }
 
 --- Like the library's.
---- @param like? boolean|userdata
---- @return userdata
+---@param like? boolean|userdata
+---@return userdata
 function finalizers.newproxy(like)
     local proxy = newproxy(like)
-    if like == true then setmetatable(getmetatable(proxy), guard) end
+    if like == true then
+        setmetatable(getmetatable(proxy), guard)
+    end
     return proxy
 end
 
 --- Like debug.setmetatable.
---- @param value any
---- @param metatable? table
---- @return any value
+---@param value any
+---@param metatable? table
+---@return any value
 function finalizers.setmetatable(value, metatable)
     local finalize = type(value) == "userdata" and type(metatable) == "table" and rawget(metatable, "__gc")
-    if finalize then rawset(metatable, "__gc", protected(finalize)) end
+    if finalize then
+        rawset(metatable, "__gc", protected(finalize))
+    end
     return set_metatable(value, metatable)
 end
 
 --- Like ffi.gc.
---- @param object ffi.cdata*
---- @param finalize? any a function, a C function, or nil
---- @return ffi.cdata* object
+---@param object ffi.cdata*
+---@param finalize? any a function, a C function, or nil
+---@return ffi.cdata* object
 function finalizers.gc(object, finalize) return gc(object, protected(finalize)) end
 
 --- Like ffi.metatype.
---- @param ctype any
---- @param metatable table
---- @return ffi.ctype*
+---@param ctype any
+---@param metatable table
+---@return ffi.ctype*
 function finalizers.metatype(ctype, metatable)
-    if type(metatable) == "table" then metatable.__gc = protected(metatable.__gc) end
+    if type(metatable) == "table" then
+        metatable.__gc = protected(metatable.__gc)
+    end
     return metatype(ctype, metatable)
 end
 
 --- Puts these in the place of the library's functions.
---- @param report fun(text: string) is called when a finalizer has failed
+---@param report fun(text: string) is called when a finalizer has failed
 function finalizers.install(report)
     finalizers.tell = report
     rawset(_G, "newproxy", finalizers.newproxy)

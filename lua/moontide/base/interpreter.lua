@@ -1,5 +1,5 @@
--- Refuses to go on in an interpreter that Moontide cannot run in: it is loaded before everything else, and must be Lua that any
--- version of Lua understands.
+--- Refuses to go on in an interpreter that Moontide cannot run in: it is loaded before everything else, and must be Lua that any
+--- version of Lua understands.
 
 local function missing()
     if type(jit) ~= "table" or not pcall(require, "ffi") then

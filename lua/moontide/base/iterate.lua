@@ -5,7 +5,9 @@
 ---
 --- Worker states have them as globals, so functions of the script are safe there, and so has the program's own
 --- state; modules of ours that walk tables of the script take them from here.
-if not package.preload["moontide.walk"] then require "moontide.core" end
+if not package.preload["moontide.walk"] then
+    require "moontide.core"
+end
 local walk = require "moontide.walk"
 
 local iterate = {}
@@ -32,11 +34,13 @@ iterate.packer = walk.packer
 local step = walk.next
 
 --- Like the library's.
---- @param t any
---- @return function step
---- @return any t
+---@param t any
+---@return function step
+---@return any t
 function iterate.pairs(t)
-    if type(t) ~= "table" then return library_pairs(t) end
+    if type(t) ~= "table" then
+        return library_pairs(t)
+    end
     return step, t, nil
 end
 

@@ -1,18 +1,18 @@
--- Keeps clear of a mistake of LuaJIT's compiler. Loaded first, by the driver's state and by every worker's.
---
--- In the 2.1 betas, which Linux distributions ship, loads from a table made in the same trace may be replaced by what its
--- constructor says, although another store or a rehash came between (LuaJIT issues 980 and 994, fixed in the rolling
--- releases of 2023). Such a loop computes with wrong values, or leaves a trace behind that crashes the garbage collector.
---
--- Those betas also forward the length of a list across a store through another name of the same list (mended in May 2022):
--- `#list` is then what it was before `other[#list + 1] = x`. No constructor is needed for that.
---
--- So the optimisation, load forwarding, is off. Without it loops over plain values take five to ten times as long, as FFI
--- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
--- in a trace, or a trace both asks for the length of a table and stores under a number (fixes.watch). The driver's state runs
--- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone. In such a state
--- without forwarding, one of some hundred thousand random loops was still wrong; never without fusing memory operands into
--- instructions, so that is off there too.
+--- Keeps clear of a mistake of LuaJIT's compiler. Loaded first, by the driver's state and by every worker's.
+---
+--- In the 2.1 betas, which Linux distributions ship, loads from a table made in the same trace may be replaced by what its
+--- constructor says, although another store or a rehash came between (LuaJIT issues 980 and 994, fixed in the rolling
+--- releases of 2023). Such a loop computes with wrong values, or leaves a trace behind that crashes the garbage collector.
+---
+--- Those betas also forward the length of a list across a store through another name of the same list (mended in May 2022):
+--- `#list` is then what it was before `other[#list + 1] = x`. No constructor is needed for that.
+---
+--- So the optimisation, load forwarding, is off. Without it loops over plain values take five to ten times as long, as FFI
+--- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
+--- in a trace, or a trace both asks for the length of a table and stores under a number (fixes.watch). The driver's state runs
+--- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone. In such a state
+--- without forwarding, one of some hundred thousand random loops was still wrong; never without fusing memory operands into
+--- instructions, so that is off there too.
 
 local fixes = {}
 
@@ -101,10 +101,16 @@ local function forward_without_tables(heard)
 
     -- Each bytecode instruction, and each call of a function of the library (pc < 0), before it is recorded.
     local function on_record(_, fn, pc)
-        if careful then return end
-        if pc <= 0 then note_call(fn) end
+        if careful then
+            return
+        end
+        if pc <= 0 then
+            note_call(fn)
+        end
         local instruction = pc >= 0 and instruction_at(fn, pc)
-        if not instruction then return end
+        if not instruction then
+            return
+        end
         local opcode = band(instruction, 0xff)
         if opcode == TNEW or opcode == TDUP then
             be_careful(true)
@@ -152,7 +158,7 @@ local function anchor_coroutines()
 
     local function anchored(name, fn)
         if type(fn) ~= "function" then
-            error(string.format("bad argument #1 to '%s' (function expected, got %s)", name,
+            error(("bad argument #1 to '%s' (function expected, got %s)"):format(name,
                 fn == nil and "no value" or type(fn)), 3)
         end
         return function(...)
@@ -175,7 +181,7 @@ end
 --- used wherever it is right. For the states of workers.
 ---
 --- LuaJIT calls `heard` while it compiles, so neither it nor what it calls may be compiled itself (jit.off).
---- @param heard fun(what: string, trace: integer, fn: function, pc: integer, parent_or_reason?: integer)
+---@param heard fun(what: string, trace: integer, fn: function, pc: integer, parent_or_reason?: integer)
 function fixes.watch(heard)
     if wrong then
         anchor_coroutines()

@@ -13,8 +13,8 @@ local function is_nan(value)
 end
 
 --- Where NaN is in a value.
---- @param value any
---- @return string? path nil: nowhere; "": it is NaN itself
+---@param value any
+---@return string? path nil: nowhere; "": it is NaN itself
 function nan.find(value)
     if type(value) ~= "table" then
         return value ~= value and "" or nil
@@ -34,16 +34,16 @@ local function refusal(what, path, reason)
 end
 
 --- Why a key that has NaN at `path` can't be one.
---- @param path string
---- @return string
+---@param path string
+---@return string
 function nan.no_group(path)
     return refusal("key", path, "is not equal to itself and so belongs to no group")
 end
 
 --- Why something that has NaN at `path` can't be put in order.
---- @param path string
---- @param what? string default "key"
---- @return string
+---@param path string
+---@param what? string default "key"
+---@return string
 function nan.no_order(path, what)
     return refusal(what or "key", path, "has no place in an order")
 end

@@ -1,12 +1,12 @@
--- A number as text for people and files: the shortest text that reads back as the same number; whole numbers up to 2^63 in full.
---
---     number_text(0.1 + 0.2)              --> 0.30000000000000004
---     number_text(717438855724142592)     --> 717438855724142592
---     number_text(9007199254740993LL)     --> 9007199254740993
---     number_text(-0.0)                   --> 0
---
--- Used on the driver and by workers, for every number that leaves the program as text: it depends on nothing. host/base/number_text.c
--- is the same for C. What functions of the script make themselves, with tostring or "..", is Lua's own.
+--- A number as text for people and files: the shortest text that reads back as the same number; whole numbers up to 2^63 in full.
+---
+---     number_text(0.1 + 0.2)              --> 0.30000000000000004
+---     number_text(717438855724142592)     --> 717438855724142592
+---     number_text(9007199254740993LL)     --> 9007199254740993
+---     number_text(-0.0)                   --> 0
+---
+--- Used on the driver and by workers, for every number that leaves the program as text: it depends on nothing. host/base/number_text.c
+--- is the same for C. What functions of the script make themselves, with tostring or "..", is Lua's own.
 local abs, floor, log10 = math.abs, math.floor, math.log10
 local format, match, tonumber, tostring, type = string.format, string.match, tonumber, tostring, type
 
@@ -61,8 +61,8 @@ local function shortest(value)
     return text
 end
 
---- @param value number|ffi.cdata* a Lua number, or an int64 or uint64
---- @return string
+---@param value number|ffi.cdata* a Lua number, or an int64 or uint64
+---@return string
 local function number_text(value)
     if type(value) ~= "number" then
         local text = tostring(value)

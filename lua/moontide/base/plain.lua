@@ -46,8 +46,8 @@ local function is_of_cjson(metatable)
 end
 
 --- What the metatable of a table in a record means.
---- @param t table
---- @return "array"|"object"|"null"|"none"|nil mark "none": it has no metatable; nil: it has one that means nothing to records
+---@param t table
+---@return "array"|"object"|"null"|"none"|nil mark "none": it has no metatable; nil: it has one that means nothing to records
 function plain.mark(t)
     local metatable = getmetatable(t)
     if metatable == nil then
@@ -83,9 +83,9 @@ local function metatable_refusal(t, path)
 end
 
 --- Why `value` can't be part of the record `root`, which is `value` itself or has it inside.
---- @param value any
---- @param root any
---- @return string
+---@param value any
+---@param root any
+---@return string
 function plain.refusal(value, root)
     local kind, path = type(value), path_to(value, root)
     if kind == "table" then
@@ -97,7 +97,7 @@ function plain.refusal(value, root)
 end
 
 --- Raises that a table is nested too deep.
---- @param limit integer
+---@param limit integer
 function plain.too_deep(limit)
     error(("a table contains itself (a cycle), or is nested more than %d levels deep; records must be trees of plain values")
         :format(limit), 0)
@@ -110,9 +110,9 @@ end
 
 --- Whether a key of a table is packed before another: equal tables give equal bytes. Any fixed order will do, as long as it depends
 --- on the keys alone.
---- @param a any
---- @param b any
---- @return boolean
+---@param a any
+---@param b any
+---@return boolean
 function plain.key_before(a, b)
     local ta, tb = type(a), type(b)
     if ta == "cdata" or tb == "cdata" then

@@ -1,9 +1,9 @@
--- A value as a short text for messages: strings quoted and cut, of tables the first elements.
---
---     preview("word", 3)              --> ("word", 3)
---     preview({ code = 7 })           --> {code = 7}
---
--- Used on the driver and by workers: it depends on nothing but moontide.base.values and number_text.
+--- A value as a short text for messages: strings quoted and cut, of tables the first elements.
+---
+---     preview("word", 3)              --> ("word", 3)
+---     preview({ code = 7 })           --> {code = 7}
+---
+--- Used on the driver and by workers: it depends on nothing but moontide.base.values and number_text.
 local number_text = require "moontide.base.number_text"
 local values = require "moontide.base.values"
 
@@ -36,20 +36,34 @@ end
 
 -- The first bytes of a text, without half a character at the end.
 local function cut(text, size)
-    if #text <= size then return text end
+    if #text <= size then
+        return text
+    end
     for _ = 1, 3 do
-        if text:byte(size + 1) >= 128 and text:byte(size + 1) < 192 then size = size - 1 end
+        if text:byte(size + 1) >= 128 and text:byte(size + 1) < 192 then
+            size = size - 1
+        end
     end
     return text:sub(1, size) .. "…"
 end
 
 local function quote(value, depth)
     local t = type(value)
-    if t == "string" then return '"' .. printable(cut(value, PREVIEW)) .. '"' end
-    if t == "number" then return number_text(value) end
-    if value == values.null then return "null" end
-    if t ~= "table" then return tostring(value) end
-    if depth >= 3 then return "{…}" end
+    if t == "string" then
+        return '"' .. printable(cut(value, PREVIEW)) .. '"'
+    end
+    if t == "number" then
+        return number_text(value)
+    end
+    if value == values.null then
+        return "null"
+    end
+    if t ~= "table" then
+        return tostring(value)
+    end
+    if depth >= 3 then
+        return "{…}"
+    end
     local parts, n, length = {}, 0, #value
     for k, v in next, value do
         n = n + 1
@@ -71,8 +85,8 @@ end
 local preview = {}
 
 --- A raised value as text, with NULs shown and cut when nobody would read all of it.
---- @param value any what error() was given
---- @return string
+---@param value any what error() was given
+---@return string
 function preview.raised(value)
     local text
     if value == nil then
@@ -97,9 +111,9 @@ function preview.raised(value)
 end
 
 --- A short preview of a record: one value, or the two of a pair. Called as preview(a, b).
---- @param a any
---- @param b any
---- @return string
+---@param a any
+---@param b any
+---@return string
 local function of_record(a, b)
     return cut(b ~= nil and "(" .. quote(a, 0) .. ", " .. quote(b, 0) .. ")" or quote(a, 0), LONGEST)
 end

@@ -35,9 +35,9 @@ local function low(word) return tobit(tonumber(band(word, 0xffffffffULL))) end
 local function high(word) return tobit(tonumber(rshift(word, 32))) end
 
 --- A generator: a function that returns the next number, ≥ 0 and < 1.
---- @param seed number
---- @param stream integer
---- @return fun(): number
+---@param seed number
+---@param stream integer
+---@return fun(): number
 function random.new(seed, stream)
     local state = splitmix(bits_of(seed) + GOLDEN) + bits_of(stream)
     local first, second = splitmix(state + GOLDEN), splitmix(state + GOLDEN * 2)
@@ -62,11 +62,11 @@ function random.new(seed, stream)
 end
 
 --- Four words, not all 0, that begin a generator: mixed from any numbers.
---- @param ... number
---- @return integer a
---- @return integer b
---- @return integer c
---- @return integer d
+---@param ... number
+---@return integer a
+---@return integer b
+---@return integer c
+---@return integer d
 function random.words(...)
     local state = 0ULL
     for index = 1, select("#", ...) do
@@ -80,9 +80,9 @@ end
 local LARGEST_MEAN = 500
 
 --- How often something happens that happens `mean` times on average (Poisson distributed).
---- @param draw fun(): number
---- @param mean number
---- @return integer
+---@param draw fun(): number
+---@param mean number
+---@return integer
 function random.poisson(draw, mean)
     local count = 0
     while mean > 0 do
@@ -98,9 +98,9 @@ function random.poisson(draw, mean)
 end
 
 --- Puts an array in a random order.
---- @param draw fun(): number
---- @param list any[] changed
---- @return any[] list
+---@param draw fun(): number
+---@param list any[] changed
+---@return any[] list
 function random.shuffle(draw, list)
     for index = #list, 2, -1 do
         local other = math.floor(draw() * index) + 1
@@ -112,7 +112,7 @@ end
 local drawn = 0
 
 --- A seed that differs from call to call.
---- @return integer
+---@return integer
 function random.seed()
     local core = require "moontide.core"
     drawn = drawn + 1

@@ -1,5 +1,5 @@
--- What `rdd:stats()` returns: count, mean and variance of numbers, merged from the numbers of each partition without losing
--- precision (Chan's method).
+--- What `rdd:stats()` returns: count, mean and variance of numbers, merged from the numbers of each partition without losing
+--- precision (Chan's method).
 
 local number_text = require "moontide.base.number_text"
 
@@ -18,7 +18,7 @@ local statistics = {}
 local Stats = {
     __name = "Stats",
     __tostring = function(self)
-        return string.format("(count: %s, mean: %s, stdev: %s, max: %s, min: %s)", number_text(self.count),
+        return ("(count: %s, mean: %s, stdev: %s, max: %s, min: %s)"):format(number_text(self.count),
             number_text(self.mean), number_text(self.stdev), number_text(self.max), number_text(self.min))
     end,
 }
@@ -40,8 +40,8 @@ end
 
 --- Merges the {count, mean, m2, min, max, sum} of the partitions (worker/accumulate.lua), m2 being the sum of the squared
 --- distances from the mean.
---- @param parts number[][]
---- @return moontide.Stats
+---@param parts number[][]
+---@return moontide.Stats
 function statistics.merge(parts)
     local count, mean, m2, min, max, sum = 0, 0, 0, math.huge, -math.huge, 0
     for _, part in ipairs(parts) do
@@ -67,9 +67,9 @@ end
 
 --- The place of a number among ascending boundaries: i when boundaries[i] <= x < boundaries[i + 1], where the last bucket has
 --- its upper boundary too; nil when it is outside or NaN.
---- @param boundaries number[]
---- @param x number
---- @return integer?
+---@param boundaries number[]
+---@param x number
+---@return integer?
 function statistics.bucket(boundaries, x)
     local low, high = 1, #boundaries
     if not (x >= boundaries[low] and x <= boundaries[high]) then
@@ -87,10 +87,10 @@ function statistics.bucket(boundaries, x)
 end
 
 --- `n` buckets of equal width from min to max; a single one when these are equal.
---- @param min number
---- @param max number
---- @param n integer at least 1
---- @return number[] boundaries one more than there are buckets
+---@param min number
+---@param max number
+---@param n integer at least 1
+---@return number[] boundaries one more than there are buckets
 function statistics.even(min, max, n)
     if min == max then
         return { min, max }

@@ -1,13 +1,13 @@
--- Spark's storage levels: where a kept dataset may be. Data is always kept packed, outside the Lua heap, so the levels with
--- and without _SER, and OFF_HEAP, differ in name only.
---
---     MEMORY_ONLY       in memory; what has no room there is computed again when it is needed
---     MEMORY_AND_DISK   in memory; what has no room there goes to disk
---     DISK_ONLY         on disk
---     NONE              not kept
---
--- Room is what the setting memory.limit leaves. Data that could not be computed again (received data, states, windows) goes to
--- disk whatever the level says. The levels that end in _2 ask for a second replica on another machine, and there is none.
+--- Spark's storage levels: where a kept dataset may be. Data is always kept packed, outside the Lua heap, so the levels with
+--- and without _SER, and OFF_HEAP, differ in name only.
+---
+---     MEMORY_ONLY       in memory; what has no room there is computed again when it is needed
+---     MEMORY_AND_DISK   in memory; what has no room there goes to disk
+---     DISK_ONLY         on disk
+---     NONE              not kept
+---
+--- Room is what the setting memory.limit leaves. Data that could not be computed again (received data, states, windows) goes to
+--- disk whatever the level says. The levels that end in _2 ask for a second replica on another machine, and there is none.
 
 local check = require "moontide.base.check"
 

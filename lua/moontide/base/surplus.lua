@@ -1,5 +1,5 @@
--- Arguments that a method does not take. Most of those that scripts pass mean something in Spark or PySpark, so dropping one would
--- change what the script does: each is refused, with what to write instead. Called by check.class for every public class.
+--- Arguments that a method does not take. Most of those that scripts pass mean something in Spark or PySpark, so dropping one would
+--- change what the script does: each is refused, with what to write instead. Called by check.class for every public class.
 
 local surplus = {}
 
@@ -55,11 +55,11 @@ local function meaning_of(name, index, value)
 end
 
 --- Raises, at the caller's line, for the first argument beyond those of a method that is not nil.
---- @param check table moontide.base.check
---- @param class string "RDD"
---- @param name string method
---- @param most integer how many arguments it takes, without the receiver
---- @param ... any all its arguments, without the receiver
+---@param check table moontide.base.check
+---@param class string "RDD"
+---@param name string method
+---@param most integer how many arguments it takes, without the receiver
+---@param ... any all its arguments, without the receiver
 function surplus.refuse(check, class, name, most, ...)
     for index = most + 1, select("#", ...) do
         local value = (select(index, ...))

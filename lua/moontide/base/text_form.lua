@@ -1,10 +1,10 @@
--- How a record is written as text, by print and saveAsTextFiles.
---
---     text_form.value("word")            --> word
---     text_form.pair("word", 3)          --> (word,3)
---     text_form.value({ 1, { a = 2 } })  --> [1,{a=2}]
---
--- Used on the driver and by workers: it depends on nothing but moontide.base.values, plain and number_text.
+--- How a record is written as text, by print and saveAsTextFiles.
+---
+---     text_form.value("word")            --> word
+---     text_form.pair("word", 3)          --> (word,3)
+---     text_form.value({ 1, { a = 2 } })  --> [1,{a=2}]
+---
+--- Used on the driver and by workers: it depends on nothing but moontide.base.values, plain and number_text.
 
 local pairs = require("moontide.base.iterate").pairs
 local number_text = require "moontide.base.number_text"
@@ -79,17 +79,17 @@ function value_text(value)
 end
 
 --- The text of one value. What can't be part of a record is an error.
---- @param value any
---- @return string
+---@param value any
+---@return string
 function text_form.value(value)
     root = value
     return (value_text(value))
 end
 
 --- The text of a pair record: "(k,v)".
---- @param key any
---- @param value any
---- @return string
+---@param key any
+---@param value any
+---@return string
 function text_form.pair(key, value)
     root = key
     local text = value_text(key)
@@ -98,9 +98,9 @@ function text_form.pair(key, value)
 end
 
 --- The text of a record: a single value, or a pair when there is a second one (values of pairs are never nil).
---- @param first any
---- @param second any
---- @return string
+---@param first any
+---@param second any
+---@return string
 function text_form.record(first, second)
     if second == nil then
         return (text_form.value(first))

@@ -1,8 +1,8 @@
--- Local times of the zones of the system's time zone database, read from its files (TZif, RFC 8536). The process's own zone
--- (the variable TZ) stays as it is: it belongs to all threads.
---
--- A file lists the moments at which the zone's offset from UTC changed; the text at its end is the rule for the time after
--- the last of them ("PST8PDT,M3.2.0,M11.1.0").
+--- Local times of the zones of the system's time zone database, read from its files (TZif, RFC 8536). The process's own zone
+--- (the variable TZ) stays as it is: it belongs to all threads.
+---
+--- A file lists the moments at which the zone's offset from UTC changed; the text at its end is the rule for the time after
+--- the last of them ("PST8PDT,M3.2.0,M11.1.0").
 
 local bit = require "bit"
 
@@ -206,10 +206,10 @@ end
 ---
 ---     timezone.offset("Europe/Berlin", 1431637480)  --> 7200
 ---
---- @param name string "Europe/Berlin", "UTC" …
---- @param seconds number since the epoch
---- @return number? offset nil when there is no such zone
---- @return string? reason
+---@param name string "Europe/Berlin", "UTC" …
+---@param seconds number since the epoch
+---@return number? offset nil when there is no such zone
+---@return string? reason
 function timezone.offset(name, seconds)
     local zone = zones[name]
     if zone == nil then
@@ -217,17 +217,17 @@ function timezone.offset(name, seconds)
         zones[name] = zone
     end
     if not zone then
-        return nil, string.format("the time zone '%s' is not known here (looked in %s; is the package tzdata installed?)", name,
+        return nil, ("the time zone '%s' is not known here (looked in %s; is the package tzdata installed?)"):format(name,
             table.concat(FOLDERS, ", "))
     end
     return offset_of(zone, seconds)
 end
 
 --- Year, month, day, hour, minute and second of a moment.
---- @param seconds number since the epoch
---- @param name? string time zone, default the one of the process
---- @return { year: number, month: number, day: number, hour: number, min: number, sec: number }? fields nil: no such zone
---- @return string? reason
+---@param seconds number since the epoch
+---@param name? string time zone, default the one of the process
+---@return { year: number, month: number, day: number, hour: number, min: number, sec: number }? fields nil: no such zone
+---@return string? reason
 function timezone.fields(seconds, name)
     seconds = math.floor(seconds)
     if name == nil then

@@ -24,7 +24,9 @@ local function shown(key) return type(key) == "string" and key:find("^[%a_][%w_]
 -- Fields that a handle has not yet, and methods. Anything else was meant for the value.
 function Broadcast.__index(handle, key)
     local method = Broadcast[key]
-    if method ~= nil or key == "copy" or key == "id" then return method end
+    if method ~= nil or key == "copy" or key == "id" then
+        return method
+    end
     error(("a broadcast variable has no field %s: its value is what value() returns, b:value()%s"):format(tostring(key), shown(key)), 2)
 end
 
@@ -46,7 +48,9 @@ local function read(handle, block)
     if kind == PACKAGE then
         local why
         value, why = require("moontide.closure.unpack").load(value)
-        if value == nil then error(("the broadcast variable #%d: %s"):format(handle.id, why), 0) end
+        if value == nil then
+            error(("the broadcast variable #%d: %s"):format(handle.id, why), 0)
+        end
     end
     return value
 end
@@ -60,7 +64,9 @@ local function fetch(handle)
     local bytes = tonumber(block.size)
     local ok, value = pcall(read, handle, block)
     C.tide_block_release(block)
-    if not ok then error(value, 0) end
+    if not ok then
+        error(value, 0)
+    end
     handle.copy = value
     cached[#cached + 1] = { handle = handle, bytes = bytes, epoch = now }
     cached_bytes = cached_bytes + bytes
@@ -76,7 +82,9 @@ end
 function Broadcast:value()
     check_self(self, Broadcast, "b", "value")
     local copy = self.copy
-    if copy == nil then return fetch(self) end
+    if copy == nil then
+        return fetch(self)
+    end
     return copy
 end
 
@@ -102,7 +110,7 @@ end
 
 --- Lets go of what was given up since the last one, and of the oldest copies when there are too many. Called where no
 --- function of the script runs.
---- @return boolean changed since the last call something was given up
+---@return boolean changed since the last call something was given up
 function shared.tidy()
     local now = tonumber(C.tide_shared_epoch())
     local changed = now ~= epoch
@@ -113,7 +121,9 @@ function shared.tidy()
     if cached_bytes > MOST_BYTES then
         local left = cached_bytes
         drop(function(entry)
-            if left <= MOST_BYTES then return true end
+            if left <= MOST_BYTES then
+                return true
+            end
             left = left - entry.bytes
             return false
         end)
@@ -124,8 +134,8 @@ end
 local GONE = 0xffffffff -- host/store/broadcast.h
 
 --- Whether a broadcast variable is gone for good.
---- @param id integer
---- @return boolean
+---@param id integer
+---@return boolean
 function shared.is_gone(id) return C.tide_shared_refreshed(id) == GONE end
 
 -- Accumulators ------------------------------------------------------------------------------------------------------
@@ -152,13 +162,17 @@ function Accumulator:add(x)
         self.sum = self.sum + x
         return
     end
-    if x == nil then error(("nothing to add to %s: the value is nil"):format(label(self)), 0) end
+    if x == nil then
+        error(("nothing to add to %s: the value is nil"):format(label(self)), 0)
+    end
     if not self.touched then
         self.touched, self.sum = true, codec.unpack(self.zero)
         touched[#touched + 1] = self
     end
     local sum = merge(self.sum, x)
-    if sum == nil then error(("the merge function of %s returned nil"):format(label(self)), 0) end
+    if sum == nil then
+        error(("the merge function of %s returned nil"):format(label(self)), 0)
+    end
     self.sum = sum
 end
 
@@ -185,7 +199,7 @@ local met -- numbers of broadcast variables, while packages are loaded for a sta
 function shared.meet() met = {} end
 
 --- Those since `meet`.
---- @return integer[] ids
+---@return integer[] ids
 function shared.met()
     local ids = met
     met = nil
@@ -193,12 +207,14 @@ function shared.met()
 end
 
 --- The handle for a number in a package.
---- @param class string "Broadcast" or "Accumulator"
---- @param id integer
---- @return table
+---@param class string "Broadcast" or "Accumulator"
+---@param id integer
+---@return table
 function shared.handle(class, id)
     if class == "Broadcast" then
-        if met then met[#met + 1] = id end
+        if met then
+            met[#met + 1] = id
+        end
         return handle_of(broadcasts, Broadcast, id)
     end
     return handle_of(accumulators, Accumulator, id)
@@ -217,7 +233,7 @@ local function forget()
 end
 
 --- A task begins.
---- @return boolean changed see tidy
+---@return boolean changed see tidy
 function shared.begin()
     forget()
     return shared.tidy()
@@ -225,12 +241,16 @@ end
 
 --- What the task has added: a block of pairs (number, value) whose reference is the caller's, or nil.
 function shared.updates()
-    if #touched == 0 then return nil end
+    if #touched == 0 then
+        return nil
+    end
     local list = {}
     for at, handle in ipairs(touched) do list[at] = { handle.id, handle.sum } end
     local ok, address = pcall(codec.block_of, list, 1, #list, 2)
     forget()
-    if not ok then error("what was added to an accumulator can't leave the worker: " .. tostring(address), 0) end
+    if not ok then
+        error("what was added to an accumulator can't leave the worker: " .. tostring(address), 0)
+    end
     return ffi.cast("struct tide_block *", address)
 end
 

@@ -57,12 +57,18 @@ local function restore(fn)
             make_room(constant(fn, -rshift(instruction, 16) - 1), stored_names(fn, pc, last))
         end
     end
-    if not info_of(fn).children then return end
+    if not info_of(fn).children then
+        return
+    end
     local at = -1
     while true do
         local child = constant(fn, at)
-        if child == nil then return end
-        if type(child) == "proto" then restore(child) end
+        if child == nil then
+            return
+        end
+        if type(child) == "proto" then
+            restore(child)
+        end
         at = at - 1
     end
 end
@@ -75,7 +81,9 @@ end
 ---@return string? err
 function templates.load(dump, name, env)
     local fn, err = load(dump, name, "b", env)
-    if fn and jit_fixes.beta then restore(fn) end
+    if fn and jit_fixes.beta then
+        restore(fn)
+    end
     return fn, err
 end
 

@@ -1,5 +1,5 @@
--- The directory for checkpoints: it can be made, and written to. Datasets are written there (operators/checkpoint.lua); streams,
--- and recovery, come with a later release.
+--- The directory for checkpoints: it can be made, and written to. Datasets are written there (operators/checkpoint.lua); streams,
+--- and recovery, come with a later release.
 
 local declare = require "moontide.base.declare"
 local ffi = require "ffi"
@@ -12,9 +12,9 @@ declare.cdef [[
 ]]
 
 --- Makes the directory if it is not there, and tries to write to it.
---- @param directory string
---- @return true? usable
---- @return string? reason
+---@param directory string
+---@return true? usable
+---@return string? reason
 function checkpoint.prepare(directory)
     local made, reason
     directory, reason = files.local_path(directory)
@@ -40,15 +40,15 @@ end
 
 --- Where a context writes its datasets from now on: a directory of its own in `directory`, made when the first is written. So
 --- what several contexts or runs write there does not mix.
---- @param state table of the context
---- @param directory string
+---@param state table of the context
+---@param directory string
 function checkpoint.use(state, directory)
     state.checkpoints = files.local_path(directory):gsub("(.)/+$", "%1") .. "/" .. uuid()
 end
 
 --- A new directory for one run.
---- @return string? path
---- @return string? reason
+---@return string? path
+---@return string? reason
 function checkpoint.temporary()
     local base = (os.getenv("TMPDIR") or "/tmp"):gsub("/+$", "")
     local template = base .. "/moontide-checkpoint.XXXXXX"
@@ -60,7 +60,7 @@ function checkpoint.temporary()
 end
 
 --- Removes a directory that `temporary` made, with all that is in it.
---- @param path string
+---@param path string
 function checkpoint.remove(path)
     files.remove(path)
 end

@@ -1,4 +1,4 @@
--- The settings that the environment gives, read once for the process.
+--- The settings that the environment gives, read once for the process.
 
 local conf = require "moontide.base.conf"
 
@@ -24,8 +24,8 @@ local settings, problem
 local SHOWN = 5 -- so many unknown names are told
 
 --- The settings. The first call tells of variables that look like settings and are none.
---- @return table<string, any>? settings nil when one is wrong or unknown
---- @return string? reason
+---@return table<string, any>? settings nil when one is wrong or unknown
+---@return string? reason
 function environment.settings()
     if not settings and not problem then
         local result

@@ -1,5 +1,5 @@
--- A queue of events for listeners, which may be slower than what they are told of: it holds so many, and further ones are dropped
--- and counted, as Spark's listener bus does.
+--- A queue of events for listeners, which may be slower than what they are told of: it holds so many, and further ones are dropped
+--- and counted, as Spark's listener bus does.
 
 local queue = {}
 
@@ -12,15 +12,15 @@ local Queue = {}
 Queue.__index = Queue
 
 --- Makes an empty queue.
---- @param most integer how many events it holds
---- @return moontide.EventQueue
+---@param most integer how many events it holds
+---@return moontide.EventQueue
 function queue.new(most)
     return setmetatable({ first = 1, last = 0, most = most, dropped = 0 }, Queue)
 end
 
 --- Appends an event, or counts it as dropped when there is no room.
---- @param event table
---- @return boolean taken
+---@param event table
+---@return boolean taken
 function Queue:push(event)
     if self.last - self.first + 1 >= self.most then
         self.dropped = self.dropped + 1
@@ -32,7 +32,7 @@ function Queue:push(event)
 end
 
 --- Takes the oldest event out; nil when there is none.
---- @return table?
+---@return table?
 function Queue:pop()
     local event = self[self.first]
     if event ~= nil then
@@ -43,13 +43,13 @@ function Queue:pop()
 end
 
 --- Whether there is no event.
---- @return boolean
+---@return boolean
 function Queue:is_empty()
     return self.last < self.first
 end
 
 --- How many were dropped since the last call.
---- @return integer
+---@return integer
 function Queue:take_dropped()
     local dropped = self.dropped
     self.dropped = 0

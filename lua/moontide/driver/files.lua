@@ -1,6 +1,6 @@
--- Files and directories of the driver: finding input files, cutting them in ranges, making and removing directories.
---
--- Operational failures come as nil, message.
+--- Files and directories of the driver: finding input files, cutting them in ranges, making and removing directories.
+---
+--- Operational failures come as nil, message.
 
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
@@ -57,23 +57,23 @@ local function base_name(path)
 end
 
 --- Whether something of that name is there.
---- @param path string
---- @return boolean
+---@param path string
+---@return boolean
 function files.exists(path)
     return #(glob(literal(path)) or {}) > 0
 end
 
 --- Whether it is a directory.
---- @param path string
---- @return boolean
+---@param path string
+---@return boolean
 function files.is_directory(path)
     local found = glob(literal((path:gsub("(.)/+$", "%1"))))
     return found ~= nil and found[1] ~= nil and found[1]:sub(-1) == "/"
 end
 
 --- Names in a directory, hidden ones included, "." and ".." not.
---- @param path string
---- @return string[]
+---@param path string
+---@return string[]
 function files.list(path)
     local names = {}
     for _, found in ipairs(glob(literal((path:gsub("/+$", ""))) .. "/*", GLOB_PERIOD) or {}) do
@@ -92,9 +92,9 @@ end
 ---     files.local_path("file:///tmp/x")  --> "/tmp/x"
 ---     files.local_path("tmp/x")          --> "tmp/x"
 ---
---- @param text string
---- @return string? path
---- @return string? reason
+---@param text string
+---@return string? path
+---@return string? reason
 function files.local_path(text)
     local rest = text:match("^file:(/.*)$")
     if rest then
@@ -104,12 +104,12 @@ function files.local_path(text)
         elseif host == "" or host == "localhost" then
             return (path:gsub("^//+", "/"))
         end
-        return nil, string.format("%s names a file of another machine; files of this one are used: write file:///path, or the "
-            .. "path alone", text)
+        return nil, ("%s names a file of another machine; files of this one are used: write file:///path, or the "
+            .. "path alone"):format(text)
     end
     local scheme = text:match("^(%a[%w+.-]*)://")
     if scheme then
-        return nil, string.format("%s is a URL; files of this machine are used, not %s: copy it, and write its path", text, scheme)
+        return nil, ("%s is a URL; files of this machine are used, not %s: copy it, and write its path"):format(text, scheme)
     end
     return text
 end
@@ -117,9 +117,9 @@ end
 --- The rule for names that are left out where files are looked for: those that begin with "_" or ".", such as _SUCCESS, _temporary
 --- and Hadoop's checksums. A path that is written out is taken as it is, and so is a part of a pattern that begins with the same
 --- character.
---- @param name string
---- @param pattern? string the part of the pattern that it matches
---- @return boolean
+---@param name string
+---@param pattern? string the part of the pattern that it matches
+---@return boolean
 local function is_hidden(name, pattern)
     local first = name:match("^[%._]")
     return first ~= nil and (pattern == nil or pattern:gsub("^\\", ""):sub(1, 1) ~= first)
@@ -190,7 +190,7 @@ local function matches_of(pattern)
         end
     end
     if #found == 0 then
-        return nil, string.format('no file matches the pattern %s (names that begin with "_" or "." are left out)', pattern)
+        return nil, ('no file matches the pattern %s (names that begin with "_" or "." are left out)'):format(pattern)
     end
     return found
 end
@@ -214,10 +214,10 @@ local function refuse_packed(path, plain)
     local ending = name:match("%.(tar%.gz)$") or name:match("%.([^%.]+)$")
     local command = ending and by_lower[ending]
     if command then
-        return string.format("%s: files ending in .%s are not read here; unpack it first (%s), and if need be pack it with gzip: "
-            .. "textFile and wholeTextFiles read .gz", path, ending, command)
+        return ("%s: files ending in .%s are not read here; unpack it first (%s), and if need be pack it with gzip: "
+            .. "textFile and wholeTextFiles read .gz"):format(path, ending, command)
     elseif plain and ending == "gz" then
-        return string.format("%s: %s does not read .gz; unpack it first (gunzip)", path, plain)
+        return ("%s: %s does not read .gz; unpack it first (gunzip)"):format(path, plain)
     end
 end
 
@@ -258,9 +258,9 @@ local function add_file(found, path, plain)
     if kind == SOCKET then
         reason = path .. " is a socket; read it with a stream (socketTextStream)"
     elseif kind == UNSIZED then
-        reason = string.format("cannot read %s in parts: the system does not tell its size; read a copy of it", path)
+        reason = ("cannot read %s in parts: the system does not tell its size; read a copy of it"):format(path)
     elseif kind == ONCE and plain then
-        reason = string.format("%s can be read only once (a pipe or a terminal), and %s needs a file: write it to one first", path,
+        reason = ("%s can be read only once (a pipe or a terminal), and %s needs a file: write it to one first"):format(path,
             plain)
     end
     if reason then
@@ -277,7 +277,7 @@ local function add_directory(found, path, plain)
         if not is_hidden(name) then
             local inside = outer:gsub("/+$", "") .. "/" .. name
             if files.is_directory(inside) then
-                return nil, string.format("%s is a directory: to read files below %s, give a pattern such as '%s/*/*'",
+                return nil, ("%s is a directory: to read files below %s, give a pattern such as '%s/*/*'"):format(
                     inside, outer, outer)
             end
             local added, reason = add_file(found, inside, plain)
@@ -298,10 +298,10 @@ end
 
 --- The input files that `path` means: a file, the files of a directory (names starting with "." or "_" are left out),
 --- or a pattern with * ? [] {}; of what a pattern matches the same names are left out.
---- @param path string or a file: URL
---- @param plain? string the operator, when it reads neither .gz nor what can be read only once
---- @return moontide.Input[]?
---- @return string? reason
+---@param path string or a file: URL
+---@param plain? string the operator, when it reads neither .gz nor what can be read only once
+---@return moontide.Input[]?
+---@return string? reason
 function files.inputs(path, plain)
     local reason, code, kind
     path, reason = files.local_path(path)
@@ -320,7 +320,7 @@ function files.inputs(path, plain)
             return nil, reason
         end
     else
-        return nil, string.format("there is no file or directory %s", path)
+        return nil, ("there is no file or directory %s"):format(path)
     end
     local found = {}
     for _, match in ipairs(matches) do
@@ -335,9 +335,9 @@ end
 
 --- Cuts files in byte ranges of about equal length, at least `partitions` of them where the size allows. Empty files
 --- give none. Lines belong to the range in which they begin. What cannot be cut is one range.
---- @param inputs moontide.Input[]
---- @param partitions integer
---- @return table[] path, offset, length, size of the file, number of an input that can be read once
+---@param inputs moontide.Input[]
+---@param partitions integer
+---@return table[] path, offset, length, size of the file, number of an input that can be read once
 function files.splits(inputs, partitions)
     local total = 0
     for _, input in ipairs(inputs) do
@@ -360,10 +360,10 @@ function files.splits(inputs, partitions)
 end
 
 --- Makes a directory and those above it.
---- @param path string
---- @param durable? boolean their entries outlive a power cut
---- @return true? made
---- @return string? reason
+---@param path string
+---@param durable? boolean their entries outlive a power cut
+---@return true? made
+---@return string? reason
 function files.make_directory(path, durable)
     local made = ffi.new "uint32_t[1]"
     if library.tide_directory_make(path, false, made, err) ~= 0
@@ -376,9 +376,9 @@ function files.make_directory(path, durable)
 end
 
 --- Whether files can be made in a directory. Nothing stays there.
---- @param path string
---- @return true? usable
---- @return string? reason
+---@param path string
+---@return true? usable
+---@return string? reason
 function files.probe(path)
     if library.tide_directory_probe(path, err) ~= 0 then
         local reason = ffi.string(err.text)
@@ -389,8 +389,8 @@ function files.probe(path)
 end
 
 --- Removes a directory with all that is in it, or a file. Links are removed, and not followed.
---- @param path string
---- @return boolean gone
+---@param path string
+---@return boolean gone
 function files.remove(path)
     return library.tide_directory_remove(path)
 end

@@ -1,12 +1,12 @@
--- The life of a streaming context after its definition: what its events mean, what happens when a batch fails, and how
--- it stops. The public methods are in streaming.lua.
---
---     INITIALIZED ──start──► ACTIVE ──stop──► STOPPING ──drained──► STOPPED          (one way; getState shows STOPPING
---          └────────────────────stop──────────────────────────────────►               as ACTIVE)
---
--- A stop has stages. Graceful: sources stop, what was received is processed. If that takes longer than
--- gracefulStopTimeout, what still runs is reported and broken off, and the stop goes on at once. Immediate: running
--- functions get stopTimeout, then they are reported and broken off. If even that does not end them they are left behind.
+--- The life of a streaming context after its definition: what its events mean, what happens when a batch fails, and how
+--- it stops. The public methods are in streaming.lua.
+---
+---     INITIALIZED ──start──► ACTIVE ──stop──► STOPPING ──drained──► STOPPED          (one way; getState shows STOPPING
+---          └────────────────────stop──────────────────────────────────►               as ACTIVE)
+---
+--- A stop has stages. Graceful: sources stop, what was received is processed. If that takes longer than
+--- gracefulStopTimeout, what still runs is reported and broken off, and the stop goes on at once. Immediate: running
+--- functions get stopTimeout, then they are reported and broken off. If even that does not end them they are left behind.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -40,7 +40,7 @@ end
 
 -- What was raised, in which function of which batch, and the traceback when a function of the script raised it.
 local function describe_failure(task, raised, traceback)
-    local text = string.format("%s\n  in %s (%s), batch %.0f ms", errors.text(raised), task.name, task.site, task.time)
+    local text = ("%s\n  in %s (%s), batch %.0f ms"):format(errors.text(raised), task.name, task.site, task.time)
     local fields = { cause = raised, time = task.batch or task.time }
     if not errors.is(raised) then
         fields.traceback = errors.trim_traceback(traceback or "")
@@ -59,7 +59,7 @@ local function wrong_result(life, task, result)
     else
         return nil
     end
-    return errors.new("ECLOSURE", string.format("%s\n  in %s (%s), batch %.0f ms", reason, task.name, task.site,
+    return errors.new("ECLOSURE", ("%s\n  in %s (%s), batch %.0f ms"):format(reason, task.name, task.site,
         task.time), { time = task.batch })
 end
 
@@ -107,8 +107,8 @@ local function pass_over(life, err)
 end
 
 --- A batch failed: by policy this ends the stream, or is told and passed over.
---- @param life table
---- @param err moontide.Error with its `time`
+---@param life table
+---@param err moontide.Error with its `time`
 local function fail(life, err)
     if life.stopping and life.stopping.stage ~= "graceful" and err.code == "ECANCELLED" then
         return
@@ -196,8 +196,8 @@ end
 
 -- What a function of the script is called in messages: "foreachRDD (job.lua:8), batch 2000 ms".
 local function task_name(task)
-    local text = string.format("%s (%s)", task.name, task.site or closure.site(task.fn))
-    return task.time and string.format("%s, batch %.0f ms", text, task.time) or text
+    local text = ("%s (%s)"):format(task.name, task.site or closure.site(task.fn))
+    return task.time and ("%s, batch %.0f ms"):format(text, task.time) or text
 end
 
 local function listed(texts)
@@ -209,7 +209,7 @@ local function running(life)
     local texts = life.context.engine:describe()
     local held_up_by = life.held_up_by
     if held_up_by then
-        table.insert(texts, string.format("the script's own function %s for %.1f s", task_name(held_up_by.task), held_up_by.seconds))
+        table.insert(texts, ("the script's own function %s for %.1f s"):format(task_name(held_up_by.task), held_up_by.seconds))
     end
     for _, task in ipairs(loop.waiting_tasks(life)) do
         if not held_up_by or held_up_by.task ~= task then
@@ -227,19 +227,19 @@ local function lost_texts(life)
         local broken_off = lost.begunToken > life.last_output or next(life.broken_off) ~= nil
         local parts, sum = {}, lost.records + lost.waiting + (broken_off and lost.begun or 0)
         if broken_off and lost.begun > 0 then
-            parts[1] = string.format("%.0f of the batch of %.0f ms, which was not finished", lost.begun, lost.begunTime)
+            parts[1] = ("%.0f of the batch of %.0f ms, which was not finished"):format(lost.begun, lost.begunTime)
         end
         if lost.batches > 1 then
-            parts[#parts + 1] = string.format("%.0f of %.0f batches from %.0f to %.0f ms", lost.records, lost.batches, lost.first,
+            parts[#parts + 1] = ("%.0f of %.0f batches from %.0f to %.0f ms"):format(lost.records, lost.batches, lost.first,
                 lost.last)
         elseif lost.batches == 1 then
-            parts[#parts + 1] = string.format("%.0f of the batch of %.0f ms", lost.records, lost.first)
+            parts[#parts + 1] = ("%.0f of the batch of %.0f ms"):format(lost.records, lost.first)
         end
         if lost.waiting > 0 then
-            parts[#parts + 1] = string.format("%.0f that were for no batch yet", lost.waiting)
+            parts[#parts + 1] = ("%.0f that were for no batch yet"):format(lost.waiting)
         end
         if sum > 0 then
-            texts[#texts + 1] = string.format("%s: %.0f received records were not processed: %s",
+            texts[#texts + 1] = ("%s: %.0f received records were not processed: %s"):format(
                 listener.source(life, lost.node).name, sum, table.concat(parts, ", "))
         end
     end
@@ -270,7 +270,7 @@ local function stop_now(life)
     life.graph:stop(false)
     for _, task in ipairs(loop.waiting_tasks(life)) do
         if task.time then
-            life.broken_off[string.format("batch %.0f ms", task.time)] = true
+            life.broken_off[("batch %.0f ms"):format(task.time)] = true
         end
         task.job:cancel()
     end
@@ -292,7 +292,7 @@ end
 local function overdue(life)
     local stopping = life.stopping
     if stopping.stage == "graceful" then
-        incomplete(life, string.format("the graceful stop took longer than %.0f ms and was broken off%s",
+        incomplete(life, ("the graceful stop took longer than %.0f ms and was broken off%s"):format(
             graceful_timeout(life), running(life)))
         stop_now(life)
         life.context.engine:interrupt()
@@ -312,9 +312,9 @@ local function overdue(life)
 end
 
 --- Begins to stop, or makes a graceful stop that is under way an immediate one. Returns at once.
---- @param life table
---- @param graceful boolean
---- @param stop_context boolean also close the engine when done
+---@param life table
+---@param graceful boolean
+---@param stop_context boolean also close the engine when done
 function lifecycle.stop(life, graceful, stop_context)
     life.stop_context = life.stop_context or stop_context
     if life.state == "INITIALIZED" then
@@ -338,7 +338,7 @@ function lifecycle.stop(life, graceful, stop_context)
 end
 
 --- stop() inside a listener would wait for the event that is being told.
---- @param life table
+---@param life table
 function lifecycle.refuse_in_listener(life)
     local task = loop.enclosing()
     if task and task.kind == "listener" and task.stream == life then
@@ -423,9 +423,8 @@ function events.lost(life, event)
     if life.is_stopping_now() then
         return
     end
-    pass_over(life, errors.new(event.code or "ECLOSURE", string.format(
-        "%s\n  what is made from it goes on as if there were no dataset for batch %.0f ms", event.error, event.time),
-        { time = event.time }))
+    local text = ("%s\n  what is made from it goes on as if there were no dataset for batch %.0f ms"):format(event.error, event.time)
+    pass_over(life, errors.new(event.code or "ECLOSURE", text, { time = event.time }))
 end
 
 -- The next event that somebody wants to hear: not one of a listener that was removed meanwhile, nor after the end.
@@ -569,10 +568,10 @@ local function add_callbacks(life)
 end
 
 --- The state of a new streaming context.
---- @param state table engine state, see context.lua
---- @param graph userdata
---- @param batch number ms
---- @return table life
+---@param state table engine state, see context.lua
+---@param graph userdata
+---@param batch number ms
+---@return table life
 function lifecycle.new(state, graph, batch)
     local life = {
         context = state, graph = graph, batch = batch, settings = state.settings, state = "INITIALIZED",

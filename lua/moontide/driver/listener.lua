@@ -1,11 +1,11 @@
--- Streaming listeners: tables with a function for each kind of event they want to hear of.
---
---     ssc:addStreamingListener{
---         onBatchCompleted = function(info) print(info.batchTime, info.processingDelay) end,
---     }
---
--- Callbacks run in the driver's Lua state, one after the other, never inside a batch. One that fails is reported in the
--- log and the others still run.
+--- Streaming listeners: tables with a function for each kind of event they want to hear of.
+---
+---     ssc:addStreamingListener{
+---         onBatchCompleted = function(info) print(info.batchTime, info.processingDelay) end,
+---     }
+---
+--- Callbacks run in the driver's Lua state, one after the other, never inside a batch. One that fails is reported in the
+--- log and the others still run.
 
 local check = require "moontide.base.check"
 
@@ -71,10 +71,10 @@ for _, name in ipairs(listener.callbacks) do
 end
 
 --- Checks a listener given by a script.
---- @param index integer
---- @param method string
---- @param value any
---- @return moontide.StreamingListener
+---@param index integer
+---@param method string
+---@param value any
+---@return moontide.StreamingListener
 function listener.check(index, method, value)
     if check.type_name(value) ~= "table" then
         check.bad_argument(index, method, "table of callbacks", value)
@@ -170,9 +170,9 @@ local function operation_info(life, event)
 end
 
 --- Completes the information of an event of the core.
---- @param life table
---- @param event table
---- @return table info
+---@param life table
+---@param event table
+---@return table info
 function listener.info(life, event)
     if event.info.id then
         return operation_info(life, event)
@@ -183,10 +183,10 @@ function listener.info(life, event)
 end
 
 --- Gives an input its number and description; at its declaration, or when it is met first.
---- @param life table
---- @param node integer id of its stream
---- @param name string?
---- @return { id: integer, name: string }
+---@param life table
+---@param node integer id of its stream
+---@param name string?
+---@return { id: integer, name: string }
 function listener.source(life, node, name)
     local source = life.sources[node]
     if not source then
@@ -200,11 +200,11 @@ end
 local CALLBACK = { started = "onReceiverStarted", error = "onReceiverError", stopped = "onReceiverStopped" }
 
 --- What is told of a receiver's event: the callback's name and its argument.
---- @param life table
---- @param event table
---- @param now number wall clock, ms
---- @return string name
---- @return moontide.ReceiverInfo info
+---@param life table
+---@param event table
+---@param now number wall clock, ms
+---@return string name
+---@return moontide.ReceiverInfo info
 function listener.receiver(life, event, now)
     local source = listener.source(life, event.source, "receiver")
     if event.error then

@@ -1,8 +1,8 @@
--- The driver loop of the script's thread. The core never calls into Lua: it queues events, and this loop turns the
--- engines, takes the events and runs what belongs to them. Functions of the script (foreachRDD, transform, listeners)
--- run as *tasks*, in coroutines of their own: an action inside suspends the task, never the loop.
---
--- The loop runs only while the script waits for something: an action's result, awaitTermination, stop.
+--- The driver loop of the script's thread. The core never calls into Lua: it queues events, and this loop turns the
+--- engines, takes the events and runs what belongs to them. Functions of the script (foreachRDD, transform, listeners)
+--- run as *tasks*, in coroutines of their own: an action inside suspends the task, never the loop.
+---
+--- The loop runs only while the script waits for something: an action's result, awaitTermination, stop.
 
 local check = require "moontide.base.check"
 local errors = require "moontide.base.errors"
@@ -22,12 +22,12 @@ local WAIT = {}          -- yielded together with the job to wait for
 local SLICE = 0.005      -- seconds an engine may wait while another one is busy too
 
 --- What takes the additions of tasks to accumulators: moontide.driver.shared sets it.
---- @type fun(address: integer)
+---@type fun(address: integer)
 loop.merge_updates = nil
 
 --- What lets go of broadcast variables that are held while an operator packs functions and hands them to the core: moontide.driver.shared
 --- sets it.
---- @type fun()
+---@type fun()
 loop.let_go = nil
 
 local engines = {}       -- open engine states, see context.lua: { engine=, streams={}, jobs=n, … }
@@ -47,13 +47,13 @@ end
 --- Takes part in the loop from now on. `state` has `engine`, `jobs` (how many are running), `streams` (a list of
 --- streaming states with the functions `handle(event)`, `before_turn()`, `deadline()`, `overdue()` and `is_busy()`),
 --- `before_turn()` and `on_signal(count)`.
---- @param state table of an engine
+---@param state table of an engine
 function loop.add(state)
     engines[#engines + 1] = state
 end
 
 --- Takes part in the loop no longer.
---- @param state table of an engine
+---@param state table of an engine
 function loop.remove(state)
     for index, other in ipairs(engines) do
         if other == state then
@@ -64,13 +64,13 @@ function loop.remove(state)
 end
 
 --- The task that calls, or nil when the main script does.
---- @return moontide.Task?
+---@return moontide.Task?
 function loop.current()
     return current and coroutine.running() == current.co and current or nil
 end
 
 --- Frees datasets, results and broadcast variables that the script has let go. Called after each task and each action.
---- @param rarely? boolean only when blocks have piled up to twice of what the last collection left
+---@param rarely? boolean only when blocks have piled up to twice of what the last collection left
 function loop.relieve(rarely)
     loop.let_go()
     local _, bytes = core().live_blocks()
@@ -90,7 +90,7 @@ function loop.relieve(rarely)
 end
 
 --- Whether the caller runs below a task, also when it made coroutines of its own there.
---- @return moontide.Task?
+---@return moontide.Task?
 function loop.enclosing()
     return current
 end
@@ -143,14 +143,14 @@ local function resume(task, ...)
         task.job = second
         waiting[second] = task
     else
-        finish(task, false, string.format("the function of %s yielded: coroutine.yield has nowhere to go there",
+        finish(task, false, ("the function of %s yielded: coroutine.yield has nowhere to go there"):format(
             task.name), debug.traceback(task.co))
     end
 end
 
 --- Runs `task.fn(...)` as a task. `task.done(ok, value or error, traceback)` is called when it has ended.
---- @param task table
---- @param ... any arguments of `task.fn`
+---@param task table
+---@param ... any arguments of `task.fn`
 function loop.start(task, ...)
     task.co = coroutine.create(body)
     if task.stream then
@@ -160,7 +160,7 @@ function loop.start(task, ...)
 end
 
 --- Gives up a task that waits for a job: its function is never continued.
---- @param task moontide.Task
+---@param task moontide.Task
 function loop.abandon(task)
     if task.job then
         waiting[task.job] = nil
@@ -173,8 +173,8 @@ function loop.abandon(task)
 end
 
 --- Tasks of a streaming state that wait for a job.
---- @param stream table streaming state
---- @return moontide.Task[]
+---@param stream table streaming state
+---@return moontide.Task[]
 function loop.waiting_tasks(stream)
     local found = {}
     for _, task in pairs(waiting) do
@@ -299,9 +299,9 @@ local function turn(seconds)
 end
 
 --- Runs the loop until `done()` is true.
---- @param done fun(): boolean
---- @param timeout? number ms
---- @return boolean done false when the time has passed
+---@param done fun(): boolean
+---@param timeout? number ms
+---@return boolean done false when the time has passed
 function loop.run_until(done, timeout)
     local monotonic = core().monotonic
     local limit = timeout and monotonic() + timeout / 1000
@@ -330,8 +330,8 @@ end
 
 --- Waits for a job: the calling task is suspended, the main script runs the loop. The same happens in a function that
 --- cannot be suspended (a comparison called by table.sort, a coroutine of the script's own).
---- @param state table engine state
---- @param job userdata
+---@param state table engine state
+---@param job userdata
 function loop.wait(state, job)
     local task = loop.current()
     if task and coroutine.isyieldable() then
@@ -351,7 +351,7 @@ function loop.wait(state, job)
 end
 
 --- Open engine states, newest last.
---- @return table[] engine states
+---@return table[] engine states
 function loop.engines()
     return { unpack(engines) }
 end

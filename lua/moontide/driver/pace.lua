@@ -1,8 +1,8 @@
--- Whether a stream keeps pace: batches that come later and later, and functions that do not return. Both are told in the log, at most
--- once a minute, with how often it was met since.
---
--- The delay of a batch is what the streams' clock says between its time and the end of its last output; how long it took is measured.
--- lifecycle.lua tells when outputs begin and end, loop.lua asks when to look again.
+--- Whether a stream keeps pace: batches that come later and later, and functions that do not return. Both are told in the log, at most
+--- once a minute, with how often it was met since.
+---
+--- The delay of a batch is what the streams' clock says between its time and the end of its last output; how long it took is measured.
+--- lifecycle.lua tells when outputs begin and end, loop.lua asks when to look again.
 
 local pace = {}
 
@@ -22,18 +22,18 @@ local function warn(format, ...)
 end
 
 local function duration(ms)
-    return ms < 1000 and string.format("%.0f ms", ms) or string.format("%.1f s", ms / 1000)
+    return ms < 1000 and ("%.0f ms"):format(ms) or ("%.1f s"):format(ms / 1000)
 end
 
 --- The state of one stream.
---- @return table
+---@return table
 function pace.new()
     return { batch = nil, took = 0, delay = 0, late = 0, slowest = nil, told = nil, stalled = 0, look_at = 0, stall_told = nil }
 end
 
 --- An output begins.
---- @param life table
---- @param task table with name, site and time
+---@param life table
+---@param task table with name, site and time
 function pace.begin(life, task)
     local state = life.pace
     if state.batch ~= task.time then
@@ -51,12 +51,12 @@ local function tell_late(life, delay)
     end
     state.told = now
     warn("batches of %s take %s; total delay %s and growing; slowest: %s%s", duration(life.batch), duration(state.took),
-        duration(delay), state.slowest.text, state.late > 1 and string.format(" (%d late batches so far)", state.late) or "")
+        duration(delay), state.slowest.text, state.late > 1 and (" (%d late batches so far)"):format(state.late) or "")
 end
 
 --- An output has ended.
---- @param life table
---- @param task table
+---@param life table
+---@param task table
 function pace.finish(life, task)
     local state = life.pace
     local took = (core().monotonic() - task.began) * 1000
@@ -65,7 +65,7 @@ function pace.finish(life, task)
     end
     state.took = state.took + took
     if not state.slowest or took > state.slowest.took then
-        state.slowest = { took = took, text = string.format("%s (%s), %s", task.name, task.site, duration(took)) }
+        state.slowest = { took = took, text = ("%s (%s), %s"):format(task.name, task.site, duration(took)) }
     end
     local delay = life.graph:now() - task.time
     if delay > math.max(LATE_BATCHES * life.batch, LATE_LEAST) and delay > state.delay then
@@ -75,8 +75,8 @@ function pace.finish(life, task)
 end
 
 --- Tells tasks that stand still: called now and then while something runs.
---- @param life table
---- @return number? seconds after which to look again
+---@param life table
+---@return number? seconds after which to look again
 function pace.look(life)
     if life.tasks == 0 then
         return nil
@@ -91,7 +91,7 @@ function pace.look(life)
         if seconds and seconds * 1000 >= pace.patience and not (state.stall_told and now - state.stall_told < TOLD_EVERY) then
             state.stalled, state.stall_told = state.stalled + 1, now
             warn("a task does not come to an end: %s%s", text, state.stalled > 1
-                and string.format(" (told %d times so far)", state.stalled) or "; the setting task.timeout sets a limit")
+                and (" (told %d times so far)"):format(state.stalled) or "; the setting task.timeout sets a limit")
         end
     end
     return pace.patience / 4000

@@ -1,11 +1,11 @@
--- How fast an input may go so that its batches are processed in time: a PID controller, told after each batch how long it
--- took. Pure arithmetic; nothing here reads a clock.
---
---     local estimator = rate_estimator.create("pid", 1000)
---     local rate = estimator:compute(time, records, processing_ms, scheduling_ms)   -- records per second, or nil
---
--- The set point is the rate of the last batch, the error is how much faster the input was allowed to be, and the accumulated
--- error shows in the scheduling delay: records that wait are what was let in too much.
+--- How fast an input may go so that its batches are processed in time: a PID controller, told after each batch how long it
+--- took. Pure arithmetic; nothing here reads a clock.
+---
+---     local estimator = rate_estimator.create("pid", 1000)
+---     local rate = estimator:compute(time, records, processing_ms, scheduling_ms)   -- records per second, or nil
+---
+--- The set point is the rate of the last batch, the error is how much faster the input was allowed to be, and the accumulated
+--- error shows in the scheduling delay: records that wait are what was let in too much.
 
 local check = require "moontide.base.check"
 local number_text = require "moontide.base.number_text"
@@ -18,11 +18,11 @@ local Pid = {}
 Pid.__index = Pid
 
 --- Tells of a batch that was processed.
---- @param time number when processing ended, ms
---- @param records number how many it had
---- @param processing number how long it took, ms
---- @param scheduling number how long it waited before, ms
---- @return number? rate records per second; nil: this batch says nothing (the first one, an empty one, an old one)
+---@param time number when processing ended, ms
+---@param records number how many it had
+---@param processing number how long it took, ms
+---@param scheduling number how long it waited before, ms
+---@return number? rate records per second; nil: this batch says nothing (the first one, an empty one, an old one)
 function Pid:compute(time, records, processing, scheduling)
     if not (time > self.time and records > 0 and processing > 0) then
         return nil
@@ -52,12 +52,12 @@ local function at_least(name, value, least, above)
 end
 
 --- Makes a PID controller.
---- @param batch number batch interval, ms; greater than 0
---- @param proportional? number weight of the error, default 1
---- @param integral? number weight of what waits, default 0.2
---- @param derivative? number weight of the error's change, default 0
---- @param least? number lowest rate, records per second, default 100
---- @return moontide.RateEstimator
+---@param batch number batch interval, ms; greater than 0
+---@param proportional? number weight of the error, default 1
+---@param integral? number weight of what waits, default 0.2
+---@param derivative? number weight of the error's change, default 0
+---@param least? number lowest rate, records per second, default 100
+---@return moontide.RateEstimator
 function rate_estimator.pid(batch, proportional, integral, derivative, least)
     return setmetatable({
         batch = at_least("the batch interval", batch, 0, true),
@@ -70,10 +70,10 @@ function rate_estimator.pid(batch, proportional, integral, derivative, least)
 end
 
 --- The estimator of that name.
---- @param name string "pid"
---- @param batch number batch interval, ms
---- @param settings? { proportional: number?, integral: number?, derived: number?, minRate: number? }
---- @return moontide.RateEstimator
+---@param name string "pid"
+---@param batch number batch interval, ms
+---@param settings? { proportional: number?, integral: number?, derived: number?, minRate: number? }
+---@return moontide.RateEstimator
 function rate_estimator.create(name, batch, settings)
     if name ~= "pid" then
         check.fail("unknown rate estimator '%s'; the only one is 'pid'", tostring(name))

@@ -1,7 +1,7 @@
--- The saveAs… outputs and the files of checkpoints, the driver's part: workers write part files in the directory of an attempt inside
--- the target, and when all are complete a worker puts them into place and writes `_SUCCESS` last (host/format/output_directory.h). So a reader
--- never sees a half-written part, and a directory without `_SUCCESS` is one that was not finished. All that waits for the disk, but
--- for the making of directories, happens in workers.
+--- The saveAs… outputs and the files of checkpoints, the driver's part: workers write part files in the directory of an attempt inside
+--- the target, and when all are complete a worker puts them into place and writes `_SUCCESS` last (host/format/output_directory.h). So a reader
+--- never sees a half-written part, and a directory without `_SUCCESS` is one that was not finished. All that waits for the disk, but
+--- for the making of directories, happens in workers.
 
 local declare = require "moontide.base.declare"
 local check = require "moontide.base.check"
@@ -33,12 +33,12 @@ local REMEMBERED = 1000 -- directories of which is known that this process has c
 ---     save.name("out", nil, 1000)    --> "out-1000"
 ---     save.name("out", "txt", 1000)  --> "out-1000.txt"
 ---
---- @param prefix string?
---- @param suffix string?
---- @param time number ms
---- @return string
+---@param prefix string?
+---@param suffix string?
+---@param time number ms
+---@return string
 function save.name(prefix, suffix, time)
-    local name = string.format("%.0f", time)
+    local name = ("%.0f"):format(time)
     if prefix and prefix ~= "" then
         name = prefix .. "-" .. name
     end
@@ -58,8 +58,8 @@ local function checked_path(name, text)
 end
 
 --- Refuses, at the line of the script, a directory that is there already.
---- @param name string operator
---- @param directory string
+---@param name string operator
+---@param directory string
 function save.check_new(name, directory)
     directory = checked_path(name, directory)
     if files.exists(directory) then
@@ -98,11 +98,11 @@ end
 
 --- Notes that an output of a graph writes to prefix-TIME.suffix, and refuses, at the line of the script, a second one that would
 --- write to the same directories, however they are spelt.
---- @param life table of the streaming context
---- @param name string operator
---- @param site string
---- @param prefix string?
---- @param suffix string?
+---@param life table of the streaming context
+---@param name string operator
+---@param site string
+---@param prefix string?
+---@param suffix string?
 function save.claim(life, name, site, prefix, suffix)
     prefix, suffix = (prefix and checked_path(name, prefix) or ""):gsub("(.)/+$", "%1"), suffix or ""
     local shown = (prefix ~= "" and prefix .. "-" or "") .. "TIME" .. (suffix ~= "" and "." .. suffix or "")
@@ -120,8 +120,8 @@ end
 ---@field since ffi.cdata* monotonic time, ns
 ---@field since_file ffi.cdata* the time of file systems, ns
 ---@field closed fun(): boolean whether the context is stopped
---- @param state table of the context
---- @return moontide.Outputs
+---@param state table of the context
+---@return moontide.Outputs
 function save.outputs(state)
     local weak = setmetatable({ state }, { __mode = "v" })
     local function closed()
@@ -177,18 +177,18 @@ end
 ---@field handle ffi.cdata* holds the lock on the target
 
 --- Makes the target directory, takes the lock on it, and makes a directory for this attempt.
---- @param state table of the context
---- @param directory string
---- @param options { label: string, fresh: boolean?, name: string? } fresh: the target must not be there yet
---- @return moontide.Save?
---- @return string? reason
+---@param state table of the context
+---@param directory string
+---@param options { label: string, fresh: boolean?, name: string? } fresh: the target must not be there yet
+---@return moontide.Save?
+---@return string? reason
 function save.begin(state, directory, options)
     directory = files.local_path(directory):gsub("(.)/+$", "%1")
     local handle = ffi.gc(ffi.new "struct tide_output", C.tide_output_end)
     handle.fd = -1
     local other = committed[directory]
     if other and other.outputs == state.outputs and not options.fresh and other.label ~= options.label then
-        return nil, string.format("%s was written by %s in this run already; give one of the two another prefix or suffix",
+        return nil, ("%s was written by %s in this run already; give one of the two another prefix or suffix"):format(
             directory, other.label)
     end
     local rule, own = rule_of(state.outputs, directory, options.fresh)
@@ -204,10 +204,10 @@ function save.begin(state, directory, options)
 end
 
 --- What a worker needs to know to commit (lua/moontide/worker/save.lua).
---- @param saving moontide.Save
---- @param parts integer how many there are
---- @param gzip? boolean
---- @return table
+---@param saving moontide.Save
+---@param parts integer how many there are
+---@param gzip? boolean
+---@return table
 function save.commission(saving, parts, gzip)
     return {
         directory = saving.directory, attempt = saving.attempt, made = saving.handle.made, begun = saving.handle.begun, parts = parts,
@@ -216,25 +216,25 @@ function save.commission(saving, parts, gzip)
 end
 
 --- Notes that a worker has committed, and gives the lock back.
---- @param state table of the context
---- @param saving moontide.Save
---- @param mark string of the _SUCCESS
+---@param state table of the context
+---@param saving moontide.Save
+---@param mark string of the _SUCCESS
 function save.done(state, saving, mark)
     remember(saving.directory, { outputs = state.outputs, mark = mark, label = saving.label })
     C.tide_output_end(saving.handle)
 end
 
 --- Takes away what an unfinished save has written. Directories that the save itself had made go too, if they are empty.
---- @param saving moontide.Save
+---@param saving moontide.Save
 function save.abort(saving)
     C.tide_output_abort(saving.handle, saving.directory)
 end
 
 --- Leaves a batch without a directory: what an earlier run of the same batch wrote goes too.
---- @param state table of the context
---- @param directory string
---- @return true? done
---- @return string? reason
+---@param state table of the context
+---@param directory string
+---@return true? done
+---@return string? reason
 function save.clear(state, directory)
     directory = files.local_path(directory):gsub("(.)/+$", "%1")
     local rule, own = rule_of(state.outputs, directory)

@@ -1,7 +1,7 @@
--- What the numbers of math.random in workers depend on: the engine's seed, and the places of operators that draw.
---
--- The seed is the setting random.seed, else what the script gave math.randomseed, before start() when there are streams and before
--- the action otherwise, else drawn once for each engine and told at level info.
+--- What the numbers of math.random in workers depend on: the engine's seed, and the places of operators that draw.
+---
+--- The seed is the setting random.seed, else what the script gave math.randomseed, before start() when there are streams and before
+--- the action otherwise, else drawn once for each engine and told at level info.
 
 local loop = require "moontide.driver.loop"
 local random = require "moontide.base.random"
@@ -20,7 +20,7 @@ end
 -- luacheck: pop
 
 --- Gives the engine of a context its seed.
---- @param state table of the context
+---@param state table of the context
 function seeding.begin(state)
     local seed = state.settings["random.seed"]
     state.seed_fixed = seed ~= nil
@@ -36,12 +36,12 @@ local drawing = false -- there are any
 local function tell(state)
     if drawing and not state.seed_told then
         state.seed_told = true
-        require("moontide.core").log("info", "random", string.format("random.seed is %.0f", state.seed))
+        require("moontide.core").log("info", "random", ("random.seed is %.0f"):format(state.seed))
     end
 end
 
 --- Takes over what the script has given math.randomseed since. With streams under way nothing changes.
---- @param state table
+---@param state table
 function seeding.refresh(state)
     if not state.seed_fixed and state.seed_serial ~= serial and not loop.enclosing() then
         state.seed, state.seed_serial = given, serial
@@ -51,7 +51,7 @@ function seeding.refresh(state)
 end
 
 --- From now on the seed is what it is: the streams start.
---- @param state table
+---@param state table
 function seeding.freeze(state)
     seeding.refresh(state)
     state.seed_fixed = true
@@ -67,9 +67,9 @@ end
 
 --- The place of an operator that draws: how many of them came before, in the script or in one call of a function of transform or
 --- foreachRDD, so that it is the same in each batch and in each run of the script.
---- @param streams? boolean an operator of streams: its datasets differ from batch to batch
---- @return integer
---- @return boolean? static the dataset is the same whichever batch asks for it
+---@param streams? boolean an operator of streams: its datasets differ from batch to batch
+---@return integer
+---@return boolean? static the dataset is the same whichever batch asks for it
 function seeding.place(streams)
     local task = loop.enclosing()
     drawing = true
@@ -82,8 +82,8 @@ function seeding.place(streams)
 end
 
 --- Whether functions in a package may draw random numbers.
---- @param package string
---- @return boolean
+---@param package string
+---@return boolean
 function seeding.draws(package)
     return package:find("random", 1, true) ~= nil
 end

@@ -1,19 +1,19 @@
--- Shared variables: broadcast variables, which workers read, and accumulators, which they add to. Both may be used in
--- functions of the script like any other variable; what travels with the function is their number only.
---
---     local stop_words = sc:broadcast({ the = true, a = true })
---     local dropped = sc:accumulator(0)
---     local kept = words:filter(function(word)
---         if stop_words:value()[word] then dropped:add(1) return false end
---         return true
---     end)
---     print(kept:count(), dropped:value())
---
--- A broadcast value is packed once into a block outside of the Lua heap; each worker unpacks it when it uses it first
--- (lua/moontide/closure/shared.lua). The value goes when nothing refers to it any more: neither the script's handle nor a package
--- with its number (host/store/carried.h). What tasks add to accumulators comes with their results and is merged here, once for
--- each partition that was computed, however often its task had to be tried. A task that runs again later (a dataset that is
--- not persisted and used by two actions) adds again, as in Spark.
+--- Shared variables: broadcast variables, which workers read, and accumulators, which they add to. Both may be used in
+--- functions of the script like any other variable; what travels with the function is their number only.
+---
+---     local stop_words = sc:broadcast({ the = true, a = true })
+---     local dropped = sc:accumulator(0)
+---     local kept = words:filter(function(word)
+---         if stop_words:value()[word] then dropped:add(1) return false end
+---         return true
+---     end)
+---     print(kept:count(), dropped:value())
+---
+--- A broadcast value is packed once into a block outside of the Lua heap; each worker unpacks it when it uses it first
+--- (lua/moontide/closure/shared.lua). The value goes when nothing refers to it any more: neither the script's handle nor a package
+--- with its number (host/store/carried.h). What tasks add to accumulators comes with their results and is merged here, once for
+--- each partition that was computed, however often its task had to be tried. A task that runs again later (a dataset that is
+--- not persisted and used by two actions) adds again, as in Spark.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -49,7 +49,7 @@ end
 ---     sc:broadcast({ 1, 2 }):value()  --> { 1, 2 }
 ---
 --- After destroy, or when its context is stopped, it is an error. As in Spark 0.9.
---- @return any
+---@return any
 function Broadcast:value()
     begin_broadcast(self, "value")
     return self.held.value
@@ -83,7 +83,7 @@ function Broadcast:destroy()
 end
 
 function broadcast_class.__tostring(self)
-    return string.format("Broadcast #%d", self.id)
+    return ("Broadcast #%d"):format(self.id)
 end
 
 local PLAIN, PACKAGE = 0, 1
@@ -134,9 +134,9 @@ local function let_go()
 end
 
 --- Makes a broadcast variable, see Context:broadcast.
---- @param state table engine state, see context.lua
---- @param value any
---- @return moontide.Broadcast
+---@param state table engine state, see context.lua
+---@param value any
+---@return moontide.Broadcast
 function shared.broadcast(state, value)
     if value == nil then
         check.fail("bad argument #1 to 'broadcast' (the value is nil)")
@@ -152,8 +152,8 @@ function shared.broadcast(state, value)
 end
 
 --- Keeps the broadcast variables that a package names. For what has the package before the core does.
---- @param package string
---- @return ffi.cdata*? carried they stay as long as this is kept; nil: there are none
+---@param package string
+---@return ffi.cdata*? carried they stay as long as this is kept; nil: there are none
 function shared.carried(package)
     local carried = C.tide_carried_new(package, #package)
     return carried ~= nil and ffi.gc(carried, C.tide_carried_delete) or nil
@@ -172,7 +172,7 @@ local accumulators = setmetatable({}, { __mode = "v" })
 local last = 0
 
 local function label(id, held)
-    return held.name and string.format("the accumulator '%s'", held.name) or string.format("the accumulator #%d", id)
+    return held.name and ("the accumulator '%s'"):format(held.name) or ("the accumulator #%d"):format(id)
 end
 
 local function merged(id, held, x)
@@ -198,7 +198,7 @@ end
 ---     lines:foreach(function(line) if #line == 0 then bad:add(1) end end)
 ---
 --- An error: nil, or without a merge function anything but a number. As in Spark 0.9.
---- @param x any a number, or what the merge function takes
+---@param x any a number, or what the merge function takes
 function Accumulator:add(x)
     check.self(self, accumulator_class, "add")
     if x == nil then
@@ -212,7 +212,7 @@ end
 ---     sc:accumulator(0):value()  --> 0
 ---
 --- As in Spark 0.9.
---- @return any
+---@return any
 function Accumulator:value()
     check.self(self, accumulator_class, "value")
     return self.held.value
@@ -223,7 +223,7 @@ end
 ---     sc:accumulator(0, nil, "bad lines"):name()  --> "bad lines"
 ---
 --- As in Spark 0.9.
---- @return string?
+---@return string?
 function Accumulator:name()
     check.self(self, accumulator_class, "name")
     return self.held.name
@@ -231,14 +231,14 @@ end
 
 function accumulator_class.__tostring(self)
     local text = type(self.held.value) == "number" and number_text(self.held.value) or type(self.held.value)
-    return string.format("Accumulator %s (%s)", self.held.name and "'" .. self.held.name .. "'" or "#" .. self.id, text)
+    return ("Accumulator %s (%s)"):format(self.held.name and "'" .. self.held.name .. "'" or "#" .. self.id, text)
 end
 
 --- Makes an accumulator, see Context:accumulator.
---- @param zero any
---- @param merge function?
---- @param name string?
---- @return moontide.Accumulator
+---@param zero any
+---@param merge function?
+---@param name string?
+---@return moontide.Accumulator
 function shared.accumulator(zero, merge, name)
     if merge == nil and type(zero) ~= "number" then
         check.fail("bad argument #1 to 'accumulator' (number expected, got %s; other values need a merge function as second "
@@ -269,7 +269,7 @@ function shared.accumulator(zero, merge, name)
 end
 
 --- Merges what a task has reported. Called by the loop.
---- @param address integer a block of pairs (number, value); its reference is taken
+---@param address integer a block of pairs (number, value); its reference is taken
 function shared.merge_updates(address)
     local updates = {}
     codec.append_records(address, updates)
@@ -282,7 +282,7 @@ function shared.merge_updates(address)
             if ok then
                 held.value = value
             else
-                require("moontide.core").log("error", "context", string.format("an update of %s is lost: %s",
+                require("moontide.core").log("error", "context", ("an update of %s is lost: %s"):format(
                     label(update[1], held), errors.text(value)))
             end
         end
@@ -292,11 +292,11 @@ end
 -- For closure packages --------------------------------------------------------------------------------------------
 
 --- What a package carries instead of the handle: its class, its number and, of an accumulator, what workers need to add.
---- @param value any
---- @return string? class nil when it is not a shared variable
---- @return integer? id
---- @return string? zero
---- @return function? merge
+---@param value any
+---@return string? class nil when it is not a shared variable
+---@return integer? id
+---@return string? zero
+---@return function? merge
 function shared.portable(value)
     local metatable = getmetatable(value)
     if metatable == broadcast_class then
@@ -308,7 +308,7 @@ function shared.portable(value)
 end
 
 --- The context stops: its broadcast variables are gone.
---- @param state table engine state
+---@param state table engine state
 function shared.close(state)
     for id, held in pairs(state.broadcasts or {}) do
         held.value, held.why = nil, " (its context was stopped)"

@@ -1,8 +1,8 @@
--- StatsReportListener: a listener that reports how long the last batches took, with Spark's figures: count, mean, standard
--- deviation, extremes and quantiles of the total and the processing delay.
---
---     ssc:addStreamingListener(moontide.StatsReportListener(10))      -- log messages of level info
---     ssc:addStreamingListener(moontide.StatsReportListener(10, print))
+--- StatsReportListener: a listener that reports how long the last batches took, with Spark's figures: count, mean, standard
+--- deviation, extremes and quantiles of the total and the processing delay.
+---
+---     ssc:addStreamingListener(moontide.StatsReportListener(10))      -- log messages of level info
+---     ssc:addStreamingListener(moontide.StatsReportListener(10, print))
 
 local check = require "moontide.base.check"
 
@@ -15,16 +15,16 @@ local UNITS = { { 3600000, "hours" }, { 60000, "min" }, { 1000, "s" } }
 local function millis(ms)
     for _, unit in ipairs(UNITS) do
         if ms > unit[1] then
-            return string.format("%.1f %s", ms / unit[1], unit[2])
+            return ("%.1f %s"):format(ms / unit[1], unit[2])
         end
     end
-    return string.format("%.1f ms", ms)
+    return ("%.1f ms"):format(ms)
 end
 
 --- The lines about one figure.
---- @param heading string
---- @param list number[] ms
---- @return string[] none when the list is empty
+---@param heading string
+---@param list number[] ms
+---@return string[] none when the list is empty
 function stats_report.lines(heading, list)
     local count = #list
     if count == 0 then
@@ -45,7 +45,7 @@ function stats_report.lines(heading, list)
         values[index] = millis(sorted[math.min(math.floor(percent * count / 100) + 1, count)])
     end
     return {
-        string.format("%s(count: %d, mean: %f, stdev: %f, max: %f, min: %f)", heading, count, mean,
+        ("%s(count: %d, mean: %f, stdev: %f, max: %f, min: %f)"):format(heading, count, mean,
             math.sqrt(squares / count), sorted[count], sorted[1]),
         "\t" .. table.concat(names, "\t"),
         "\t" .. table.concat(values, "\t"),
@@ -58,9 +58,9 @@ end
 ---     ssc:addStreamingListener(moontide.StatsReportListener(20, print))
 ---
 --- Guide: "Monitoring".
---- @param numBatches? integer how many batches it looks back, default 10
---- @param write? fun(line: string) default: log messages of level info
---- @return moontide.StreamingListener
+---@param numBatches? integer how many batches it looks back, default 10
+---@param write? fun(line: string) default: log messages of level info
+---@return moontide.StreamingListener
 function stats_report.new(numBatches, write)
     numBatches = check.integer(1, "StatsReportListener", numBatches, 1, 1000000, 10)
     if write == nil then

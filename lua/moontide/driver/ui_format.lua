@@ -1,8 +1,8 @@
--- How status pages and reports write durations and batch times: the unit that suits the size, and the name of a batch as a
--- date.
---
---     ui_format.normalizeDuration(90000)                        --> 1.5, "min"
---     ui_format.formatBatchTime(1431637480452, 500, true, "UTC") --> "2015/05/14 21:04:40.452"
+--- How status pages and reports write durations and batch times: the unit that suits the size, and the name of a batch as a
+--- date.
+---
+---     ui_format.normalizeDuration(90000)                        --> 1.5, "min"
+---     ui_format.formatBatchTime(1431637480452, 500, true, "UTC") --> "2015/05/14 21:04:40.452"
 
 local check = require "moontide.base.check"
 local timezone = require "moontide.base.timezone"
@@ -27,9 +27,9 @@ local function finite(index, name, value)
 end
 
 --- A duration in the largest unit in which it is at least 1; milliseconds for the shortest ones.
---- @param ms number
---- @return number value
---- @return "days"|"hrs"|"min"|"sec"|"ms" unit
+---@param ms number
+---@return number value
+---@return "days"|"hrs"|"min"|"sec"|"ms" unit
 function ui_format.normalizeDuration(ms)
     finite(1, "normalizeDuration", ms)
     for _, unit in ipairs(UNITS) do
@@ -43,9 +43,9 @@ end
 ---
 ---     ui_format.convertToTimeUnit(90000, "min")  --> 1.5
 ---
---- @param ms number
---- @param unit string "days", "hrs", "min", "sec", "ms", "us", "ns"
---- @return number
+---@param ms number
+---@param unit string "days", "hrs", "min", "sec", "ms", "us", "ns"
+---@return number
 function ui_format.convertToTimeUnit(ms, unit)
     finite(1, "convertToTimeUnit", ms)
     if not scale[unit] then
@@ -55,12 +55,12 @@ function ui_format.convertToTimeUnit(ms, unit)
 end
 
 --- A batch's time as people read it. Milliseconds are shown only where batches are shorter than a second.
---- @param batchTime number ms
---- @param batchInterval number ms
---- @param withDate? boolean default true; false: the time of day only
---- @param zone? string time zone like "Europe/Berlin", default the one of the process
---- @return string? text nil when there is no such time zone
---- @return string? reason
+---@param batchTime number ms
+---@param batchInterval number ms
+---@param withDate? boolean default true; false: the time of day only
+---@param zone? string time zone like "Europe/Berlin", default the one of the process
+---@return string? text nil when there is no such time zone
+---@return string? reason
 function ui_format.formatBatchTime(batchTime, batchInterval, withDate, zone)
     finite(1, "formatBatchTime", batchTime)
     finite(2, "formatBatchTime", batchInterval)
@@ -68,14 +68,14 @@ function ui_format.formatBatchTime(batchTime, batchInterval, withDate, zone)
     if not fields then
         return nil, reason
     end
-    local text = string.format("%02d:%02d:%02d", fields.hour, fields.min, fields.sec)
+    local text = ("%02d:%02d:%02d"):format(fields.hour, fields.min, fields.sec)
     if batchInterval < 1000 then
-        text = text .. string.format(".%03d", math.floor(batchTime) % 1000)
+        text = text .. (".%03d"):format(math.floor(batchTime) % 1000)
     end
     if withDate == false then
         return text
     end
-    return string.format("%04d/%02d/%02d %s", fields.year, fields.month, fields.day, text)
+    return ("%04d/%02d/%02d %s"):format(fields.year, fields.month, fields.day, text)
 end
 
 return ui_format

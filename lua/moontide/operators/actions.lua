@@ -1,7 +1,7 @@
--- Actions: the methods of an RDD that compute it. Called from the main script they run the loop until the result is
--- there; called from a function of foreachRDD or transform they suspend that function.
---
--- A job that fails is raised as an error value (moontide.base.errors): `pcall` it to go on without the result.
+--- Actions: the methods of an RDD that compute it. Called from the main script they run the loop until the result is
+--- there; called from a function of foreachRDD or transform they suspend that function.
+---
+--- A job that fails is raised as an error value (moontide.base.errors): `pcall` it to go on without the result.
 
 local check = require "moontide.base.check"
 local codec = require "moontide.wire.codec"
@@ -93,22 +93,22 @@ local function collect(rdd, name, site)
 end
 
 --- The records of a node, of all its partitions or of those with the numbers (from 0) in a list.
---- @param scope table
---- @param node userdata
---- @param partitions? integer[]
---- @param name? string operator, for messages
---- @param site? string
---- @param writing? boolean the job writes a checkpoint: no others are written because of it
---- @return any[]
+---@param scope table
+---@param node userdata
+---@param partitions? integer[]
+---@param name? string operator, for messages
+---@param site? string
+---@param writing? boolean the job writes a checkpoint: no others are written because of it
+---@return any[]
 function actions.collect(scope, node, partitions, name, site, writing)
     return records_of(run(scope, node, sink("collect", name, site), partitions, nil, writing))
 end
 
 --- The records of each partition. Used by the test harness.
---- @param rdd moontide.RDD
---- @param name string
---- @param site string
---- @return any[][]
+---@param rdd moontide.RDD
+---@param name string
+---@param site string
+---@return any[][]
 function actions.partitions(rdd, name, site)
     return partitions_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
 end
@@ -119,12 +119,12 @@ local function run_effect(rdd, node, name, site)
 end
 
 --- The first `n` records, scanning no more partitions than needed.
---- @param rdd moontide.RDD
---- @param n integer
---- @param name string
---- @param site string
---- @return any[] records
---- @return boolean is_pair whether they are {key, value} tables of a dataset of pairs
+---@param rdd moontide.RDD
+---@param n integer
+---@param name string
+---@param site string
+---@return any[] records
+---@return boolean is_pair whether they are {key, value} tables of a dataset of pairs
 function actions.take(rdd, n, name, site)
     local take = sink("take", name, site)
     local total = n > 0 and rdd.node:partitions() or 0
@@ -196,11 +196,11 @@ end
 ---@field write fun(saving: moontide.Save): any, boolean? has the parts written; true when there was no record
 
 --- Writes a directory of parts: all of it, or nothing. What fails is raised.
---- @param scope table
---- @param parts integer how many there will be
---- @param directory string
---- @param options moontide.SaveOptions
---- @return any what options.write gave first
+---@param scope table
+---@param parts integer how many there will be
+---@param directory string
+---@param options moontide.SaveOptions
+---@return any what options.write gave first
 function actions.write_parts(scope, parts, directory, options)
     local save = require "moontide.driver.save"
     local label = options.label and options.label .. ": " or ""
@@ -225,10 +225,10 @@ function actions.write_parts(scope, parts, directory, options)
 end
 
 --- Writes a dataset as files, see save.lua.
---- @param rdd moontide.RDD
---- @param directory string
---- @param writer fun(saving: moontide.Save): userdata makes the node that writes parts to saving.temporary
---- @param options moontide.SaveOptions without write
+---@param rdd moontide.RDD
+---@param directory string
+---@param writer fun(saving: moontide.Save): userdata makes the node that writes parts to saving.temporary
+---@param options moontide.SaveOptions without write
 function actions.save(rdd, directory, writer, options)
     local function clear()
         local done, reason = require("moontide.driver.save").clear(rdd.scope.state, directory)
@@ -255,7 +255,7 @@ local function install_reading(RDD, class)
     ---     sc:parallelize({ 1, 2, 3 }):map(function(x) return x + 1 end):collect()  --> { 2, 3, 4 }
     ---
     --- Raises an error value when the job fails, as all actions do. As in Spark 0.9.
-    --- @return any[]
+    ---@return any[]
     function RDD:collect()
         begin(self, class, "collect")
         return (collect(self, "collect", check.site()))
@@ -266,8 +266,8 @@ local function install_reading(RDD, class)
     ---     sc:parallelize({ 1, 2, 3 }):take(2)  --> { 1, 2 }
     ---
     --- As in Spark 0.9.
-    --- @param n integer 0 or more
-    --- @return any[]
+    ---@param n integer 0 or more
+    ---@return any[]
     function RDD:take(n)
         begin(self, class, "take")
         check.integer(1, "take", n, 0)
@@ -279,7 +279,7 @@ local function install_reading(RDD, class)
     ---     sc:parallelize({ 7, 8 }):first()  --> 7
     ---
     --- As in Spark 0.9.
-    --- @return any
+    ---@return any
     function RDD:first()
         begin(self, class, "first")
         local list = actions.take(self, 1, "first", check.site())
@@ -294,7 +294,7 @@ local function install_reading(RDD, class)
     ---     sc:parallelize({ 7, 8 }):count()  --> 2
     ---
     --- As in Spark 0.9.
-    --- @return integer
+    ---@return integer
     function RDD:count()
         local scope = begin(self, class, "count")
         local known = known_records(self)
@@ -315,7 +315,7 @@ local function install_reading(RDD, class)
     ---     for line in rdd:toLocalIterator() do print(line) end
     ---
     --- As in Spark 1.0.
-    --- @return fun(): any
+    ---@return fun(): any
     function RDD:toLocalIterator()
         local scope = begin(self, class, "toLocalIterator")
         local partition, count = -1, self.node:partitions()
@@ -339,7 +339,7 @@ local function install_reading(RDD, class)
     ---     sc:emptyRDD():isEmpty()  --> true
     ---
     --- As in Spark 1.3.
-    --- @return boolean
+    ---@return boolean
     function RDD:isEmpty()
         begin(self, class, "isEmpty")
         local known = known_records(self)
@@ -355,7 +355,7 @@ local function install_reading(RDD, class)
     ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):collectAsMap()  --> { a = 1, b = 2 }
     ---
     --- Single records are an error, and NaN as a key. As in Spark 0.9.
-    --- @return table<any, any>
+    ---@return table<any, any>
     function RDD:collectAsMap()
         begin(self, class, "collectAsMap")
         local map = {}
@@ -377,7 +377,7 @@ local function install_reading(RDD, class)
     ---     sc:parallelizePairs({ { "a", 1 }, { "a", 5 } }):countByKey()  --> { a = 2 }
     ---
     --- As in Spark 0.9.
-    --- @return table<any, integer>
+    ---@return table<any, integer>
     function RDD:countByKey()
         begin(self, class, "countByKey")
         return operators.count_keys(self):collectAsMap()
@@ -388,7 +388,7 @@ local function install_reading(RDD, class)
     ---     sc:parallelize({ "a", "b", "a" }):countByValue()  --> { a = 2, b = 1 }
     ---
     --- As in Spark 0.9.
-    --- @return table<any, integer>
+    ---@return table<any, integer>
     function RDD:countByValue()
         begin(self, class, "countByValue")
         return operators.countByValue(self):collectAsMap()
@@ -401,8 +401,8 @@ local function install_reducing(RDD, class)
     ---     sc:parallelize({ 1, 2, 3 }):reduce(function(a, b) return a + b end)  --> 6
     ---
     --- As in Spark 0.9.
-    --- @param f fun(a: any, b: any): any
-    --- @return any
+    ---@param f fun(a: any, b: any): any
+    ---@return any
     function RDD:reduce(f)
         begin(self, class, "reduce")
         local list = collect(operators.reduce(self, f), "reduce", check.site())
@@ -417,9 +417,9 @@ local function install_reducing(RDD, class)
     ---     numbers:fold(0, function(a, b) return a + b end)
     ---
     --- As in Spark 0.9.
-    --- @param zero any plain data
-    --- @param f fun(a: any, b: any): any
-    --- @return any
+    ---@param zero any plain data
+    ---@param f fun(a: any, b: any): any
+    ---@return any
     function RDD:fold(zero, f)
         begin(self, class, "fold")
         return collect(operators.fold(self, zero, f), "fold", check.site())[1]
@@ -430,10 +430,10 @@ local function install_reducing(RDD, class)
     ---     words:aggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
     ---
     --- As in Spark 0.9.
-    --- @param zero any plain data
-    --- @param seq fun(acc: any, value: any): any
-    --- @param comb fun(a: any, b: any): any
-    --- @return any
+    ---@param zero any plain data
+    ---@param seq fun(acc: any, value: any): any
+    ---@param comb fun(a: any, b: any): any
+    ---@return any
     function RDD:aggregate(zero, seq, comb)
         begin(self, class, "aggregate")
         return collect(operators.aggregate(self, zero, seq, comb), "aggregate", check.site())[1]
@@ -446,7 +446,7 @@ local function install_effects(RDD, class)
     ---     lines:foreach(function(line) assert(#line < 1000, "a long line") end)
     ---
     --- As in Spark 0.9.
-    --- @param f fun(value: any, second: any)
+    ---@param f fun(value: any, second: any)
     function RDD:foreach(f)
         begin(self, class, "foreach")
         run_effect(self, operators.effect(self, "foreach", f), "foreach", check.site())
@@ -462,7 +462,7 @@ local function install_effects(RDD, class)
     ---     end)
     ---
     --- As in Spark 0.9.
-    --- @param f fun(it: function)
+    ---@param f fun(it: function)
     function RDD:foreachPartition(f)
         begin(self, class, "foreachPartition")
         run_effect(self, operators.effect(self, "foreachPartition", f), "foreachPartition", check.site())
@@ -470,8 +470,8 @@ local function install_effects(RDD, class)
 end
 
 --- Adds the actions to the methods of RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function actions.install(RDD, class)
     install_reading(RDD, class)
     install_reducing(RDD, class)

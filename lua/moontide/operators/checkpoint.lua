@@ -1,6 +1,6 @@
--- Checkpoints of datasets: checkpoint() marks one; after the first job that reaches it, it is written to files, and its lineage
--- is cut (host/rdd/checkpoint.c). The files are object files, which workers write and the driver puts in place when all are
--- complete (save.lua); size and checksum of each stay with the dataset, so that it notices when they are damaged.
+--- Checkpoints of datasets: checkpoint() marks one; after the first job that reaches it, it is written to files, and its lineage
+--- is cut (host/rdd/checkpoint.c). The files are object files, which workers write and the driver puts in place when all are
+--- complete (save.lua); size and checksum of each stay with the dataset, so that it notices when they are damaged.
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -46,14 +46,14 @@ local function failed(raised, node, directory, site)
         return raised
     end
     local code = errors.is(raised) and raised.code or "ESTATE"
-    return errors.new(code, string.format("checkpoint (%s): the job succeeded, but dataset #%d could not be written to %s: %s\n"
-        .. "  it is computed from its parents as before; call checkpoint() again to have it tried again",
+    return errors.new(code, ("checkpoint (%s): the job succeeded, but dataset #%d could not be written to %s: %s\n"
+        .. "  it is computed from its parents as before; call checkpoint() again to have it tried again"):format(
         site, node:id(), directory, errors.text(raised)))
 end
 
 --- Writes the datasets of a list that nobody else is writing. The first failure is raised.
---- @param scope table
---- @param nodes userdata[] what node:checkpointsDue() gave before the job
+---@param scope table
+---@param nodes userdata[] what node:checkpointsDue() gave before the job
 function checkpoint.write(scope, nodes)
     for _, node in ipairs(nodes) do
         if node:checkpointBegin() then
@@ -70,8 +70,8 @@ function checkpoint.write(scope, nodes)
 end
 
 --- Adds these methods to RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function checkpoint.install(RDD, class)
     --- Marks the dataset to be written to files. After the first action that needs it, it is computed once more (persist it before,
     --- then it is not) and written to the directory that sc:setCheckpointDir has named; then its lineage is cut: it, and what was made
@@ -86,14 +86,14 @@ function checkpoint.install(RDD, class)
     --- nothing is left of them, and the dataset stays what it was. A file that is missing or damaged later is an error of the action
     --- that reads it. The files stay when the context is stopped. Where an action has used the dataset already, the next one counts
     --- (in Spark, none does any more). As in Spark 0.9.
-    --- @return moontide.RDD self
+    ---@return moontide.RDD self
     function RDD:checkpoint()
         local scope = operators.begin(self, "checkpoint")
         local base = scope.state.checkpoints
         if not base then
             check.fail("'checkpoint': there is no directory for checkpoints: call sc:setCheckpointDir(directory) before")
         end
-        self.node:checkpoint(string.format("%s/rdd-%d", base, self.node:id()), check.site())
+        self.node:checkpoint(("%s/rdd-%d"):format(base, self.node:id()), check.site())
         scope.state.has_checkpoints = true
         return self
     end
@@ -103,7 +103,7 @@ function checkpoint.install(RDD, class)
     ---     lines:isCheckpointed()  --> false
     ---
     --- As in Spark 0.9.
-    --- @return boolean
+    ---@return boolean
     function RDD:isCheckpointed()
         check.self(self, class, "isCheckpointed")
         self.scope.ready("isCheckpointed")
@@ -117,7 +117,7 @@ function checkpoint.install(RDD, class)
     ---     sc:objectFile(words:getCheckpointFile()):count()  --> 3
     ---
     --- As in Spark 0.9.
-    --- @return string? directory nil when it has not been written (yet)
+    ---@return string? directory nil when it has not been written (yet)
     function RDD:getCheckpointFile()
         check.self(self, class, "getCheckpointFile")
         self.scope.ready("getCheckpointFile")
@@ -127,8 +127,8 @@ function checkpoint.install(RDD, class)
 end
 
 --- Adds the methods of contexts.
---- @param Context table methods
---- @param begin fun(self: any, method: string): table checks the receiver and returns its scope
+---@param Context table methods
+---@param begin fun(self: any, method: string): table checks the receiver and returns its scope
 function checkpoint.install_context(Context, begin)
     --- Sets the directory that datasets are written to by RDD:checkpoint. It is made if it is not there; one that cannot be made or
     --- written to is an error. Each context has a directory of its own in it. ssc:checkpoint(directory) does this too.
@@ -136,7 +136,7 @@ function checkpoint.install_context(Context, begin)
     ---     sc:setCheckpointDir("checkpoints")
     ---
     --- May be called again: datasets that are marked later go to the new one. As in Spark 0.9.
-    --- @param directory string
+    ---@param directory string
     function Context:setCheckpointDir(directory)
         begin(self, "setCheckpointDir")
         check.text(1, "setCheckpointDir", directory, true)
@@ -153,7 +153,7 @@ function checkpoint.install_context(Context, begin)
     ---     sc:getCheckpointDir()  -- "checkpoints/" and a name of its own
     ---
     --- It is there once a dataset was written. As in Spark 0.9.
-    --- @return string? directory nil when none is set
+    ---@return string? directory nil when none is set
     function Context:getCheckpointDir()
         begin(self, "getCheckpointDir")
         return self.state.checkpoints

@@ -1,5 +1,5 @@
--- Names of Spark and PySpark that have another home here: by class, what to use instead. Asking a handle for one says so, instead of
--- proposing a name that looks alike.
+--- Names of Spark and PySpark that have another home here: by class, what to use instead. Asking a handle for one says so, instead of
+--- proposing a name that looks alike.
 
 local elsewhere = {}
 
@@ -57,9 +57,9 @@ elsewhere.DStream = {
 }
 
 --- Names of a class, with a hint for those that another class has.
---- @param class string "DStream"
---- @param other? fun(name: string): string? what to say of a name that is in no list
---- @return table<string, string>
+---@param class string "DStream"
+---@param other? fun(name: string): string? what to say of a name that is in no list
+---@return table<string, string>
 function elsewhere.of(class, other)
     return setmetatable({}, {
         __index = function(_, name)

@@ -1,13 +1,13 @@
--- Object files and Hadoop files: the methods of contexts, datasets and streams that read and write them, and those that write
--- text, which have their options in common with them. Both are Hadoop SequenceFiles (host/format/sequence_file.h),
--- which other programs of that world read and write too.
---
--- An object file holds any records, packed: keys are NullWritable, a value is a BytesWritable with a group of up to 10
--- records, all MessagePack: first the arity (1: values, 2: pairs), then for each record that many values. So any MessagePack
--- library reads them: in a value of pairs, 2 key value key value …
---
--- Reading: each partition is one record {path, offset, length} of a dataset at hand, and an operator like mapPartitions
--- turns it into what the range of the file holds.
+--- Object files and Hadoop files: the methods of contexts, datasets and streams that read and write them, and those that write
+--- text, which have their options in common with them. Both are Hadoop SequenceFiles (host/format/sequence_file.h),
+--- which other programs of that world read and write too.
+---
+--- An object file holds any records, packed: keys are NullWritable, a value is a BytesWritable with a group of up to 10
+--- records, all MessagePack: first the arity (1: values, 2: pairs), then for each record that many values. So any MessagePack
+--- library reads them: in a value of pairs, 2 key value key value …
+---
+--- Reading: each partition is one record {path, offset, length} of a dataset at hand, and an operator like mapPartitions
+--- turns it into what the range of the file holds.
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -154,8 +154,8 @@ local function text_writer(rdd, name, site, options)
 end
 
 --- Adds the actions of datasets.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function sequence.install_rdd(RDD, class)
     --- Writes the records as text, one line each, to `directory`: part-00000 … and, last, _SUCCESS. A directory that
     --- exists already is refused.
@@ -165,8 +165,8 @@ function sequence.install_rdd(RDD, class)
     ---
     --- An error value when a file cannot be written, or another writer is at work in the directory; what was begun is removed then.
     --- As in Spark 0.9.
-    --- @param directory string made, with those above it
-    --- @param options? moontide.TextOptions default: not compressed
+    ---@param directory string made, with those above it
+    ---@param options? moontide.TextOptions default: not compressed
     function RDD:saveAsTextFile(directory, options)
         begin_save(self, class, "saveAsTextFile", directory)
         options = text_options(2, "saveAsTextFile", options)
@@ -184,8 +184,8 @@ function sequence.install_rdd(RDD, class)
     ---
     --- The parts are Hadoop SequenceFiles: keys NullWritable, values BytesWritable with up to 10 records each, as MessagePack.
     --- As in Spark 0.9.
-    --- @param directory string made, with those above it
-    --- @param options? moontide.ObjectOptions default: not compressed
+    ---@param directory string made, with those above it
+    ---@param options? moontide.ObjectOptions default: not compressed
     function RDD:saveAsObjectFile(directory, options)
         begin_save(self, class, "saveAsObjectFile", directory)
         options = object_options(2, "saveAsObjectFile", options)
@@ -205,8 +205,8 @@ function sequence.install_rdd(RDD, class)
     --- LongWritable whole numbers, FloatWritable and DoubleWritable numbers, BooleanWritable true and false, NullWritable
     --- moontide.null. "text" makes lines of key, tab and value, and leaves out what is moontide.null; without `key` and
     --- `value` these may be anything. A record that does not fit is an error. As in Spark 0.9.
-    --- @param directory string made, with those above it
-    --- @param options? moontide.HadoopOptions default: a SequenceFile of Text and Text, not compressed
+    ---@param directory string made, with those above it
+    ---@param options? moontide.HadoopOptions default: a SequenceFile of Text and Text, not compressed
     function RDD:saveAsHadoopFile(directory, options)
         begin_save(self, class, "saveAsHadoopFile", directory)
         options = hadoop_options(2, "saveAsHadoopFile", options)
@@ -239,7 +239,7 @@ local function save_batches(stream, scope, name, prefix, suffix, options, writer
 end
 
 --- Adds the outputs of streams.
---- @param DStream table methods
+---@param DStream table methods
 function sequence.install_dstream(DStream)
     --- Output: writes each batch to a directory `prefix-TIME.suffix` of text files, one for each partition, one line for
     --- each record, and `_SUCCESS` last. A directory that an earlier run has left is replaced; one that another job has completed
@@ -249,9 +249,9 @@ function sequence.install_dstream(DStream)
     ---     errors:saveAsTextFiles("out/errors", nil, { skipEmpty = true, compress = "gz" })
     ---
     --- Guide: "Output Operations".
-    --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
-    --- @param suffix? string default none
-    --- @param options? moontide.TextOptions default: not compressed, empty batches too
+    ---@param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
+    ---@param suffix? string default none
+    ---@param options? moontide.TextOptions default: not compressed, empty batches too
     function DStream:saveAsTextFiles(prefix, suffix, options)
         local scope = begin_output(self, "saveAsTextFiles", prefix, suffix)
         options = text_options(3, "saveAsTextFiles", options, true)
@@ -264,9 +264,9 @@ function sequence.install_dstream(DStream)
     ---     counts:saveAsObjectFiles("out/counts")  -- out/counts-1357008430000/part-00000 …
     ---
     --- Guide: "Output Operations".
-    --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
-    --- @param suffix? string default none
-    --- @param options? moontide.ObjectOptions default: not compressed, empty batches too
+    ---@param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
+    ---@param suffix? string default none
+    ---@param options? moontide.ObjectOptions default: not compressed, empty batches too
     function DStream:saveAsObjectFiles(prefix, suffix, options)
         local scope = begin_output(self, "saveAsObjectFiles", prefix, suffix)
         options = object_options(3, "saveAsObjectFiles", options, true)
@@ -279,9 +279,9 @@ function sequence.install_dstream(DStream)
     ---     counts:saveAsHadoopFiles("out/counts", "seq", { key = "Text", value = "IntWritable" })
     ---
     --- Guide: "Output Operations".
-    --- @param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
-    --- @param suffix? string default none
-    --- @param options? moontide.HadoopOptions default: a SequenceFile of Text and Text, not compressed, empty batches too
+    ---@param prefix string? path that the names of the directories begin with; nil or "": the batch time alone
+    ---@param suffix? string default none
+    ---@param options? moontide.HadoopOptions default: a SequenceFile of Text and Text, not compressed, empty batches too
     function DStream:saveAsHadoopFiles(prefix, suffix, options)
         local scope = begin_output(self, "saveAsHadoopFiles", prefix, suffix)
         options = hadoop_options(3, "saveAsHadoopFiles", options, true)
@@ -326,8 +326,8 @@ local function read(sc, scope, name, path, n)
 end
 
 --- Adds the sources of contexts.
---- @param Context table methods
---- @param begin fun(self: any, method: string): table checks the receiver and returns its scope
+---@param Context table methods
+---@param begin fun(self: any, method: string): table checks the receiver and returns its scope
 function sequence.install_context(Context, begin)
     --- The records that saveAsObjectFile or saveAsObjectFiles wrote: a file, all files of a directory (names starting with
     --- "." or "_" are left out), or those that a pattern matches.
@@ -337,10 +337,10 @@ function sequence.install_context(Context, begin)
     ---
     --- The files are looked up here and read by each action. Damaged files are an error of the action, with the path and
     --- the byte; a path that does not exist is one at the call. As in Spark 0.9.
-    --- @param path string
-    --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+    ---@param path string
+    ---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
     ---   sc:defaultParallelism()
-    --- @return moontide.RDD
+    ---@return moontide.RDD
     function Context:objectFile(path, minPartitions)
         return read(self, begin(self, "objectFile"), "objectFile", path, minPartitions)
     end
@@ -354,10 +354,10 @@ function sequence.install_context(Context, begin)
     ---
     --- Plain files, compressed records and compressed blocks are read (DefaultCodec, DeflateCodec, GzipCodec). Large files are
     --- read in several partitions, cut at their sync markers. Errors are as with objectFile. As in Spark 0.9.
-    --- @param path string
-    --- @param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+    ---@param path string
+    ---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
     ---   sc:defaultParallelism()
-    --- @return moontide.RDD
+    ---@return moontide.RDD
     function Context:sequenceFile(path, minPartitions)
         return read(self, begin(self, "sequenceFile"), "sequenceFile", path, minPartitions)
     end

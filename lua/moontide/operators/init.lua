@@ -1,13 +1,13 @@
--- The operators that streams and datasets share: each one builds its descriptors (see host/task/task.h and
--- lua/moontide/worker/stage.lua) and hands them to the node under the handle. So `stream:map(f)` and `rdd:map(f)` are the
--- same definition. The files in operators/ build on this one.
---
--- A handle has `node` (the core's stream or dataset, with the methods narrow and shuffle) and `scope`:
---     scope.ready(name)        raises at the caller's line when no operator may be added
---     scope.wrap(node)         the handle for a new node
---     scope.parallelism()      default number of partitions
---     scope.partitioner(nodes) default partitioner of an operator by key on these: what one of them is partitioned by already, so
---                              that it need not be shuffled
+--- The operators that streams and datasets share: each one builds its descriptors (see host/task/task.h and
+--- lua/moontide/worker/stage.lua) and hands them to the node under the handle. So `stream:map(f)` and `rdd:map(f)` are the
+--- same definition. The files in operators/ build on this one.
+---
+--- A handle has `node` (the core's stream or dataset, with the methods narrow and shuffle) and `scope`:
+---     scope.ready(name)        raises at the caller's line when no operator may be added
+---     scope.wrap(node)         the handle for a new node
+---     scope.parallelism()      default number of partitions
+---     scope.partitioner(nodes) default partitioner of an operator by key on these: what one of them is partitioned by already, so
+---                              that it need not be shuffled
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -30,11 +30,11 @@ end
 operators.begin = begin
 
 --- Packages a function of the script for the workers.
---- @param index integer argument number
---- @param name string operator
---- @param fn any
---- @param role? string what the function is called in messages, default "f"
---- @return string package
+---@param index integer argument number
+---@param name string operator
+---@param fn any
+---@param role? string what the function is called in messages, default "f"
+---@return string package
 function operators.package(index, name, fn, role)
     check.func(index, name, fn)
     local bytes, message = closure.try_pack(fn, name, role or "f")
@@ -72,13 +72,13 @@ for arity, kinds in pairs({
 end
 
 --- The bytes of an operator descriptor.
---- @param kind string
---- @param name string the operator as the script called it
---- @param site string
---- @param fields? table
---- @param streams? boolean it is an operator of streams
---- @return string
---- @return boolean draws its functions may draw random numbers
+---@param kind string
+---@param name string the operator as the script called it
+---@param site string
+---@param fields? table
+---@param streams? boolean it is an operator of streams
+---@return string
+---@return boolean draws its functions may draw random numbers
 function operators.descriptor(kind, name, site, fields, streams)
     local descriptor = { kind = kind, name = name, site = site, arity = ARITY[kind] }
     local draws = false
@@ -146,10 +146,10 @@ operators.shuffle = shuffle
 local ROUTE, CONCAT = { kind = "route" }, { kind = "concat" }
 
 --- The exchange that brings records to the partition of their key, and does nothing where they are there already.
---- @param name string operator, for messages
---- @param site string "job.lua:12", for messages
---- @param by moontide.Partitioner
---- @return table exchange
+---@param name string operator, for messages
+---@param site string "job.lua:12", for messages
+---@param by moontide.Partitioner
+---@return table exchange
 function operators.by_key(name, site, by)
     return exchange(name, site, "hash", by, ROUTE, CONCAT, true)
 end
@@ -226,11 +226,11 @@ end
 -- By key -------------------------------------------------------------------------------------------------------
 
 --- Argument `index` of an operator by key: how the records of its result are partitioned.
---- @param handle table
---- @param index integer
---- @param name string
---- @param by? integer|moontide.Partitioner
---- @return moontide.Partitioner
+---@param handle table
+---@param index integer
+---@param name string
+---@param by? integer|moontide.Partitioner
+---@return moontide.Partitioner
 function operators.partitioning(handle, index, name, by)
     return partitioner.argument(index, name, by, handle.scope.partitioner({ handle.node }))
 end
@@ -297,13 +297,13 @@ end
 
 --- The records in the order of `order(record)`. The record travels as an array of one or two, which tells single values and pairs
 --- apart again (unwrap).
---- @param handle table
---- @param name string operator, for messages
---- @param fn function of the script, already checked: where the operator is said to stand
---- @param order function what to sort by, of value or of key and value
---- @param ascending boolean
---- @param n integer partitions
---- @return table handle
+---@param handle table
+---@param name string operator, for messages
+---@param fn function of the script, already checked: where the operator is said to stand
+---@param order function what to sort by, of value or of key and value
+---@param ascending boolean
+---@param n integer partitions
+---@return table handle
 function operators.sort_by(handle, name, fn, order, ascending, n)
     local site = closure.site(fn)
     local wrap = own(name, function(a, b)
@@ -319,8 +319,8 @@ function operators.sort_by(handle, name, fn, order, ascending, n)
 end
 
 --- How often each key occurs, for countByKey.
---- @param handle table of pairs
---- @return table handle of pairs (key, count)
+---@param handle table of pairs
+---@return table handle of pairs (key, count)
 function operators.count_keys(handle)
     local scope = begin(handle, "countByKey")
     local site, merge = check.site(), own("countByKey", add)
@@ -361,9 +361,9 @@ function operators.reduce(handle, fn)
 end
 
 --- Packages a zero value, argument 1 of `name`.
---- @param name string operator, for messages
---- @param zero any plain data
---- @return string package
+---@param name string operator, for messages
+---@param zero any plain data
+---@return string package
 function operators.zero(name, zero)
     if zero == nil then
         check.fail("bad argument #1 to '%s' (the zero value is nil)", name)
@@ -398,10 +398,10 @@ end
 -- Ends of a chain ----------------------------------------------------------------------------------------------
 
 --- A node that only runs for its effects: foreach, foreachPartition.
---- @param handle table
---- @param name string "foreach" or "foreachPartition"
---- @param fn function
---- @return userdata node
+---@param handle table
+---@param name string "foreach" or "foreachPartition"
+---@param fn function
+---@return userdata node
 function operators.effect(handle, name, fn)
     begin(handle, name)
     local fields = { fn = package(1, name, fn) }
@@ -409,20 +409,20 @@ function operators.effect(handle, name, fn)
 end
 
 --- A node that writes each partition to a part file of an output.
---- @param handle table
---- @param name string operator, for messages
---- @param site string
---- @param saving moontide.Save
---- @param compress string? "gz"
---- @return userdata node
+---@param handle table
+---@param name string operator, for messages
+---@param site string
+---@param saving moontide.Save
+---@param compress string? "gz"
+---@return userdata node
 function operators.save_text(handle, name, site, saving, compress)
     return narrow(handle, "saveText", name, site, { dir = saving.temporary, sync = saving.sync, compress = compress })
 end
 
 --- A node with the number of records of each partition.
---- @param handle table
---- @param site string for messages
---- @return userdata node
+---@param handle table
+---@param site string for messages
+---@return userdata node
 function operators.partition_counts(handle, site)
     return narrow(handle, "count", "count", site)
 end

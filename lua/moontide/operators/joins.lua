@@ -1,5 +1,5 @@
--- Joins and what is related to them, of datasets and of streams: records of several sides that have the same key meet.
--- Sides that are partitioned by key alike are not shuffled.
+--- Joins and what is related to them, of datasets and of streams: records of several sides that have the same key meet.
+--- Sides that are partitioned by key alike are not shuffled.
 
 local check = require "moontide.base.check"
 local keyed = require "moontide.operators.keyed"
@@ -80,11 +80,11 @@ local function install_joins(class_of_methods)
     ---     clicks:join(users)  -- ("u1", { click, user })
     ---
     --- Guide: "Transformations".
-    --- @generic T: moontide.RDD|moontide.DStream
-    --- @param self T
-    --- @param other T pairs, of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism, or those a dataset has by key already
-    --- @return T
+    ---@generic T: moontide.RDD|moontide.DStream
+    ---@param self T
+    ---@param other T pairs, of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism, or those a dataset has by key already
+    ---@return T
     function Handle:join(other, n)
         return with_one("join", self, other, n)
     end
@@ -94,11 +94,11 @@ local function install_joins(class_of_methods)
     ---     clicks:leftOuterJoin(users):mapValues(function(t) return t[2] or "unknown" end)
     ---
     --- As in Spark 0.9.
-    --- @generic T: moontide.RDD|moontide.DStream
-    --- @param self T
-    --- @param other T pairs, of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default as for join
-    --- @return T
+    ---@generic T: moontide.RDD|moontide.DStream
+    ---@param self T
+    ---@param other T pairs, of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default as for join
+    ---@return T
     function Handle:leftOuterJoin(other, n)
         return with_one("leftOuterJoin", self, other, n)
     end
@@ -108,11 +108,11 @@ local function install_joins(class_of_methods)
     ---     clicks:rightOuterJoin(users):filter(function(user, t) return t[1] == nil end)  -- users without clicks
     ---
     --- As in Spark 0.9.
-    --- @generic T: moontide.RDD|moontide.DStream
-    --- @param self T
-    --- @param other T pairs, of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default as for join
-    --- @return T
+    ---@generic T: moontide.RDD|moontide.DStream
+    ---@param self T
+    ---@param other T pairs, of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default as for join
+    ---@return T
     function Handle:rightOuterJoin(other, n)
         return with_one("rightOuterJoin", self, other, n)
     end
@@ -122,11 +122,11 @@ local function install_joins(class_of_methods)
     ---     clicks:fullOuterJoin(users)
     ---
     --- As in Spark 1.2.
-    --- @generic T: moontide.RDD|moontide.DStream
-    --- @param self T
-    --- @param other T pairs, of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default as for join
-    --- @return T
+    ---@generic T: moontide.RDD|moontide.DStream
+    ---@param self T
+    ---@param other T pairs, of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default as for join
+    ---@return T
     function Handle:fullOuterJoin(other, n)
         return with_one("fullOuterJoin", self, other, n)
     end
@@ -137,17 +137,17 @@ local function install_joins(class_of_methods)
     ---     a:cogroup(b, c, 4)  -- ("k", { { 1, 2 }, { "x" }, {} }) in 4 partitions
     ---
     --- Guide: "Transformations".
-    --- @generic T: moontide.RDD|moontide.DStream
-    --- @param self T
-    --- @param ... T|integer|moontide.Partitioner one or several others, and then perhaps the partitions
-    --- @return T
+    ---@generic T: moontide.RDD|moontide.DStream
+    ---@param self T
+    ---@param ... T|integer|moontide.Partitioner one or several others, and then perhaps the partitions
+    ---@return T
     function Handle:cogroup(...)
         return with_several("cogroup", self, ...)
     end
 end
 
 --- Adds the joins to the methods of RDD.
---- @param RDD table methods
+---@param RDD table methods
 function joins.install(RDD)
     install_joins(RDD)
 
@@ -156,8 +156,8 @@ function joins.install(RDD)
     ---     a:groupWith(b)
     ---
     --- As in Spark 0.9.
-    --- @param ... moontide.RDD|integer|moontide.Partitioner one or several others, and then perhaps the partitions
-    --- @return moontide.RDD
+    ---@param ... moontide.RDD|integer|moontide.Partitioner one or several others, and then perhaps the partitions
+    ---@return moontide.RDD
     function RDD:groupWith(...)
         return with_several("groupWith", self, ...)
     end
@@ -167,9 +167,9 @@ function joins.install(RDD)
     ---     users:subtractByKey(banned)
     ---
     --- As in Spark 0.9.
-    --- @param other moontide.RDD pairs, of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.RDD
+    ---@param other moontide.RDD pairs, of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.RDD
     function RDD:subtractByKey(other, n)
         return with_one("subtractByKey", self, other, n)
     end
@@ -193,9 +193,9 @@ function joins.install(RDD)
     ---     sc:parallelize({ 1, 1, 2 }):subtract(sc:parallelize({ 2, 3 })):collect()  --> { 1, 1 }
     ---
     --- As in Spark 0.9.
-    --- @param other moontide.RDD of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.RDD
+    ---@param other moontide.RDD of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.RDD
     function RDD:subtract(other, n)
         return by_record("subtract", self, other, n)
     end
@@ -205,16 +205,16 @@ function joins.install(RDD)
     ---     sc:parallelize({ 1, 2, 2, 3 }):intersection(sc:parallelize({ 2, 3, 4 })):collect()  --> { 2, 3 } in any order
     ---
     --- As in Spark 1.0.
-    --- @param other moontide.RDD of the same context
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.RDD
+    ---@param other moontide.RDD of the same context
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.RDD
     function RDD:intersection(other, n)
         return by_record("intersection", self, other, n)
     end
 end
 
 --- Adds the joins to the methods of DStream.
---- @param DStream table methods
+---@param DStream table methods
 function joins.install_stream(DStream)
     install_joins(DStream)
 end

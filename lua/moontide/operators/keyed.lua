@@ -1,4 +1,4 @@
--- Operators by key that RDD and DStream have beyond those of operators.lua.
+--- Operators by key that RDD and DStream have beyond those of operators.lua.
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -13,11 +13,11 @@ local text_form = require "moontide.base.text_form"
 local keyed = {}
 
 --- Brings the records to the partition of their key; what is partitioned so already stays as it is.
---- @param node userdata of a stream or dataset
---- @param name string
---- @param site string
---- @param by moontide.Partitioner
---- @return userdata node
+---@param node userdata of a stream or dataset
+---@param name string
+---@param site string
+---@param by moontide.Partitioner
+---@return userdata node
 function keyed.spread(node, name, site, by)
     return node:shuffle(operators.by_key(name, site, by))
 end
@@ -131,8 +131,8 @@ local function check_fractions(fractions, with_replacement)
 end
 
 --- Adds these operators to the methods of RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function keyed.install(RDD, class)
     --- Pairs in the partition that the hash of their key says. Operators by key with the same number of partitions, joins
     --- too, then need no shuffle; worth it with persist for a dataset that is used more than once.
@@ -144,9 +144,9 @@ function keyed.install(RDD, class)
     ---     users:partitionBy(4, function(name) return name:byte() end)
     ---
     --- As in Spark 0.9.
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @param f? fun(key: any): integer default: the hash of the key
-    --- @return moontide.RDD
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@param f? fun(key: any): integer default: the hash of the key
+    ---@return moontide.RDD
     function RDD:partitionBy(n, f)
         return keyed.partitionBy(self, n, f)
     end
@@ -156,7 +156,7 @@ function keyed.install(RDD, class)
     ---     sc:parallelizePairs({ { "a", 1 } }):partitionBy(3):partitioner():numPartitions()  --> 3
     ---
     --- As in Spark 0.9.
-    --- @return moontide.Partitioner?
+    ---@return moontide.Partitioner?
     function RDD:partitioner()
         check.self(self, class, "partitioner")
         return partitioner.of(self.node)
@@ -167,10 +167,10 @@ function keyed.install(RDD, class)
     ---     sales:foldByKey(0, function(sum, price) return sum + price end)
     ---
     --- As in Spark 0.9.
-    --- @param zero any plain data
-    --- @param f fun(a: any, b: any): any
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.RDD
+    ---@param zero any plain data
+    ---@param f fun(a: any, b: any): any
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.RDD
     function RDD:foldByKey(zero, f, n)
         return keyed.foldByKey(self, zero, f, n)
     end
@@ -183,11 +183,11 @@ function keyed.install(RDD, class)
     ---         --> { { "ann", 9 }, { "bob", 5 } } in any order
     ---
     --- As in Spark 1.1.
-    --- @param zero any plain data; each key gets a copy
-    --- @param seq fun(acc: any, value: any): any
-    --- @param comb fun(a: any, b: any): any
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.RDD
+    ---@param zero any plain data; each key gets a copy
+    ---@param seq fun(acc: any, value: any): any
+    ---@param comb fun(a: any, b: any): any
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.RDD
     function RDD:aggregateByKey(zero, seq, comb, n)
         return keyed.aggregateByKey(self, zero, seq, comb, n)
     end
@@ -198,10 +198,10 @@ function keyed.install(RDD, class)
     ---     scores:repartitionAndSortWithinPartitions(1):keys():collect()  --> { "ann", "ann", "bob" }
     ---
     --- As in Spark 1.2.
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @param ascending? boolean default true
-    --- @param key? fun(key: any): any what to sort by instead of the key, default the key
-    --- @return moontide.RDD
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@param ascending? boolean default true
+    ---@param key? fun(key: any): any what to sort by instead of the key, default the key
+    ---@return moontide.RDD
     function RDD:repartitionAndSortWithinPartitions(n, ascending, key)
         local name = "repartitionAndSortWithinPartitions"
         local scope = operators.begin(self, name)
@@ -220,10 +220,10 @@ function keyed.install(RDD, class)
     ---     scores:sampleByKey(false, { ann = 0.5, bob = 1 }, 7)
     ---
     --- A key without a fraction is an error of the job. As in Spark 1.1.
-    --- @param withReplacement boolean true: a record may come several times
-    --- @param fractions table<any, number> chance of a record (0 to 1), with replacement how often it comes on average
-    --- @param seed? integer the same seed gives the same sample, default another one each time
-    --- @return moontide.RDD
+    ---@param withReplacement boolean true: a record may come several times
+    ---@param fractions table<any, number> chance of a record (0 to 1), with replacement how often it comes on average
+    ---@param seed? integer the same seed gives the same sample, default another one each time
+    ---@return moontide.RDD
     function RDD:sampleByKey(withReplacement, fractions, seed)
         local scope = operators.begin(self, "sampleByKey")
         check.boolean(1, "sampleByKey", withReplacement)
@@ -239,8 +239,8 @@ function keyed.install(RDD, class)
     ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 }, { "a", 3 } }):lookup("a")  --> { 1, 3 }
     ---
     --- An error for nil, NaN and what cannot be a record. As in Spark 0.9.
-    --- @param key any what a record may be; a table is compared by its contents
-    --- @return any[] in the order of partitions and records; empty when the key is not there
+    ---@param key any what a record may be; a table is compared by its contents
+    ---@return any[] in the order of partitions and records; empty when the key is not there
     function RDD:lookup(key)
         check.self(self, class, "lookup")
         self.scope.ready("lookup")
@@ -262,8 +262,8 @@ function keyed.install(RDD, class)
     ---         :reduceByKeyLocally(function(a, b) return a + b end)  --> { a = 3, b = 1 }
     ---
     --- As in Spark 0.9.
-    --- @param f fun(a: any, b: any): any associative and commutative
-    --- @return table<any, any>
+    ---@param f fun(a: any, b: any): any associative and commutative
+    ---@return table<any, any>
     function RDD:reduceByKeyLocally(f)
         check.self(self, class, "reduceByKeyLocally")
         operators.begin(self, "reduceByKeyLocally")
@@ -273,7 +273,7 @@ function keyed.install(RDD, class)
 end
 
 --- Adds what streams have of these to the methods of DStream.
---- @param DStream table methods
+---@param DStream table methods
 function keyed.install_stream(DStream)
     --- The pairs of each batch in the partition that the hash of their key says: joins and operators by key with the same
     --- number of partitions then need no shuffle.
@@ -281,9 +281,9 @@ function keyed.install_stream(DStream)
     ---     events:partitionBy(4)
     ---
     --- As in PySpark 1.2.
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @param f? fun(key: any): integer default: the hash of the key
-    --- @return moontide.DStream
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@param f? fun(key: any): integer default: the hash of the key
+    ---@return moontide.DStream
     function DStream:partitionBy(n, f)
         return keyed.partitionBy(self, n, f)
     end

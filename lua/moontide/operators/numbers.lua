@@ -1,4 +1,4 @@
--- Actions of RDD that sum up: statistics of numbers, the first and last records by an order, reducing in a tree.
+--- Actions of RDD that sum up: statistics of numbers, the first and last records by an order, reducing in a tree.
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -32,7 +32,7 @@ local function install_statistics(RDD, class)
     ---     sc:parallelize({ 1, 2, 3 }):sum()  --> 6
     ---
     --- As in Spark 0.9.
-    --- @return number
+    ---@return number
     function RDD:sum()
         begin(self, class, "sum")
         local sum = 0
@@ -47,7 +47,7 @@ local function install_statistics(RDD, class)
     ---     sc:parallelize({ 1, 2, 3 }):mean()  --> 2
     ---
     --- As in Spark 0.9.
-    --- @return number
+    ---@return number
     function RDD:mean()
         return stats_of(self, class, "mean").mean
     end
@@ -57,7 +57,7 @@ local function install_statistics(RDD, class)
     ---     sc:parallelize({ 1, 3 }):variance()  --> 1
     ---
     --- As in Spark 0.9.
-    --- @return number
+    ---@return number
     function RDD:variance()
         return stats_of(self, class, "variance").variance
     end
@@ -67,7 +67,7 @@ local function install_statistics(RDD, class)
     ---     sc:parallelize({ 1, 3 }):stdev()  --> 1
     ---
     --- As in Spark 0.9.
-    --- @return number
+    ---@return number
     function RDD:stdev()
         return stats_of(self, class, "stdev").stdev
     end
@@ -77,7 +77,7 @@ local function install_statistics(RDD, class)
     ---     sc:parallelize({ 1, 3 }):sampleVariance()  --> 2
     ---
     --- As in Spark 0.9.
-    --- @return number
+    ---@return number
     function RDD:sampleVariance()
         return stats_of(self, class, "sampleVariance").sampleVariance
     end
@@ -87,7 +87,7 @@ local function install_statistics(RDD, class)
     ---     sc:parallelize({ 1, 3 }):sampleStdev() ^ 2 < 2.000001  --> true
     ---
     --- As in Spark 0.9.
-    --- @return number
+    ---@return number
     function RDD:sampleStdev()
         return stats_of(self, class, "sampleStdev").sampleStdev
     end
@@ -100,7 +100,7 @@ local function install_statistics(RDD, class)
     ---     tostring(s)  --> "(count: 3, mean: 2, stdev: 0.816496580927726, max: 3, min: 1)"
     ---
     --- As in Spark 0.9.
-    --- @return moontide.Stats
+    ---@return moontide.Stats
     function RDD:stats()
         return stats_of(self, class, "stats")
     end
@@ -131,10 +131,10 @@ local function install_count_approx(RDD, class)
     ---     sc:parallelize({ 1, 2, 3 }):countApprox("1min")  --> 3
     ---
     --- Errors: the confidence is not from 0 to 1. As in Spark 0.9.
-    --- @param timeout number|string duration
-    --- @param confidence? number how likely the count is within the bounds, default 0.95
-    --- @return number about
-    --- @return { low: number, high: number, confidence: number, final: boolean } bounds final: it is the exact count
+    ---@param timeout number|string duration
+    ---@param confidence? number how likely the count is within the bounds, default 0.95
+    ---@return number about
+    ---@return { low: number, high: number, confidence: number, final: boolean } bounds final: it is the exact count
     function RDD:countApprox(timeout, confidence)
         begin(self, class, "countApprox")
         timeout = duration.argument(1, "countApprox", timeout, true)
@@ -203,9 +203,9 @@ local function install_histogram(RDD, class)
     ---
     --- A number of buckets for a dataset that is empty, or has infinite numbers, is an error; if all numbers are equal
     --- there is one bucket. As in Spark 0.9.
-    --- @param buckets integer|number[] how many, or their ascending boundaries
-    --- @return number[] boundaries
-    --- @return integer[] counts one fewer than the boundaries
+    ---@param buckets integer|number[] how many, or their ascending boundaries
+    ---@return number[] boundaries
+    ---@return integer[] counts one fewer than the boundaries
     function RDD:histogram(buckets)
         begin(self, class, "histogram")
         buckets = check_buckets(buckets)
@@ -286,9 +286,9 @@ local function install_order(RDD, class)
     ---
     --- Records are compared in the order that sortByKey uses, pairs by key and then value; with `key`, what it returns is
     --- compared. Of equal records the earlier one comes first. NaN, which has no place in an order, is an error. As in Spark 0.9.
-    --- @param n integer 0 or more
-    --- @param key? fun(value: any, second: any): any default: the record itself
-    --- @return any[]
+    ---@param n integer 0 or more
+    ---@param key? fun(value: any, second: any): any default: the record itself
+    ---@return any[]
     function RDD:top(n, key)
         check.self(self, class, "top")
         check.integer(1, "top", n, 0)
@@ -300,9 +300,9 @@ local function install_order(RDD, class)
     ---     sc:parallelize({ 3, 1, 2 }):takeOrdered(2)  --> { 1, 2 }
     ---
     --- As in Spark 0.9.
-    --- @param n integer 0 or more
-    --- @param key? fun(value: any, second: any): any what to compare instead of the record
-    --- @return any[]
+    ---@param n integer 0 or more
+    ---@param key? fun(value: any, second: any): any what to compare instead of the record
+    ---@return any[]
     function RDD:takeOrdered(n, key)
         check.self(self, class, "takeOrdered")
         check.integer(1, "takeOrdered", n, 0)
@@ -314,8 +314,8 @@ local function install_order(RDD, class)
     ---     sc:parallelizePairs({ { "a", 7 }, { "b", 2 } }):max(function(key, n) return n end)  --> { "a", 7 }
     ---
     --- As in Spark 1.0.
-    --- @param key? fun(value: any, second: any): any what to compare instead of the record
-    --- @return any
+    ---@param key? fun(value: any, second: any): any what to compare instead of the record
+    ---@return any
     function RDD:max(key)
         return only(first_records(self, class, "max", 1, 1, key, true), "max")
     end
@@ -325,8 +325,8 @@ local function install_order(RDD, class)
     ---     sc:parallelize({ 3, 1, 2 }):min()  --> 1
     ---
     --- As in Spark 1.0.
-    --- @param key? fun(value: any, second: any): any what to compare instead of the record
-    --- @return any
+    ---@param key? fun(value: any, second: any): any what to compare instead of the record
+    ---@return any
     function RDD:min(key)
         return only(first_records(self, class, "min", 1, 1, key, false), "min")
     end
@@ -357,9 +357,9 @@ local function install_trees(RDD, class)
     ---     sc:range(1, 101, 1, 8):treeReduce(function(a, b) return a + b end)  --> 5050
     ---
     --- An empty dataset is an error. As in Spark 1.3.
-    --- @param f fun(a: any, b: any): any associative and commutative
-    --- @param depth? integer rounds of merging, 1 to 32, default 2
-    --- @return any
+    ---@param f fun(a: any, b: any): any associative and commutative
+    ---@param depth? integer rounds of merging, 1 to 32, default 2
+    ---@return any
     function RDD:treeReduce(f, depth)
         begin(self, class, "treeReduce")
         local fn = operators.package(1, "treeReduce", f)
@@ -374,11 +374,11 @@ local function install_trees(RDD, class)
     ---     words:treeAggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
     ---
     --- As in Spark 1.3.
-    --- @param zero any plain data; used once in each partition
-    --- @param seq fun(acc: any, value: any): any adds a record
-    --- @param comb fun(a: any, b: any): any merges two results
-    --- @param depth? integer rounds of merging, 1 to 32, default 2
-    --- @return any
+    ---@param zero any plain data; used once in each partition
+    ---@param seq fun(acc: any, value: any): any adds a record
+    ---@param comb fun(a: any, b: any): any merges two results
+    ---@param depth? integer rounds of merging, 1 to 32, default 2
+    ---@return any
     function RDD:treeAggregate(zero, seq, comb, depth)
         begin(self, class, "treeAggregate")
         local fields = { zero = operators.zero("treeAggregate", zero), fn = operators.package(2, "treeAggregate", seq, "seqOp") }
@@ -394,8 +394,8 @@ local function install_trees(RDD, class)
 end
 
 --- Adds these actions to the methods of RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function numbers.install(RDD, class)
     install_statistics(RDD, class)
     install_histogram(RDD, class)

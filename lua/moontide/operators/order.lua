@@ -78,9 +78,9 @@ local function compare_maps(a, b)
 end
 
 --- -1 when `a` comes before `b`, 1 when it comes after it, else 0.
---- @param a any
---- @param b any
---- @return -1|0|1
+---@param a any
+---@param b any
+---@return -1|0|1
 function compare(a, b)
     local kind = type(a)
     if kind == type(b) then
@@ -112,9 +112,9 @@ end
 order.compare = compare
 
 --- Whether `a` comes before `b`.
---- @param a any
---- @param b any
---- @return boolean
+---@param a any
+---@param b any
+---@return boolean
 function order.less(a, b)
     return compare(a, b) < 0
 end
@@ -124,8 +124,8 @@ local function identity(record)
 end
 
 --- Sorts {key, record} entries in place; entries of equal keys keep their order.
---- @param entries { [1]: any, [2]: any }[]
---- @param descending boolean
+---@param entries { [1]: any, [2]: any }[]
+---@param descending boolean
 function order.sort(entries, descending)
     local place = {}
     for index, entry in ipairs(entries) do
@@ -178,11 +178,11 @@ end
 
 --- The first `n` of the records an iterator gives, in order, as {key, record} entries; pairs are {k, v} records. Of records that
 --- are equal the earlier one counts.
---- @param it fun(): any, any
---- @param n integer
---- @param key? fun(value: any, second: any): any default: the record itself
---- @param descending boolean true: the last ones, from the last to the first
---- @return { [1]: any, [2]: any }[]
+---@param it fun(): any, any
+---@param n integer
+---@param key? fun(value: any, second: any): any default: the record itself
+---@param descending boolean true: the last ones, from the last to the first
+---@return { [1]: any, [2]: any }[]
 function order.first(it, n, key, descending)
     local heap, count, sequence = {}, 0, 0
     local sign = descending and -1 or 1

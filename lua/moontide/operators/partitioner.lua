@@ -1,4 +1,4 @@
--- Partitioners: which partition of a dataset a key belongs to. Operators by key take one in place of a number of partitions.
+--- Partitioners: which partition of a dataset a key belongs to. Operators by key take one in place of a number of partitions.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -54,10 +54,10 @@ end
 --- `f` gets a key and returns a whole number, negative ones too; the partition is its remainder by `n`. Without `f`, keys are spread
 --- by their hash, as operators by key do that are given a number. The identity is the content of `f`, with the variables that it
 --- uses, unless `id` names it. As in Spark 0.9 (Partitioner, HashPartitioner).
---- @param n integer partitions, 1 to 100,000
---- @param f? fun(key: any): integer default: the hash of the key
---- @param id? string|number what makes it equal to another one, default the content of `f`
---- @return moontide.Partitioner
+---@param n integer partitions, 1 to 100,000
+---@param f? fun(key: any): integer default: the hash of the key
+---@param id? string|number what makes it equal to another one, default the content of `f`
+---@return moontide.Partitioner
 function partitioner.constructor(n, f, id)
     check.partitions(1, "Partitioner", n)
     if f == nil then
@@ -82,7 +82,7 @@ end
 ---     moontide.Partitioner(4):numPartitions()  --> 4
 ---
 --- As in Spark 0.9.
---- @return integer
+---@return integer
 function Partitioner:numPartitions()
     check.self(self, class, "numPartitions")
     return self.count
@@ -103,8 +103,8 @@ end
 ---     moontide.Partitioner(3, function(key) return key end):getPartition(-1)  --> 2
 ---
 --- An error for a key that cannot be one (nil, NaN), and where the function returns no whole number. As in Spark 0.9.
---- @param key any
---- @return integer from 0 to numPartitions() - 1
+---@param key any
+---@return integer from 0 to numPartitions() - 1
 function Partitioner:getPartition(key)
     check.self(self, class, "getPartition")
     if key == nil or key ~= key then
@@ -134,15 +134,15 @@ function Partitioner:getPartition(key)
 end
 
 --- By key hash in `n` partitions.
---- @param n integer
---- @return moontide.Partitioner
+---@param n integer
+---@return moontide.Partitioner
 function partitioner.by_hash(n)
     return by_hash_in(n)
 end
 
 --- What a dataset is partitioned by; nil when it is not partitioned by key.
---- @param node userdata dataset of the core
---- @return moontide.Partitioner?
+---@param node userdata dataset of the core
+---@return moontide.Partitioner?
 function partitioner.of(node)
     local count, descriptor = node:keyPartitions(), node:partitioner()
     if count == 0 then
@@ -156,11 +156,11 @@ function partitioner.of(node)
 end
 
 --- Argument `index` of the operator `name`: a number of partitions or a partitioner; nil gives `default`.
---- @param index integer
---- @param name string
---- @param value any
---- @param default moontide.Partitioner
---- @return moontide.Partitioner
+---@param index integer
+---@param name string
+---@param value any
+---@param default moontide.Partitioner
+---@return moontide.Partitioner
 function partitioner.argument(index, name, value, default)
     if value == nil then
         return default

@@ -1,5 +1,5 @@
--- Random parts of datasets: sample, randomSplit, takeSample. The same seed gives the same result for the same data in the
--- same partitions.
+--- Random parts of datasets: sample, randomSplit, takeSample. The same seed gives the same result for the same data in the
+--- same partitions.
 
 local check = require "moontide.base.check"
 local operators = require "moontide.operators"
@@ -80,8 +80,8 @@ local function check_weights(weights)
 end
 
 --- Adds these operators to the methods of RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function sampling.install(RDD, class)
     --- A random part of the records, in their order.
     ---
@@ -89,10 +89,10 @@ function sampling.install(RDD, class)
     ---
     --- The size is about fraction × count, not exactly.
     --- A fraction out of range is an error. As in Spark 0.9.
-    --- @param withReplacement boolean true: a record may come several times
-    --- @param fraction number chance of each record (0 to 1); with replacement how often it comes on average
-    --- @param seed? integer the same seed gives the same sample, default another one each time
-    --- @return moontide.RDD
+    ---@param withReplacement boolean true: a record may come several times
+    ---@param fraction number chance of each record (0 to 1); with replacement how often it comes on average
+    ---@param seed? integer the same seed gives the same sample, default another one each time
+    ---@return moontide.RDD
     function RDD:sample(withReplacement, fraction, seed)
         operators.begin(self, "sample")
         check.boolean(1, "sample", withReplacement)
@@ -110,9 +110,9 @@ function sampling.install(RDD, class)
     ---     local training, test = unpack(data:randomSplit({ 0.8, 0.2 }, 42))
     ---
     --- Weights below 0, or 0 in sum, are an error. As in Spark 1.0.
-    --- @param weights number[] shares; only their proportions count
-    --- @param seed? integer default another one each time
-    --- @return moontide.RDD[] as many as there are weights
+    ---@param weights number[] shares; only their proportions count
+    ---@param seed? integer default another one each time
+    ---@return moontide.RDD[] as many as there are weights
     function RDD:randomSplit(weights, seed)
         operators.begin(self, "randomSplit")
         local sum = check_weights(weights)
@@ -132,10 +132,10 @@ function sampling.install(RDD, class)
     ---     users:takeSample(false, 10, 42)
     ---
     --- As in Spark 0.9.
-    --- @param withReplacement boolean true: a record may come several times
-    --- @param n integer 0 or more
-    --- @param seed? integer default another one each time
-    --- @return any[]
+    ---@param withReplacement boolean true: a record may come several times
+    ---@param n integer 0 or more
+    ---@param seed? integer default another one each time
+    ---@return any[]
     function RDD:takeSample(withReplacement, n, seed)
         check.self(self, class, "takeSample")
         operators.begin(self, "takeSample")

@@ -1,5 +1,5 @@
--- Operators of RDD on whole datasets and on their records by position or by a computed key: cartesian, zip…, groupBy,
--- sortBy, pipe.
+--- Operators of RDD on whole datasets and on their records by position or by a computed key: cartesian, zip…, groupBy,
+--- sortBy, pipe.
 
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
@@ -36,8 +36,8 @@ local function install_products(RDD)
     ---     sc:parallelize({ 1, 2 }):cartesian(sc:parallelize({ "a", "b" })):count()  --> 4
     ---
     --- More than 100,000 partitions are an error. As in Spark 0.9.
-    --- @param other moontide.RDD of the same context
-    --- @return moontide.RDD
+    ---@param other moontide.RDD of the same context
+    ---@return moontide.RDD
     function RDD:cartesian(other)
         local scope = operators.begin(self, "cartesian")
         check_other(self, 1, "cartesian", other)
@@ -57,8 +57,8 @@ local function install_products(RDD)
     ---
     --- Both need as many partitions (an error at the call) and as many records in each (an error of the job).
     --- As in Spark 0.9.
-    --- @param other moontide.RDD of the same context
-    --- @return moontide.RDD
+    ---@param other moontide.RDD of the same context
+    ---@return moontide.RDD
     function RDD:zip(other)
         local scope = operators.begin(self, "zip")
         check_alike(self, 1, "zip", other)
@@ -76,10 +76,10 @@ local function install_products(RDD)
     ---     end):collect()  --> { 11, 22 }
     ---
     --- As in Spark 0.9.
-    --- @param others moontide.RDD|moontide.RDD[] with as many partitions, of the same context
-    --- @param f fun(...: function): any gets one iterator for each dataset
-    --- @param preservesPartitioning? boolean true promises that keys stay in their partition, default false
-    --- @return moontide.RDD
+    ---@param others moontide.RDD|moontide.RDD[] with as many partitions, of the same context
+    ---@param f fun(...: function): any gets one iterator for each dataset
+    ---@param preservesPartitioning? boolean true promises that keys stay in their partition, default false
+    ---@return moontide.RDD
     function RDD:zipPartitions(others, f, preservesPartitioning)
         local scope = operators.begin(self, "zipPartitions")
         local list = getmetatable(others) == getmetatable(self) and { others } or check.array(1, "zipPartitions", others)
@@ -121,7 +121,7 @@ local function install_numbering(RDD, class)
     ---     sc:parallelize({ "a", "b", "c" }):zipWithIndex():collect()  --> { { "a", 0 }, { "b", 1 }, { "c", 2 } }
     ---
     --- As in Spark 1.0.
-    --- @return moontide.RDD
+    ---@return moontide.RDD
     function RDD:zipWithIndex()
         check.self(self, class, "zipWithIndex")
         local scope = operators.begin(self, "zipWithIndex")
@@ -146,7 +146,7 @@ local function install_numbering(RDD, class)
     ---     sc:parallelize({ "a", "b", "c" }, 2):zipWithUniqueId():collect()  --> { { "a", 0 }, { "b", 1 }, { "c", 3 } }
     ---
     --- As in Spark 1.0.
-    --- @return moontide.RDD
+    ---@return moontide.RDD
     function RDD:zipWithUniqueId()
         check.self(self, class, "zipWithUniqueId")
         return numbered(self, "zipWithUniqueId", nil, self.node:partitions())
@@ -159,9 +159,9 @@ local function install_by_key(RDD)
     ---     words:groupBy(function(word) return #word end)
     ---
     --- As in Spark 0.9.
-    --- @param f fun(value: any, second: any): any
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.RDD
+    ---@param f fun(value: any, second: any): any
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.RDD
     function RDD:groupBy(f, n)
         local scope = operators.begin(self, "groupBy")
         local fields = { fn = operators.package(1, "groupBy", f) }
@@ -177,10 +177,10 @@ local function install_by_key(RDD)
     ---         :sortBy(function(key, n) return n end, false):keys():collect()  --> { "b", "c", "a" }
     ---
     --- The order is that of sortByKey: numbers before text before arrays. As in Spark 1.1.
-    --- @param f fun(value: any, second: any): any
-    --- @param ascending? boolean default true
-    --- @param n? integer partitions, default as many as here
-    --- @return moontide.RDD
+    ---@param f fun(value: any, second: any): any
+    ---@param ascending? boolean default true
+    ---@param n? integer partitions, default as many as here
+    ---@return moontide.RDD
     function RDD:sortBy(f, ascending, n)
         operators.begin(self, "sortBy")
         operators.package(1, "sortBy", f)
@@ -233,9 +233,9 @@ local function install_pipe(RDD)
     --- A command that ends with a status other than 0 fails the job. Ctrl-C does not reach commands, so that a graceful stop can
     --- finish what they have begun; when its task is over, or this program ends in whatever way, a command is ended with all
     --- that it started (SIGTERM, after a second SIGKILL). As in Spark 0.9.
-    --- @param command string|string[] for /bin/sh; or the program and its arguments, taken as they are
-    --- @param env? table<string, string|number> environment variables to add, default none
-    --- @return moontide.RDD
+    ---@param command string|string[] for /bin/sh; or the program and its arguments, taken as they are
+    ---@param env? table<string, string|number> environment variables to add, default none
+    ---@return moontide.RDD
     function RDD:pipe(command, env)
         local scope = operators.begin(self, "pipe")
         local line = check_command(command)
@@ -246,8 +246,8 @@ local function install_pipe(RDD)
 end
 
 --- Adds these operators to the methods of RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function sets.install(RDD, class)
     install_products(RDD)
     install_numbering(RDD, class)

@@ -1,4 +1,4 @@
--- What streams keep, and getting at it: checkpoint intervals, and the datasets of past batches.
+--- What streams keep, and getting at it: checkpoint intervals, and the datasets of past batches.
 
 local check = require "moontide.base.check"
 local duration = require "moontide.base.duration"
@@ -18,7 +18,7 @@ local function transformed(scope, transform, nodes, time)
     end
     local result = transform.run(rdds, time)
     if not scope.is_rdd(result) then
-        error(errors.new("ECLOSURE", string.format("the function must return an RDD, got %s\n  in %s (%s), batch %.0f ms",
+        error(errors.new("ECLOSURE", ("the function must return an RDD, got %s\n  in %s (%s), batch %.0f ms"):format(
             check.type_name(result), transform.name, transform.site, time), { time = time }), 0)
     end
     return result.node
@@ -60,7 +60,7 @@ local function time_argument(index, value)
 end
 
 --- Adds these methods to DStream.
---- @param DStream table methods
+---@param DStream table methods
 function keeping.install(DStream)
     --- Sets how often the stream's datasets go into the checkpoint, and has them kept in memory as persist() does. Streams with
     --- state have an interval anyhow: the smallest multiple of their slide duration that is 10 s or more, mapWithState ten
@@ -70,8 +70,8 @@ function keeping.install(DStream)
     ---
     --- In this release checkpoints are not written yet, but datasets are remembered for two intervals already.
     --- Guide: "RDD Checkpointing".
-    --- @param interval number|string duration, a multiple of the stream's slide duration
-    --- @return moontide.DStream self
+    ---@param interval number|string duration, a multiple of the stream's slide duration
+    ---@return moontide.DStream self
     function DStream:checkpoint(interval)
         local scope = operators.begin(self, "checkpoint")
         local node = scope.kept[self.node:id()] or self.node
@@ -93,9 +93,9 @@ function keeping.install(DStream)
     ---
     --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, datasets that were
     --- let go of because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
-    --- @param from number ms; rounded down to the stream's batch times
-    --- @param to number ms; likewise
-    --- @return moontide.RDD[] the oldest first; batches without a dataset are left out
+    ---@param from number ms; rounded down to the stream's batch times
+    ---@param to number ms; likewise
+    ---@return moontide.RDD[] the oldest first; batches without a dataset are left out
     function DStream:slice(from, to)
         local class = require("moontide.dstream").class
         check.self(self, class, "slice")

@@ -1,4 +1,4 @@
--- Datasets that a Context makes of nothing, of whole files and of files of records with a fixed length.
+--- Datasets that a Context makes of nothing, of whole files and of files of records with a fixed length.
 
 local check = require "moontide.base.check"
 local files = require "moontide.driver.files"
@@ -30,8 +30,8 @@ local function check_bound(index, value)
 end
 
 --- Adds these methods to Context.
---- @param Context table
---- @param begin fun(self: moontide.Context, method: string): table
+---@param Context table
+---@param begin fun(self: moontide.Context, method: string): table
 function sources.install(Context, begin)
     --- The whole numbers from `first` up to but not including `stop`. With one number alone: from 0 up to it.
     ---
@@ -40,11 +40,11 @@ function sources.install(Context, begin)
     ---
     --- The workers count: a large range takes no memory.
     --- A step of 0 is an error. As in Spark 1.5.
-    --- @param first integer
-    --- @param stop? integer not included; without it the numbers go from 0 up to `first`
-    --- @param step? integer not 0, default 1
-    --- @param n? integer partitions, default sc:defaultParallelism()
-    --- @return moontide.RDD
+    ---@param first integer
+    ---@param stop? integer not included; without it the numbers go from 0 up to `first`
+    ---@param step? integer not 0, default 1
+    ---@param n? integer partitions, default sc:defaultParallelism()
+    ---@return moontide.RDD
     function Context:range(first, stop, step, n)
         local scope = begin(self, "range")
         check_bound(1, first)
@@ -72,9 +72,9 @@ function sources.install(Context, begin)
     ---     sc:wholeTextFiles("mails/*.eml"):mapValues(function(mail) return mail:match("Subject: ([^\n]*)") end)
     ---
     --- As in Spark 1.0.
-    --- @param path string as for textFile
-    --- @param minPartitions? integer default the smaller of 2 and sc:defaultParallelism(); never more than there are files
-    --- @return moontide.RDD
+    ---@param path string as for textFile
+    ---@param minPartitions? integer default the smaller of 2 and sc:defaultParallelism(); never more than there are files
+    ---@return moontide.RDD
     function Context:wholeTextFiles(path, minPartitions)
         local scope = begin(self, "wholeTextFiles")
         local inputs = inputs_of("wholeTextFiles", path)
@@ -91,9 +91,9 @@ function sources.install(Context, begin)
     ---     sc:binaryRecords("samples.bin", 16)
     ---
     --- A file whose size is not a multiple of `length` is an error at the call. As in Spark 1.2.
-    --- @param path string as for textFile
-    --- @param length integer bytes
-    --- @return moontide.RDD
+    ---@param path string as for textFile
+    ---@param length integer bytes
+    ---@return moontide.RDD
     function Context:binaryRecords(path, length)
         local scope = begin(self, "binaryRecords")
         local inputs = inputs_of("binaryRecords", path, true)

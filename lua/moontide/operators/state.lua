@@ -1,5 +1,5 @@
--- Keyed state: values that live on from batch to batch, one for each key. The work is done by the streams of
--- host/dstream/state.c and map_with_state.c and by lua/moontide/worker/state.lua.
+--- Keyed state: values that live on from batch to batch, one for each key. The work is done by the streams of
+--- host/dstream/state.c and map_with_state.c and by lua/moontide/worker/state.lua.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -32,8 +32,8 @@ local Specs = {}
 --- What it returns goes to the resulting stream: nothing, one value, or a pair. `state` is good for that call only: exists(),
 --- get(), getOption(), update(value), remove(), isTimingOut(). With a timeout, it is also called with value nil for a key
 --- that was idle for longer, after which the state is gone. The batch time follows as fourth argument. As in Spark 1.6.
---- @param f fun(key: any, value: any, state: moontide.State, time: number): any, any
---- @return moontide.StateSpec
+---@param f fun(key: any, value: any, state: moontide.State, time: number): any, any
+---@return moontide.StateSpec
 function Specs.func(f)
     local fields = { fn = operators.package(1, "StateSpec.func", f), site = closure.site(f) }
     return setmetatable({ fields = fields, carried = shared.carried(fields.fn) or false }, class)
@@ -54,8 +54,8 @@ end
 ---     spec:initialState(sc:parallelizePairs({ { "ann", 3 } }))
 ---
 --- As in Spark 1.6.
---- @param rdd moontide.RDD of pairs
---- @return moontide.StateSpec a changed copy
+---@param rdd moontide.RDD of pairs
+---@return moontide.StateSpec a changed copy
 function StateSpec:initialState(rdd)
     check.self(self, class, "initialState")
     check.handle(1, "initialState", rdd, require("moontide.rdd").class)
@@ -67,8 +67,8 @@ end
 ---     spec:numPartitions(8)
 ---
 --- As in Spark 1.6.
---- @param n integer 1 to 100,000
---- @return moontide.StateSpec a changed copy
+---@param n integer 1 to 100,000
+---@return moontide.StateSpec a changed copy
 function StateSpec:numPartitions(n)
     check.self(self, class, "numPartitions")
     return changed(self, "partitions", partitioner.by_hash(check.partitions(1, "numPartitions", n)))
@@ -79,8 +79,8 @@ end
 ---     spec:partitioner(moontide.Partitioner(4, function(key) return #key end))
 ---
 --- As in Spark 1.6.
---- @param by moontide.Partitioner
---- @return moontide.StateSpec a changed copy
+---@param by moontide.Partitioner
+---@return moontide.StateSpec a changed copy
 function StateSpec:partitioner(by)
     check.self(self, class, "partitioner")
     return changed(self, "partitions", check.handle(1, "partitioner", by, partitioner.class))
@@ -91,8 +91,8 @@ end
 ---     spec:timeout("30min")
 ---
 --- As in Spark 1.6.
---- @param idle number|string duration, longer than 0
---- @return moontide.StateSpec a changed copy
+---@param idle number|string duration, longer than 0
+---@return moontide.StateSpec a changed copy
 function StateSpec:timeout(idle)
     check.self(self, class, "timeout")
     return changed(self, "timeout", duration.argument(1, "timeout", idle))
@@ -128,7 +128,7 @@ end
 local OPTIONS = { "partitions", "initial" }
 
 --- Adds these methods to DStream.
---- @param DStream table methods
+---@param DStream table methods
 function state.install(DStream)
     --- Keeps a state for each key and updates it in every batch: `f(values, old)` gets the array of the key's new values, empty
     --- when it has none, and its state, nil for a new key, and returns the new state; nil removes the key. The result holds
@@ -145,11 +145,11 @@ function state.install(DStream)
     ---
     --- A function that fails, fails the batch; with the setting `onError = "skip"` the key keeps the state it had.
     --- Guide: "UpdateStateByKey Operation".
-    --- @param f fun(values: any[], old: any, time: number, key: any): any
-    --- @param options? integer|moontide.Partitioner|{ partitions: (integer|moontide.Partitioner)?, initial: moontide.RDD? }
+    ---@param f fun(values: any[], old: any, time: number, key: any): any
+    ---@param options? integer|moontide.Partitioner|{ partitions: (integer|moontide.Partitioner)?, initial: moontide.RDD? }
     ---   partitions, default the context's
     ---   parallelism; pairs of key and state to begin with
-    --- @return moontide.DStream
+    ---@return moontide.DStream
     function DStream:updateStateByKey(f, options)
         local scope = operators.begin(self, "updateStateByKey")
         local name = "updateStateByKey"
@@ -178,8 +178,8 @@ function state.install(DStream)
     ---
     --- The result has one record for each call that returned something. Only keys with records, or whose timeout has come,
     --- cost anything. Needs ssc:checkpoint(directory). As in Spark 1.6.
-    --- @param spec moontide.StateSpec
-    --- @return moontide.DStream mapped with the method stateSnapshots()
+    ---@param spec moontide.StateSpec
+    ---@return moontide.DStream mapped with the method stateSnapshots()
     function DStream:mapWithState(spec)
         local scope = operators.begin(self, "mapWithState")
         check.handle(1, "mapWithState", spec, class)
@@ -202,7 +202,7 @@ function state.install(DStream)
     ---     sums:stateSnapshots():print()
     ---
     --- Called on another stream it is an error. As in Spark 1.6.
-    --- @return moontide.DStream
+    ---@return moontide.DStream
     function DStream:stateSnapshots()
         local scope = operators.begin(self, "stateSnapshots")
         local kept = scope.kept[self.node:id()]

@@ -1,4 +1,4 @@
--- Keeping computed datasets: persist and what belongs to it, and names.
+--- Keeping computed datasets: persist and what belongs to it, and names.
 
 local check = require "moontide.base.check"
 local operators = require "moontide.operators"
@@ -27,8 +27,8 @@ local function persist(rdd, level)
 end
 
 --- Adds these methods to RDD.
---- @param RDD table methods
---- @param class table
+---@param RDD table methods
+---@param class table
 function storage.install(RDD, class)
     --- Keeps the records once they are computed, so that later jobs need not compute them again. The first job that needs
     --- the dataset computes all of it.
@@ -44,8 +44,8 @@ function storage.install(RDD, class)
     ---     local all = sc:range(0, 1000):persist(moontide.StorageLevel.MEMORY_AND_DISK)
     ---
     --- Guide: "Persistence".
-    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE does nothing, another one than before is refused
-    --- @return moontide.RDD self
+    ---@param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE does nothing, another one than before is refused
+    ---@return moontide.RDD self
     function RDD:persist(level)
         operators.begin(self, "persist")
         return persist(self, check_level(level, storage_level.MEMORY_ONLY_SER))
@@ -56,7 +56,7 @@ function storage.install(RDD, class)
     ---     local parsed = lines:map(parse):cache()
     ---
     --- As in Spark 0.9.
-    --- @return moontide.RDD self
+    ---@return moontide.RDD self
     function RDD:cache()
         operators.begin(self, "cache")
         return persist(self, storage_level.MEMORY_ONLY_SER)
@@ -69,8 +69,8 @@ function storage.install(RDD, class)
     ---     parsed:unpersist()
     ---
     --- At once, whatever `blocking` says. As in Spark 0.9.
-    --- @param blocking? boolean accepted as in Spark: memory is given back at once in any case
-    --- @return moontide.RDD self
+    ---@param blocking? boolean accepted as in Spark: memory is given back at once in any case
+    ---@return moontide.RDD self
     function RDD:unpersist(blocking)
         operators.begin(self, "unpersist")
         check.boolean(1, "unpersist", blocking, false)
@@ -83,7 +83,7 @@ function storage.install(RDD, class)
     ---     tostring(numbers:persist():getStorageLevel())  --> "StorageLevel.MEMORY_ONLY_SER"
     ---
     --- As in Spark 0.9.
-    --- @return moontide.StorageLevel
+    ---@return moontide.StorageLevel
     function RDD:getStorageLevel()
         check.self(self, class, "getStorageLevel")
         return storage_level.of((self.node:storage()))
@@ -94,8 +94,8 @@ function storage.install(RDD, class)
     ---     words:setName("the words"):toDebugString()
     ---
     --- As in Spark 0.9.
-    --- @param name string? nil takes the name away
-    --- @return moontide.RDD self
+    ---@param name string? nil takes the name away
+    ---@return moontide.RDD self
     function RDD:setName(name)
         operators.begin(self, "setName")
         if name ~= nil then
@@ -110,7 +110,7 @@ function storage.install(RDD, class)
     ---     words:setName("the words"):name()  --> "the words"
     ---
     --- As in Spark 0.9.
-    --- @return string? nil when it has none
+    ---@return string? nil when it has none
     function RDD:name()
         check.self(self, class, "name")
         return self.node:name()
@@ -118,7 +118,7 @@ function storage.install(RDD, class)
 end
 
 --- Adds what streams have of these to the methods of DStream.
---- @param DStream table methods
+---@param DStream table methods
 function storage.install_stream(DStream)
     --- Keeps the dataset of each batch once it is computed, as long as the stream remembers it: worth it where a batch is
     --- used by several outputs or windows. May be called again before the start; the last level counts.
@@ -127,9 +127,9 @@ function storage.install_stream(DStream)
     ---
     ---
     --- Guide: "Persistence".
-    --- @param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE takes it back. See RDD:persist; states and what windows
+    ---@param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE takes it back. See RDD:persist; states and what windows
     ---   read are never given up: without room in memory they go to disk
-    --- @return moontide.DStream self
+    ---@return moontide.DStream self
     function DStream:persist(level)
         operators.begin(self, "persist")
         self.node:persist(check_level(level, storage_level.MEMORY_ONLY_SER).code)
@@ -141,7 +141,7 @@ function storage.install_stream(DStream)
     ---     local parsed = lines:map(parse):cache()
     ---
     --- Guide: "Persistence".
-    --- @return moontide.DStream self
+    ---@return moontide.DStream self
     function DStream:cache()
         operators.begin(self, "cache")
         self.node:persist(storage_level.MEMORY_ONLY_SER.code)

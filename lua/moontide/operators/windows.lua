@@ -1,5 +1,5 @@
--- Windows: streams whose datasets reach over several batches. The work is done by the streams of host/dstream/window.c,
--- merge_window.c and inverse_window.c; here arguments are checked and descriptors made.
+--- Windows: streams whose datasets reach over several batches. The work is done by the streams of host/dstream/window.c,
+--- merge_window.c and inverse_window.c; here arguments are checked and descriptors made.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
@@ -87,7 +87,7 @@ local function inverse_window(scope, node, name, site, fields, span, by, last)
 end
 
 --- Adds these methods to DStream.
---- @param DStream table methods
+---@param DStream table methods
 function windows.install(DStream)
     --- The records of the last `length` of time, every `slide`. Windows begin partial: the first comes after one slide with
     --- what there is by then.
@@ -96,9 +96,9 @@ function windows.install(DStream)
     ---
     --- The records of the window's batches follow one another, the oldest batch first. The stream it is applied to is
     --- persisted, and so is persist(level) on the window meant for that stream. Guide: "Window Operations".
-    --- @param length number|string duration, a multiple of this stream's slide duration
-    --- @param slide? number|string duration, likewise; default this stream's slide duration
-    --- @return moontide.DStream
+    ---@param length number|string duration, a multiple of this stream's slide duration
+    ---@param slide? number|string duration, likewise; default this stream's slide duration
+    ---@return moontide.DStream
     function DStream:window(length, slide)
         local scope = operators.begin(self, "window")
         local span = spans(self, "window", 1, length, slide, true)
@@ -122,12 +122,12 @@ function windows.install(DStream)
     --- With `inverse`, each window is made from the one before: what has come is added with `f`, what has left is taken away
     --- with `inverse(total, leaving)`. That needs ssc:checkpoint(directory); once something was there, a window without
     --- records gives the neutral value (0). Guide: "Window Operations".
-    --- @param f fun(a: any, b: any): any associative and commutative
-    --- @param inverse fun(a: any, b: any): any may be left out
-    --- @param length number|string duration, a multiple of this stream's slide duration
-    --- @param slide number|string duration, likewise
-    --- @return moontide.DStream
-    --- @overload fun(self: moontide.DStream, f: function, length: number|string, slide: number|string): moontide.DStream
+    ---@param f fun(a: any, b: any): any associative and commutative
+    ---@param inverse fun(a: any, b: any): any may be left out
+    ---@param length number|string duration, a multiple of this stream's slide duration
+    ---@param slide number|string duration, likewise
+    ---@return moontide.DStream
+    ---@overload fun(self: moontide.DStream, f: function, length: number|string, slide: number|string): moontide.DStream
     function DStream:reduceByWindow(f, inverse, length, slide)
         local scope = operators.begin(self, "reduceByWindow")
         check.func(1, "reduceByWindow", f)
@@ -152,9 +152,9 @@ function windows.install(DStream)
     ---
     --- Needs ssc:checkpoint(directory). window(…):count() gives 0 from the start and does not need it.
     --- Guide: "Window Operations".
-    --- @param length number|string duration, a multiple of this stream's slide duration
-    --- @param slide number|string duration, likewise
-    --- @return moontide.DStream
+    ---@param length number|string duration, a multiple of this stream's slide duration
+    ---@param slide number|string duration, likewise
+    ---@return moontide.DStream
     function DStream:countByWindow(length, slide)
         local scope = operators.begin(self, "countByWindow")
         local name, site = "countByWindow", check.site()
@@ -171,10 +171,10 @@ function windows.install(DStream)
     ---     words:countByValueAndWindow("1min", "10s"):print()
     ---
     --- Needs ssc:checkpoint(directory). Guide: "Window Operations".
-    --- @param length number|string duration, a multiple of this stream's slide duration
-    --- @param slide number|string duration, likewise
-    --- @param n? integer partitions, default the context's parallelism
-    --- @return moontide.DStream
+    ---@param length number|string duration, a multiple of this stream's slide duration
+    ---@param slide number|string duration, likewise
+    ---@param n? integer partitions, default the context's parallelism
+    ---@return moontide.DStream
     function DStream:countByValueAndWindow(length, slide, n)
         local scope = operators.begin(self, "countByValueAndWindow")
         local name, site = "countByValueAndWindow", check.site()
@@ -196,14 +196,14 @@ function windows.install(DStream)
     --- `inverse(total, leaving)`. That needs ssc:checkpoint(directory), and a key stays, with the neutral value (0), after its
     --- last record has left; `filter` hides such keys, and they are then forgotten. Guide: "Window Operations".
     --- A duration that is no multiple, and a filter without `inverse`, is an error.
-    --- @param f fun(a: any, b: any): any associative and commutative
-    --- @param inverse fun(a: any, b: any): any may be left out
-    --- @param length number|string duration, a multiple of this stream's slide duration
-    --- @param slide? number|string duration, likewise; default this stream's slide duration
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @param filter? fun(key: any, value: any): boolean with `inverse`: which pairs are part of the result
-    --- @return moontide.DStream
-    --- @overload fun(self: any, f: function, length: number|string, slide: number|string?, n: (integer|moontide.Partitioner)?): moontide.DStream
+    ---@param f fun(a: any, b: any): any associative and commutative
+    ---@param inverse fun(a: any, b: any): any may be left out
+    ---@param length number|string duration, a multiple of this stream's slide duration
+    ---@param slide? number|string duration, likewise; default this stream's slide duration
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@param filter? fun(key: any, value: any): boolean with `inverse`: which pairs are part of the result
+    ---@return moontide.DStream
+    ---@overload fun(self: any, f: function, length: number|string, slide: number|string?, n: (integer|moontide.Partitioner)?): moontide.DStream
     function DStream:reduceByKeyAndWindow(f, inverse, length, slide, n, filter)
         local scope = operators.begin(self, "reduceByKeyAndWindow")
         local name = "reduceByKeyAndWindow"
@@ -234,10 +234,10 @@ function windows.install(DStream)
     ---     clicks:groupByKeyAndWindow("30s", "10s"):mapValues(function(pages) return pages[#pages] end):print()
     ---
     --- As in Spark 0.9.
-    --- @param length number|string duration, a multiple of this stream's slide duration
-    --- @param slide? number|string duration, likewise; default this stream's slide duration
-    --- @param n? integer|moontide.Partitioner partitions, default the context's parallelism
-    --- @return moontide.DStream
+    ---@param length number|string duration, a multiple of this stream's slide duration
+    ---@param slide? number|string duration, likewise; default this stream's slide duration
+    ---@param n? integer|moontide.Partitioner partitions, default the context's parallelism
+    ---@return moontide.DStream
     function DStream:groupByKeyAndWindow(length, slide, n)
         local scope = operators.begin(self, "groupByKeyAndWindow")
         local name, site = "groupByKeyAndWindow", check.site()

@@ -48,18 +48,26 @@ local function decode_long_array(p, i, n)
 end
 
 local function decode_array(p, i, n)
-    if n > 4 then return decode_long_array(p, i, n) end
+    if n > 4 then
+        return decode_long_array(p, i, n)
+    end
     local list = table_new(n, 0)
     if n == 0 then
         setmetatable(list, array_mt)
         return list, i
     end
     list[1], i = decode(p, i)
-    if n == 1 then return list, i end
+    if n == 1 then
+        return list, i
+    end
     list[2], i = decode(p, i)
-    if n == 2 then return list, i end
+    if n == 2 then
+        return list, i
+    end
     list[3], i = decode(p, i)
-    if n == 3 then return list, i end
+    if n == 3 then
+        return list, i
+    end
     list[4], i = decode(p, i)
     return list, i
 end
@@ -78,15 +86,25 @@ local function decode_long_map(p, i, n)
 end
 
 local function decode_map(p, i, n)
-    if n > 4 then return decode_long_map(p, i, n) end
+    if n > 4 then
+        return decode_long_map(p, i, n)
+    end
     local map = table_new(0, n)
-    if n == 0 then return map, i end
+    if n == 0 then
+        return map, i
+    end
     i = decode_entry(map, p, i)
-    if n == 1 then return map, i end
+    if n == 1 then
+        return map, i
+    end
     i = decode_entry(map, p, i)
-    if n == 2 then return map, i end
+    if n == 2 then
+        return map, i
+    end
     i = decode_entry(map, p, i)
-    if n == 3 then return map, i end
+    if n == 3 then
+        return map, i
+    end
     i = decode_entry(map, p, i)
     return map, i
 end
@@ -103,7 +121,9 @@ local function decode_double(p, i)
     number_box.u[1] = bswap(words[0])
     number_box.u[0] = bswap(words[1])
     local n = number_box.d
-    if n ~= n then n = NAN end
+    if n ~= n then
+        n = NAN
+    end
     return n
 end
 
@@ -112,7 +132,9 @@ local function decode_int64(p, i)
     number_box.u[1] = bswap(words[0])
     number_box.u[0] = bswap(words[1])
     local n = number_box.i + 0LL
-    if n >= -9007199254740992LL and n <= 9007199254740992LL then n = tonumber(n) end
+    if n >= -9007199254740992LL and n <= 9007199254740992LL then
+        n = tonumber(n)
+    end
     return n
 end
 
@@ -121,33 +143,57 @@ local function decode_uint64(p, i)
     number_box.u[1] = bswap(words[0])
     number_box.u[0] = bswap(words[1])
     local n = number_box.q + 0ULL
-    if n <= 9007199254740992ULL then n = tonumber(n) end
+    if n <= 9007199254740992ULL then
+        n = tonumber(n)
+    end
     return n
 end
 
 local function decode_float(p, i)
     float_box.u = bswap(ffi_cast(u32p, p + i)[0])
     local n = tonumber(float_box.f)
-    if n ~= n then n = NAN end
+    if n ~= n then
+        n = NAN
+    end
     return n
 end
 
 -- All but small non-negative integers and short strings; the usual ones first.
 local function decode_rest(p, i, b)
-    if b == 0xcb then return decode_double(p, i + 1), i + 9 end
-    if b == 0xcd then return be16(p, i + 1), i + 3 end
-    if b == 0xce then return be32(p, i + 1), i + 5 end
-    if b == 0xcc then return p[i + 1], i + 2 end
-    if b >= 0xe0 then return b - 256, i + 1 end
+    if b == 0xcb then
+        return decode_double(p, i + 1), i + 9
+    end
+    if b == 0xcd then
+        return be16(p, i + 1), i + 3
+    end
+    if b == 0xce then
+        return be32(p, i + 1), i + 5
+    end
+    if b == 0xcc then
+        return p[i + 1], i + 2
+    end
+    if b >= 0xe0 then
+        return b - 256, i + 1
+    end
     if b == 0xd9 or b == 0xc4 then
         local n = p[i + 1]
         return ffi_string(p + i + 2, n), i + 2 + n
     end
-    if b == 0xc3 then return true, i + 1 end
-    if b == 0xc2 then return false, i + 1 end
-    if b == 0xc0 then return nil, i + 1 end
-    if b < 0x90 then return decode_map(p, i + 1, b - 0x80) end
-    if b < 0xa0 then return decode_array(p, i + 1, b - 0x90) end
+    if b == 0xc3 then
+        return true, i + 1
+    end
+    if b == 0xc2 then
+        return false, i + 1
+    end
+    if b == 0xc0 then
+        return nil, i + 1
+    end
+    if b < 0x90 then
+        return decode_map(p, i + 1, b - 0x80)
+    end
+    if b < 0xa0 then
+        return decode_array(p, i + 1, b - 0x90)
+    end
     if b == 0xda or b == 0xc5 then
         local n = be16(p, i + 1)
         return ffi_string(p + i + 3, n), i + 3 + n
@@ -156,21 +202,43 @@ local function decode_rest(p, i, b)
         local n = be32(p, i + 1)
         return ffi_string(p + i + 5, n), i + 5 + n
     end
-    if b == 0xd0 then return rshift_signed(lshift(p[i + 1], 24), 24), i + 2 end
-    if b == 0xd1 then return rshift_signed(lshift(be16(p, i + 1), 16), 16), i + 3 end
-    if b == 0xd2 then return tobit(bswap(ffi_cast(u32p, p + i + 1)[0])), i + 5 end
-    if b == 0xdc then return decode_array(p, i + 3, be16(p, i + 1)) end
-    if b == 0xdd then return decode_array(p, i + 5, be32(p, i + 1)) end
+    if b == 0xd0 then
+        return rshift_signed(lshift(p[i + 1], 24), 24), i + 2
+    end
+    if b == 0xd1 then
+        return rshift_signed(lshift(be16(p, i + 1), 16), 16), i + 3
+    end
+    if b == 0xd2 then
+        return tobit(bswap(ffi_cast(u32p, p + i + 1)[0])), i + 5
+    end
+    if b == 0xdc then
+        return decode_array(p, i + 3, be16(p, i + 1))
+    end
+    if b == 0xdd then
+        return decode_array(p, i + 5, be32(p, i + 1))
+    end
     if b == 0xde then
         local n = be16(p, i + 1)
-        if n == 0 then return marked_object(), i + 3 end
+        if n == 0 then
+            return marked_object(), i + 3
+        end
         return decode_map(p, i + 3, n)
     end
-    if b == 0xdf then return decode_map(p, i + 5, be32(p, i + 1)) end
-    if b == 0xcf then return decode_uint64(p, i + 1), i + 9 end
-    if b == 0xd3 then return decode_int64(p, i + 1), i + 9 end
-    if b == 0xca then return decode_float(p, i + 1), i + 5 end
-    if b == 0xc7 and p[i + 1] == 0 and p[i + 2] == 1 then return null, i + 3 end
+    if b == 0xdf then
+        return decode_map(p, i + 5, be32(p, i + 1))
+    end
+    if b == 0xcf then
+        return decode_uint64(p, i + 1), i + 9
+    end
+    if b == 0xd3 then
+        return decode_int64(p, i + 1), i + 9
+    end
+    if b == 0xca then
+        return decode_float(p, i + 1), i + 5
+    end
+    if b == 0xc7 and p[i + 1] == 0 and p[i + 2] == 1 then
+        return null, i + 3
+    end
     error(("corrupt data: unknown MessagePack tag 0x%02x"):format(b), 0)
 end
 
@@ -178,7 +246,9 @@ end
 --- the writer or checked by C before they get here.
 function decode(p, i)
     local b = p[i]
-    if b < 0x80 then return b, i + 1 end
+    if b < 0x80 then
+        return b, i + 1
+    end
     if b >= 0xa0 and b < 0xc0 then
         local n = b - 0xa0
         return ffi_string(p + i + 1, n), i + 1 + n
@@ -197,17 +267,23 @@ local MOST = 0x7fffffff -- what the positions of a writer can say
 local function grow(w, extra)
     local cap = w.cap > 0 and w.cap or 512
     while cap - w.pos < extra do
-        if cap == MOST then error("a record is larger than 2 GB when packed", 0) end
+        if cap == MOST then
+            error("a record is larger than 2 GB when packed", 0)
+        end
         cap = cap * 2 < MOST and cap * 2 or MOST
     end
     local block = ffi_cast("struct tide_block *", w.block)
     if block == nil then
         block = C.tide_block_new(fast.PACKED, 0, cap, nil)
-        if block == nil then no_memory() end
+        if block == nil then
+            no_memory()
+        end
         w.block = block
     else
         block.size = w.pos
-        if not C.tide_block_reserve(block, cap - w.pos) then no_memory() end
+        if not C.tide_block_reserve(block, cap - w.pos) then
+            no_memory()
+        end
     end
     w.data = block.data
     w.cap = cap
@@ -231,7 +307,9 @@ end
 local put
 
 local function put_double(w, v)
-    if w.cap - w.pos < 9 then grow(w, 9) end
+    if w.cap - w.pos < 9 then
+        grow(w, 9)
+    end
     local p = w.data + w.pos
     number_box.d = v
     p[0] = 0xcb
@@ -242,9 +320,15 @@ local function put_double(w, v)
 end
 
 local function put_int64(w, tag, v)
-    if w.cap - w.pos < 9 then grow(w, 9) end
+    if w.cap - w.pos < 9 then
+        grow(w, 9)
+    end
     local p = w.data + w.pos
-    if tag == 0xd3 then number_box.i = v else number_box.q = v end
+    if tag == 0xd3 then
+        number_box.i = v
+    else
+        number_box.q = v
+    end
     p[0] = tag
     local words = ffi_cast(u32p, p + 1)
     words[0] = bswap(number_box.u[1])
@@ -255,10 +339,14 @@ end
 local function put_number(w, v)
     local n = tobit(v)
     if n == v then
-        if w.cap - w.pos < 9 then grow(w, 9) end
+        if w.cap - w.pos < 9 then
+            grow(w, 9)
+        end
         local p = w.data + w.pos
         if n >= -32 and n < 128 then
-            if n == 0 and 1 / v < 0 then return put_double(w, v) end
+            if n == 0 and 1 / v < 0 then
+                return put_double(w, v)
+            end
             p[0] = band(n, 0xff)
             w.pos = w.pos + 1
         elseif n >= 65536 or n < -32768 then
@@ -282,7 +370,9 @@ codec.put_number = put_number
 
 local function put_string(w, s)
     local n = #s
-    if w.cap - w.pos < n + 5 then grow(w, n + 5) end
+    if w.cap - w.pos < n + 5 then
+        grow(w, n + 5)
+    end
     local p = w.data + w.pos
     if n < 32 then
         p[0] = 0xa0 + n
@@ -309,13 +399,17 @@ end
 codec.put_string = put_string
 
 local function put_byte(w, b)
-    if w.cap - w.pos < 1 then grow(w, 1) end
+    if w.cap - w.pos < 1 then
+        grow(w, 1)
+    end
     w.data[w.pos] = b
     w.pos = w.pos + 1
 end
 
 local function put_head(w, small, small_limit, tag16, n)
-    if w.cap - w.pos < 5 then grow(w, 5) end
+    if w.cap - w.pos < 5 then
+        grow(w, 5)
+    end
     local p = w.data + w.pos
     if n < small_limit then
         p[0] = small + n
@@ -334,18 +428,24 @@ end
 
 local function put_map(w, t, depth)
     local keys, n = table_keys(t)
-    if n > 1 then sort(keys, plain.key_before) end
+    if n > 1 then
+        sort(keys, plain.key_before)
+    end
     put_head(w, 0x80, 16, 0xde, n)
     for at = 1, n do
         local k = keys[at]
-        if type(k) == "table" then plain.table_key() end
+        if type(k) == "table" then
+            plain.table_key()
+        end
         put(w, k, depth)
         put(w, t[k], depth)
     end
 end
 
 local function put_null(w)
-    if w.cap - w.pos < 3 then grow(w, 3) end
+    if w.cap - w.pos < 3 then
+        grow(w, 3)
+    end
     local p = w.data + w.pos
     p[0], p[1], p[2] = 0xc7, 0, 1
     w.pos = w.pos + 3
@@ -362,16 +462,26 @@ local function put_table(w, t, depth)
     -- The usual table in one call; what that cannot do, or refuses, is done, or told, here.
     local n = depth == 0 and pack_table(t)
     if n then
-        if w.cap - w.pos < n then grow(w, n) end
+        if w.cap - w.pos < n then
+            grow(w, n)
+        end
         ffi_copy(w.data + w.pos, scratch.data, n)
         w.pos = w.pos + n
         return
     end
-    if depth == 0 then root = t end
-    if depth > MAX_DEPTH then plain.too_deep(MAX_DEPTH) end
+    if depth == 0 then
+        root = t
+    end
+    if depth > MAX_DEPTH then
+        plain.too_deep(MAX_DEPTH)
+    end
     local mark = mark_of(t)
-    if mark == nil then refuse(t, depth) end
-    if mark == "null" then return put_null(w) end
+    if mark == nil then
+        refuse(t, depth)
+    end
+    if mark == "null" then
+        return put_null(w)
+    end
     n = table_length(t) -- nil: no array; 0: empty
     if n == 0 and mark == "object" then
         put_byte(w, 0xde)
@@ -387,22 +497,38 @@ end
 
 function put(w, v, depth)
     local t = type(v)
-    if t == "string" then return put_string(w, v) end
-    if t == "number" then return put_number(w, v) end
-    if t == "table" then return put_table(w, v, depth or 0) end
-    if t == "nil" then return put_byte(w, 0xc0) end
-    if t == "boolean" then return put_byte(w, v and 0xc3 or 0xc2) end
+    if t == "string" then
+        return put_string(w, v)
+    end
+    if t == "number" then
+        return put_number(w, v)
+    end
+    if t == "table" then
+        return put_table(w, v, depth or 0)
+    end
+    if t == "nil" then
+        return put_byte(w, 0xc0)
+    end
+    if t == "boolean" then
+        return put_byte(w, v and 0xc3 or 0xc2)
+    end
     if t == "cdata" then
         if istype(i64, v) then
-            if v >= -9007199254740992LL and v <= 9007199254740992LL then return put_number(w, tonumber(v)) end
+            if v >= -9007199254740992LL and v <= 9007199254740992LL then
+                return put_number(w, tonumber(v))
+            end
             return put_int64(w, 0xd3, v)
         end
         if istype(u64, v) then
-            if v <= 9007199254740992ULL then return put_number(w, tonumber(v)) end
+            if v <= 9007199254740992ULL then
+                return put_number(w, tonumber(v))
+            end
             return put_int64(w, 0xcf, v)
         end
     end
-    if v == null then return put_null(w) end
+    if v == null then
+        return put_null(w)
+    end
     refuse(v, depth)
 end
 
@@ -440,7 +566,9 @@ local function put_table_key(w, key)
     local from = w.pos
     put(w, key)
     local size = tonumber(C.tide_key_make_plain(w.data + from, w.pos - from))
-    if size == 0 then no_group(key) end
+    if size == 0 then
+        no_group(key)
+    end
     w.pos = from + size
 end
 
@@ -449,7 +577,9 @@ local function put_key(w, key)
     local t = type(key)
     if t == "string" then put_string(w, key)
     elseif t == "number" then
-        if key ~= key then no_group(key) end
+        if key ~= key then
+            no_group(key)
+        end
         put_number(w, key + 0) -- -0 + 0 is 0
     elseif t == "table" then put_table_key(w, key)
     elseif t == "nil" then error("the key is nil", 0)
@@ -459,9 +589,13 @@ codec.put_key = put_key
 
 -- A key that stays data for now, and comes out as it went in, is refused all the same when it can never be one.
 local function put_data_key(w, key)
-    if key == nil then error("the key is nil", 0) end
+    if key == nil then
+        error("the key is nil", 0)
+    end
     local path = nan.find(key)
-    if path then error(nan.no_group(path), 0) end
+    if path then
+        error(nan.no_group(path), 0)
+    end
     put(w, key)
 end
 
@@ -503,10 +637,14 @@ function codec.block_of(records, first, last, arity)
         else
             ok, why = pcall(put, w, record)
         end
-        if not ok then error(("record %d: %s"):format(at, why), 0) end
+        if not ok then
+            error(("record %d: %s"):format(at, why), 0)
+        end
         w.count = w.count + 1
     end
-    if w.count == 0 then grow(w, 1) end
+    if w.count == 0 then
+        grow(w, 1)
+    end
     local block = w.block
     if w.count == 0 then
         w.block = nil
@@ -563,7 +701,9 @@ end
 --- Arity of the block's records: 1, 2, or 0 when it has none.
 function codec.block_arity(address)
     local block = block_at(address)
-    if block.count == 0 then return 0 end
+    if block.count == 0 then
+        return 0
+    end
     return block.kind == fast.TEXT and 1 or block.arity
 end
 
@@ -587,7 +727,9 @@ end
 --- The value packed in a string.
 function codec.unpack(bytes)
     local value, stop = decode(ffi_cast("const uint8_t *", bytes), 0)
-    if stop > #bytes then error("corrupt data: the packed value is cut short", 0) end
+    if stop > #bytes then
+        error("corrupt data: the packed value is cut short", 0)
+    end
     return value
 end
 

@@ -128,7 +128,9 @@ union moontide_number { double d; uint32_t u[2]; int64_t i; uint64_t q; };
 ]]
 
 local library = package.loaded["moontide.library"]
-if library == nil then library = require("moontide.core").library() end
+if library == nil then
+    library = require("moontide.core").library()
+end
 local C = library and ffi.load(library) or ffi.C
 if C.tide_stress() then
     C = require("moontide.wire.stress").wrap(C, tonumber(C.tide_stress_draw() % 2147483646ULL) + 1)

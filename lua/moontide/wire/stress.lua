@@ -11,7 +11,9 @@ local FIRST = 8   -- calls of one function that collect for certain
 local LATER = 128 -- of those after them one in so many, on average
 
 local function collect()
-    if collectgarbage "isrunning" then collectgarbage() end -- not in a finalizer
+    if collectgarbage "isrunning" then -- not in a finalizer
+        collectgarbage()
+    end
 end
 
 local function collected(...)
@@ -23,18 +25,24 @@ local function crossing(fn, draw)
     local calls, wait = 0, FIRST
     return function(...)
         calls = calls + 1
-        if calls > wait then wait = calls + draw(2 * LATER) end
-        if calls > FIRST and calls ~= wait then return fn(...) end
+        if calls > wait then
+            wait = calls + draw(2 * LATER)
+        end
+        if calls > FIRST and calls ~= wait then
+            return fn(...)
+        end
         collect()
         return collected(fn(...))
     end
 end
 
 --- The library's functions; `C` itself for every second seed.
---- @param C any what ffi.load gives
---- @param seed integer
+---@param C any what ffi.load gives
+---@param seed integer
 function stress.wrap(C, seed)
-    if seed % 2 == 0 then return C end
+    if seed % 2 == 0 then
+        return C
+    end
     local random = seed
     local function draw(most)
         random = (random * 16807) % 2147483647

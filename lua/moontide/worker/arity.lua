@@ -33,7 +33,9 @@ function arity.begin(run, ops)
         local slot = task.slots[at - 1]
         if slot.known ~= 0 then
             run.arities[op] = slot.known
-            if slot.first ~= nil then run.seen[op] = ffi.string(slot.first) end
+            if slot.first ~= nil then
+                run.seen[op] = ffi.string(slot.first)
+            end
         end
     end
 end
@@ -61,11 +63,17 @@ function arity.of(run, op) return run.arities[op] end
 ---@return 1|2 value
 function arity.learn(run, op, value, a, b)
     local known = run.arities[op]
-    if known == value then return value end
-    if known ~= nil then arity.mixed(run, op, known, a, b) end
+    if known == value then
+        return value
+    end
+    if known ~= nil then
+        arity.mixed(run, op, known, a, b)
+    end
     local text = failure.preview(a, b)
     run.arities[op], run.seen[op], run.stamp = value, text, new_stamp()
-    if op.slot then C.tide_task_learn(run.task, op.slot, value, text, #text) end
+    if op.slot then
+        C.tide_task_learn(run.task, op.slot, value, text, #text)
+    end
     return value
 end
 
@@ -74,7 +82,9 @@ end
 --- The operator that decides of which kind the records at the end of a chain are; nil: what stands before it does.
 local function maker_of(feed)
     for at = #feed.ops, 1, -1 do
-        if feed.ops[at].arity then return feed.ops[at] end
+        if feed.ops[at].arity then
+            return feed.ops[at]
+        end
     end
     local source = feed.source or {}
     return source.op or source.pipe and source.pipe.terminal.op or source.read

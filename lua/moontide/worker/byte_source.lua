@@ -19,24 +19,26 @@ local PIECE = 256 * 1024
 local look = ffi.new "struct tide_file_look"
 
 --- Why a file is not to be read any more: it became shorter since it was listed.
---- @param path string
---- @param listed integer? its size then
---- @return string? reason nil when it can be read, or can't be looked at
+---@param path string
+---@param listed integer? its size then
+---@return string? reason nil when it can be read, or can't be looked at
 function byte_source.shrank(path, listed)
     local err = ffi.new "struct tide_error"
     local found = C.tide_file_look(path, look, err) == 0
-    if found and look.size < (listed or 0) then C.tide_file_shrank(path, look.size, listed, err) end
+    if found and look.size < (listed or 0) then
+        C.tide_file_shrank(path, look.size, listed, err)
+    end
     local reason = found and err.text ~= nil and ffi.string(err.text) or nil
     C.tide_error_clear(err)
     return reason
 end
 
 --- The content of a file. Raises what goes wrong, with the operator's name in front.
---- @param what string operator, for messages
---- @param path string
---- @param listed integer its size when it was listed
---- @param once integer number of an input that can be read once, or 0
---- @return string
+---@param what string operator, for messages
+---@param path string
+---@param listed integer its size when it was listed
+---@param once integer number of an input that can be read once, or 0
+---@return string
 function byte_source.read_all(what, path, listed, once)
     local err = ffi.new "struct tide_error"
     local function fail()
@@ -45,13 +47,19 @@ function byte_source.read_all(what, path, listed, once)
         error(what .. ": " .. text, 0)
     end
     local source = C.tide_byte_source_new(path, ffi.new("struct tide_byte_plan", listed, once, current.cancelled), err)
-    if source == nil then fail() end
+    if source == nil then
+        fail()
+    end
     source = ffi.gc(source, C.tide_byte_source_delete)
     local piece, pieces = ffi.new("uint8_t[?]", PIECE), {}
     while true do
         local got = tonumber(C.tide_byte_source_read(source, piece, PIECE, err))
-        if got < 0 then fail() end
-        if got == 0 then break end
+        if got < 0 then
+            fail()
+        end
+        if got == 0 then
+            break
+        end
         pieces[#pieces + 1] = ffi.string(piece, got)
     end
     C.tide_byte_source_delete(ffi.gc(source, nil))

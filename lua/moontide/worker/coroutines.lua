@@ -18,10 +18,14 @@ local SHORT_OF_STACK = setmetatable({}, { __tostring = function()
 end })
 
 local function marked(fn)
-    if type(fn) ~= "function" then return fn end
+    if type(fn) ~= "function" then
+        return fn
+    end
     local running = coroutine.running
     return function(...)
-        if C.tide_thread_stack_is_short() then error(SHORT_OF_STACK) end
+        if C.tide_thread_stack_is_short() then
+            error(SHORT_OF_STACK)
+        end
         own[running()] = true
         return pass(fn(...))
     end

@@ -29,7 +29,9 @@ function failure.complete(text, code) error(setmetatable({ text = text, code = c
 --- Makes the function that generated code calls with a table that has a metatable: raises unless that is a mark.
 function failure.has_metatable(op)
     return function(t)
-        if not plain.mark(t) then failure.broken(op, plain.refusal(t, t)) end
+        if not plain.mark(t) then
+            failure.broken(op, plain.refusal(t, t))
+        end
     end
 end
 
@@ -73,7 +75,9 @@ failure.preview = require "moontide.base.preview"
 -- The index-th record of a block, read again for the message.
 local function record_of(block, index)
     local p, at = block.data, 0
-    if index < 0 or index >= block.count then return nil end
+    if index < 0 or index >= block.count then
+        return nil
+    end
     if block.kind == fast.TEXT then
         local line = block.lines[index]
         return fast.ffi.string(p + line.offset, line.length)
@@ -81,7 +85,9 @@ local function record_of(block, index)
     local a, b
     for _ = 0, index do
         a, at = codec.decode(p, at)
-        if block.arity == 2 then b, at = codec.decode(p, at) end
+        if block.arity == 2 then
+            b, at = codec.decode(p, at)
+        end
     end
     return a, b
 end
@@ -91,7 +97,9 @@ local function locals_of(level)
     local locals = {}
     for at = 1, 250 do
         local name, value = debug.getlocal(level + 1, at)
-        if name == nil then break end
+        if name == nil then
+            break
+        end
         locals[name] = value
     end
     return locals
@@ -103,7 +111,11 @@ local function depth_of_stack()
     while debug.getinfo(high, "l") do low, high = high, high * 2 end
     while high - low > 1 do
         local middle = math.floor((low + high) / 2)
-        if debug.getinfo(middle, "l") then low = middle else high = middle end
+        if debug.getinfo(middle, "l") then
+            low = middle
+        else
+            high = middle
+        end
     end
     return low - 1
 end
@@ -113,8 +125,12 @@ local function levels(first, last)
     local at = first - 1
     return function()
         at = at + 1
-        if at == first + LOOKED_AT and at < last - LOOKED_AT then at = last - LOOKED_AT end
-        if at <= last then return at end
+        if at == first + LOOKED_AT and at < last - LOOKED_AT then
+            at = last - LOOKED_AT
+        end
+        if at <= last then
+            return at
+        end
     end
 end
 
@@ -129,20 +145,30 @@ local function locate(level)
             local locals = locals_of(at)
             if looks[info.source] then
                 preview = looks[info.source](locals)
-                if preview then break end
+                if preview then
+                    break
+                end
             end
             if makes[info.source] then
-                if locals.v1 ~= nil then preview = failure.preview(locals.v1, locals.w1) end
-                if locals.block ~= nil then break end
+                if locals.v1 ~= nil then
+                    preview = failure.preview(locals.v1, locals.w1)
+                end
+                if locals.block ~= nil then
+                    break
+                end
             elseif locals.block ~= nil then
                 local ok, a, b = pcall(record_of, locals.block, locals.i or -1)
-                if ok and a ~= nil then preview = failure.preview(a, b) end
+                if ok and a ~= nil then
+                    preview = failure.preview(a, b)
+                end
                 break
             elseif locals.range ~= nil then
                 preview = failure.preview(locals.a0)
                 break
             end
-            if locals.a0 ~= nil and not makes[info.source] then preview = preview or failure.preview(locals.a0, locals.b0) end
+            if locals.a0 ~= nil and not makes[info.source] then
+                preview = preview or failure.preview(locals.a0, locals.b0)
+            end
         elseif look and not op then
             op, preview = look(locals_of(at))
             break
@@ -164,7 +190,9 @@ jit.off(failure.place)
 local function script_traceback(level, op)
     local lines, skipped, before = {}, nil, level
     for at in levels(level + 1, depth_of_stack()) do
-        if at ~= before + 1 then skipped = #lines end
+        if at ~= before + 1 then
+            skipped = #lines
+        end
         before = at
         local info = debug.getinfo(at, "Sln")
         local ours = failure.is_ours(info.source)
@@ -206,14 +234,18 @@ local function overflow_text(context)
     local lines, op = {}, nil
     for text in overflow.traceback:gmatch "[^\n]+" do
         local source, at = text:match "^%s*(stage#%d+):(%d+):"
-        if source then op = op or chunks["=" .. source] and chunks["=" .. source][tonumber(at)] end
+        if source then
+            op = op or chunks["=" .. source] and chunks["=" .. source][tonumber(at)]
+        end
         if text:find "^%s*%.%.%.$" then
             lines[#lines + 1] = "…"
         elseif not op and not source and text:find "^%s+[^%[]" and not modules["@" .. (text:match "^%s*(.-):" or "")] then
             lines[#lines + 1] = text:match "^%s*(.*)"
         end
     end
-    if op and lines[1] then lines[#lines] = lines[#lines]:gsub("in function 'f%d+'$", "in the function given to " .. (op.name or op.kind)) end
+    if op and lines[1] then
+        lines[#lines] = lines[#lines]:gsub("in function 'f%d+'$", "in the function given to " .. (op.name or op.kind))
+    end
     local first = lines[1] and lines[1]:match "^.-:%d+: "
     return ("%sstack overflow: a function calls itself without end\n  in %s%s\n  traceback:\n    %s"):format(first or "",
         op and name_of(op) .. ", " or "", place_of(context), table.concat(lines, "\n    "))
@@ -233,11 +265,17 @@ local function message(err, context)
         parts = { hints.add((theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs) }
     end
     parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. place_of(context)
-    if not op then parts[#parts + 1] = "  operators: " .. context.operators end
-    if preview then parts[#parts + 1] = "  record: " .. preview end
+    if not op then
+        parts[#parts + 1] = "  operators: " .. context.operators
+    end
+    if preview then
+        parts[#parts + 1] = "  record: " .. preview
+    end
     if not broken then
         local lines = script_traceback(3, op)
-        if #lines > 1 then parts[#parts + 1] = "  traceback:\n    " .. table.concat(lines, "\n    ") end
+        if #lines > 1 then
+            parts[#parts + 1] = "  traceback:\n    " .. table.concat(lines, "\n    ")
+        end
     end
     return setmetatable({ text = table.concat(parts, "\n"), code = broken and err.code or nil }, Complete)
 end
@@ -252,18 +290,24 @@ function failure.handler(context)
             overflow.traceback = traceback("", 1)
             return overflow
         end
-        if getmetatable(err) == Complete or err == overflow then return err end
+        if getmetatable(err) == Complete or err == overflow then
+            return err
+        end
         local made = message(err, context)
         return made
     end
     local function settle(err)
-        if getmetatable(err) == Complete then return err end
+        if getmetatable(err) == Complete then
+            return err
+        end
         local text
         if err == overflow then
             text = overflow_text(context)
         else
             text = text_of(err)
-            if find(text, "stack overflow$") then text = text .. ": a function calls itself without end" end
+            if find(text, "stack overflow$") then
+                text = text .. ": a function calls itself without end"
+            end
             text = text .. "\n  in " .. place_of(context) .. "\n  operators: " .. context.operators
         end
         return setmetatable({ text = text }, Complete)

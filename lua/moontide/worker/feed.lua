@@ -14,10 +14,10 @@ local Feed = {}
 Feed.__index = Feed
 
 --- A feed.
---- @param source table|nil the input: a leaf, a pipe, or an operator and its children; nil: blocks are handed to it one by one
---- @param ops table descriptors of the per-record operators
---- @param terminal table
---- @return table feed
+---@param source table|nil the input: a leaf, a pipe, or an operator and its children; nil: blocks are handed to it one by one
+---@param ops table descriptors of the per-record operators
+---@param terminal table
+---@return table feed
 function feeds.new(source, ops, terminal)
     local feed = setmetatable({
         source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
@@ -26,8 +26,12 @@ function feeds.new(source, ops, terminal)
     feed.draws = {}
     feed.iterator_draws = source and source.pipe and source.pipe.terminal.pull and source.pipe.terminal.op.place ~= nil
     for k, op in ipairs(ops) do
-        if op.place then feed.draws[#feed.draws + 1] = k end
-        if generate.learns[op.kind] then feed.learning[#feed.learning + 1] = k end
+        if op.place then
+            feed.draws[#feed.draws + 1] = k
+        end
+        if generate.learns[op.kind] then
+            feed.learning[#feed.learning + 1] = k
+        end
     end
     feed.constants = generate.constants(feed)
     return feed
@@ -59,7 +63,9 @@ end
 
 -- The variant for a form of input. Detours go on in it, too.
 local function choose(feed, form, run)
-    if feed.stamp ~= run.stamp then feed:look(run) end
+    if feed.stamp ~= run.stamp then
+        feed:look(run)
+    end
     local variant = feed.current[form]
     if variant == nil then
         variant = new_variant(feed, form)
@@ -72,7 +78,9 @@ end
 --- The same with its loop.
 function Feed:variant(form, run)
     local variant = choose(self, form, run)
-    if variant.loop == nil then variant.loop, variant.incomplete = generate.loop(self, variant) end
+    if variant.loop == nil then
+        variant.loop, variant.incomplete = generate.loop(self, variant)
+    end
     return variant
 end
 
@@ -95,15 +103,21 @@ function Feed:run(form, S, what, from, count)
             to = math.min(count, from + step)
             step = step * 4
         end
-        if variant.loop(S, what, from, to) then return true end
+        if variant.loop(S, what, from, to) then
+            return true
+        end
         from = to
     end
     return false
 end
 
 function Feed:run_block(S, block)
-    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then failure.complete("cancelled while it ran", failure.ECANCELLED) end
-    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then return false end
+    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then
+        failure.complete("cancelled while it ran", failure.ECANCELLED)
+    end
+    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then
+        return false
+    end
     S.at = 0
     return self:run(generate.form_of(block), S, block, 0, block.count)
 end
@@ -114,7 +128,9 @@ function Feed:run_ranges(S, block)
     for _ = 1, block.count do
         local range
         range, at = codec.decode(block.data, at)
-        if self:run("range", S, range, range[3], range[4]) then return true end
+        if self:run("range", S, range, range[3], range[4]) then
+            return true
+        end
     end
     return false
 end
@@ -129,9 +145,13 @@ end
 function Feed:run_iterator(S, it, state, control)
     local step = FIRST_RECORDS
     local a, b, c = it(state, control)
-    if a == nil then return false end
+    if a == nil then
+        return false
+    end
     S.look(a, b, c)
-    if self:push(S, a, b) then return true end
+    if self:push(S, a, b) then
+        return true
+    end
     randomness.use.slot = S.iterator_slot or 0
     local form = b == nil and "each1" or "each2"
     while a ~= nil do
@@ -140,7 +160,9 @@ function Feed:run_iterator(S, it, state, control)
         step = step * 4
         local stop
         stop, a = loop(S, it, state, a)
-        if stop then return true end
+        if stop then
+            return true
+        end
     end
     return false
 end
@@ -149,20 +171,34 @@ end
 function Feed:drain(S, op, it, state, control)
     if generate.is_list(it) then
         local n = #it
-        if state ~= nil then surplus.after_array(op, it, state) end
-        if n == 0 and next(it) ~= nil then generate.not_array(op, it) end
-        for at = 1, n do
-            if it[at] == nil then generate.hole(op) end
+        if state ~= nil then
+            surplus.after_array(op, it, state)
         end
-        if n > 0 then arity.learn(S.run, op, 1, it[1]) end
+        if n == 0 and next(it) ~= nil then
+            generate.not_array(op, it)
+        end
+        for at = 1, n do
+            if it[at] == nil then
+                generate.hole(op)
+            end
+        end
+        if n > 0 then
+            arity.learn(S.run, op, 1, it[1])
+        end
         return self:run("array", S, it, 1, n + 1)
     end
-    if not generate.callable(it) then generate.not_iterable(op, it) end
+    if not generate.callable(it) then
+        generate.not_iterable(op, it)
+    end
     S.look = function(a, b, c)
-        if c ~= nil then surplus.third(op, a, b, c) end
+        if c ~= nil then
+            surplus.third(op, a, b, c)
+        end
         arity.learn(S.run, op, b ~= nil and 2 or 1, a, b)
     end
-    if op.preserves then it, state, control = keys.plain(op, it, state, control) end
+    if op.preserves then
+        it, state, control = keys.plain(op, it, state, control)
+    end
     return self:run_iterator(S, it, state, control)
 end
 

@@ -46,7 +46,9 @@ local function blocks_of(kernel, next_block)
     local slot = ffi.new "struct tide_block *[1]"
     return function()
         local more = next_block(kernel, slot)
-        if more < 0 then no_memory() end
+        if more < 0 then
+            no_memory()
+        end
         return more > 0 and slot[0] or nil
     end
 end
@@ -64,7 +66,9 @@ for kind, mode in pairs(MODES) do
         local sides = ffi.new("const struct tide_blocks *[?]", #lists)
         for at, list in ipairs(lists) do sides[at - 1] = list end
         local kernel = C.tide_cogroup_new(sides, #lists, mode)
-        if kernel == nil then no_memory() end
+        if kernel == nil then
+            no_memory()
+        end
         return blocks_of(ffi.gc(kernel, C.tide_cogroup_delete), C.tide_cogroup_next)
     end
 end
@@ -78,13 +82,17 @@ function gather.readers.zip(op, lists, task)
             :format(task.partition, left, right))
     end
     local out = gather.blocks()
-    if not C.tide_zip_blocks(lists[1], lists[2], out) then no_memory() end
+    if not C.tide_zip_blocks(lists[1], lists[2], out) then
+        no_memory()
+    end
     return out
 end
 
 function gather.readers.cartesian(_, lists)
     local kernel = C.tide_cartesian_new(lists[1], lists[2])
-    if kernel == nil then no_memory() end
+    if kernel == nil then
+        no_memory()
+    end
     return blocks_of(ffi.gc(kernel, C.tide_cartesian_delete), C.tide_cartesian_next)
 end
 
@@ -94,7 +102,9 @@ local function records(list)
     local next_block, left, pairs_in, data, at = 0, 0, false, nil, 0
     return function()
         while left == 0 do
-            if next_block == count then return nil end
+            if next_block == count then
+                return nil
+            end
             local block = list.items[next_block]
             next_block = next_block + 1
             left, pairs_in, data, at = block.count, block.arity == 2, block.data, 0
@@ -102,7 +112,9 @@ local function records(list)
         left = left - 1
         local a, b
         a, at = decode(data, at)
-        if pairs_in then b, at = decode(data, at) end
+        if pairs_in then
+            b, at = decode(data, at)
+        end
         return a, b
     end
 end

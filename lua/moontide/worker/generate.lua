@@ -132,15 +132,21 @@ end
 --- The same for what can only be a single value v, which is not nil.
 function Text:single_result(k, op, v)
     local known = self.variant.arity[k]
-    if known == 1 then return self:continue(k + 1, 1, v) end
-    if known == 2 then return self:line(op, ("mixed(%d, 2, %s)"):format(k, v)) end
+    if known == 1 then
+        return self:continue(k + 1, 1, v)
+    end
+    if known == 2 then
+        return self:line(op, ("mixed(%d, 2, %s)"):format(k, v))
+    end
     self.incomplete = true
     self:detour(k, op, 1, v)
 end
 
 --- From here on it is this operator's generator that counts for math.random, if its function draws.
 function Text:draws(k, op)
-    if not op.place then return end
+    if not op.place then
+        return
+    end
     self:uses "use"
     self:line(op, ("use.slot = S.d%d"):format(k))
 end
@@ -199,7 +205,9 @@ local function loop_over(g, k, op, call, each, element)
 end
 
 local function needs_pairs(g, k, op, arity, a)
-    if arity == 2 then return true end
+    if arity == 2 then
+        return true
+    end
     g:line(op, ("needs_pairs(%d, %s)"):format(k, a))
     return false
 end
@@ -214,7 +222,10 @@ generate.operators = {
         local v, w, x = g:pair_of(op, k)
         g:line(op, ("%s, %s, %s = f%d(%s) if %s ~= nil then third(%d, %s, %s, %s) end"):format(v, w, x, k, args_of(arity, a, b), x, k, v,
             w, x))
-        if op.source then g.own = nil end -- messages tell what it made: that stays as it is, too
+        -- messages tell what it made: that stays as it is, too
+        if op.source then
+            g.own = nil
+        end
         g:result(k, op, v, w)
     end,
 
@@ -250,7 +261,9 @@ generate.operators = {
     end,
 
     mapValues = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then return end
+        if not needs_pairs(g, k, op, arity, a) then
+            return
+        end
         g:uses("f" .. k)
         g:draws(k, op)
         local _, w, x = g:pair_of(op, k)
@@ -260,12 +273,18 @@ generate.operators = {
     end,
 
     flatMapValues = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then return end
+        if not needs_pairs(g, k, op, arity, a) then
+            return
+        end
         g:uses("f" .. k)
         g:draws(k, op)
         local function body(v, detour)
             g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
-            if detour then g:call_or_end(k + 1, 2, a, v) else g:continue(k + 1, 2, a, v) end
+            if detour then
+                g:call_or_end(k + 1, 2, a, v)
+            else
+                g:continue(k + 1, 2, a, v)
+            end
         end
         loop_over(g, k, op, ("f%d(%s)"):format(k, b), function(v, w, detour)
             g:line(op, ("if %s ~= nil then second(%d, %s, %s) end"):format(w, k, v, w))
@@ -288,11 +307,15 @@ generate.operators = {
     end,
 
     keys = function(g, k, op, arity, a)
-        if needs_pairs(g, k, op, arity, a) then g:continue(k + 1, 1, a) end
+        if needs_pairs(g, k, op, arity, a) then
+            g:continue(k + 1, 1, a)
+        end
     end,
 
     values = function(g, k, op, arity, a, b)
-        if needs_pairs(g, k, op, arity, a) then g:continue(k + 1, 1, b) end
+        if needs_pairs(g, k, op, arity, a) then
+            g:continue(k + 1, 1, b)
+        end
     end,
 
     one = function(g, k, op, arity, a, b)
@@ -308,7 +331,9 @@ generate.operators = {
     end,
 
     unpair = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then return end
+        if not needs_pairs(g, k, op, arity, a) then
+            return
+        end
         local v, w = g:pair_of(op, k)
         g:line(op, ("if %s == 2 then %s, %s = %s[1], %s[2] else %s, %s = %s, nil end"):format(b, v, w, a, a, v, w, a))
         g:result(k, op, v, w)
@@ -316,7 +341,9 @@ generate.operators = {
 
     -- sortBy's records: (key, {x}) or (key, {k, v}).
     unwrap = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then return end
+        if not needs_pairs(g, k, op, arity, a) then
+            return
+        end
         local v, w = g:pair_of(op, k)
         g:line(op, ("%s, %s = %s[1], %s[2]"):format(v, w, b, b))
         g:result(k, op, v, w)
@@ -325,25 +352,33 @@ generate.operators = {
     foreach = function(g, k, op, arity, a, b)
         g:uses("f" .. k, "has_metatable" .. k)
         g:no_metatable(op, a, k)
-        if arity == 2 then g:no_metatable(op, b, k) end
+        if arity == 2 then
+            g:no_metatable(op, b, k)
+        end
         g:line(op, ("f%d(%s)"):format(k, args_of(arity, a, b)))
     end,
 }
 
 -- At the end of the operators a detour needs no D function: the terminal's text is short enough to be repeated.
 function Text:call_or_end(k, arity, a, b)
-    if k > #self.feed.ops then return self:continue(k, arity, a, b) end
+    if k > #self.feed.ops then
+        return self:continue(k, arity, a, b)
+    end
     return self:call(k, arity, a, b, true)
 end
 
 local function is_list(v)
-    if type(v) ~= "table" then return false end
+    if type(v) ~= "table" then
+        return false
+    end
     local mt = getmetatable(v)
     return mt == nil or mt.__call == nil
 end
 
 local function callable(v)
-    if type(v) == "function" then return true end
+    if type(v) == "function" then
+        return true
+    end
     local mt = getmetatable(v)
     return mt ~= nil and type(mt) == "table" and mt.__call ~= nil
 end
@@ -389,7 +424,9 @@ local function rules_of(feed)
         not_iterable = function(k, it) generate.not_iterable(ops[k], it) end,
         look_inside = function(S, k, it)
             S.empties = S.empties + 1
-            if next(it) ~= nil then generate.not_array(ops[k], it) end
+            if next(it) ~= nil then
+                generate.not_array(ops[k], it)
+            end
         end,
         needs_pairs = function(k, a)
             broken(ops[k], "needs a stream of (key, value) pairs, but the record is the single value " .. preview(a)
@@ -418,7 +455,9 @@ local function load_text(g, head, tail)
     local locals = {}
     for _, n in ipairs(rules) do locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
     for _, n in ipairs(names) do
-        if n ~= "S" then locals[#locals + 1] = ("local %s = K.%s"):format(n, n) end
+        if n ~= "S" then
+            locals[#locals + 1] = ("local %s = K.%s"):format(n, n)
+        end
     end
     local prologue = g.uses_terminal and g.feed.terminal.prologue or ""
     local source = ("local K = ... %s return %s %s\n"):format(table.concat(locals, " "), head, prologue)
@@ -426,7 +465,9 @@ local function load_text(g, head, tail)
     local lines = {}
     for at, op in pairs(g.ops) do lines[at + 1] = op end
     local chunk, why = loadstring(source, name)
-    if chunk == nil then error("moontide: generated code does not compile: " .. why .. "\n" .. source, 0) end
+    if chunk == nil then
+        error("moontide: generated code does not compile: " .. why .. "\n" .. source, 0)
+    end
     failure.register(name, lines, g.feed.ops[1])
     g.feed.chunks[#g.feed.chunks + 1] = name
     return chunk(g.feed.constants)
@@ -438,7 +479,9 @@ local function new_text(feed, variant, first)
     K.D1, K.D2 = variant.D1, variant.D2
     K.shape = function(k, what)
         variant.shape[k] = variant.shape[k] or what
-        if not variant.shapeless[k] then return end
+        if not variant.shapeless[k] then
+            return
+        end
         variant.shapeless[k], variant.loop = nil, nil
         for at in pairs(variant.D1) do variant.D1[at] = nil end
         for at in pairs(variant.D2) do variant.D2[at] = nil end
@@ -472,7 +515,9 @@ local TURNS = "if S.turns == 1 then do return false, a0 end end S.turns = S.turn
 
 --- The form of a block's records.
 function generate.form_of(block)
-    if block.kind == fast.TEXT then return "text" end
+    if block.kind == fast.TEXT then
+        return "text"
+    end
     return block.arity == 2 and "packed2" or "packed1"
 end
 
@@ -485,8 +530,12 @@ function generate.loop(feed, variant)
     g:line(nil, "") -- keeps line numbers of head and body apart
     g:continue(1, kind, "a0", "b0")
     if RESUMABLE[variant.form] then
-        if g.incomplete then tail = TURNS .. tail end
-        if feed.iterator_draws then tail = "use.slot = S.iterator_slot " .. tail g:uses "use" end
+        if g.incomplete then
+            tail = TURNS .. tail
+        end
+        if feed.iterator_draws then
+            tail = "use.slot = S.iterator_slot " .. tail g:uses "use"
+        end
     end
     return load_text(g, head:gsub("\n", " "), tail), g.incomplete
 end
@@ -496,7 +545,9 @@ function generate.constants(feed)
     local K = rules_of(feed)
     for k, op in ipairs(feed.ops) do
         K["f" .. k] = op.f
-        if op.kind == "foreach" then K["has_metatable" .. k] = failure.has_metatable(op) end
+        if op.kind == "foreach" then
+            K["has_metatable" .. k] = failure.has_metatable(op)
+        end
     end
     K.type, K.ffi_string, K.decode, K.use = type, fast.ffi.string, codec.decode, randomness.use
     K.Scanner, K.scan_run, K.shape_of, K.sub, K.getmetatable, K.C = scan.Scanner, scan.run, shape_of, string.sub, getmetatable, fast.C

@@ -19,7 +19,9 @@ local hadoop = {}
 
 local function write_group(S, op)
     local W = S.W
-    if C.tide_sequence_writer_group(S.P, W.data, W.pos, sequence.err) ~= 0 then sequence.fail(op) end
+    if C.tide_sequence_writer_group(S.P, W.data, W.pos, sequence.err) ~= 0 then
+        sequence.fail(op)
+    end
     S.group, W.pos = 0, 0
 end
 
@@ -45,13 +47,17 @@ function Objects:record(g, arity, a, b)
     sinks.check_arity(g, op, arity, a, b)
     g:line(op, ("if S.group == 0 then put(W, %d) end"):format(arity))
     g:line(op, ("put(W, %s)"):format(a))
-    if arity == 2 then g:line(op, ("put(W, %s)"):format(b)) end
+    if arity == 2 then
+        g:line(op, ("put(W, %s)"):format(b))
+    end
     g:line(op, ("S.n = S.n + 1 S.group = S.group + 1 if S.group == %d then write_group(S) end"):format(sequence.GROUP))
 end
 
 -- Completes the file: true gives its seal.
 function Objects:complete(S, sealed)
-    if S.group > 0 then write_group(S, self.op) end
+    if S.group > 0 then
+        write_group(S, self.op)
+    end
     codec.free(S.W)
     return sequence.finish(S, self.op, sealed)
 end
@@ -81,11 +87,21 @@ local function whole(number) return number == math.floor(number) end
 -- The writable for a value that its own does not hold.
 local function advice(value)
     local kind = type(value)
-    if kind == "string" then return "Text" end
-    if kind == "boolean" then return "BooleanWritable" end
-    if kind == "number" then return whole(value) and math.abs(value) < 2 ^ 63 and "LongWritable" or "DoubleWritable" end
-    if kind == "cdata" then return "LongWritable" end
-    if value == null then return "NullWritable" end
+    if kind == "string" then
+        return "Text"
+    end
+    if kind == "boolean" then
+        return "BooleanWritable"
+    end
+    if kind == "number" then
+        return whole(value) and math.abs(value) < 2 ^ 63 and "LongWritable" or "DoubleWritable"
+    end
+    if kind == "cdata" then
+        return "LongWritable"
+    end
+    if value == null then
+        return "NullWritable"
+    end
 end
 
 -- Raises that a key or value does not fit.
@@ -122,7 +138,9 @@ end
 function Sequence:record(g, arity, a, b)
     local op = self.op
     for _, name in ipairs { "put", "err", "not_pairs", "not_written" } do g:uses(name) end
-    if arity == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+    if arity == 1 then
+        return g:line(op, ("not_pairs(%s)"):format(a))
+    end
     g:line(op, ("W.pos = 0 put(W, %s) put(W, %s)"):format(a, b))
     g:line(op, "local code = C.tide_sequence_writer_add(S.P, W.data, W.pos, err)")
     g:line(op, ("if code ~= 0 then not_written(code, %s, %s) end S.n = S.n + 1"):format(a, b))
@@ -145,7 +163,9 @@ local function side_text(op, side)
     local omitted = kind == sequence.kind "NullWritable"
     return function(value)
         local text, reason = sequence.text(kind, value)
-        if not text then unfit(op, side, value, ("the %s is %s"):format(side, reason)) end
+        if not text then
+            unfit(op, side, value, ("the %s is %s"):format(side, reason))
+        end
         return not omitted and text or nil
     end
 end
@@ -159,7 +179,9 @@ function Lines:constants(K)
     K.write_line = function(S, a, b)
         local key, value = key_text(a), value_text(b)
         local text = key and value and key .. "\t" .. value or key or value
-        if text and C.tide_text_part_line(S.part, text, #text, save.err) ~= 0 then save.fail(self.op) end
+        if text and C.tide_text_part_line(S.part, text, #text, save.err) ~= 0 then
+            save.fail(self.op)
+        end
     end
 end
 
@@ -171,7 +193,9 @@ end
 function Lines:record(g, arity, a, b)
     g:uses "not_pairs"
     g:uses "write_line"
-    if arity == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
+    if arity == 1 then
+        return g:line(self.op, ("not_pairs(%s)"):format(a))
+    end
     g:line(self.op, ("write_line(S, %s, %s) S.n = S.n + 1"):format(a, b))
 end
 

@@ -20,7 +20,9 @@ function hints.add(text)
     local first, rest = text:match("^([^\n]*)(.*)$")
     for _, cure in ipairs(CURES) do
         local name = first:match(cure[1])
-        if name then return ("%s (%s)%s"):format(first, cure[2]:format(name), rest) end
+        if name then
+            return ("%s (%s)%s"):format(first, cure[2]:format(name), rest)
+        end
     end
     return text
 end

@@ -31,7 +31,9 @@ local find, type = string.find, type -- also when a function has taken them away
 -- Telling a failure needs the library, which the function that failed may have taken apart. Not so at the end of Lua's stack: a loop
 -- that gets hot there would be compiled, and when the events of that find no room, LuaJIT tells of the abort for ever.
 local function handler(err)
-    if type(err) ~= "string" or not find(err, "stack overflow$") then surroundings.restore() end
+    if type(err) ~= "string" or not find(err, "stack overflow$") then
+        surroundings.restore()
+    end
     local told = tell(err)
     return told
 end
@@ -47,12 +49,18 @@ local MOST_PLACES = 100
 local given_up, places = {}, 0
 
 local function note_abort(fn, pc, reason)
-    if reason ~= BLACKLISTED or fn == nil then return end
+    if reason ~= BLACKLISTED or fn == nil then
+        return
+    end
     local at = jit_util.funcinfo(fn, pc)
-    if not at.source or not failure.is_ours(at.source) then return end
+    if not at.source or not failure.is_ours(at.source) then
+        return
+    end
     local place = sub(at.source, 2) .. ":" .. (at.currentline or 0)
     if not given_up[place] then
-        if places == MOST_PLACES then return end
+        if places == MOST_PLACES then
+            return
+        end
         places = places + 1
     end
     given_up[place] = (given_up[place] or 0) + 1
@@ -77,7 +85,9 @@ local function on_trace(what, trace, fn, pc, reason)
             or format("%s:%d", gsub(sub(at.source, 2), LONG_SOURCE, "…%1"), at.currentline)
     elseif what == "stop" then
         local code, address = jit_util.tracemc(trace)
-        if code then C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "") end
+        if code then
+            C.tide_worker_trace(self_pointer, address, #code, worker.trace_start or "")
+        end
     end
 end
 
@@ -115,14 +125,18 @@ end
 local function drop_oldest()
     local oldest, when = nil, math.huge
     for id, stage in pairs(stages) do
-        if stage.used < when then oldest, when = id, stage.used end
+        if stage.used < when then
+            oldest, when = id, stage.used
+        end
     end
     drop_stage(oldest)
 end
 
 local function is_stale(stage)
     for _, id in ipairs(stage.broadcasts) do
-        if shared.is_gone(id) then return true end
+        if shared.is_gone(id) then
+            return true
+        end
     end
     return false
 end
@@ -130,7 +144,9 @@ end
 -- Functions may have put a broadcast variable's value, or what they made of it, into variables of their own.
 local function drop_stale()
     for id, stage in pairs(stages) do
-        if is_stale(stage) then drop_stage(id) end
+        if is_stale(stage) then
+            drop_stage(id)
+        end
     end
 end
 
@@ -149,7 +165,9 @@ local function summary(node, sink, names)
         names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
     end
     local op = sink and (sink[1] and sink[2] or sink)
-    if op then names[#names + 1] = op.site and ("%s (%s)"):format(op.name or op.kind, op.site) or op.name or op.kind end
+    if op then
+        names[#names + 1] = op.site and ("%s (%s)"):format(op.name or op.kind, op.site) or op.name or op.kind
+    end
     return names
 end
 
@@ -169,13 +187,17 @@ local function is_subtract(fn) return is(fn, SUBTRACT) end
 
 local function load_function(session, op, bytes)
     local fn, why = session:load(bytes)
-    if fn == nil then error(("%s\n  in %s (%s)"):format(why, op.name or op.kind, op.site or "?"), 0) end
+    if fn == nil then
+        error(("%s\n  in %s (%s)"):format(why, op.name or op.kind, op.site or "?"), 0)
+    end
     return fn
 end
 
 local function load_op(session, op)
     op.place = op.draw and (op.static and { place = op.draw } or op.draw)
-    if op.fn then op.f = load_function(session, op, op.fn) end
+    if op.fn then
+        op.f = load_function(session, op, op.fn)
+    end
     if op.merge then
         op.merge_f = load_function(session, op, op.merge)
         op.adds = is_add(op.merge_f)
@@ -184,9 +206,15 @@ local function load_op(session, op)
         op.inverse_f = load_function(session, op, op.inverse)
         op.subtracts = is_subtract(op.inverse_f)
     end
-    if op.filter then op.filter_f = load_function(session, op, op.filter) end
-    if op.partition then op.partition_f = load_function(session, op, op.partition) end
-    if op.create then op.create_f = load_function(session, op, op.create) end
+    if op.filter then
+        op.filter_f = load_function(session, op, op.filter)
+    end
+    if op.partition then
+        op.partition_f = load_function(session, op, op.partition)
+    end
+    if op.create then
+        op.create_f = load_function(session, op, op.create)
+    end
     if op.zero then
         local zero = op.zero
         local plain = unpack_closures.load(zero)
@@ -205,7 +233,9 @@ end
 
 -- An operator whose function decides of which kind its records are has a slot in the task.
 local function add_slot(slots, op)
-    if op.arity ~= 0 then return end
+    if op.arity ~= 0 then
+        return
+    end
     op.slot = #slots
     slots[#slots + 1] = op
 end
@@ -246,11 +276,15 @@ local function stage_of(plan)
         shared.meet()
         local session, slots = unpack_closures.session(), {}
         load_node(session, node, slots)
-        if sink[1] then load_op(session, sink[2]) end
+        if sink[1] then
+            load_op(session, sink[2])
+        end
         local terminal = sinks.new(sink)
         stage = { pipe = pipe.build(node, terminal), slots = slots, note = table.concat(summary(node, sink, {}), ", "),
             place = tonumber(plan.id[0] % 0x10000000000000ULL), broadcasts = shared.met() }
-        if stage_count >= KEEP then drop_oldest() end
+        if stage_count >= KEEP then
+            drop_oldest()
+        end
         stages[id] = stage
         stage_count = stage_count + 1
     end
@@ -281,13 +315,19 @@ function worker.run(pointer)
     context.batch_time, context.partition, context.operators = tonumber(task.batch_time), tonumber(task.partition), "?"
     local cleanup = {}
     current.cleanup, current.cancelled = cleanup, task.cancelled
-    if shared.begin() then drop_stale() end
+    if shared.begin() then
+        drop_stale()
+    end
     local ok, err = xpcall(work, handler, task, cleanup)
     surroundings.restore()
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
-    if ok then return end
+    if ok then
+        return
+    end
     err = settle(err)
-    if err.code then C.tide_worker_code(self_pointer, err.code) end
+    if err.code then
+        C.tide_worker_code(self_pointer, err.code)
+    end
     error(err.text, 0)
 end
 

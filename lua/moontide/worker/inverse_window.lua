@@ -20,17 +20,23 @@ local function no_memory() error("out of memory", 0) end
 --- (key, array) records: one array for each key.
 function gather.readers.concatLists(_, lists)
     local out = gather.blocks()
-    if not C.tide_lists_concat(lists[1], out) then no_memory() end
+    if not C.tide_lists_concat(lists[1], out) then
+        no_memory()
+    end
     return out
 end
 
 --- (key, value) records, the results of several batches: one for each key. Numbers come in the order of host/kernel/sort_by_hash.h.
 function gather.readers.mergeParts(op, lists, task, run)
     gather.need_pairs(op, lists)
-    if not op.adds then return fold.merge(op, lists[1]) or gather.readers.merge(op, lists, task, run) end
+    if not op.adds then
+        return fold.merge(op, lists[1]) or gather.readers.merge(op, lists, task, run)
+    end
     local out = gather.blocks()
     local done = C.tide_sums_merge(lists[1], out)
-    if done < 0 then no_memory() end
+    if done < 0 then
+        no_memory()
+    end
     return done == 1 and out or gather.readers.merge(op, lists, task, run)
 end
 
@@ -109,7 +115,9 @@ end
 
 -- The key that APPLY, ANEW or DECIDE works on, for messages.
 local function key_worked_on(locals)
-    if not locals.entry then return nil end
+    if not locals.entry then
+        return nil
+    end
     local text = "key " .. failure.preview(patches.key(locals.patch, locals.entry))
     return locals.value ~= nil and text .. ", value " .. failure.preview(locals.value) or text
 end
@@ -140,7 +148,9 @@ end]]
 local function sums(op, lists)
     local out, patch = gather.blocks(), patches.new()
     local done = C.tide_sums_slide(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
-    if done < 0 then no_memory() end
+    if done < 0 then
+        no_memory()
+    end
     if done ~= 1 then
         patches.free(patch)
         return nil
@@ -158,7 +168,9 @@ function gather.readers.inverse(op, lists)
     elseif not C.tide_sums_rare(lists[1], lists[2], lists[3]) then
         made = fold.slide(op, lists)
     end
-    if made then return made end
+    if made then
+        return made
+    end
     local out, patch = gather.blocks(), patches.new()
     general(op, patch, lists, out)
     patches.finish(patch)
@@ -197,13 +209,17 @@ end
 
 function gather.readers.pickState(_, lists)
     local out = gather.blocks()
-    if not C.tide_pick_state(lists[1], out) then no_memory() end
+    if not C.tide_pick_state(lists[1], out) then
+        no_memory()
+    end
     return out
 end
 
 function gather.readers.pickMapped(_, lists)
     local out = gather.blocks()
-    if not C.tide_pick_mapped(lists[1], out) then no_memory() end
+    if not C.tide_pick_mapped(lists[1], out) then
+        no_memory()
+    end
     return out
 end
 

@@ -6,10 +6,16 @@ local keys = {}
 
 local function plain_key(op, key, value)
     local t = type(key)
-    if t == "string" then return key end
-    if t == "number" and key == key then return key + 0 end
+    if t == "string" then
+        return key
+    end
+    if t == "number" and key == key then
+        return key + 0
+    end
     local ok, packed = pcall(codec.pack_key, key)
-    if not ok then failure.broken(op, packed .. "\n  record: " .. failure.preview(key, value)) end
+    if not ok then
+        failure.broken(op, packed .. "\n  record: " .. failure.preview(key, value))
+    end
     return (codec.unpack(packed))
 end
 
@@ -18,7 +24,9 @@ function keys.plain(op, it, state, control)
     return function()
         local a, b, c = it(state, control)
         control = a
-        if b ~= nil then a = plain_key(op, a, b) end
+        if b ~= nil then
+            a = plain_key(op, a, b)
+        end
         return a, b, c
     end
 end

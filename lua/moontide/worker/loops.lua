@@ -37,7 +37,9 @@ function loops.of(op, role, text, constants, look)
         table.sort(names)
         for at, each in ipairs(names) do locals[at] = ("local %s = K.%s"):format(each, each) end
         local chunk, why = loadstring("local K = ... " .. table.concat(locals, " ") .. " " .. text, name)
-        if chunk == nil then error("moontide: a loop does not compile: " .. why, 0) end
+        if chunk == nil then
+            error("moontide: a loop does not compile: " .. why, 0)
+        end
         loop = chunk(constants)
         op.loops[role] = loop
     end

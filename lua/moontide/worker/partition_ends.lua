@@ -36,7 +36,9 @@ local Count = class {
     record = function(self, g, arity, a, b)
         g:uses "has_metatable"
         g:no_metatable(self.op, a)
-        if arity == 2 then g:no_metatable(self.op, b) end
+        if arity == 2 then
+            g:no_metatable(self.op, b)
+        end
         g:line(nil, "S.n = S.n + 1")
     end,
     whole = function(_, S, block)
@@ -61,7 +63,9 @@ end
 local function number_constants(self, K)
     K.to_number = function(a, b)
         local number = b == nil and type(a) == "cdata" and tonumber(a)
-        if number then return number end
+        if number then
+            return number
+        end
         failure.broken(self.op, "needs single numbers, but the record is " .. (b ~= nil and "the pair " or "")
             .. failure.preview(a, b))
     end
@@ -71,7 +75,9 @@ local Sum = class {
     constants = number_constants,
     begin = function(_, S) S.sum = 0 end,
     record = function(self, g, arity, a, b)
-        if expect_number(self.op, g, arity, a, b) then g:line(self.op, "S.sum = S.sum + x end") end
+        if expect_number(self.op, g, arity, a, b) then
+            g:line(self.op, "S.sum = S.sum + x end")
+        end
     end,
     finish = function(_, S, emit) emit(S.sum) end,
 }
@@ -84,7 +90,9 @@ local Stats = class {
     end,
     begin = function(_, S) S.n, S.mean, S.m2, S.min, S.max, S.sum = 0, 0, 0, math.huge, -math.huge, 0 end,
     record = function(self, g, arity, a, b)
-        if not expect_number(self.op, g, arity, a, b) then return end
+        if not expect_number(self.op, g, arity, a, b) then
+            return
+        end
         g:uses "is_nan"
         g:line(self.op, "if x ~= x then is_nan() end local n, d = S.n + 1, x - S.mean")
         g:line(nil, "local mean = S.mean + d / n")
@@ -112,14 +120,20 @@ local Reduce = class {
         g:line(op, ("else S.has, S.value = true, %s end"):format(element(arity, a, b)))
     end,
     finish = function(self, S, emit)
-        if not S.has then return end
-        if S.arity == 1 then return emit(S.value) end
+        if not S.has then
+            return
+        end
+        if S.arity == 1 then
+            return emit(S.value)
+        end
         local pair = S.value
         if type(pair) ~= "table" or pair[1] == nil or pair[2] == nil then
             failure.broken(self.op, "on a stream of pairs the function gets and returns {key, value} tables, but it returned "
                 .. failure.preview(pair))
         end
-        if pair[3] ~= nil then surplus.pair(self.op, pair) end
+        if pair[3] ~= nil then
+            surplus.pair(self.op, pair)
+        end
         emit(pair[1], pair[2])
     end,
 }

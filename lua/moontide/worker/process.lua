@@ -18,8 +18,8 @@ local BROKEN_OFF, NOMEM = -1, -2 -- host/task/command.h
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 
 --- A command line of words that the shell takes as they are.
---- @param words string[]
---- @return string
+---@param words string[]
+---@return string
 function process.quoted(words)
     local parts = {}
     for at, word in ipairs(words) do parts[at] = quote(word) end
@@ -36,7 +36,9 @@ end
 
 local function open(name, mode)
     local file, why = io.open(name, mode)
-    if file == nil then error("pipe: a temporary file can't be opened: " .. why, 0) end
+    if file == nil then
+        error("pipe: a temporary file can't be opened: " .. why, 0)
+    end
     return file
 end
 
@@ -50,20 +52,24 @@ local function write_records(name, it)
         end
     end
     local closed, why = file:close()
-    if not closed then error("pipe: the input of the command can't be written: " .. why, 0) end
+    if not closed then
+        error("pipe: the input of the command can't be written: " .. why, 0)
+    end
 end
 
 local function ending(status)
-    if status == BROKEN_OFF then return "was broken off" end
+    if status == BROKEN_OFF then
+        return "was broken off"
+    end
     return status == NOMEM and "wrote a line that there is no memory for" or "ended with status " .. status
 end
 
 --- Runs a command on the records of an iterator, one line each; an iterator over the lines it writes. It is ended, with all that
 --- it started, when the task is over.
---- @param command string for /bin/sh
---- @param env table<string, string|number>?
---- @param it fun(): any, any
---- @return fun(): string?
+---@param command string for /bin/sh
+---@param env table<string, string|number>?
+---@param it fun(): any, any
+---@return fun(): string?
 function process.pipe(command, env, it)
     local input = os.tmpname()
     local ok, err = pcall(write_records, input, it)
@@ -80,11 +86,17 @@ function process.pipe(command, env, it)
     local length, status = ffi.new("size_t[1]"), ffi.new("int[1]")
     local ended = false
     return function()
-        if ended then return nil end
+        if ended then
+            return nil
+        end
         local text = C.tide_command_line(number, length, status)
-        if text ~= nil then return ffi.string(text, length[0]) end
+        if text ~= nil then
+            return ffi.string(text, length[0])
+        end
         ended = true
-        if status[0] ~= 0 then error(("pipe: the command %s %s"):format(command, ending(status[0])), 0) end
+        if status[0] ~= 0 then
+            error(("pipe: the command %s %s"):format(command, ending(status[0])), 0)
+        end
         return nil
     end
 end

@@ -39,7 +39,11 @@ end
 
 local function prepare(slot)
     local place, timed = places[slot], -1
-    if type(place) == "table" then place = place.place else timed = batch_time end
+    if type(place) == "table" then
+        place = place.place
+    else
+        timed = batch_time
+    end
     seed_with(generators[slot], seed, place, timed, partitions[slot])
 end
 
@@ -57,7 +61,9 @@ end
 local function draw()
     local slot = use.slot
     local generator = generators[slot]
-    if generator.ready == 0 then prepare(slot) end
+    if generator.ready == 0 then
+        prepare(slot)
+    end
     local high = rshift(next_word(generator), 5)
     return (high * 67108864 + rshift(next_word(generator), 6)) / 9007199254740992
 end
@@ -71,21 +77,27 @@ local function check(index, value)
 end
 
 --- Like the library's.
---- @param m? integer
---- @param n? integer
---- @return number
+---@param m? integer
+---@param n? integer
+---@return number
 function randomness.random(m, n)
-    if m == nil and n == nil then return draw() end
+    if m == nil and n == nil then
+        return draw()
+    end
     local low, high = 1, check(1, m)
-    if n ~= nil then low, high = high, check(2, n) end
+    if n ~= nil then
+        low, high = high, check(2, n)
+    end
     low, high = floor(low), floor(high)
-    if low > high then error(("bad argument #%d to 'random' (interval is empty)"):format(n == nil and 1 or 2), 2) end
+    if low > high then
+        error(("bad argument #%d to 'random' (interval is empty)"):format(n == nil and 1 or 2), 2)
+    end
     local number = floor(draw() * (high - low + 1)) + low
     return number
 end
 
 --- Like the library's, for the generator that is in use; over with the task.
---- @param value number
+---@param value number
 function randomness.randomseed(value)
     local number = tonumber(value)
     if number == nil then

@@ -10,26 +10,30 @@ end
 
 local function open(what, path)
     local file, why = io.open(path, "rb")
-    if file == nil then fail(what, path, why) end
+    if file == nil then
+        fail(what, path, why)
+    end
     return file
 end
 
 --- A whole file as the pair (path, content); .gz is unpacked.
---- @param input { [1]: string, [2]: integer, [3]: integer } path, size when it was listed, number of an input that can be read once or 0
---- @return string path
---- @return string content
+---@param input { [1]: string, [2]: integer, [3]: integer } path, size when it was listed, number of an input that can be read once or 0
+---@return string path
+---@return string content
 function raw_files.whole(input)
     return input[1], require("moontide.worker.byte_source").read_all("wholeTextFiles", input[1], input[2], input[3])
 end
 
 --- An iterator over `count` records of `length` bytes from `offset` on.
---- @param split { [1]: string, [2]: integer, [3]: integer, [4]: integer, [5]: integer } path, offset, count, length, size of the file when
+---@param split { [1]: string, [2]: integer, [3]: integer, [4]: integer, [5]: integer } path, offset, count, length, size of the file when
 ---   it was listed
---- @return fun(): string?
+---@return fun(): string?
 function raw_files.records(split)
     local path, offset, left, length = split[1], split[2], split[3], split[4]
     local shrank = require("moontide.worker.byte_source").shrank(path, split[5])
-    if shrank then error("binaryRecords: " .. shrank, 0) end
+    if shrank then
+        error("binaryRecords: " .. shrank, 0)
+    end
     local file = open("binaryRecords", path)
     local placed, why = file:seek("set", offset)
     if placed == nil then

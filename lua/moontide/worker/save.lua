@@ -1,5 +1,5 @@
--- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
--- Runs in workers, which may wait for the disk.
+--- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
+--- Runs in workers, which may wait for the disk.
 
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
@@ -30,49 +30,57 @@ local function message()
 end
 
 --- The path of part-NNNNN.
---- @param directory string
---- @param partition integer from 0
---- @param gzip? boolean
---- @return string
+---@param directory string
+---@param partition integer from 0
+---@param gzip? boolean
+---@return string
 function save.part_path(directory, partition, gzip)
-    return string.format("%s/part-%05d%s", directory, partition, gzip and ".gz" or "")
+    return ("%s/part-%05d%s"):format(directory, partition, gzip and ".gz" or "")
 end
 
 --- Raises that a part can't be written.
---- @param op table the operator that writes
+---@param op table the operator that writes
 function save.fail(op) failure.broken(op, message()) end
 
 --- Opens the part of a partition. The task's cleanup closes it unless `finish` did. `S.part` becomes the part; lines are added by
 --- `C.tide_text_part_line`, which gives 0.
---- @param S table state of a terminal
---- @param op table the operator that writes, with dir, compress and sync
+---@param S table state of a terminal
+---@param op table the operator that writes, with dir, compress and sync
 function save.open(S, op)
     local gzip = op.compress == "gz"
     local part = C.tide_text_part_new(save.part_path(op.dir, S.partition, gzip), gzip, err)
-    if part == nil then save.fail(op) end
+    if part == nil then
+        save.fail(op)
+    end
     S.part = part
     S.cleanup[#S.cleanup + 1] = function()
-        if S.part ~= nil then C.tide_text_part_delete(S.part) end
+        if S.part ~= nil then
+            C.tide_text_part_delete(S.part)
+        end
         S.part = nil
     end
 end
 
 --- Finishes the part. A disk that is full shows here at the latest.
 function save.finish(S, op)
-    if C.tide_text_part_finish(S.part, op.sync or false, err) ~= 0 then save.fail(op) end
+    if C.tide_text_part_finish(S.part, op.sync or false, err) ~= 0 then
+        save.fail(op)
+    end
 end
 
 --- Where functions of C leave their message.
 save.err = err
 
 --- Puts the parts of an output into place.
---- @param task { directory: string, attempt: string, parts: integer, made: integer, begun: ffi.cdata*, gzip: boolean, sync: boolean }
---- @return string mark or, when it failed, the reason
---- @return boolean done
+---@param task { directory: string, attempt: string, parts: integer, made: integer, begun: ffi.cdata*, gzip: boolean, sync: boolean }
+---@return string mark or, when it failed, the reason
+---@return boolean done
 function save.commit(task)
     local parts = ffi.new("struct tide_output_parts", task.parts, task.made, task.begun, task.gzip, task.sync)
     local mark = ffi.new "char[64]"
-    if C.tide_output_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then return message(), false end
+    if C.tide_output_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then
+        return message(), false
+    end
     return ffi.string(mark), true
 end
 

@@ -20,12 +20,18 @@ local run = ffi.new "struct tide_run"
 -- The class of a pattern of the form ITEM+ or (ITEM+), or false.
 local function class_of(pattern)
     local item = pattern:match("^%((.*)%+%)$") or pattern:match("^(.*)%+$")
-    if item == nil then return false end
+    if item == nil then
+        return false
+    end
     local single = item:find("^%%[acdlpsuwxzACDLPSUWXZ]$") or item:find("^%%%p$") or item:find("^[^%^%$%*%+%?%.%(%)%[%]%%%-]$")
         or item == "." or item:find("^%[%^?[^%]%[%%][^%]%[]*%]$") or item:find("^%[%^?%%[^%]%[]*%]$")
-    if not single or item:find("%[%^?[^%]]*%%$") or item:find("%z") then return false end
+    if not single or item:find("%[%^?[^%]]*%%$") or item:find("%z") then
+        return false
+    end
     local ok = pcall(string.find, "", "^" .. item .. "$")
-    if not ok then return false end
+    if not ok then
+        return false
+    end
     local class = ffi.new "uint8_t[256]"
     for byte = 0, 255 do
         class[byte] = string.find(string.char(byte), "^" .. item .. "$") and 1 or 0
@@ -38,7 +44,9 @@ local KEEP = 1000
 local classes, class_count = {}, 0
 
 local function new_class(pattern)
-    if class_count == KEEP then classes, class_count = {}, 0 end
+    if class_count == KEEP then
+        classes, class_count = {}, 0
+    end
     local class = class_of(pattern)
     classes[pattern] = class
     class_count = class_count + 1
@@ -51,7 +59,9 @@ local Scanner = {}
 scan.Scanner = Scanner
 
 function Scanner.__call(self)
-    if C.tide_scan_run(self.class, self.text, #self.text, self.at, run) == 0 then return end
+    if C.tide_scan_run(self.class, self.text, #self.text, self.at, run) == 0 then
+        return
+    end
     self.at = run.stop
     local found = sub(self.text, run.start + 1, run.stop)
     return found -- no tail call, see codec.lua
@@ -61,12 +71,18 @@ end
 function scan.gmatch(text, pattern)
     local class = classes[pattern]
     if class == nil then
-        if type(pattern) ~= "string" then return (gmatch(text, pattern)) end
+        if type(pattern) ~= "string" then
+            return (gmatch(text, pattern))
+        end
         class = new_class(pattern)
     end
-    if not class then return (gmatch(text, pattern)) end
+    if not class then
+        return (gmatch(text, pattern))
+    end
     if type(text) ~= "string" then
-        if type(text) ~= "number" then return (gmatch(text, pattern)) end
+        if type(text) ~= "number" then
+            return (gmatch(text, pattern))
+        end
         text = tostring(text)
     end
     local scanner = { text = text, class = class, at = 0 }

@@ -87,7 +87,9 @@ function sequence.text(kind, value)
     codec.put(scratch, value)
     shown.size = 0
     local code = C.tide_writable_text(kind, scratch.data, scratch.data + scratch.pos, shown, err)
-    if code ~= 0 then return nil, message() end
+    if code ~= 0 then
+        return nil, message()
+    end
     return ffi.string(shown.data, shown.size)
 end
 
@@ -101,10 +103,14 @@ end
 ---@param value integer writable
 function sequence.open(S, op, path, key, value)
     local writer = C.tide_sequence_writer_new(path, key, value, op.compress, err)
-    if writer == nil then fail(op) end
+    if writer == nil then
+        fail(op)
+    end
     S.P = writer
     S.cleanup[#S.cleanup + 1] = function()
-        if S.P ~= nil then C.tide_sequence_writer_delete(S.P) end
+        if S.P ~= nil then
+            C.tide_sequence_writer_delete(S.P)
+        end
         S.P = nil
     end
 end
@@ -115,8 +121,12 @@ local seal = ffi.new "struct tide_file_seal"
 ---@param sealed? boolean whether its seal is wanted
 ---@return { [1]: number, [2]: number, [3]: number }? seal its size and the halves of its checksum (host/format/file_checksum.h)
 function sequence.finish(S, op, sealed)
-    if C.tide_sequence_writer_finish(S.P, op.sync or false, err) ~= 0 then fail(op) end
-    if sealed then C.tide_sequence_writer_seal(S.P, seal) end
+    if C.tide_sequence_writer_finish(S.P, op.sync or false, err) ~= 0 then
+        fail(op)
+    end
+    if sealed then
+        C.tide_sequence_writer_seal(S.P, seal)
+    end
     C.tide_sequence_writer_delete(S.P)
     S.P = nil
     return sealed and { tonumber(seal.size), seal.hash[0], seal.hash[1] } or nil
@@ -127,7 +137,9 @@ end
 ---@param op table
 ---@return string reason "the value is the number 1.5: IntWritable holds …"
 function sequence.unfit(code, op)
-    if code ~= UNFIT then fail(op) end
+    if code ~= UNFIT then
+        fail(op)
+    end
     return message()
 end
 
@@ -136,12 +148,18 @@ end
 -- `op` has the name and the site of the method that was called.
 local function open_range(split, op)
     local reason = require("moontide.worker.byte_source").shrank(split[1], split[4])
-    if reason then failure.broken(op, reason) end
+    if reason then
+        failure.broken(op, reason)
+    end
     local reader = C.tide_sequence_reader_new(split[1], split[2], split[3], FORMS[op.name], err)
-    if reader == nil then fail(op) end
+    if reader == nil then
+        fail(op)
+    end
     local closed = false
     local function close()
-        if not closed then C.tide_sequence_reader_delete(reader) end
+        if not closed then
+            C.tide_sequence_reader_delete(reader)
+        end
         closed = true
     end
     current.cleanup[#current.cleanup + 1] = close
@@ -155,11 +173,17 @@ local function records_of(split, op)
     local slot = ffi.new "struct tide_block *[1]"
     local block, p, at, left, arity = nil, nil, 0, 0, 0
     local function refill()
-        if block ~= nil then C.tide_block_release(ffi.gc(block, nil)) end
+        if block ~= nil then
+            C.tide_block_release(ffi.gc(block, nil))
+        end
         block = nil
-        if cancelled ~= nil and cancelled[0] ~= 0 then error("cancelled", 0) end
+        if cancelled ~= nil and cancelled[0] ~= 0 then
+            error("cancelled", 0)
+        end
         local more = C.tide_sequence_reader_next(reader, slot, err)
-        if more < 0 then fail(op) end
+        if more < 0 then
+            fail(op)
+        end
         if more == 0 then
             close()
             return false
@@ -174,11 +198,15 @@ local function records_of(split, op)
         return true
     end
     return function()
-        if left == 0 and not refill() then return nil end
+        if left == 0 and not refill() then
+            return nil
+        end
         left = left - 1
         local a, b
         a, at = decode(p, at)
-        if arity == 2 then b, at = decode(p, at) end
+        if arity == 2 then
+            b, at = decode(p, at)
+        end
         return a, b
     end
 end
@@ -190,7 +218,9 @@ end
 ---@return function|table records
 function sequence.read(it, name, site)
     local split = it()
-    if split == nil then return {} end
+    if split == nil then
+        return {}
+    end
     return records_of(split, { name = name, site = site })
 end
 
@@ -206,7 +236,9 @@ local ADVICE = "; it is part of a checkpoint, and the dataset can't be computed 
 function sequence.read_checkpoint(it, site)
     local part, op = it(), { name = "checkpoint", site = site, advice = ADVICE }
     seal.size, seal.hash[0], seal.hash[1] = part[2], part[3], part[4]
-    if C.tide_file_seal_check(seal, part[1], err) ~= 0 then fail(op) end
+    if C.tide_file_seal_check(seal, part[1], err) ~= 0 then
+        fail(op)
+    end
     return records_of({ part[1], 0, part[2] }, op)
 end
 

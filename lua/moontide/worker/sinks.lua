@@ -36,7 +36,9 @@ local use_arity, check_arity = sinks.use_arity, sinks.check_arity
 
 local function seal(S)
     local block = codec.seal(S.W, S.arity or 1)
-    if block ~= nil then C.tide_blocks_push(S.outputs, block) end
+    if block ~= nil then
+        C.tide_blocks_push(S.outputs, block)
+    end
 end
 
 -- collect, take ----------------------------------------------------------------------------------------------
@@ -56,17 +58,27 @@ local Collect = class {
         g:uses "seal"
         local op = g.feed.ops[#g.feed.ops] or self.op -- what made the record, if it can't be packed
         check_arity(g, op, kind, a, b)
-        if self.can_stop then g:line(nil, "if S.left <= 0 then do return true end end") end
+        if self.can_stop then
+            g:line(nil, "if S.left <= 0 then do return true end end")
+        end
         g:line(op, ("put(W, %s)"):format(a))
-        if kind == 2 then g:line(op, ("put(W, %s)"):format(b)) end
+        if kind == 2 then
+            g:line(op, ("put(W, %s)"):format(b))
+        end
         g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(fast.BLOCK_TARGET))
-        if self.can_stop then g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end") end
+        if self.can_stop then
+            g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end")
+        end
     end,
     -- Records that nothing changes: the block itself goes on.
     whole = function(self, S, block, feed)
-        if self.can_stop or block.count == 0 or (block.kind ~= fast.PACKED and not self.keeps_text) then return false end
+        if self.can_stop or block.count == 0 or (block.kind ~= fast.PACKED and not self.keeps_text) then
+            return false
+        end
         local kind = block.kind == fast.PACKED and block.arity or 1
-        if S.arity ~= kind then arity.reach_block(S, kind, feed, block) end
+        if S.arity ~= kind then
+            arity.reach_block(S, kind, feed, block)
+        end
         seal(S)
         C.tide_blocks_push(S.outputs, C.tide_block_retain(block))
         return true
@@ -83,7 +95,9 @@ local function partitioner_of(op)
     local f, n = op.partition_f, op.partitions
     return f and function(key)
         local at, more = f(key)
-        if more ~= nil then surplus.second(op, at, more) end
+        if more ~= nil then
+            surplus.second(op, at, more)
+        end
         if type(at) ~= "number" or at % 1 ~= 0 then
             failure.broken(op, ("the partitioner's function returned %s for the key %s; it must return a whole number"):format(
                 failure.preview(at), failure.preview(key)))
@@ -95,17 +109,25 @@ end
 -- The key that has just been packed as the start of W, as a partitioner is to see it: equal keys look the same.
 local function plain_key(W, key)
     local t = type(key)
-    if t == "string" then return key end
-    if t == "number" then return key + 0 end
+    if t == "string" then
+        return key
+    end
+    if t == "number" then
+        return key + 0
+    end
     return (decode(W.data, 0))
 end
 
 local function router_of(S, kind)
     local router = C.tide_router_new(S.task.outputs, S.task.noutputs, kind)
-    if router == nil then no_memory() end
+    if router == nil then
+        no_memory()
+    end
     S.R = router
     S.cleanup[#S.cleanup + 1] = function()
-        if S.R then C.tide_router_delete(S.R) end
+        if S.R then
+            C.tide_router_delete(S.R)
+        end
         S.R = nil
     end
     return router
@@ -131,7 +153,9 @@ local Route = class {
         g:uses("put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of")
         local op = self.op
         if self.route == HASH or self.route == RANGE then
-            if kind == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+            if kind == 1 then
+                return g:line(op, ("not_pairs(%s)"):format(a))
+            end
             g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
             g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
             if op.partition_f then
@@ -148,16 +172,24 @@ local Route = class {
         end
         check_arity(g, op, kind, a, b)
         g:line(op, ("W.pos = 0 put(W, %s)"):format(a))
-        if kind == 2 then g:line(op, ("put(W, %s)"):format(b)) end
+        if kind == 2 then
+            g:line(op, ("put(W, %s)"):format(b))
+        end
         g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(kind))
     end,
     -- Records that nothing changes go where they belong without being looked into. What cannot be sent goes to the loop, which
     -- tells why.
     whole = function(self, S, block, feed)
-        if self.op.partition_f then return false end
+        if self.op.partition_f then
+            return false
+        end
         local by_key = self.route == HASH or self.route == RANGE
-        if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then return false end
-        if S.arity ~= block.arity and not by_key then arity.reach_block(S, block.arity, feed, block) end
+        if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then
+            return false
+        end
+        if S.arity ~= block.arity and not by_key then
+            arity.reach_block(S, block.arity, feed, block)
+        end
         local router = S.R or router_of(S, block.arity)
         local done
         if by_key then
@@ -165,12 +197,16 @@ local Route = class {
         else
             done = C.tide_router_spread(router, block)
         end
-        if done < 0 then no_memory() end
+        if done < 0 then
+            no_memory()
+        end
         return done == 1
     end,
     finish = function(_, S)
         codec.free(S.W)
-        if S.R then C.tide_router_delete(S.R) end
+        if S.R then
+            C.tide_router_delete(S.R)
+        end
         S.R = nil
     end,
 }
@@ -197,7 +233,9 @@ local function entry_of(T, key)
         put_key(w, key)
         entry = C.tide_combine_packed(T, w.data, w.pos)
     end
-    if entry == 0xffffffff then no_memory() end
+    if entry == 0xffffffff then
+        no_memory()
+    end
     return entry
 end
 
@@ -210,13 +248,21 @@ local function add_slow(S, key, value, merge, reduced_nil, second)
     local T = S.T
     local entry = entry_of(T, key)
     if T.fresh == 1 then
-        if type(value) == "number" then T.numbers[entry] = value else keep_other(S, entry, value) end
+        if type(value) == "number" then
+            T.numbers[entry] = value
+        else
+            keep_other(S, entry, value)
+        end
         return
     end
     local old = S.others[entry]
-    if old == nil then old = T.numbers[entry] end
+    if old == nil then
+        old = T.numbers[entry]
+    end
     local new, more = merge(old, value)
-    if more ~= nil then second(new, more) end
+    if more ~= nil then
+        second(new, more)
+    end
     if type(new) == "number" then
         T.numbers[entry] = new
         S.others[entry] = nil
@@ -229,10 +275,14 @@ end
 
 local function new_table(S)
     local T = C.tide_combine_new()
-    if T == nil then no_memory() end
+    if T == nil then
+        no_memory()
+    end
     S.T, S.others, S.anchors, S.general = T, {}, {}, false
     S.cleanup[#S.cleanup + 1] = function()
-        if S.T then C.tide_combine_delete(S.T) end
+        if S.T then
+            C.tide_combine_delete(S.T)
+        end
         S.T = nil
     end
 end
@@ -241,7 +291,9 @@ end
 local function write_entries(S, router, op)
     local T, partition_of = S.T, partitioner_of(op)
     if not S.general and not partition_of then
-        if not C.tide_router_entries(router, T) then no_memory() end
+        if not C.tide_router_entries(router, T) then
+            no_memory()
+        end
         return
     end
     local w = codec.writer()
@@ -251,7 +303,9 @@ local function write_entries(S, router, op)
         if value ~= nil then
             w.pos = 0
             local packed, why = pcall(put, w, value)
-            if not packed then failure.broken(op, "the combined value can't leave the worker: " .. tostring(why)) end
+            if not packed then
+                failure.broken(op, "the combined value can't leave the worker: " .. tostring(why))
+            end
             data, size = w.data, w.pos
         end
         local ok
@@ -261,7 +315,9 @@ local function write_entries(S, router, op)
         else
             ok = C.tide_router_entry(router, T, entry, data, size)
         end
-        if not ok then no_memory() end
+        if not ok then
+            no_memory()
+        end
     end
     codec.free(w)
 end
@@ -297,7 +353,9 @@ local Combine = class {
     record = function(self, g, kind, a, b)
         local op = self.op
         g:uses("merge", "create", "second", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
-        if kind == 1 then return g:line(op, ("not_pairs(%s)"):format(a)) end
+        if kind == 1 then
+            return g:line(op, ("not_pairs(%s)"):format(a))
+        end
         if op.adds and not op.create_f then
             -- merge is known to be a + b: the whole step is one call.
             g:line(op, ('if type(%s) == "number" and not S.general then'):format(b))
@@ -339,7 +397,9 @@ local Sample = class {
         Collect.constants(self, K, feed)
         K.check_key = function(key)
             local path = nan.find(key)
-            if path then failure.broken(self.op, nan.no_order(path)) end
+            if path then
+                failure.broken(self.op, nan.no_order(path))
+            end
         end
         K.not_pairs = function(a)
             failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a))
@@ -349,17 +409,23 @@ local Sample = class {
     record = function(self, g, kind, a, b)
         g:uses "check_key"
         g:uses "not_pairs"
-        if kind == 1 then return g:line(self.op, ("not_pairs(%s)"):format(a)) end
+        if kind == 1 then
+            return g:line(self.op, ("not_pairs(%s)"):format(a))
+        end
         g:line(self.op, ('if %s ~= %s or type(%s) == "table" then check_key(%s) end'):format(a, a, a, a))
         return Collect.record(self, g, kind, a, b)
     end,
     whole = function(self, S, block, feed)
-        if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_has_place(block) then return false end
+        if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_has_place(block) then
+            return false
+        end
         return Collect.whole(self, S, block, feed)
     end,
     finish = function(_, S)
         seal(S)
-        if not C.tide_sort_sample(S.outputs, SAMPLE_KEYS, S.task.outputs + 1) then no_memory() end
+        if not C.tide_sort_sample(S.outputs, SAMPLE_KEYS, S.task.outputs + 1) then
+            no_memory()
+        end
     end,
 }
 
@@ -373,16 +439,28 @@ sinks.Combine, sinks.Collect = Combine, Collect
 
 --- The terminal for a plan's sink: a descriptor map, or {"shuffle", write, route, ascending}, or {"sample", write}.
 function sinks.new(sink)
-    if sink[1] == "sample" then return setmetatable({ op = sink[2] }, Sample) end
+    if sink[1] == "sample" then
+        return setmetatable({ op = sink[2] }, Sample)
+    end
     if sink[1] == "shuffle" then
         local op, route, ascending = sink[2], sink[3], sink[4]
-        if op.kind == "combine" then return setmetatable({ op = op }, Combine) end
+        if op.kind == "combine" then
+            return setmetatable({ op = op }, Combine)
+        end
         return setmetatable({ op = op, route = route, ascending = ascending }, Route)
     end
-    if sink.kind == "take" then return setmetatable({ op = sink, can_stop = true }, Collect) end
-    if sink.kind == "discard" then return setmetatable({ op = sink }, Discard) end
-    if sink.kind == "collect" then return setmetatable({ op = sink }, Collect) end
-    if sink.kind == "keep" then return setmetatable({ op = sink, keeps_text = true }, Collect) end
+    if sink.kind == "take" then
+        return setmetatable({ op = sink, can_stop = true }, Collect)
+    end
+    if sink.kind == "discard" then
+        return setmetatable({ op = sink }, Discard)
+    end
+    if sink.kind == "collect" then
+        return setmetatable({ op = sink }, Collect)
+    end
+    if sink.kind == "keep" then
+        return setmetatable({ op = sink, keeps_text = true }, Collect)
+    end
     error("moontide: unknown sink " .. tostring(sink.kind or sink[1]), 0)
 end
 

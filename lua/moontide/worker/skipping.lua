@@ -26,7 +26,9 @@ function skipping.reporter(op, time)
     end)
     return function(err, key)
         count = count + 1
-        if count > MOST then return end
+        if count > MOST then
+            return
+        end
         C.tide_log(ERROR, "state", "%s", ("%s\n  in %s\n  the key %s keeps the state it had"):format(tostring(err), where,
             failure.preview(key)))
     end

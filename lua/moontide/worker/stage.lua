@@ -35,19 +35,29 @@ local function merge_all(op, input, S, m)
         C.tide_merge_begin(m, input.blocks.items[at])
         while true do
             local step = C.tide_merge_next(m)
-            if step == 0 then break end
-            if step == -1 then failure.no_memory() end
+            if step == 0 then
+                break
+            end
+            if step == -1 then
+                failure.no_memory()
+            end
             local entry = m.entry
             local value = m.number
-            if step ~= 1 then value = codec.decode(m.value, 0) end
+            if step ~= 1 then
+                value = codec.decode(m.value, 0)
+            end
             if step == 2 then
                 sinks.keep_other(S, entry, value)
                 m.general = 1
             else
                 local old = others[entry]
-                if old == nil then old = T.numbers[entry] end
+                if old == nil then
+                    old = T.numbers[entry]
+                end
                 local new, more = merge_f(old, value)
-                if more ~= nil then surplus.second(op, new, more) end
+                if more ~= nil then
+                    surplus.second(op, new, more)
+                end
                 if type(new) == "number" then
                     T.numbers[entry] = new
                     others[entry] = nil
@@ -63,7 +73,9 @@ local function merge_all(op, input, S, m)
 end
 
 failure.frame(merge_all, function(locals)
-    if locals.old == nil then return locals.op end
+    if locals.old == nil then
+        return locals.op
+    end
     return locals.op, ("key %s, values %s and %s"):format(failure.preview((codec.decode(locals.m.key, 0))),
         failure.preview(locals.old), failure.preview(locals.value))
 end)
@@ -103,12 +115,16 @@ local readers = {
     combine = combine_blocks,
     group = function(_, input, run)
         local out = temporary_blocks(run.cleanup)
-        if not C.tide_group_blocks(input.blocks, out) then failure.no_memory() end
+        if not C.tide_group_blocks(input.blocks, out) then
+            failure.no_memory()
+        end
         return out
     end,
     sort = function(op, input, run)
         local out = temporary_blocks(run.cleanup)
-        if not C.tide_sort_blocks(input.blocks, op.ascending ~= false, out) then failure.no_memory() end
+        if not C.tide_sort_blocks(input.blocks, op.ascending ~= false, out) then
+            failure.no_memory()
+        end
         return out
     end,
 }
@@ -121,7 +137,9 @@ local function run_file(feed, S, input)
     local function close()
         C.tide_block_release(slot[0])
         slot[0] = nil
-        if reader ~= nil then C.tide_file_reader_delete(reader) end
+        if reader ~= nil then
+            C.tide_file_reader_delete(reader)
+        end
         reader = nil
     end
     local function fail()
@@ -130,13 +148,19 @@ local function run_file(feed, S, input)
         C.tide_error_clear(err)
         failure.complete(text, code)
     end
-    if reader == nil then fail() end
+    if reader == nil then
+        fail()
+    end
     S.run.cleanup[#S.run.cleanup + 1] = close
     local stop = false
     while not stop do
         local more = C.tide_file_reader_next(reader, slot, err)
-        if more < 0 then fail() end
-        if more == 0 then break end
+        if more < 0 then
+            fail()
+        end
+        if more == 0 then
+            break
+        end
         S.task.records_in = S.task.records_in + slot[0].count
         stop = feed:run_block(S, slot[0])
         C.tide_block_release(slot[0])
@@ -150,7 +174,9 @@ end
 local function run_leaf(feed, S)
     local input = S.run.inputs[S.run.cursor]
     S.run.cursor = S.run.cursor + 1
-    if input.kind == fast.INPUT_FILE then return run_file(feed, S, input) end
+    if input.kind == fast.INPUT_FILE then
+        return run_file(feed, S, input)
+    end
     local read = feed.source.read
     local reader = read and readers[read.kind]
     local list = reader and reader(read, input, S.run) or input.blocks
@@ -158,9 +184,13 @@ local function run_leaf(feed, S)
     S.task.records_in = S.task.records_in + C.tide_blocks_records(list)
     for at = 0, list.count - 1 do
         stop = run(feed, S, list.items[at])
-        if stop then break end
+        if stop then
+            break
+        end
     end
-    if reader then C.tide_blocks_destroy(list) end
+    if reader then
+        C.tide_blocks_destroy(list)
+    end
     return stop
 end
 
@@ -212,26 +242,40 @@ local WEAK = { __mode = "k" }
 local function new_runs() return setmetatable({ seen = setmetatable({}, WEAK), count = 0, reused = false }, Runs) end
 
 function Runs:look(value)
-    if type(value) ~= "table" then return end
-    if self.seen[value] then self.reused = true end
+    if type(value) ~= "table" then
+        return
+    end
+    if self.seen[value] then
+        self.reused = true
+    end
     self.seen[value] = true
 end
 
 -- How long the run after one of n records may be. Whether it was of large tables, the collector's count tells.
 function Runs:after(S, n)
-    if not S.tables then return math.min(S.most * 2, MOST_RECORDS) end
+    if not S.tables then
+        return math.min(S.most * 2, MOST_RECORDS)
+    end
     if self.count < LOOKED_AT and not self.reused then
         self.count, self.bytes = self.count + 1, collectgarbage "count" * 1024
         self:look(S.firsts[n])
-        if S.arity == 2 then self:look(S.seconds[n]) end
-        if self.count == LOOKED_AT then self.seen = nil end
+        if S.arity == 2 then
+            self:look(S.seconds[n])
+        end
+        if self.count == LOOKED_AT then
+            self.seen = nil
+        end
         return 1
     end
-    if self.reused then return 1 end
+    if self.reused then
+        return 1
+    end
     local bytes = collectgarbage "count" * 1024
     local each = (bytes - (self.bytes or bytes)) / n
     self.bytes = bytes
-    if each < 0 then return S.most end -- garbage was collected meanwhile
+    if each < 0 then -- garbage was collected meanwhile
+        return S.most
+    end
     return math.max(1, math.min(S.most * 2, MOST_TABLES, math.floor(MOST_BYTES / (each + 1))))
 end
 
@@ -270,7 +314,9 @@ function Pipe:consume(S, parts)
         for _ = 1, part.times do
             local feed = part.feed
             local stop
-            if feed and #feed.draws > 0 then give_generators(feed, S) end
+            if feed and #feed.draws > 0 then
+                give_generators(feed, S)
+            end
             if part.parts then
                 stop = self:consume(S, part.parts)
             elseif feed.source.leaf then
@@ -281,7 +327,9 @@ function Pipe:consume(S, parts)
                 stop = feed.source.pipe:yield_to(feed, S)
             end
             randomness.use.slot = 0
-            if stop then return true end
+            if stop then
+                return true
+            end
         end
     end
     return false
@@ -290,7 +338,9 @@ end
 --- Runs this pipe and gives what its terminal makes to a feed of the next pipe. true: the sink wants no more.
 function Pipe:yield_to(feed, outer)
     local S = new_state(outer.run)
-    if self.terminal.pull then return self:pull_to(feed, outer, S) end
+    if self.terminal.pull then
+        return self:pull_to(feed, outer, S)
+    end
     self.terminal:begin(S)
     self:consume(S)
     local stop = false
@@ -310,27 +360,45 @@ function Pipe:pull_to(feed, outer, S)
     local failed
     local producer = coroutines.create(function()
         local ok, err = xpcall(function() self:consume(S) end, pipe.handler)
-        if not ok then failed = pipe.settle(err) end
+        if not ok then
+            failed = pipe.settle(err)
+        end
     end)
     local at, n, is_pair, ended = 0, 0, false, false
     -- What fails is told when its record is asked for: those before it come first.
     local function refill()
-        if n > 0 then S.most = runs:after(S, n) end
+        if n > 0 then
+            S.most = runs:after(S, n)
+        end
         at, n = 0, 0
-        if failed ~= nil then error(failed, 0) end
-        if ended or coroutine.status(producer) == "dead" then return false end
+        if failed ~= nil then
+            error(failed, 0)
+        end
+        if ended or coroutine.status(producer) == "dead" then
+            return false
+        end
         local ok, why = coroutine.resume(producer)
         randomness.use.slot = slot
-        if not ok then error(why, 0) end
+        if not ok then
+            error(why, 0)
+        end
         n, is_pair = S.n, S.arity == 2
-        if coroutine.status(producer) == "dead" then S.n = 0 end
-        if n == 0 and failed ~= nil then error(failed, 0) end
+        if coroutine.status(producer) == "dead" then
+            S.n = 0
+        end
+        if n == 0 and failed ~= nil then
+            error(failed, 0)
+        end
         return n > 0
     end
     local function iterate()
-        if at >= n and not refill() then return nil end
+        if at >= n and not refill() then
+            return nil
+        end
         at = at + 1
-        if is_pair then return firsts[at], seconds[at] end
+        if is_pair then
+            return firsts[at], seconds[at]
+        end
         return firsts[at]
     end
     local stop = false
@@ -417,7 +485,9 @@ local function add_parts(parts, times, node, ops, terminal)
         joined[#joined + 1] = op
         joined.tokens[#joined] = ops.tokens[at]
     end
-    if first == 0 then return add_parts(parts, times, node[2], joined, terminal) end
+    if first == 0 then
+        return add_parts(parts, times, node[2], joined, terminal)
+    end
     local op = chain[first]
     if op.kind == "range" then -- stands on what describes it
         parts[#parts + 1] = { times = times, feed = feeds.new({ leaf = true, range = true, op = op }, joined, terminal) }
@@ -439,8 +509,12 @@ end
 
 -- How many inputs of the task a source takes.
 local function inputs_of(source)
-    if source.leaf then return 1 end
-    if source.pipe then return source.pipe.inputs end
+    if source.leaf then
+        return 1
+    end
+    if source.pipe then
+        return source.pipe.inputs
+    end
     local count = 0
     for _, child in ipairs(source.children) do count = count + child.inputs end
     return count
@@ -488,9 +562,13 @@ function pipe.forget(stage)
             if source.read and source.read.combine_feed then
                 for _, name in ipairs(source.read.combine_feed.chunks) do failure.forget(name) end
             end
-            if source.pipe then pipe.forget(source.pipe) end
+            if source.pipe then
+                pipe.forget(source.pipe)
+            end
             for _, child in ipairs(source.children or {}) do
-                if not child.same then pipe.forget(child) end
+                if not child.same then
+                    pipe.forget(child)
+                end
             end
         end
     end

@@ -27,7 +27,11 @@ return function(block, time, out)
     for i = 0, block.count - 1 do
         local from = pos
         local key, sides
-        if wants_key then key, pos = decode(data, pos) else pos = skip(data, pos) end
+        if wants_key then
+            key, pos = decode(data, pos)
+        else
+            pos = skip(data, pos)
+        end
         local size = pos - from
         sides, pos = decode(data, pos)
         local new, more = update(sides[1], sides[2][1], time, key)
@@ -73,14 +77,20 @@ function gather.readers.updateState(op, lists)
     })
     local sides = ffi.new("const struct tide_blocks *[2]", both)
     local kernel = C.tide_cogroup_new(sides, 2, 0)
-    if kernel == nil then no_memory() end
+    if kernel == nil then
+        no_memory()
+    end
     ffi.gc(kernel, C.tide_cogroup_delete)
     local time, out, slot = time_of(lists[3]), gather.blocks(), ffi.new "struct tide_block *[1]"
     local report = op.skip and skipping.reporter(op, time)
     while true do
         local more = C.tide_cogroup_next(kernel, slot)
-        if more < 0 then no_memory() end
-        if more == 0 then return out end
+        if more < 0 then
+            no_memory()
+        end
+        if more == 0 then
+            return out
+        end
         local block = ffi.gc(slot[0], C.tide_block_release)
         update(block, time, out, report)
         C.tide_block_release(ffi.gc(block, nil))
@@ -129,7 +139,9 @@ end
 --- As in Spark 1.6.
 ---@return any
 function State:getOption()
-    if self.has then return self.value end
+    if self.has then
+        return self.value
+    end
     return nil
 end
 
@@ -149,9 +161,15 @@ function State:isTimingOut() return self.timing_out end
 --- As in Spark 1.6.
 ---@param value any not nil
 function State:update(value)
-    if self.timing_out then misuse("state:update(): the state is timing out and cannot be changed") end
-    if self.removed then misuse("state:update(): the state has been removed in this call") end
-    if value == nil then misuse("state:update(): the value is nil; state:remove() takes the state away") end
+    if self.timing_out then
+        misuse("state:update(): the state is timing out and cannot be changed")
+    end
+    if self.removed then
+        misuse("state:update(): the state has been removed in this call")
+    end
+    if value == nil then
+        misuse("state:update(): the value is nil; state:remove() takes the state away")
+    end
     self.value, self.has, self.updated = value, true, true
 end
 
@@ -161,8 +179,12 @@ end
 ---
 --- As in Spark 1.6.
 function State:remove()
-    if self.timing_out then misuse("state:remove(): the state is timing out and goes by itself") end
-    if self.removed then misuse("state:remove(): the state has been removed already") end
+    if self.timing_out then
+        misuse("state:remove(): the state is timing out and goes by itself")
+    end
+    if self.removed then
+        misuse("state:remove(): the state has been removed already")
+    end
     self.value, self.has, self.updated, self.removed = nil, false, false, true
 end
 
@@ -222,12 +244,16 @@ end]]
 local function emitter(op, out, run)
     local known = arity.of(run, op)
     return function(a, b, c)
-        if c ~= nil then surplus.third(op, a, b, c) end
+        if c ~= nil then
+            surplus.third(op, a, b, c)
+        end
         if a == nil then
             failure.broken(op, "the function returned nil as the key of a pair (nil, " .. failure.preview(b) .. ")")
         end
         local kind = b == nil and 1 or 2
-        if kind ~= known then known = arity.learn(run, op, kind, a, b) end
+        if kind ~= known then
+            known = arity.learn(run, op, kind, a, b)
+        end
         patches.append_mapped(out, a, b)
     end
 end
@@ -240,12 +266,16 @@ local function protected(op, time, map, emit)
         last = key
         local has, had = holder.has, holder.value
         local ok, a, b, c = pcall(map, key, value, holder, at)
-        if ok then return a, b, c end
+        if ok then
+            return a, b, c
+        end
         holder.has, holder.value, holder.updated, holder.removed = has, had, false, false
         report(a, key)
     end, function(a, b, c)
         local ok, why = pcall(emit, a, b, c)
-        if not ok then report(why, last) end
+        if not ok then
+            report(why, last)
+        end
     end
 end
 
@@ -274,7 +304,9 @@ function gather.readers.mapWithState(op, lists, _, run)
     patches.scan(patch, before, op.timeout and time - op.timeout or -1, kept)
 
     local map, emit = op.f, emitter(op, out, run)
-    if op.skip then map, emit = protected(op, time, map, emit) end
+    if op.skip then
+        map, emit = protected(op, time, map, emit)
+    end
     local constants = { decode = codec.decode, map = not op.skip and map or nil, timeout = op.timeout ~= nil }
     local has_of, values, fresh = {}, {}, {}
     loops.of(op, "records", RECORDS, constants)(patch, lists[1], state.new(false), has_of, values, fresh, emit, time,

@@ -44,18 +44,24 @@ local function no_memory() error("out of memory", 0) end
 
 function patches.new()
     local patch = C.tide_patch_new()
-    if patch == nil then no_memory() end
+    if patch == nil then
+        no_memory()
+    end
     return ffi.gc(patch, C.tide_patch_delete)
 end
 
 function patches.free(patch) C.tide_patch_delete(ffi.gc(patch, nil)) end
 
 function patches.add(patch, list)
-    if not C.tide_patch_add(patch, list) then no_memory() end
+    if not C.tide_patch_add(patch, list) then
+        no_memory()
+    end
 end
 
 function patches.scan(patch, state, limit, out)
-    if not C.tide_patch_scan(patch, state, limit, out) then no_memory() end
+    if not C.tide_patch_scan(patch, state, limit, out) then
+        no_memory()
+    end
 end
 
 --- No more is put: what was written goes to `out`, the patch is gone.
@@ -71,12 +77,16 @@ function patches.put(patch, entry, n, value)
     local w = value_writer
     w.pos = 0
     codec.put(w, value)
-    if not C.tide_patch_put(patch, entry, n, w.data, w.pos) then no_memory() end
+    if not C.tide_patch_put(patch, entry, n, w.data, w.pos) then
+        no_memory()
+    end
 end
 
 --- The same with the value it has.
 function patches.put_again(patch, entry, n)
-    if not C.tide_patch_put(patch, entry, n, nil, 0) then no_memory() end
+    if not C.tide_patch_put(patch, entry, n, nil, 0) then
+        no_memory()
+    end
 end
 
 --- Appends a pair whose key is packed already: `size` bytes.
@@ -84,7 +94,9 @@ function patches.append(out, key, size, value)
     local w = value_writer
     w.pos = 0
     codec.put(w, value)
-    if not C.tide_pairs_put(out, key, size, w.data, w.pos) then no_memory() end
+    if not C.tide_pairs_put(out, key, size, w.data, w.pos) then
+        no_memory()
+    end
 end
 
 local key_writer = codec.writer()
@@ -95,13 +107,17 @@ function patches.append_mapped(out, a, b)
     w.pos = 0
     if b == nil then
         codec.put(w, a)
-        if not C.tide_mapped_put(out, nil, 0, w.data, w.pos) then no_memory() end
+        if not C.tide_mapped_put(out, nil, 0, w.data, w.pos) then
+            no_memory()
+        end
         return
     end
     key_writer.pos = 0
     codec.put_key(key_writer, a)
     codec.put(w, b)
-    if not C.tide_mapped_put(out, key_writer.data, key_writer.pos, w.data, w.pos) then no_memory() end
+    if not C.tide_mapped_put(out, key_writer.data, key_writer.pos, w.data, w.pos) then
+        no_memory()
+    end
 end
 
 --- The key of an entry.

@@ -19,7 +19,9 @@ local undo = {}
 local dirty = false
 
 local function at_end(kind, fn)
-    if undo[kind] == nil then undo[kind], dirty = fn, true end
+    if undo[kind] == nil then
+        undo[kind], dirty = fn, true
+    end
 end
 
 -- Refused ----------------------------------------------------------------------------------------------------------
@@ -52,7 +54,9 @@ local COLLECTOR = { stop = "restart", setpause = "setpause", setstepmul = "setst
 
 local function noted_collector(collectgarbage)
     return function(what, value)
-        if COLLECTOR[what] == nil then return collectgarbage(what, value) end
+        if COLLECTOR[what] == nil then
+            return collectgarbage(what, value)
+        end
         local before = collectgarbage(what, value)
         at_end(what, function() collectgarbage(COLLECTOR[what], before) end)
         return before
@@ -85,7 +89,9 @@ local function noted_environments()
     local before = {}
     return function(fn, env)
         if type(fn) == "number" then
-            if fn == 0 then return setfenv(0, env) end
+            if fn == 0 then
+                return setfenv(0, env)
+            end
             local info = getinfo(fn + 1, "f")
             fn = info and info.func or fn
         end
@@ -115,7 +121,9 @@ end
 
 local function look()
     for at = 1, count do
-        if rawget(tables[at], names[at]) ~= values[at] then rawset(tables[at], names[at], values[at]) end
+        if rawget(tables[at], names[at]) ~= values[at] then
+            rawset(tables[at], names[at], values[at])
+        end
     end
 end
 
@@ -125,22 +133,38 @@ local SAMPLES = { "", 0, true, a_function, coroutine.create(a_function) }
 local string_metatable, thread_environment
 
 local function look_at_types()
-    if getmetatable "" ~= string_metatable then setmetatable("", string_metatable) end
-    for at = 2, #SAMPLES do
-        if getmetatable(SAMPLES[at]) ~= nil then setmetatable(SAMPLES[at], nil) end
+    if getmetatable "" ~= string_metatable then
+        setmetatable("", string_metatable)
     end
-    if getmetatable(nil) ~= nil then setmetatable(nil, nil) end
-    if getmetatable(_G) ~= nil then setmetatable(_G, nil) end
+    for at = 2, #SAMPLES do
+        if getmetatable(SAMPLES[at]) ~= nil then
+            setmetatable(SAMPLES[at], nil)
+        end
+    end
+    if getmetatable(nil) ~= nil then
+        setmetatable(nil, nil)
+    end
+    if getmetatable(_G) ~= nil then
+        setmetatable(_G, nil)
+    end
 end
 
 --- Everything is as it was when the worker started. Called when a task has ended, and before a failure is told.
 function surroundings.restore()
     look()
     look_at_types()
-    if getfenv(0) ~= thread_environment then setfenv(0, thread_environment) end
-    if input() ~= stdin then input(stdin) end
-    if output() ~= stdout then output(stdout) end
-    if not compiles() then compile() end
+    if getfenv(0) ~= thread_environment then
+        setfenv(0, thread_environment)
+    end
+    if input() ~= stdin then
+        input(stdin)
+    end
+    if output() ~= stdout then
+        output(stdout)
+    end
+    if not compiles() then
+        compile()
+    end
     if dirty then
         dirty = false
         for kind, fn in pairs(undo) do
@@ -151,7 +175,7 @@ function surroundings.restore()
 end
 
 --- Puts the functions above in the library's place and remembers everything. Called once, when a worker's state is complete.
---- @param jit_options (string|integer)[] what undoes a script's jit.opt.start
+---@param jit_options (string|integer)[] what undoes a script's jit.opt.start
 function surroundings.install(jit_options)
     -- luacheck: push ignore 122 (replacing the library's is what this is for)
     os.exit = refuse_exit

@@ -111,16 +111,26 @@ end
 local function run(op, state, leaving, entering, meet, slide)
     local slot = ffi.new "struct tide_fold *[1]"
     local status = C.tide_fold_open(slot, state, leaving, entering, false, false)
-    if status < 0 then failure.no_memory() end
-    if status ~= DONE then return nil end
+    if status < 0 then
+        failure.no_memory()
+    end
+    if status ~= DONE then
+        return nil
+    end
     local self = ffi.gc(slot[0], C.tide_fold_delete)
     status = C.tide_fold_read(self)
     while status == RANGE do
-        if not meet(self) or (slide and not slide(self)) then break end
-        if not C.tide_fold_write(self, slide ~= nil) then failure.no_memory() end
+        if not meet(self) or (slide and not slide(self)) then
+            break
+        end
+        if not C.tide_fold_write(self, slide ~= nil) then
+            failure.no_memory()
+        end
         status = C.tide_fold_read(self)
     end
-    if status < 0 then failure.no_memory() end
+    if status < 0 then
+        failure.no_memory()
+    end
     if status ~= DONE then
         C.tide_fold_delete(ffi.gc(self, nil))
         return nil

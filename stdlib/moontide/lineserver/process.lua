@@ -1,9 +1,9 @@
--- Starts a second process of the running program, hands it a Lua script, and ties its life to ours.
---
--- The program is /proc/self/exe: `moontide`, or a stock `luajit`. The child reads its script from a file in memory
--- (descriptor 3), talks to us over its stdout, and holds the reading end of a pipe as its stdin: when that closes
--- (we stopped it, or we ended, no matter how), it has to leave. It is in a process group of its own, so Ctrl-C in
--- the terminal reaches only us.
+--- Starts a second process of the running program, hands it a Lua script, and ties its life to ours.
+---
+--- The program is /proc/self/exe: `moontide`, or a stock `luajit`. The child reads its script from a file in memory
+--- (descriptor 3), talks to us over its stdout, and holds the reading end of a pipe as its stdin: when that closes
+--- (we stopped it, or we ended, no matter how), it has to leave. It is in a process group of its own, so Ctrl-C in
+--- the terminal reaches only us.
 
 local ffi = require "ffi"
 
@@ -84,9 +84,9 @@ local function memory_file(content, open)
 end
 
 --- Starts this program again with a script.
---- @param script string Lua source
---- @return table? process with its `pid`
---- @return string? err
+---@param script string Lua source
+---@return table? process with its `pid`
+---@return string? err
 function process.start(script)
     local path = own_path()
     if not path then
@@ -129,9 +129,9 @@ function process.start(script)
 end
 
 --- The next line of the child's stdout.
---- @param timeout? number seconds, default: wait for it
---- @return string? line
---- @return string? why "timeout" or "ended"
+---@param timeout? number seconds, default: wait for it
+---@return string? line
+---@return string? why "timeout" or "ended"
 function process:read_line(timeout)
     local deadline = timeout and sockets.clock() + timeout
     local size = 4096
@@ -188,7 +188,7 @@ function process:kill()
 end
 
 --- Asks the child to leave and waits for its end, killing it after `timeout` seconds (default 5).
---- @param timeout? number
+---@param timeout? number
 function process:stop(timeout)
     if not self.pid then
         return
@@ -211,7 +211,7 @@ function process.never_wait_for_parent()
 end
 
 --- In the child: tells the parent one line; lost when the parent does not read and the pipe is full.
---- @param line string
+---@param line string
 function process.tell_parent(line)
     C.moontide_ls_write(1, line .. "\n", #line + 1)
 end

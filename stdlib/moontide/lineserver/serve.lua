@@ -1,8 +1,8 @@
--- The serving side of the line server: one loop that accepts clients and sends each of them the whole text.
---
--- Lines are never sent one by one. The text is in memory once, with the position of each line's end; a client's
--- progress is a line number to be reached and a byte position, and what lies between goes to the kernel in one
--- call. With a rate, the number to be reached grows with the clock in steps ("bursts").
+--- The serving side of the line server: one loop that accepts clients and sends each of them the whole text.
+---
+--- Lines are never sent one by one. The text is in memory once, with the position of each line's end; a client's
+--- progress is a line number to be reached and a byte position, and what lies between goes to the kernel in one
+--- call. With a rate, the number to be reached grows with the clock in steps ("bursts").
 
 local ffi = require "ffi"
 local sockets = require "moontide.lineserver.sockets"
@@ -99,7 +99,7 @@ function client:next_burst()
         self.limit = end_of_line(self.payload, self.reached)
     elseif self.mark == "" and self.sent >= self.limit and self.backlog[1] then
         local burst = table.remove(self.backlog, 1)
-        self.mark = string.format("@%.0f\n", burst.due * 1e6)
+        self.mark = ("@%.0f\n"):format(burst.due * 1e6)
         self.limit = end_of_line(self.payload, burst.lines)
     end
 end
@@ -170,7 +170,7 @@ local function attend(self, revents)
     end
     if self:finished() and not self.told then
         self.told = true
-        process.tell_parent(string.format("sent %.0f %.0f", self.reached, self.sent))
+        process.tell_parent(("sent %.0f %.0f"):format(self.reached, self.sent))
         if not self.settings.keep then
             sockets.close(self.fd)
             return true
@@ -181,7 +181,7 @@ end
 
 --- Serves until stdin ends, or until `settings.clients` clients have been served. Prints `port N`, then an event a
 --- line.
---- @param settings table as made by `moontide.lineserver`
+---@param settings table as made by `moontide.lineserver`
 function serve.run(settings)
     process.never_wait_for_parent()
     local payload = load_payload(settings)
@@ -234,7 +234,7 @@ function serve.run(settings)
         if fd then
             served = served + 1
             clients[#clients + 1] = new_client(fd, settings, payload)
-            process.tell_parent(string.format("client %.0f", sockets.clock() * 1e6))
+            process.tell_parent(("client %.0f"):format(sockets.clock() * 1e6))
         end
     end
     for _, each in ipairs(clients) do

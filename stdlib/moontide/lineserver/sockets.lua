@@ -1,8 +1,8 @@
--- TCP sockets of the C library, as far as the line server needs them: listening on IPv4, accepting, sending without
--- waiting, and waiting for several descriptors at once. Linux.
---
--- The declarations carry names of their own and point at the C library's symbols, so that they never meet those of
--- another module that declared the same functions.
+--- TCP sockets of the C library, as far as the line server needs them: listening on IPv4, accepting, sending without
+--- waiting, and waiting for several descriptors at once. Linux.
+---
+--- The declarations carry names of their own and point at the C library's symbols, so that they never meet those of
+--- another module that declared the same functions.
 
 local ffi = require "ffi"
 
@@ -49,7 +49,7 @@ end
 local now = ffi.new "struct moontide_ls_timespec"
 
 --- Seconds of the monotonic clock, the same in all processes of the machine, to the microsecond.
---- @return number
+---@return number
 function sockets.clock()
     C.moontide_ls_clock(CLOCK_MONOTONIC, now)
     return tonumber(now.seconds) + tonumber(now.nanoseconds) / 1e9
@@ -58,10 +58,10 @@ end
 local flag = ffi.new("int[1]", 1)
 
 --- Listens on an IPv4 address.
---- @param host string an address such as "127.0.0.1"
---- @param port integer 0 = a free one
---- @return integer? fd
---- @return integer|string port or what went wrong
+---@param host string an address such as "127.0.0.1"
+---@param port integer 0 = a free one
+---@return integer? fd
+---@return integer|string port or what went wrong
 function sockets.listen(host, port)
     local address = ffi.new "struct moontide_ls_address"
     address.family = AF_INET
@@ -80,7 +80,7 @@ function sockets.listen(host, port)
     local size = ffi.new("uint32_t[1]", ffi.sizeof(address))
     if C.moontide_ls_bind(fd, address, ffi.sizeof(address)) ~= 0 or C.moontide_ls_listen(fd, 16) ~= 0
         or C.moontide_ls_name(fd, address, size) ~= 0 then
-        local _, message = failed(string.format("cannot listen on %s:%d", host, port))
+        local _, message = failed(("cannot listen on %s:%d"):format(host, port))
         C.moontide_ls_close(fd)
         return nil, message
     end
@@ -88,8 +88,8 @@ function sockets.listen(host, port)
 end
 
 --- Takes one connection that waits at a listening descriptor; the new descriptor does not block.
---- @param listener integer
---- @return integer? fd nil when none waits
+---@param listener integer
+---@return integer? fd nil when none waits
 function sockets.accept(listener)
     local fd = C.moontide_ls_accept(listener, nil, nil, SOCK_CLOEXEC + SOCK_NONBLOCK)
     if fd < 0 then
@@ -100,10 +100,10 @@ function sockets.accept(listener)
 end
 
 --- Sends as much as the kernel takes at once.
---- @param fd integer
---- @param data ffi.cdata*|string
---- @param size integer bytes
---- @return integer? sent bytes taken, 0 when the kernel's buffer is full; nil when the other side is gone
+---@param fd integer
+---@param data ffi.cdata*|string
+---@param size integer bytes
+---@return integer? sent bytes taken, 0 when the kernel's buffer is full; nil when the other side is gone
 function sockets.send(fd, data, size)
     local sent = tonumber(C.moontide_ls_send(fd, data, size, MSG_NOSIGNAL))
     if sent >= 0 then
@@ -117,8 +117,8 @@ local scratch_size = 65536
 local scratch = ffi.new("char[?]", scratch_size)
 
 --- What the other side sent.
---- @param fd integer
---- @return string? bytes "" when nothing is there yet; nil when the other side has closed
+---@param fd integer
+---@return string? bytes "" when nothing is there yet; nil when the other side has closed
 function sockets.receive(fd)
     local got = tonumber(C.moontide_ls_recv(fd, scratch, scratch_size, MSG_DONTWAIT))
     if got > 0 then
@@ -131,14 +131,14 @@ function sockets.receive(fd)
 end
 
 --- Closes; what was sent is still delivered.
---- @param fd integer
+---@param fd integer
 function sockets.close(fd)
     C.moontide_ls_shutdown(fd, SHUT_WR)
     C.moontide_ls_close(fd)
 end
 
 --- Closes with a reset: the other side gets an error instead of an end.
---- @param fd integer
+---@param fd integer
 function sockets.reset(fd)
     local linger = ffi.new("struct moontide_ls_linger", 1, 0)
     C.moontide_ls_option(fd, SOL_SOCKET, SO_LINGER, linger, ffi.sizeof(linger))
@@ -149,8 +149,8 @@ local poll_capacity = 0
 local poll_set
 
 --- Waits until one of the descriptors is ready.
---- @param wanted { fd: integer, events: integer }[] `revents` is filled in
---- @param timeout number seconds, negative = for ever
+---@param wanted { fd: integer, events: integer }[] `revents` is filled in
+---@param timeout number seconds, negative = for ever
 function sockets.poll(wanted, timeout)
     if #wanted > poll_capacity then
         poll_capacity = #wanted * 2

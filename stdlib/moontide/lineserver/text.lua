@@ -1,5 +1,5 @@
--- Text for a line server that was given none: lines of three to twelve English words, some much more frequent than
--- others. The same seed gives the same bytes on every machine.
+--- Text for a line server that was given none: lines of three to twelve English words, some much more frequent than
+--- others. The same seed gives the same bytes on every machine.
 
 local text = {}
 
@@ -24,9 +24,9 @@ local function generator(seed)
 end
 
 --- Varied lines, each with its line end.
---- @param lines integer how many
---- @param seed? integer default 1
---- @return string
+---@param lines integer how many
+---@param seed? integer default 1
+---@return string
 function text.varied(lines, seed)
     local random = generator(seed or 1)
     local out = {}
