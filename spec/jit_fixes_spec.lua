@@ -153,6 +153,20 @@ local appending = {
     end,
 }
 
+-- How often the metatable of a file was not what it is.
+local function metatables_of_files()
+    local file, other, wrong = io.stdout, {}, 0
+    local function is(value, class)
+        return getmetatable(value) == class
+    end
+    local class = debug.getmetatable(file)
+    for _ = 1, 300 do
+        if is(file, other) or not is(file, class) then wrong = wrong + 1 end
+        if getmetatable(file).__index ~= class.__index then wrong = wrong + 1 end
+    end
+    return wrong
+end
+
 -- The same, interpreted.
 local function interpreted(fn)
     local copy = loadstring(string.dump(fn))
@@ -220,6 +234,19 @@ describe("compiled loops with table constructors", function()
             for i = 1, 1000 do t = { i, t and t[1] } end
             return { before, t[1], forwards() }
         end):collect())
+    end)
+end)
+
+describe("compiled loops that ask for a file's metatable", function()
+    engine.watch(after_each)
+
+    it("get it, in the driver", function()
+        assert.equal(0, metatables_of_files())
+    end)
+
+    it("get it, in a worker", function()
+        local sc = engine.context("local[1]")
+        assert.equal(0, sc:parallelize({ 1 }):map(function() return metatables_of_files() end):first())
     end)
 end)
 

@@ -26,6 +26,14 @@ if wrong then
     set_option("-fwd", "-fuse")
 end
 
+-- getmetatable(file), compiled, is whatever a register of the compiler held: another table, a type that is none, a crash
+-- (LuaJIT issue 1279, in the betas and the rolling releases until September 2024). That path is not taken when the metatable
+-- says what getmetatable is to return.
+local of_files = debug.getmetatable(io.stdout)
+if of_files.__metatable == nil then
+    of_files.__metatable = of_files
+end
+
 -- The opcode after the function header.
 local function first_opcode(fn)
     return bit.band((require("jit.util").funcbc(fn, 1)), 0xff)
