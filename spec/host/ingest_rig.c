@@ -5,17 +5,11 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/alloc.h"
+#include "test.h"
 
 static const uint64_t PATIENCE_NS = UINT64_C(60) * 1000 * 1000 * 1000;
 

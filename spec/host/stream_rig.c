@@ -3,16 +3,10 @@
  */
 #include "stream_rig.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "dstream/stream.h"
 #include "rdd/node.h"
+#include "test.h"
 
 /* ---- Datasets ------------------------------------------------------------------------------------------------- */
 

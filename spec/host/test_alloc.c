@@ -1,21 +1,14 @@
 /*
  * base/alloc: no NULL for zero bytes, the bulk family reports exhaustion, the other ends the process with a line.
  */
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "capture.h"
+#include "test.h"
 
 static void zero_bytes_are_not_exhaustion(void **state) {
     void *blocks[] = {tide_xmalloc(0),   tide_xcalloc(0, 8),        tide_xcalloc(8, 0), tide_xrealloc(NULL, 0),

@@ -2,18 +2,12 @@
  * store/block: room and slack, lines, references from threads, lists, exhaustion (budgets: test_budget.c). Every test
  * starts and ends with no live block.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 #include <uv.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "store/block.h"
 #include "store/budget.h"
+#include "test.h"
 
 static int no_block_lives(void **state) { return tide_block_live() == 0 && tide_block_live_bytes() == 0 ? 0 : -1; }
 

@@ -1,14 +1,8 @@
 /*
  * clock/boundary: the batch grid, with the cases of Spark's TimeSuite and of its timer's start arithmetic as data.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "clock/boundary.h"
+#include "test.h"
 
 static void floors_as_spark_does(void **state) {
     static const struct {

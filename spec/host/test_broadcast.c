@@ -2,16 +2,10 @@
  * store/shared and store/carried: numbers, references, giving up and refreshing, from several threads; what bytes keep.
  */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "store/broadcast.h"
 #include "store/carried.h"
+#include "test.h"
 
 static struct tide_block *block_of(uint8_t byte) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, 16, NULL);

@@ -3,17 +3,11 @@
  * the limit follows the batches. Sources are shares, what they received are blocks. Every test starts and ends with no
  * live block.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 #include <uv.h>
-
-#include <cmocka.h>
 
 #include "store/block.h"
 #include "store/budget.h"
+#include "test.h"
 
 enum { MB = 1 << 20 };
 

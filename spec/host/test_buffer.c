@@ -1,17 +1,10 @@
 /*
  * base/buffer: grows, formats, hands its bytes over.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fault.h"
+#include "test.h"
 
 static void appends_across_growth(void **state) {
     struct tide_buffer buffer;

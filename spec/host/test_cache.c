@@ -2,15 +2,7 @@
  * The cache: who has to go and where, what happens when the disk fails, and that nothing which can't be computed again is ever
  * given up. Sizes are in units of one block.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <uv.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
@@ -18,6 +10,7 @@
 #include "capture.h"
 #include "store/budget.h"
 #include "store/cache.h"
+#include "test.h"
 
 enum { BLOCK = 10000, READS = 400 };
 

@@ -1,19 +1,12 @@
 /*
  * The cache: things that share blocks. A block counts once, goes with the last that holds it, and has one copy on disk.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <uv.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "capture.h"
 #include "store/cache.h"
+#include "test.h"
 
 enum { BLOCK = 100000, ROUNDS = 300 };
 

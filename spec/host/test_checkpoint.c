@@ -2,21 +2,12 @@
  * Checkpoints of nodes: which ones are due, and what cutting the lineage leaves. No job runs here; pins stand for the stages
  * that wait to read from a node.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "rdd/lineage.h"
 #include "rdd/node.h"
 #include "rdd_rig.h"
+#include "test.h"
 
 static struct tide_op *read_op;
 

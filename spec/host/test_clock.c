@@ -2,18 +2,11 @@
  * clock: nominal times in order, whatever the clock does. The manual clock carries the cases of Spark's
  * RecurringTimerSuite and the ranges of TimeSuite as data; the real one is run for a few milliseconds.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "clock/boundary.h"
 #include "clock/clock.h"
+#include "test.h"
 
 enum { MOST_TICKS = 1024 };
 

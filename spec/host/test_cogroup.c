@@ -2,22 +2,13 @@
  * task/cogroup and task/pairing: records that meet by key or side by side. Results are checked as text, and on random
  * records against a plain model that works on arrays of numbers.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "kernel/cogroup.h"
 #include "kernel/product.h"
 #include "rdd_rig.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

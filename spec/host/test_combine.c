@@ -2,20 +2,11 @@
  * task/combine: keys that are equal in Lua are one entry, all others are not; order, growth, and what is left when memory is
  * gone.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/fault.h"
 #include "kernel/combine.h"
 #include "packed.h"
 #include "random_value.h"
+#include "test.h"
 #include "wire/hash.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"

@@ -6,21 +6,14 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "ingest/dial.h"
 #include "ingest/resolve.h"
+#include "test.h"
 
 /* ---- Names -------------------------------------------------------------------------------------------------- */
 

@@ -1,18 +1,12 @@
 /*
  * engine: turns of the loop, members, sources' ids, signals, order of the end, two engines side by side.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "clock/clock.h"
 #include "engine.h"
 #include "rdd_rig.h"
+#include "test.h"
 
 static const struct tide_engine_options options = {.workers = 1};
 static struct tide_engine *engine;

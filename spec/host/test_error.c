@@ -1,16 +1,8 @@
 /*
  * base/error: texts are formatted, prefixed, moved and copied; names match codes.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/error.h"
+#include "test.h"
 
 static void sets_code_and_text(void **state) {
     struct tide_error err = {0};

@@ -1,16 +1,10 @@
 /*
  * driver/event: order, what a queue owns, forgetting a graph. Every test starts and ends with no live block.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "driver/event.h"
 #include "rdd_rig.h"
+#include "test.h"
 
 static int no_block_lives(void **state) { return tide_block_live() == 0 ? 0 : -1; }
 

@@ -2,17 +2,10 @@
  * base/fault: countdowns by name, the environment variable, many threads asking.
  */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "capture.h"
+#include "test.h"
 
 /* Must run first: the environment is read once. */
 static void reads_the_environment(void **state) {

@@ -2,21 +2,13 @@
  * Seals of files: what was written is recognized, and nothing else is.
  */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "format/file_checksum.h"
 #include "format/sequence_writer.h"
+#include "test.h"
 
 static char directory[32], path[64];
 static struct tide_error err;

@@ -1,14 +1,11 @@
 /*
+
+
+
  * Memory stress (base/stress, vm/gcstress): garbage is gone at once, and what was freed is not what it was.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 
-#include <cmocka.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>

@@ -2,19 +2,11 @@
  * dstream: declaring streams, which datasets a batch demands and in which order they are made, what is
  * remembered. Times are given, nothing ticks here.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
 #include "stream_rig.h"
+#include "test.h"
 
 static struct tide_op *op;
 static struct tide_exchange *exchange;

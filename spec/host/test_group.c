@@ -1,21 +1,12 @@
 /*
  * task/group: values of a key in order of arrival, keys in order of first arrival.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "kernel/group.h"
 #include "packed.h"
 #include "random_value.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

@@ -1,16 +1,14 @@
 /*
+
+
+
  * wire/hash: the values themselves, which are on users' disks and can never change; equal keys in all their packed
  * forms; the partitions' ranges.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
+#include "test.h"
+
 #include <xxhash.h> /* the library's own functions: hash.c has its own copy compiled in */
 
 #include "base/buffer.h"

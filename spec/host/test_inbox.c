@@ -1,14 +1,7 @@
 /*
  * thread/inbox: order per producer, nothing lost, nothing delivered to an owner that is gone.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
+#include "test.h"
 #include "thread/inbox.h"
 #include "thread/thread.h"
 

@@ -2,17 +2,9 @@
  * ingest/ingest: what the thread promises to sources and to the driver, with a source made for the test: order of
  * calls, cuts, wake-ups from other threads, starts that fail, stops at any time. The socket source has tests of its own.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "ingest_rig.h"
+#include "test.h"
 
 /* ---- A source that writes down what is done to it ----------------------------------------------------------- */
 

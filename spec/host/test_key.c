@@ -1,15 +1,8 @@
 /* Forms of keys: what is equal in Lua has one plain form and one hash, at every depth; NaN is found wherever it is. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/buffer.h"
+#include "test.h"
 #include "wire/hash.h"
 #include "wire/key.h"
 #include "wire/pack.h"

@@ -2,19 +2,10 @@
  * store/lines: separators at every split position, long lines, binary bytes, takes at every position, memory that
  * runs out at every allocation, and random schedules; always against a model that looks at the whole text at once.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/fault.h"
 #include "store/budget.h"
 #include "store/lines.h"
+#include "test.h"
 
 /* ---- What came out, and the model --------------------------------------------------------------------------- */
 

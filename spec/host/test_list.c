@@ -1,14 +1,8 @@
 /*
  * base/list: the intrusive list.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
 #include "base/list.h"
+#include "test.h"
 
 struct item {
     int number;

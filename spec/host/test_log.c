@@ -5,20 +5,12 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <regex.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/log.h"
 #include "capture.h"
+#include "test.h"
 
 static void has_stamp_level_and_area(void **state) {
     capture_start();

@@ -3,19 +3,11 @@
  * containers of all kinds. The process's own are only asked for.
  */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "base/machine.h"
+#include "test.h"
 
 static const uint64_t NONE = UINT64_MAX, MB = 1 << 20;
 

@@ -1,18 +1,10 @@
 /*
  * task/merge: what is settled in C and what is asked of Lua.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/fault.h"
 #include "kernel/merge.h"
 #include "packed.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

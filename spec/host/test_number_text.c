@@ -1,16 +1,9 @@
 /* Numbers as text: the shortest that reads back as the same number. */
 #include <float.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/number_text.h"
+#include "test.h"
 
 static void expect(double value, const char *wanted) {
     char text[TIDE_NUMBER_TEXT_MAX];

@@ -2,15 +2,8 @@
  * wire/pack: the one form of every value, byte for byte, and back through wire/unpack.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

@@ -2,15 +2,7 @@
  * Persistent datasets: what a node keeps and when it lets go of it, and how the scheduler computes it. Tasks go to an
  * executor that keeps them until the test lets them come back; no thread is involved.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 #include <uv.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -19,6 +11,7 @@
 #include "rdd/lineage.h"
 #include "rdd/node.h"
 #include "rdd_rig.h"
+#include "test.h"
 
 enum { MOST_TASKS = 32 };
 

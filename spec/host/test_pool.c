@@ -1,18 +1,15 @@
 /*
+
+
+
  * task/pool and task/worker: real workers with plans made by hand. Scripts run under the name job.lua; what they have to
  * say while they run they write into memory of the test, whose address they are given.
  */
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "test.h"
+
 #include <lauxlib.h>
 #include <lua.h>
 #include <uv.h>

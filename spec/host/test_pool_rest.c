@@ -1,15 +1,14 @@
 /*
+
+
+
  * task/pool: memory goes back to the system when workers have had nothing to do for a while, and not before.
  */
 #include <sched.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "test.h"
+
 #include <uv.h>
 
 #include "base/alloc.h"

@@ -2,20 +2,12 @@
  * rdd/rdd, rdd/lineage and rdd/range: what nodes know of themselves, reference counts, very long lineages, text for
  * people, bounds of range shuffles. Every test starts and ends with no live block.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "rdd/lineage.h"
 #include "rdd/node.h"
 #include "rdd/range.h"
 #include "rdd_rig.h"
+#include "test.h"
 #include "wire/pack.h"
 
 enum { LONG = 100000 };

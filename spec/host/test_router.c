@@ -2,20 +2,13 @@
  * task/router: every record arrives once, in order, at the partition where its key lives; blocks are sealed in time.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "kernel/router.h"
 #include "packed.h"
 #include "random_value.h"
+#include "test.h"
 #include "wire/hash.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"

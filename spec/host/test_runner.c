@@ -2,17 +2,8 @@
  * driver/runner.c: from ticks to finished batches, on a manual clock, with the test in the place of the script: it
  * takes the events and answers them. No workers, no Lua; sources are the test's own, and once a real socket.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
@@ -21,6 +12,7 @@
 #include "driver/runner.h"
 #include "ingest_rig.h"
 #include "stream_rig.h"
+#include "test.h"
 
 static const uint64_t PATIENCE_NS = UINT64_C(60) * 1000 * 1000 * 1000;
 

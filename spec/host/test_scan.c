@@ -1,17 +1,9 @@
 /*
  * task/scan: runs of a class of bytes, against a plain search.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "kernel/scan.h"
 #include "random_value.h"
+#include "test.h"
 
 static void finds_words(void **state) {
     uint8_t word[256];

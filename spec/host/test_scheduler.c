@@ -3,22 +3,14 @@
  * that keeps them until the test lets them come back, in any order; no thread is involved. Every test ends with no
  * live block.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <uv.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "driver/scheduler.h"
 #include "rdd/arity.h"
 #include "rdd/node.h"
 #include "rdd_rig.h"
+#include "test.h"
 
 enum { MOST_TASKS = 64, CHAIN = 20000 };
 

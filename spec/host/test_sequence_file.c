@@ -2,23 +2,15 @@
  * store/sequence_file, sequence_writer, sequence_reader: the bytes of a file, everything back, ranges that divide a file at
  * any offset, damage at any byte, a full disk, memory that runs out.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "format/sequence_file.h"
 #include "format/sequence_reader.h"
 #include "format/sequence_writer.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

@@ -4,19 +4,11 @@
  */
 #include <netdb.h>
 #include <netinet/in.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "ingest_rig.h"
+#include "test.h"
 
 /* ---- Lines and cuts ----------------------------------------------------------------------------------------- */
 

@@ -6,21 +6,13 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "ingest_rig.h"
 #include "store/budget.h"
+#include "test.h"
 
 /* ---- Back-pressure ------------------------------------------------------------------------------------------ */
 

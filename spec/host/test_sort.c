@@ -2,20 +2,13 @@
  * task/sort: against qsort of the decoded keys, stable in both directions; samples.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "kernel/sort_by_key.h"
 #include "packed.h"
 #include "random_value.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

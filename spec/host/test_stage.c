@@ -2,21 +2,12 @@
  * rdd/stage and rdd/plans: from lineage to plans and inputs. Plans are checked as text (rdd_rig.h: an operator shows as
  * its name). A test with random lineages compares with a plain recursive reading of the same lineage.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "rdd/node.h"
 #include "rdd/stage.h"
 #include "rdd_rig.h"
 #include "store/broadcast.h"
+#include "test.h"
 #include "wire/unpack.h"
 
 static struct tide_plans *plans;

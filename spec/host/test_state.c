@@ -2,14 +2,6 @@
  * dstream: keyed state. What its datasets are made of batch by batch, when there is none, what must be so at the start. And
  * task/patch: a state that changes in some keys.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/buffer.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
@@ -18,6 +10,7 @@
 #include "rdd/node.h"
 #include "store/block.h"
 #include "stream_rig.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

@@ -2,15 +2,6 @@
  * task/sums and task/order: parts of windows merged, windows made from those before, records in the order of their hashes.
  * Results are compared with a plain model that keeps one slot for each of a few keys.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "kernel/sort_by_hash.h"
@@ -18,6 +9,7 @@
 #include "kernel/window_sum.h"
 #include "packed.h"
 #include "random_value.h"
+#include "test.h"
 #include "wire/hash.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"

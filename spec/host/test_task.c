@@ -1,19 +1,11 @@
 /*
  * task/task: plans and tasks hold what they are given and let go of it.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "kernel/merge.h"
 #include "task/layout.h"
 #include "task/task.h"
+#include "test.h"
 
 static void equal_plans_have_one_id(void **state) {
     char bytes[] = "a plan";

@@ -2,21 +2,13 @@
  * task/file_reader: ranges that touch share out a file's lines, each exactly once, wherever the file is cut.
  */
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "format/text_reader.h"
 #include "random_value.h"
+#include "test.h"
 
 static char path[64];
 static struct tide_error err;

@@ -5,16 +5,10 @@
 #define _GNU_SOURCE /* pthread_getname_np */
 #endif
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
+#include "test.h"
 #include "thread/thread.h"
 
 struct report {

@@ -1,16 +1,14 @@
 /*
+
+
+
  * wire/unpack: every tag, every truncation, the order of values, and agreement with msgpack-c on random input. Spans
  * are copied into memory of exactly their size, so that the address sanitizer sees any read past the end.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
+#include "test.h"
+
 #include <msgpack.h>
 
 #include "base/buffer.h"

@@ -1,15 +1,11 @@
 /*
+
+
+
  * vm: states with everything in them, and the door from C into Lua.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "test.h"
 
-#include <cmocka.h>
 #include <lauxlib.h>
 #include <lua.h>
 

@@ -2,20 +2,12 @@
  * dstream: windows. Which datasets a window is made of, what is shared between windows that overlap, what is kept and let
  * go of. Nothing is computed here: lineage is shown as text.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "dstream/generation.h"
 #include "dstream/graph.h"
 #include "rdd/node.h"
 #include "store/block.h"
 #include "stream_rig.h"
+#include "test.h"
 
 enum { PARTITIONS = 2, MOST = 64 };
 

@@ -2,18 +2,11 @@
  * dstream: what a batch costs besides its tasks, by count and not by clock: windows of an hour at 100 ms batches. What is
  * looked at for one batch does not grow with the 36,000 datasets in the window.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "dstream/generation.h"
 #include "dstream/graph.h"
 #include "rdd/node.h"
 #include "stream_rig.h"
+#include "test.h"
 
 enum { BATCH = 100, BATCHES = 36000, HOUR = BATCH * BATCHES, PARTITIONS = 1 };
 

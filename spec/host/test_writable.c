@@ -2,17 +2,10 @@
  * store/writable: every kind there and back, byte for byte, its text, values that do not fit, bytes that are none.
  */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 #include "base/fault.h"
 #include "format/writable.h"
+#include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 

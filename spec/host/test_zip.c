@@ -2,15 +2,6 @@
  * Datasets and streams of several inputs: zip unions, gathers, products, exchanges that find their records in place
  * already, and the stream kind "gather". What stages make of them is in test_stage.c.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "dstream/generation.h"
@@ -19,6 +10,7 @@
 #include "rdd/node.h"
 #include "rdd_rig.h"
 #include "stream_rig.h"
+#include "test.h"
 
 static struct tide_op *op, *here;
 static struct tide_exchange *exchange; /* to two partitions by key; "here" where they are there */
