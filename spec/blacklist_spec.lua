@@ -23,9 +23,9 @@ describe("after state updates, joins, shuffles of tables and word counts", funct
         local sc = moontide.Context("local[1]", "given up")
         finally(function() sc:stop() end)
         local function given_up() return { require("moontide.worker").given_up() } end
-        local function turn_off() jit.off(require("moontide.worker.state_patch").skip) end
+        local function turn_off() jit.off(require("moontide.worker.state_delta").skip) end
         local function skip_often()
-            local skip, data, after = require("moontide.worker.state_patch").skip, require("ffi").new("uint8_t[16]"), 0
+            local skip, data, after = require("moontide.worker.state_delta").skip, require("ffi").new("uint8_t[16]"), 0
             for _ = 1, 20000 do after = after + skip(data, 0) end
             return { after }
         end
@@ -35,7 +35,7 @@ describe("after state updates, joins, shuffles of tables and word counts", funct
         assert.same({}, places(skip_often))
         sc:parallelize({ 1 }, 1):foreachPartition(turn_off)
         local place, count = next(places(skip_often))
-        assert.matches("^moontide/worker/state_patch%.lua:%d+$", place)
+        assert.matches("^moontide/worker/state_delta%.lua:%d+$", place)
         assert.is_true(count > 0)
     end)
 end)

@@ -2,7 +2,7 @@
  * mapWithState: keyed state of which only what changes is touched. Called through its table of operations by generation.c, on
  * the driver thread.
  *
- * The dataset of T holds both the state after the batch and what the function made of its records (host/kernel/state_patch.h tells
+ * The dataset of T holds both the state after the batch and what the function made of its records (host/kernel/state_delta.h tells
  * them apart), so that the function runs once, however many streams read them (front.c). It is made by a GATHER operator of
  * the parent's dataset of T, of the own one of T - slide, of the time T (see state.c), and in the first batch of the initial
  * state. There is one in every batch; a parent without a dataset is as good as an empty one.

@@ -1,5 +1,5 @@
 /*
- * Compares files with their seals (see file_seal.h). Called by worker Lua through FFI (lua/moontide/worker/sequence.lua) before
+ * Compares files with their seals (see file_checksum.h). Called by worker Lua through FFI (lua/moontide/worker/sequence.lua) before
  * a part of a checkpoint is read.
  */
 #include "format/file_checksum.h"
@@ -44,7 +44,7 @@ out:
     return code;
 }
 
-int tide_file_seal_check(const struct tide_file_seal *seal, const char *path, struct tide_error *err) {
+int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *path, struct tide_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)

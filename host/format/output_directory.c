@@ -139,8 +139,8 @@ static void remove_dead_attempts(int fd) {
 }
 
 /* What tells one _SUCCESS from another. */
-static void mark_of(const struct stat *status, char mark[TIDE_OUTPUT_MARK]) {
-    snprintf(mark, TIDE_OUTPUT_MARK, "%llx:%llx:%llx", (unsigned long long)status->st_ino,
+static void mark_of(const struct stat *status, char mark[TIDE_OUTPUT_DIRECTORY_MARK]) {
+    snprintf(mark, TIDE_OUTPUT_DIRECTORY_MARK, "%llx:%llx:%llx", (unsigned long long)status->st_ino,
              (unsigned long long)status->st_ctim.tv_sec, (unsigned long long)status->st_ctim.tv_nsec);
 }
 
@@ -148,7 +148,7 @@ static int64_t nanoseconds(struct timespec time) { return (int64_t)time.tv_sec *
 
 /* From when on files are not older than this program, in the time of the file system, by which it is `now`. A local one has the time of
  * this machine. With that of another machine, or after a jump, as much is in doubt as a tick, or where seconds are counted, two. */
-static int64_t beginning(const struct tide_output_rule *rule, int64_t now) {
+static int64_t beginning(const struct tide_output_directory_rule *rule, int64_t now) {
     int64_t here = tide_clock_file_ns(), away = now - here;
     int64_t doubt = now % 1000000000 == 0 ? INT64_C(2000000000) : TICK_NS;
 
@@ -157,9 +157,9 @@ static int64_t beginning(const struct tide_output_rule *rule, int64_t now) {
 }
 
 /* Whether somebody else has completed the directory since this program began. */
-static bool completed_by_another(int fd, const struct tide_output_rule *rule, int64_t now) {
+static bool completed_by_another(int fd, const struct tide_output_directory_rule *rule, int64_t now) {
     struct stat status;
-    char mark[TIDE_OUTPUT_MARK];
+    char mark[TIDE_OUTPUT_DIRECTORY_MARK];
 
     if (rule->since == 0 || fstatat(fd, SUCCESS, &status, AT_SYMLINK_NOFOLLOW) != 0) return false;
     mark_of(&status, mark);
@@ -170,7 +170,7 @@ static bool completed_by_another(int fd, const struct tide_output_rule *rule, in
 /* ---- Begin ---------------------------------------------------------------------------------------------------- */
 
 /* Makes the attempt. TIDE_ENOTFOUND without a text: the directory was taken away meanwhile. */
-static int make_attempt(struct tide_output *output, const char *directory, struct tide_error *err) {
+static int make_attempt(struct tide_output_directory *output, const char *directory, struct tide_error *err) {
     char name[TIDE_RANDOM_NAME + 1];
     int code = tide_random_name(name, err);
     struct stat status;
@@ -192,9 +192,9 @@ static int make_attempt(struct tide_output *output, const char *directory, struc
 }
 
 /* TIDE_ENOTFOUND without a text: to be tried again. */
-static int try_begin(struct tide_output *output, const char *directory, const struct tide_output_rule *rule,
-                     struct tide_error *err) {
-    *output = (struct tide_output){.fd = -1};
+static int try_begin(struct tide_output_directory *output, const char *directory,
+                     const struct tide_output_directory_rule *rule, struct tide_error *err) {
+    *output = (struct tide_output_directory){.fd = -1};
 
     int code = tide_directory_make(directory, rule->fresh, &output->made, err);
 
@@ -213,12 +213,12 @@ static int try_begin(struct tide_output *output, const char *directory, const st
     code = make_attempt(output, directory, err);
     if (code == TIDE_OK && completed_by_another(output->fd, rule, output->begun))
         code = another_writer(err, directory, "it has completed it since this job began, and that is not replaced");
-    if (code != TIDE_OK) tide_output_abort(output, directory);
+    if (code != TIDE_OK) tide_output_directory_abort(output, directory);
     return code;
 }
 
-int tide_output_begin(struct tide_output *output, const char *directory, const struct tide_output_rule *rule,
-                      struct tide_error *err) {
+int tide_output_directory_begin(struct tide_output_directory *output, const char *directory,
+                                const struct tide_output_directory_rule *rule, struct tide_error *err) {
     for (int tries = 0; tries < TRIES; tries++) {
         int code = try_begin(output, directory, rule, err);
 
@@ -227,14 +227,14 @@ int tide_output_begin(struct tide_output *output, const char *directory, const s
     return another_writer(err, directory, "the directory comes and goes");
 }
 
-void tide_output_end(struct tide_output *output) {
+void tide_output_directory_end(struct tide_output_directory *output) {
     if (output->fd >= 0) unlock(output->fd);
     output->fd = -1;
 }
 
 /* Removes an attempt: out of reach first, so that tasks that are still at work find no place for a new part. */
 static void remove_attempt(int fd, const char *attempt) {
-    char aborted[TIDE_OUTPUT_NAME + 8];
+    char aborted[TIDE_OUTPUT_DIRECTORY_NAME + 8];
     int temporary = tide_directory_open_at(fd, TEMPORARY);
 
     if (temporary < 0) return;
@@ -245,18 +245,18 @@ static void remove_attempt(int fd, const char *attempt) {
     unlinkat(fd, TEMPORARY, AT_REMOVEDIR);
 }
 
-void tide_output_abort(struct tide_output *output, const char *directory) {
+void tide_output_directory_abort(struct tide_output_directory *output, const char *directory) {
     if (output->fd < 0) return;
     remove_attempt(output->fd, output->attempt);
     tide_directory_unmake(directory, output->made);
-    tide_output_end(output);
+    tide_output_directory_end(output);
 }
 
 /* ---- Commit --------------------------------------------------------------------------------------------------- */
 
 struct commit {
     const char *directory;
-    const struct tide_output_parts *parts;
+    const struct tide_output_directory_parts *parts;
     int fd, attempt;
     struct stat *files; /* of the parts, in the attempt */
     struct tide_error *err;
@@ -434,8 +434,9 @@ static int put_in_place(const struct commit *commit, const char *attempt, struct
     return code == TIDE_OK ? check_parts(commit) : code;
 }
 
-int tide_output_commit(const char *directory, const char *attempt, const struct tide_output_parts *parts,
-                       char mark[TIDE_OUTPUT_MARK], struct tide_error *err) {
+int tide_output_directory_commit(const char *directory, const char *attempt,
+                                 const struct tide_output_directory_parts *parts,
+                                 char mark[TIDE_OUTPUT_DIRECTORY_MARK], struct tide_error *err) {
     struct commit commit = {.directory = directory, .parts = parts, .fd = -1, .attempt = -1, .err = err};
     struct stat success = {0};
     int code = open_attempt(&commit, attempt);
@@ -455,8 +456,9 @@ int tide_output_commit(const char *directory, const char *attempt, const struct 
 
 /* ---- Clear ---------------------------------------------------------------------------------------------------- */
 
-int tide_output_clear(const char *directory, const struct tide_output_rule *rule, struct tide_error *err) {
-    struct tide_output output = {.fd = tide_directory_open_at(AT_FDCWD, directory)};
+int tide_output_directory_clear(const char *directory, const struct tide_output_directory_rule *rule,
+                                struct tide_error *err) {
+    struct tide_output_directory output = {.fd = tide_directory_open_at(AT_FDCWD, directory)};
 
     if (output.fd < 0 && errno == ENOENT) return TIDE_OK;
     if (output.fd < 0) return open_directory(directory, err);
@@ -478,6 +480,6 @@ int tide_output_clear(const char *directory, const struct tide_output_rule *rule
         if (locked > 0) remove_dead_attempts(output.fd);
     }
     output.made = code == TIDE_OK ? 1 : 0;
-    tide_output_abort(&output, directory);
+    tide_output_directory_abort(&output, directory);
     return code;
 }

@@ -250,10 +250,10 @@ int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, 
     return tide_part_close(fd, writer->path, sync, err);
 }
 
-void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal) {
+void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *seal) {
     uint64_t hash = tide_hasher_value(writer->hasher);
 
-    *seal = (struct tide_file_seal){writer->written, {(uint32_t)(hash >> 32), (uint32_t)hash}};
+    *seal = (struct tide_file_checksum){writer->written, {(uint32_t)(hash >> 32), (uint32_t)hash}};
 }
 
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer) {

@@ -33,7 +33,7 @@ int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_
  * be deleted then. */
 int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err);
 /* After finish: what tells later whether the file is still the one that was written. */
-void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal);
+void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *seal);
 /* Closes the file as it is, unless it was finished. NULL is fine. */
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
 

@@ -1,5 +1,5 @@
 /*
- * Reads a range of a text file (see file_reader.h). A line belongs to the range its first byte lies in: a range that does not
+ * Reads a range of a text file (see text_reader.h). A line belongs to the range its first byte lies in: a range that does not
  * begin at 0 starts reading one byte early and throws away up to the first separator; at its end it reads on
  * until the line that began inside is complete.
  */
@@ -17,7 +17,7 @@
 
 enum { MAX_LINE = 256 * 1024 * 1024, TAIL_READ = 4096 };
 
-struct tide_file_reader {
+struct tide_text_reader {
     int fd;
     char *path;
     struct tide_byte_source *source; /* what is read from end to end, without fd; or NULL */
@@ -34,19 +34,19 @@ struct tide_file_reader {
 };
 
 static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint64_t length) {
-    struct tide_file_reader *reader = arg;
+    struct tide_text_reader *reader = arg;
 
     reader->long_line = length;
 }
 
-struct tide_file_reader *tide_file_reader_new(const char *path, uint64_t offset, uint64_t length,
+struct tide_text_reader *tide_text_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               struct tide_error *err) {
     const struct tide_byte_plan plan = {0};
 
-    return tide_file_reader_open(path, offset, length, &plan, err);
+    return tide_text_reader_open(path, offset, length, &plan, err);
 }
 
-struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset, uint64_t length,
+struct tide_text_reader *tide_text_reader_open(const char *path, uint64_t offset, uint64_t length,
                                                const struct tide_byte_plan *plan, struct tide_error *err) {
     bool whole = plan->once != 0 || tide_is_gzip_name(path);
     struct tide_byte_source *source = whole ? tide_byte_source_new(path, plan, err) : NULL;
@@ -57,7 +57,7 @@ struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset
         tide_error_set(err, errno == ENOENT ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", path, strerror(errno));
         return NULL;
     }
-    struct tide_file_reader *reader = tide_xcalloc(1, sizeof *reader);
+    struct tide_text_reader *reader = tide_xcalloc(1, sizeof *reader);
     reader->fd = fd;
     reader->source = source;
     reader->listed = whole ? 0 : plan->listed;
@@ -73,7 +73,7 @@ struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset
     return reader;
 }
 
-void tide_file_reader_delete(struct tide_file_reader *reader) {
+void tide_text_reader_delete(struct tide_text_reader *reader) {
     if (!reader) return;
     if (reader->fd >= 0) close(reader->fd);
     tide_byte_source_delete(reader->source);
@@ -83,14 +83,14 @@ void tide_file_reader_delete(struct tide_file_reader *reader) {
     tide_free(reader);
 }
 
-static int shrank(const struct tide_file_reader *reader, struct tide_error *err) {
+static int shrank(const struct tide_text_reader *reader, struct tide_error *err) {
     struct stat status;
     bool known = fstat(reader->fd, &status) == 0;
 
     return tide_file_shrank(reader->path, known ? (uint64_t)status.st_size : reader->at, reader->listed, err);
 }
 
-static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
+static ssize_t read_at(struct tide_text_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
     /* A line may reach over the whole file: who looks for its end must be able to give up. */
     if (reader->cancelled && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0) {
         tide_error_set(err, TIDE_ECANCELLED, "%s: cancelled while it was read", reader->path);
@@ -112,7 +112,7 @@ static ssize_t read_at(struct tide_file_reader *reader, uint8_t *into, size_t si
 }
 
 /* Throws away the end of the line that began in the range before. */
-static int skip_to_line(struct tide_file_reader *reader, struct tide_error *err) {
+static int skip_to_line(struct tide_text_reader *reader, struct tide_error *err) {
     uint8_t chunk[TAIL_READ];
     bool cr = false;
 
@@ -135,20 +135,20 @@ static int skip_to_line(struct tide_file_reader *reader, struct tide_error *err)
     }
 }
 
-static bool line_open(const struct tide_file_reader *reader) {
+static bool line_open(const struct tide_text_reader *reader) {
     const struct tide_lines *lines = &reader->lines;
 
     if (lines->skipping > 0) return true;
     return lines->current && lines->current->size > lines->line_start;
 }
 
-static int no_memory(struct tide_file_reader *reader, struct tide_error *err) {
+static int no_memory(struct tide_text_reader *reader, struct tide_error *err) {
     return tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while reading at byte %llu", reader->path,
                           (unsigned long long)reader->at);
 }
 
 /* Reads past the end of the range until the open line is complete. */
-static int read_tail(struct tide_file_reader *reader, struct tide_error *err) {
+static int read_tail(struct tide_text_reader *reader, struct tide_error *err) {
     while (line_open(reader)) {
         uint8_t chunk[TAIL_READ];
         ssize_t got = read_at(reader, chunk, sizeof(chunk), err);
@@ -175,7 +175,7 @@ static int read_tail(struct tide_file_reader *reader, struct tide_error *err) {
     return 0;
 }
 
-static int fill(struct tide_file_reader *reader, struct tide_error *err) {
+static int fill(struct tide_text_reader *reader, struct tide_error *err) {
     if (reader->skip_first) {
         reader->skip_first = false;
         int code = skip_to_line(reader, err);
@@ -215,7 +215,7 @@ static int fill(struct tide_file_reader *reader, struct tide_error *err) {
     return 0;
 }
 
-int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **block, struct tide_error *err) {
+int tide_text_reader_next(struct tide_text_reader *reader, struct tide_block **block, struct tide_error *err) {
     while (reader->given == reader->ready.count) {
         tide_blocks_destroy(&reader->ready);
         tide_blocks_create(&reader->ready);

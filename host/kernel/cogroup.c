@@ -45,14 +45,15 @@ static bool new_key(struct tide_cogroup *group, uint32_t key) {
 
     uint32_t needed = (key + 1) * group->sides;
 
-    if (!tide_emit_grow((void **)&group->chains, &group->chain_slots, needed, sizeof *group->chains)) return false;
+    if (!tide_record_writer_grow((void **)&group->chains, &group->chain_slots, needed, sizeof *group->chains))
+        return false;
     memset(group->chains + (size_t)key * group->sides, 0, group->sides * sizeof *group->chains);
     return true;
 }
 
 static bool add_value(struct tide_cogroup *group, struct chain *chain, const uint8_t *data, size_t size) {
-    if (group->count >= UINT32_MAX - 1 ||
-        !tide_emit_grow((void **)&group->values, &group->value_slots, group->count + 1, sizeof *group->values))
+    if (group->count >= UINT32_MAX - 1 || !tide_record_writer_grow((void **)&group->values, &group->value_slots,
+                                                                   group->count + 1, sizeof *group->values))
         return false;
     group->values[group->count++] = (struct value_ref){.data = data, .size = (uint32_t)size};
     if (chain->tail != 0) group->values[chain->tail - 1].next = group->count;
@@ -131,9 +132,9 @@ void tide_cogroup_delete(struct tide_cogroup *group) {
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
 static uint8_t *write_chain(const struct tide_cogroup *group, uint8_t *at, const struct chain *chain) {
-    at = tide_emit_array(at, chain->count);
+    at = tide_record_writer_array(at, chain->count);
     for (uint32_t v = chain->head; v != 0; v = group->values[v - 1].next)
-        at = tide_emit_bytes(at, group->values[v - 1].data, group->values[v - 1].size);
+        at = tide_record_writer_bytes(at, group->values[v - 1].data, group->values[v - 1].size);
     return at;
 }
 
@@ -141,16 +142,16 @@ static uint8_t *write_chain(const struct tide_cogroup *group, uint8_t *at, const
 static bool write_lists(struct tide_cogroup *group, const struct chain *chains, struct tide_block **block) {
     uint32_t key_size;
     const uint8_t *key = tide_combine_key(group->keys, group->key, &key_size);
-    size_t size = key_size + TIDE_EMIT_ARRAY;
+    size_t size = key_size + TIDE_RECORD_WRITER_ARRAY;
 
-    for (uint32_t s = 0; s < group->sides; s++) size += TIDE_EMIT_ARRAY + chains[s].bytes;
-    if (!tide_emit_room(block, 2, size)) return false;
+    for (uint32_t s = 0; s < group->sides; s++) size += TIDE_RECORD_WRITER_ARRAY + chains[s].bytes;
+    if (!tide_record_writer_room(block, 2, size)) return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(*block), key, key_size);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(*block), key, key_size);
 
-    at = tide_emit_array(at, group->sides);
+    at = tide_record_writer_array(at, group->sides);
     for (uint32_t s = 0; s < group->sides; s++) at = write_chain(group, at, &chains[s]);
-    tide_emit_record(*block, at);
+    tide_record_writer_record(*block, at);
     return true;
 }
 
@@ -160,11 +161,11 @@ static bool write_value(struct tide_cogroup *group, uint32_t value, struct tide_
     const uint8_t *key = tide_combine_key(group->keys, group->key, &key_size);
     const struct value_ref *left = &group->values[value - 1];
 
-    if (!tide_emit_room(block, 2, (size_t)key_size + left->size)) return false;
+    if (!tide_record_writer_room(block, 2, (size_t)key_size + left->size)) return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(*block), key, key_size);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(*block), key, key_size);
 
-    tide_emit_record(*block, tide_emit_bytes(at, left->data, left->size));
+    tide_record_writer_record(*block, tide_record_writer_bytes(at, left->data, left->size));
     return true;
 }
 
@@ -177,13 +178,14 @@ static bool write_pair(struct tide_cogroup *group, uint32_t left, uint32_t right
     const struct value_ref *v = left != 0 ? &group->values[left - 1] : &absent;
     const struct value_ref *w = right != 0 ? &group->values[right - 1] : NULL;
 
-    if (!tide_emit_room(block, 2, (size_t)key_size + TIDE_EMIT_ARRAY + v->size + (w ? w->size : 0))) return false;
+    if (!tide_record_writer_room(block, 2, (size_t)key_size + TIDE_RECORD_WRITER_ARRAY + v->size + (w ? w->size : 0)))
+        return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(*block), key, key_size);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(*block), key, key_size);
 
-    at = tide_emit_bytes(tide_emit_array(at, w ? 2 : 1), v->data, v->size);
-    if (w) at = tide_emit_bytes(at, w->data, w->size);
-    tide_emit_record(*block, at);
+    at = tide_record_writer_bytes(tide_record_writer_array(at, w ? 2 : 1), v->data, v->size);
+    if (w) at = tide_record_writer_bytes(at, w->data, w->size);
+    tide_record_writer_record(*block, at);
     return true;
 }
 

@@ -44,7 +44,7 @@ static bool write_groups(const struct tide_combine *keys, const struct chain *ch
         }
         uint8_t *at = block->data + block->size;
         memcpy(at, key, key_size);
-        at = tide_emit_array(at + key_size, chains[i].count);
+        at = tide_record_writer_array(at + key_size, chains[i].count);
         for (uint32_t v = chains[i].head; v != 0; v = values[v - 1].next) {
             memcpy(at, values[v - 1].data, values[v - 1].size);
             at += values[v - 1].size;
@@ -72,8 +72,8 @@ bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
             const uint8_t *next = tide_unpack_skip(value, end);
             uint32_t key = tide_combine_packed(keys, at, (size_t)(value - at));
             if (key == TIDE_COMBINE_NOMEM) goto done;
-            if (!tide_emit_grow((void **)&chains, &chain_capacity, key + 1, sizeof *chains)) goto done;
-            if (!tide_emit_grow((void **)&values, &value_capacity, nvalues + 1, sizeof *values)) goto done;
+            if (!tide_record_writer_grow((void **)&chains, &chain_capacity, key + 1, sizeof *chains)) goto done;
+            if (!tide_record_writer_grow((void **)&values, &value_capacity, nvalues + 1, sizeof *values)) goto done;
             values[nvalues] = (struct value_ref){value, (uint32_t)(next - value), 0};
             nvalues++;
             struct chain *chain = &chains[key];

@@ -33,8 +33,9 @@ static bool add(struct lists *lists, const uint8_t *key, const uint8_t *value, c
     uint32_t entry = tide_combine_packed(lists->keys, key, (size_t)(value - key));
 
     if (entry == TIDE_COMBINE_NOMEM || lists->count == UINT32_MAX - 1) return false;
-    if (!tide_emit_grow((void **)&lists->chains, &lists->chain_slots, entry + 1, sizeof *lists->chains)) return false;
-    if (!tide_emit_grow((void **)&lists->runs, &lists->run_slots, lists->count + 1, sizeof *lists->runs))
+    if (!tide_record_writer_grow((void **)&lists->chains, &lists->chain_slots, entry + 1, sizeof *lists->chains))
+        return false;
+    if (!tide_record_writer_grow((void **)&lists->runs, &lists->run_slots, lists->count + 1, sizeof *lists->runs))
         return false;
 
     struct tide_value array = tide_unpack_value(value, next);
@@ -63,23 +64,23 @@ static bool write(const struct lists *lists, struct tide_blocks *out) {
             tide_blocks_push(out, block);
             block = NULL;
         }
-        if (!tide_emit_room(&block, 2, key_size + TIDE_EMIT_ARRAY + chain->bytes)) {
+        if (!tide_record_writer_room(&block, 2, key_size + TIDE_RECORD_WRITER_ARRAY + chain->bytes)) {
             tide_block_release(block);
             return false;
         }
 
-        uint8_t *at = tide_emit_bytes(tide_emit_at(block), key, key_size);
+        uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(block), key, key_size);
 
-        at = tide_emit_array(at, chain->count);
+        at = tide_record_writer_array(at, chain->count);
         for (uint32_t r = chain->head; r != 0; r = lists->runs[r - 1].next)
-            at = tide_emit_bytes(at, lists->runs[r - 1].data, lists->runs[r - 1].size);
-        tide_emit_record(block, at);
+            at = tide_record_writer_bytes(at, lists->runs[r - 1].data, lists->runs[r - 1].size);
+        tide_record_writer_record(block, at);
     }
     if (block) tide_blocks_push(out, block);
     return true;
 }
 
-bool tide_lists_concat(const struct tide_blocks *in, struct tide_blocks *out) {
+bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out) {
     struct lists lists = {.keys = tide_combine_new()};
     bool ok = lists.keys;
 

@@ -13,6 +13,6 @@
 
 /* Appends to `out`. Every block is packed, of arity 2, and every value is an array. false: memory is gone (out then holds a
  * part; the task fails). */
-bool tide_lists_concat(const struct tide_blocks *in, struct tide_blocks *out);
+bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out);
 
 #endif

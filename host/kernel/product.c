@@ -1,5 +1,5 @@
 /*
- * zip and cartesian (see pairing.h). Runs on a worker.
+ * zip and cartesian (see product.h). Runs on a worker.
  */
 #include "kernel/product.h"
 
@@ -46,17 +46,17 @@ static bool next_span(struct cursor *cursor, struct span *span) {
 }
 
 static uint8_t *write_element(uint8_t *at, const struct span *span) {
-    if (span->arity == 2) at = tide_emit_array(at, 2);
-    return tide_emit_bytes(at, span->data, span->size);
+    if (span->arity == 2) at = tide_record_writer_array(at, 2);
+    return tide_record_writer_bytes(at, span->data, span->size);
 }
 
 static bool write_pair(const struct span *a, const struct span *b, struct tide_block **block) {
-    if (!tide_emit_room(block, 2, (size_t)a->size + b->size + 2 * TIDE_EMIT_ARRAY)) return false;
-    tide_emit_record(*block, write_element(write_element(tide_emit_at(*block), a), b));
+    if (!tide_record_writer_room(block, 2, (size_t)a->size + b->size + 2 * TIDE_RECORD_WRITER_ARRAY)) return false;
+    tide_record_writer_record(*block, write_element(write_element(tide_record_writer_at(*block), a), b));
     return true;
 }
 
-bool tide_zip_blocks(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out) {
+bool tide_product_zip(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out) {
     struct cursor left = cursor_at_first(a), right = cursor_at_first(b);
     struct tide_block *block = NULL;
     struct span v, w;
@@ -76,7 +76,7 @@ bool tide_zip_blocks(const struct tide_blocks *a, const struct tide_blocks *b, s
 
 /* ---- Cartesian ------------------------------------------------------------------------------------------------ */
 
-struct tide_cartesian {
+struct tide_product {
     struct cursor left;
     struct span v; /* the record of a that is being paired */
     bool started;
@@ -85,9 +85,9 @@ struct tide_cartesian {
     struct span spans[]; /* the records of b: they are gone through once for each one of a */
 };
 
-struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const struct tide_blocks *b) {
+struct tide_product *tide_product_new(const struct tide_blocks *a, const struct tide_blocks *b) {
     uint64_t count = tide_blocks_records(b);
-    struct tide_cartesian *product =
+    struct tide_product *product =
         count < UINT32_MAX ? tide_alloc_try(sizeof *product + (size_t)count * sizeof product->spans[0]) : NULL;
     struct cursor right = cursor_at_first(b);
 
@@ -100,9 +100,9 @@ struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const str
     return product;
 }
 
-void tide_cartesian_delete(struct tide_cartesian *product) { tide_free(product); }
+void tide_product_delete(struct tide_product *product) { tide_free(product); }
 
-int tide_cartesian_next(struct tide_cartesian *product, struct tide_block **out) {
+int tide_product_next(struct tide_product *product, struct tide_block **out) {
     struct tide_block *block = NULL;
 
     *out = NULL;

@@ -13,14 +13,14 @@
 
 /* Appends (a, b) for the i-th records of both sides, which must have the same number of them. false: no memory (out then
  * holds a part; the task fails). */
-bool tide_zip_blocks(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out);
+bool tide_product_zip(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out);
 
-struct tide_cartesian;
+struct tide_product;
 
 /* Every record of a with every record of b, in the order of a. The blocks must live as long as it. NULL: no memory. */
-struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const struct tide_blocks *b);
-void tide_cartesian_delete(struct tide_cartesian *cartesian); /* NULL is fine */
+struct tide_product *tide_product_new(const struct tide_blocks *a, const struct tide_blocks *b);
+void tide_product_delete(struct tide_product *cartesian); /* NULL is fine */
 /* 1: *out is the next block, the caller's; 0: there are no more; -1: no memory. */
-int tide_cartesian_next(struct tide_cartesian *cartesian, struct tide_block **out);
+int tide_product_next(struct tide_product *cartesian, struct tide_block **out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * Sorting by 64-bit keys, digit by digit: stable, and linear in the number of items. What stands behind orders of packed
- * records (order.h, sort.h).
+ * records (sort_by_hash.h, sort_by_key.h).
  *
  * Thread: any; pure.
  */

@@ -1,5 +1,5 @@
 /*
- * Room for the records that kernels write (see emit.h). Runs on workers.
+ * Room for the records that kernels write (see record_writer.h). Runs on workers.
  */
 #include "kernel/record_writer.h"
 
@@ -7,7 +7,7 @@
 
 enum { FIRST_BYTES = 1024, FIRST_ITEMS = 256 };
 
-bool tide_emit_room(struct tide_block **block, int arity, size_t size) {
+bool tide_record_writer_room(struct tide_block **block, int arity, size_t size) {
     if (!*block) {
         *block = tide_block_new(TIDE_BLOCK_PACKED, arity, size > FIRST_BYTES ? size : FIRST_BYTES, NULL);
         return *block;
@@ -15,7 +15,7 @@ bool tide_emit_room(struct tide_block **block, int arity, size_t size) {
     return (*block)->capacity - (*block)->size >= size || tide_block_reserve(*block, size);
 }
 
-bool tide_emit_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item) {
+bool tide_record_writer_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item) {
     if (needed <= *capacity) return true;
 
     uint64_t larger = *capacity > 0 ? *capacity : FIRST_ITEMS;
@@ -31,7 +31,7 @@ bool tide_emit_grow(void **array, uint32_t *capacity, uint32_t needed, size_t it
     return true;
 }
 
-bool tide_emit_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out) {
+bool tide_record_writer_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out) {
     enum { AHEAD = 8 }; /* records lie anywhere: their memory is asked for this much earlier */
     struct tide_block *block = NULL;
 
@@ -43,11 +43,11 @@ bool tide_emit_items(const struct tide_radix_item *items, uint32_t count, struct
             tide_blocks_push(out, block);
             block = NULL;
         }
-        if ((!block || block->capacity - block->size < size) && !tide_emit_room(&block, 2, size)) {
+        if ((!block || block->capacity - block->size < size) && !tide_record_writer_room(&block, 2, size)) {
             tide_block_release(block);
             return false;
         }
-        tide_emit_record(block, tide_emit_bytes(tide_emit_at(block), items[i].at, size));
+        tide_record_writer_record(block, tide_record_writer_bytes(tide_record_writer_at(block), items[i].at, size));
     }
     if (block) tide_blocks_push(out, block);
     return true;

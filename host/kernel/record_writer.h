@@ -1,10 +1,10 @@
 /*
  * Where native kernels write packed records: one block at a time, filled up to TIDE_BLOCK_TARGET.
  *
- *   if (!tide_emit_room(&block, 2, size)) … no memory …
- *   uint8_t *at = tide_emit_at(block);
+ *   if (!tide_record_writer_room(&block, 2, size)) … no memory …
+ *   uint8_t *at = tide_record_writer_at(block);
  *   … write at most `size` bytes from `at` on …
- *   tide_emit_record(block, at);
+ *   tide_record_writer_record(block, at);
  *
  * Thread: the worker that runs the kernel.
  */
@@ -19,28 +19,28 @@
 #include "kernel/radix.h"
 #include "store/block.h"
 
-/* Most bytes tide_emit_array writes. */
-enum { TIDE_EMIT_ARRAY = 5 };
+/* Most bytes tide_record_writer_array writes. */
+enum { TIDE_RECORD_WRITER_ARRAY = 5 };
 
 /* Makes room for `size` more bytes, and the block if *block is NULL. false: no memory; *block is valid still. */
-bool tide_emit_room(struct tide_block **block, int arity, size_t size);
+bool tide_record_writer_room(struct tide_block **block, int arity, size_t size);
 
 /* A growing array of items of `item` bytes: room for `needed` of them. false: no memory; the array is as before. */
-bool tide_emit_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item);
+bool tide_record_writer_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item);
 
 /* Appends the pairs that the items point to to `out`, in their order. false: no memory. */
-bool tide_emit_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out);
+bool tide_record_writer_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out);
 
-static inline uint8_t *tide_emit_at(const struct tide_block *block) { return block->data + block->size; }
+static inline uint8_t *tide_record_writer_at(const struct tide_block *block) { return block->data + block->size; }
 
 /* A record has been written up to `end`. */
-static inline void tide_emit_record(struct tide_block *block, const uint8_t *end) {
+static inline void tide_record_writer_record(struct tide_block *block, const uint8_t *end) {
     block->size = (uint64_t)(end - block->data);
     block->count++;
 }
 
 /* The head of an array of `count` values; the byte after it. */
-static inline uint8_t *tide_emit_array(uint8_t *at, uint32_t count) {
+static inline uint8_t *tide_record_writer_array(uint8_t *at, uint32_t count) {
     if (count < 16) {
         *at++ = (uint8_t)(0x90 | count);
     } else if (count < 65536) {
@@ -54,7 +54,7 @@ static inline uint8_t *tide_emit_array(uint8_t *at, uint32_t count) {
     return at;
 }
 
-static inline uint8_t *tide_emit_bytes(uint8_t *at, const uint8_t *data, size_t size) {
+static inline uint8_t *tide_record_writer_bytes(uint8_t *at, const uint8_t *data, size_t size) {
     memcpy(at, data, size);
     return at + size;
 }

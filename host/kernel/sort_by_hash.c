@@ -1,5 +1,5 @@
 /*
- * Sorting packed pairs by the hash of their key (see order.h): by its upper half with radix.h, then what is still out of
+ * Sorting packed pairs by the hash of their key (see sort_by_hash.h): by its upper half with radix.h, then what is still out of
  * order (hashes that differ in the lower half only) by insertion. Runs on a worker.
  */
 #include "kernel/sort_by_hash.h"
@@ -44,7 +44,7 @@ static void insert(struct tide_radix_item *items, uint32_t count) {
     }
 }
 
-bool tide_order_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
+bool tide_sort_by_hash(const struct tide_blocks *in, struct tide_blocks *out) {
     uint64_t count = tide_blocks_records(in);
     struct tide_radix_item *items = NULL, *spare = NULL, *sorted;
     bool ok = false;
@@ -57,7 +57,7 @@ bool tide_order_blocks(const struct tide_blocks *in, struct tide_blocks *out) {
     read_records(in, items);
     sorted = count > FEW ? tide_radix_sort(items, spare, (uint32_t)count, FIRST_BIT) : items;
     insert(sorted, (uint32_t)count);
-    ok = tide_emit_items(sorted, (uint32_t)count, out);
+    ok = tide_record_writer_items(sorted, (uint32_t)count, out);
 done:
     tide_free(items);
     tide_free(spare);

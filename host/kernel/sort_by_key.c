@@ -1,5 +1,5 @@
 /*
- * Sorting packed pairs by key (see sort.h). Keys that are all numbers, or all strings, are sorted by 64 bits of each that stand
+ * Sorting packed pairs by key (see sort_by_key.h). Keys that are all numbers, or all strings, are sorted by 64 bits of each that stand
  * in the same order (radix.h): numbers are done then, strings are compared where these bits are equal. Everything else is a merge
  * sort with the full comparison. Runs on a worker.
  */
@@ -122,7 +122,7 @@ static void sort_ties(struct tide_radix_item *items, struct tide_radix_item *spa
     }
 }
 
-bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_blocks *out) {
+bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_blocks *out) {
     uint64_t total = tide_blocks_records(in);
     struct tide_radix_item *items = NULL, *spare = NULL, *sorted;
     bool ok = false;
@@ -143,7 +143,7 @@ bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_
         sorted = items;
         sort_by_comparing(items, spare, count, ascending);
     }
-    ok = tide_emit_items(sorted, count, out);
+    ok = tide_record_writer_items(sorted, count, out);
 done:
     tide_free(items);
     tide_free(spare);
@@ -152,7 +152,7 @@ done:
 
 /* ---- Bounds --------------------------------------------------------------------------------------------------- */
 
-bool tide_sort_has_place(const struct tide_block *block) {
+bool tide_sort_by_key_has_place(const struct tide_block *block) {
     const uint8_t *at = block->data, *end = block->data + block->size;
 
     for (uint32_t r = 0; r < block->count; r++) {
@@ -164,7 +164,7 @@ bool tide_sort_has_place(const struct tide_block *block) {
     return true;
 }
 
-bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out) {
+bool tide_sort_by_key_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out) {
     uint64_t total = tide_blocks_records(in);
 
     if (total == 0 || wanted == 0) return true;

@@ -1,9 +1,9 @@
 /*
  * Writing records one by one, and taking a keyed state, or what came out beside it, out of the records that hold both (see
- * patch.h). Runs on a worker.
+ * state_delta.h). Runs on a worker.
  */
 #include "kernel/record_writer.h"
-#include "kernel/state_patch.h"
+#include "kernel/state_delta.h"
 #include "wire/unpack.h"
 
 enum { MAPPED_ONE = 0x91, STATE = 0x92, MAPPED_PAIR = 0x93, TRAILING_NILS = 2 };
@@ -19,11 +19,11 @@ static bool emit(struct picker *picker, int arity, const uint8_t *key, size_t ke
         tide_blocks_push(picker->out, picker->block);
         picker->block = NULL;
     }
-    if (!tide_emit_room(&picker->block, arity, key_size + size)) return false;
+    if (!tide_record_writer_room(&picker->block, arity, key_size + size)) return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(picker->block), key, key_size);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(picker->block), key, key_size);
 
-    tide_emit_record(picker->block, tide_emit_bytes(at, value, size));
+    tide_record_writer_record(picker->block, tide_record_writer_bytes(at, value, size));
     return true;
 }
 
@@ -55,9 +55,11 @@ static bool pick(const struct tide_blocks *in, struct tide_blocks *out, bool sta
     return ok;
 }
 
-bool tide_pick_state(const struct tide_blocks *in, struct tide_blocks *out) { return pick(in, out, true); }
+bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out) { return pick(in, out, true); }
 
-bool tide_pick_mapped(const struct tide_blocks *in, struct tide_blocks *out) { return pick(in, out, false); }
+bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out) {
+    return pick(in, out, false);
+}
 
 /* ---- One by one ------------------------------------------------------------------------------------------------ */
 
@@ -65,31 +67,35 @@ bool tide_pick_mapped(const struct tide_blocks *in, struct tide_blocks *out) { r
 static struct tide_block *open_block(struct tide_blocks *out, size_t size) {
     struct tide_block *block = out->count > 0 ? out->items[out->count - 1] : NULL;
 
-    if (block && block->size < TIDE_BLOCK_TARGET) return tide_emit_room(&block, 2, size) ? block : NULL;
+    if (block && block->size < TIDE_BLOCK_TARGET) return tide_record_writer_room(&block, 2, size) ? block : NULL;
     block = NULL;
-    if (!tide_emit_room(&block, 2, size)) return NULL;
+    if (!tide_record_writer_room(&block, 2, size)) return NULL;
     tide_blocks_push(out, block);
     return block;
 }
 
-bool tide_pairs_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size) {
+bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value,
+                         size_t size) {
     struct tide_block *block = open_block(out, key_size + size);
 
     if (!block) return false;
-    tide_emit_record(block, tide_emit_bytes(tide_emit_bytes(tide_emit_at(block), key, key_size), value, size));
+    tide_record_writer_record(
+        block,
+        tide_record_writer_bytes(tide_record_writer_bytes(tide_record_writer_at(block), key, key_size), value, size));
     return true;
 }
 
-bool tide_mapped_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x, size_t size) {
+bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x,
+                                size_t size) {
     static const uint8_t nils[TRAILING_NILS] = {0xc0, 0xc0};
     struct tide_block *block = open_block(out, key_size + size + 2 + TRAILING_NILS);
 
     if (!block) return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(block), key ? key : nils, key ? key_size : 1);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(block), key ? key : nils, key ? key_size : 1);
 
     *at++ = key ? MAPPED_PAIR : MAPPED_ONE;
-    at = tide_emit_bytes(at, x, size);
-    tide_emit_record(block, key ? tide_emit_bytes(at, nils, TRAILING_NILS) : at);
+    at = tide_record_writer_bytes(at, x, size);
+    tide_record_writer_record(block, key ? tide_record_writer_bytes(at, nils, TRAILING_NILS) : at);
     return true;
 }

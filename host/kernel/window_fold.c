@@ -1,5 +1,5 @@
 /*
- * Folding by ranges of hashes (see fold.h). Runs on a worker.
+ * Folding by ranges of hashes (see window_fold.h). Runs on a worker.
  */
 #include "kernel/window_fold.h"
 
@@ -25,14 +25,14 @@ enum { SLACK = 32 };
 
 enum { FIRST_KEYS = 256 };
 
-enum { GO_ON = TIDE_FOLD_DONE };
+enum { GO_ON = TIDE_WINDOW_FOLD_DONE };
 
 /* How far a block has been read: its next record. */
-struct tide_fold_reader {
+struct tide_window_fold_reader {
     const uint8_t *key, *value, *end;
     uint64_t hash; /* of the key */
     uint32_t left; /* records, the next one included */
-    enum tide_fold_side side;
+    enum tide_window_fold_side side;
 };
 
 /* ---- The table of a range ------------------------------------------------------------------------------------- */
@@ -41,14 +41,14 @@ static bool same_key(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b
     return (a_size == b_size && memcmp(a, b, a_size) == 0) || tide_unpack_compare(a, a + a_size, b, b + b_size) == 0;
 }
 
-static uint32_t slot_of(const struct tide_fold *fold, uint64_t hash) {
+static uint32_t slot_of(const struct tide_window_fold *fold, uint64_t hash) {
     return (uint32_t)((hash - fold->first) >> (64 - fold->ranges - fold->bits));
 }
 
-static uint32_t slots_in(const struct tide_fold *fold) { return (1U << fold->bits) + SLACK; }
+static uint32_t slots_in(const struct tide_window_fold *fold) { return (1U << fold->bits) + SLACK; }
 
 /* false: every slot from the key's own to the last is taken. */
-static bool put_in_slot(struct tide_fold *fold, uint32_t index) {
+static bool put_in_slot(struct tide_window_fold *fold, uint32_t index) {
     uint32_t end = slots_in(fold);
 
     for (uint32_t at = slot_of(fold, fold->keys[index].hash); at < end; at++) {
@@ -60,11 +60,11 @@ static bool put_in_slot(struct tide_fold *fold, uint32_t index) {
 }
 
 /* Doubles the slots until all keys have one. OTHER: their hashes are too much alike. */
-static int grow(struct tide_fold *fold) {
+static int grow(struct tide_window_fold *fold) {
     for (;;) {
         if (fold->bits + 1 >= 64 - fold->ranges ||
             ((uint64_t)1 << fold->bits) / MOST_SLOTS_PER_KEY > fold->count + 64)
-            return TIDE_FOLD_OTHER;
+            return TIDE_WINDOW_FOLD_OTHER;
         fold->bits++;
 
         size_t size = slots_in(fold) * sizeof *fold->slots;
@@ -72,7 +72,7 @@ static int grow(struct tide_fold *fold) {
 
         if (!slots) {
             fold->bits--;
-            return TIDE_FOLD_NO_MEMORY;
+            return TIDE_WINDOW_FOLD_NO_MEMORY;
         }
         fold->slots = slots;
         memset(slots, 0, size);
@@ -88,7 +88,7 @@ static bool larger(void *array, size_t size) {
     return grown;
 }
 
-static bool make_room_for_keys(struct tide_fold *fold) {
+static bool make_room_for_keys(struct tide_window_fold *fold) {
     uint32_t more = fold->key_slots > 0 ? fold->key_slots * 2 : FIRST_KEYS;
 
     if (!larger(&fold->keys, more * sizeof *fold->keys) || !larger(&fold->x, more * sizeof *fold->x) ||
@@ -101,18 +101,18 @@ static bool make_room_for_keys(struct tide_fold *fold) {
 }
 
 /* The key's index, made if it is new. */
-static int find_key(struct tide_fold *fold, const struct tide_fold_reader *reader, uint32_t *index) {
+static int find_key(struct tide_window_fold *fold, const struct tide_window_fold_reader *reader, uint32_t *index) {
     uint32_t at = slot_of(fold, reader->hash), end = slots_in(fold), size = (uint32_t)(reader->value - reader->key);
 
     for (; at < end && fold->slots[at] != 0; at++) {
-        const struct tide_fold_key *key = &fold->keys[fold->slots[at] - 1];
+        const struct tide_window_fold_key *key = &fold->keys[fold->slots[at] - 1];
 
         *index = fold->slots[at] - 1;
         if (key->hash == reader->hash && same_key(key->key, key->size, reader->key, size)) return GO_ON;
     }
-    if (fold->count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_FOLD_NO_MEMORY;
+    if (fold->count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_WINDOW_FOLD_NO_MEMORY;
     *index = fold->count++;
-    fold->keys[*index] = (struct tide_fold_key){.hash = reader->hash, .key = reader->key, .size = size};
+    fold->keys[*index] = (struct tide_window_fold_key){.hash = reader->hash, .key = reader->key, .size = size};
     fold->counts[2 * *index] = fold->counts[2 * *index + 1] = 0;
     fold->there[*index] = 0;
     if (at < end && (uint64_t)fold->count * 2 <= (uint64_t)1 << fold->bits) {
@@ -146,7 +146,7 @@ static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, do
 }
 
 /* Finds the next record's value and its key's hash. The usual keys, short strings and whole numbers, do without a call more. */
-static inline void look(struct tide_fold_reader *reader) {
+static inline void look(struct tide_window_fold_reader *reader) {
     const uint8_t *key = reader->key;
     double number;
 
@@ -163,30 +163,30 @@ static inline void look(struct tide_fold_reader *reader) {
 }
 
 /* Goes on to the record at `next`, the one after the reader's. */
-static inline int step(struct tide_fold_reader *reader, const uint8_t *next) {
+static inline int step(struct tide_window_fold_reader *reader, const uint8_t *next) {
     uint64_t hash = reader->hash;
 
     reader->key = next;
     if (--reader->left == 0) return GO_ON;
     look(reader);
-    return reader->hash < hash ? TIDE_FOLD_OUT_OF_ORDER : GO_ON;
+    return reader->hash < hash ? TIDE_WINDOW_FOLD_OUT_OF_ORDER : GO_ON;
 }
 
 /* Pairs that are not part of a state are passed over. */
-static inline bool is_beside(const struct tide_fold_reader *reader) {
-    return reader->side == TIDE_FOLD_STATE && *reader->value != STATE_HEAD;
+static inline bool is_beside(const struct tide_window_fold_reader *reader) {
+    return reader->side == TIDE_WINDOW_FOLD_STATE && *reader->value != STATE_HEAD;
 }
 
 /* The numbers of the next record, `n` of a state only; the byte after them, or NULL when one is something else. */
-static inline const uint8_t *numbers_of(const struct tide_fold_reader *reader, double *n, double *x) {
-    if (reader->side != TIDE_FOLD_STATE) return number_at(reader->value, reader->end, x);
+static inline const uint8_t *numbers_of(const struct tide_window_fold_reader *reader, double *n, double *x) {
+    if (reader->side != TIDE_WINDOW_FOLD_STATE) return number_at(reader->value, reader->end, x);
 
     const uint8_t *next = number_at(reader->value + 1, reader->end, n);
 
     return next ? number_at(next, reader->end, x) : NULL;
 }
 
-static bool note_meeting(struct tide_fold *fold, uint32_t place, double value) {
+static bool note_meeting(struct tide_window_fold *fold, uint32_t place, double value) {
     if (fold->meetings == fold->meeting_slots) {
         uint32_t more = fold->meeting_slots > 0 ? fold->meeting_slots * 2 : FIRST_KEYS;
 
@@ -200,10 +200,11 @@ static bool note_meeting(struct tide_fold *fold, uint32_t place, double value) {
     return true;
 }
 
-static inline bool take(struct tide_fold *fold, uint32_t key, enum tide_fold_side side, double n, double x) {
-    uint32_t place = 2 * key + (side == TIDE_FOLD_ENTERING);
+static inline bool take(struct tide_window_fold *fold, uint32_t key, enum tide_window_fold_side side, double n,
+                        double x) {
+    uint32_t place = 2 * key + (side == TIDE_WINDOW_FOLD_ENTERING);
 
-    if (side == TIDE_FOLD_STATE) {
+    if (side == TIDE_WINDOW_FOLD_STATE) {
         fold->there[key] = 1;
         fold->n[key] = n;
         fold->x[key] = x;
@@ -216,7 +217,7 @@ static inline bool take(struct tide_fold *fold, uint32_t key, enum tide_fold_sid
 }
 
 /* The records of one block up to this hash. */
-static int read_to(struct tide_fold *fold, struct tide_fold_reader *reader, uint64_t last) {
+static int read_to(struct tide_window_fold *fold, struct tide_window_fold_reader *reader, uint64_t last) {
     while (reader->left > 0 && reader->hash <= last) {
         const uint8_t *next;
 
@@ -229,8 +230,8 @@ static int read_to(struct tide_fold *fold, struct tide_fold_reader *reader, uint
 
             if (status != GO_ON) return status;
             next = numbers_of(reader, &n, &x);
-            if (!next) return TIDE_FOLD_OTHER;
-            if (!take(fold, key, reader->side, n, x)) return TIDE_FOLD_NO_MEMORY;
+            if (!next) return TIDE_WINDOW_FOLD_OTHER;
+            if (!take(fold, key, reader->side, n, x)) return TIDE_WINDOW_FOLD_NO_MEMORY;
         }
 
         int status = step(reader, next);
@@ -240,7 +241,7 @@ static int read_to(struct tide_fold *fold, struct tide_fold_reader *reader, uint
     return GO_ON;
 }
 
-int tide_fold_read(struct tide_fold *fold) {
+int tide_window_fold_read(struct tide_window_fold *fold) {
     fold->count = fold->meetings = 0;
     while (fold->range >> fold->ranges == 0) {
         fold->first = fold->ranges > 0 ? fold->range << (64 - fold->ranges) : 0;
@@ -249,7 +250,7 @@ int tide_fold_read(struct tide_fold *fold) {
         uint64_t last = fold->first + (UINT64_MAX >> fold->ranges);
 
         for (uint32_t i = 0; i < fold->reader_count; i++) {
-            struct tide_fold_reader *reader = &fold->readers[i];
+            struct tide_window_fold_reader *reader = &fold->readers[i];
 
             if (reader->left == 0 || reader->hash > last) continue;
 
@@ -257,15 +258,15 @@ int tide_fold_read(struct tide_fold *fold) {
 
             if (status != GO_ON) return status;
         }
-        if (fold->count > 0) return TIDE_FOLD_RANGE;
+        if (fold->count > 0) return TIDE_WINDOW_FOLD_RANGE;
     }
-    return TIDE_FOLD_DONE;
+    return TIDE_WINDOW_FOLD_DONE;
 }
 
 /* ---- Opening -------------------------------------------------------------------------------------------------- */
 
-static struct tide_fold_reader reader_of(const struct tide_block *block, enum tide_fold_side side) {
-    struct tide_fold_reader reader = {
+static struct tide_window_fold_reader reader_of(const struct tide_block *block, enum tide_window_fold_side side) {
+    struct tide_window_fold_reader reader = {
         .key = block->data, .end = block->data + block->size, .left = block->count, .side = side};
 
     if (block->count > 0) look(&reader);
@@ -273,41 +274,41 @@ static struct tide_fold_reader reader_of(const struct tide_block *block, enum ti
 }
 
 /* DONE, OTHER or OUT_OF_ORDER, the latter only when there is nothing but numbers. */
-static int check_side(const struct tide_blocks *blocks, enum tide_fold_side side) {
-    int status = TIDE_FOLD_DONE;
+static int check_side(const struct tide_blocks *blocks, enum tide_window_fold_side side) {
+    int status = TIDE_WINDOW_FOLD_DONE;
 
     for (uint32_t b = 0; b < blocks->count; b++) {
-        struct tide_fold_reader reader = reader_of(blocks->items[b], side);
+        struct tide_window_fold_reader reader = reader_of(blocks->items[b], side);
 
         while (reader.left > 0) {
             double n, x;
             const uint8_t *next =
                 is_beside(&reader) ? tide_unpack_skip(reader.value, reader.end) : numbers_of(&reader, &n, &x);
 
-            if (!next) return TIDE_FOLD_OTHER;
-            if (step(&reader, next) == TIDE_FOLD_OUT_OF_ORDER) status = TIDE_FOLD_OUT_OF_ORDER;
+            if (!next) return TIDE_WINDOW_FOLD_OTHER;
+            if (step(&reader, next) == TIDE_WINDOW_FOLD_OUT_OF_ORDER) status = TIDE_WINDOW_FOLD_OUT_OF_ORDER;
         }
     }
     return status;
 }
 
 /* Sides that are not in order are replaced. */
-static int order_sides(struct tide_fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
+static int order_sides(struct tide_window_fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
     for (int s = 0; s < SIDES; s++) {
         if (!sides[s]) continue;
 
-        int status = fold->adds ? (order ? TIDE_FOLD_OUT_OF_ORDER : TIDE_FOLD_DONE)
-                                : check_side(sides[s], (enum tide_fold_side)s);
+        int status = fold->adds ? (order ? TIDE_WINDOW_FOLD_OUT_OF_ORDER : TIDE_WINDOW_FOLD_DONE)
+                                : check_side(sides[s], (enum tide_window_fold_side)s);
 
-        if (status == TIDE_FOLD_OTHER) return status;
-        if (status != TIDE_FOLD_OUT_OF_ORDER) continue;
-        if (!tide_order_blocks(sides[s], &fold->ordered[s])) return TIDE_FOLD_NO_MEMORY;
+        if (status == TIDE_WINDOW_FOLD_OTHER) return status;
+        if (status != TIDE_WINDOW_FOLD_OUT_OF_ORDER) continue;
+        if (!tide_sort_by_hash(sides[s], &fold->ordered[s])) return TIDE_WINDOW_FOLD_NO_MEMORY;
         sides[s] = &fold->ordered[s];
     }
-    return TIDE_FOLD_DONE;
+    return TIDE_WINDOW_FOLD_DONE;
 }
 
-static bool add_readers(struct tide_fold *fold, const struct tide_blocks *const sides[SIDES]) {
+static bool add_readers(struct tide_window_fold *fold, const struct tide_blocks *const sides[SIDES]) {
     uint32_t blocks = 0;
 
     for (int s = 0; s < SIDES; s++) blocks += sides[s] ? sides[s]->count : 0;
@@ -315,12 +316,12 @@ static bool add_readers(struct tide_fold *fold, const struct tide_blocks *const 
     if (!fold->readers) return false;
     for (int s = 0; s < SIDES; s++)
         for (uint32_t b = 0; sides[s] && b < sides[s]->count; b++)
-            fold->readers[fold->reader_count++] = reader_of(sides[s]->items[b], (enum tide_fold_side)s);
+            fold->readers[fold->reader_count++] = reader_of(sides[s]->items[b], (enum tide_window_fold_side)s);
     return true;
 }
 
 /* Ranges of about RANGE_RECORDS records, and a table for as many keys. */
-static bool make_table(struct tide_fold *fold, uint64_t records) {
+static bool make_table(struct tide_window_fold *fold, uint64_t records) {
     fold->bits = FIRST_BITS;
     while (fold->ranges < 31 && records >> fold->ranges > RANGE_RECORDS) fold->ranges++;
     while ((uint64_t)1 << fold->bits < 2 * records && 1U << fold->bits < 2 * RANGE_RECORDS) fold->bits++;
@@ -330,29 +331,30 @@ static bool make_table(struct tide_fold *fold, uint64_t records) {
     return true;
 }
 
-int tide_fold_open(struct tide_fold **out, const struct tide_blocks *state, const struct tide_blocks *leaving,
-                   const struct tide_blocks *entering, bool adds, bool order) {
+int tide_window_fold_open(struct tide_window_fold **out, const struct tide_blocks *state,
+                          const struct tide_blocks *leaving, const struct tide_blocks *entering, bool adds,
+                          bool order) {
     const struct tide_blocks *sides[SIDES] = {state, leaving, entering};
-    struct tide_fold *fold = tide_alloc_try(sizeof *fold);
+    struct tide_window_fold *fold = tide_alloc_try(sizeof *fold);
     uint64_t records = 0;
     int status;
 
-    if (!fold) return TIDE_FOLD_NO_MEMORY;
-    *fold = (struct tide_fold){.adds = adds};
+    if (!fold) return TIDE_WINDOW_FOLD_NO_MEMORY;
+    *fold = (struct tide_window_fold){.adds = adds};
     tide_blocks_create(&fold->made);
     for (int s = 0; s < SIDES; s++) {
         tide_blocks_create(&fold->ordered[s]);
         records += sides[s] ? tide_blocks_records(sides[s]) : 0;
     }
     status = order_sides(fold, sides, order);
-    if (status == TIDE_FOLD_DONE && !(make_table(fold, records) && add_readers(fold, sides)))
-        status = TIDE_FOLD_NO_MEMORY;
-    if (status == TIDE_FOLD_DONE) *out = fold;
-    else tide_fold_delete(fold);
+    if (status == TIDE_WINDOW_FOLD_DONE && !(make_table(fold, records) && add_readers(fold, sides)))
+        status = TIDE_WINDOW_FOLD_NO_MEMORY;
+    if (status == TIDE_WINDOW_FOLD_DONE) *out = fold;
+    else tide_window_fold_delete(fold);
     return status;
 }
 
-void tide_fold_delete(struct tide_fold *fold) {
+void tide_window_fold_delete(struct tide_window_fold *fold) {
     if (!fold) return;
     for (int s = 0; s < SIDES; s++) tide_blocks_destroy(&fold->ordered[s]);
     tide_blocks_destroy(&fold->made);
@@ -371,13 +373,15 @@ void tide_fold_delete(struct tide_fold *fold) {
     tide_free(fold);
 }
 
-size_t tide_fold_size(void) { return offsetof(struct tide_fold, keys); }
+size_t tide_window_fold_size(void) { return offsetof(struct tide_window_fold, keys); }
 
-const uint8_t *tide_fold_key(const struct tide_fold *fold, uint32_t index) { return fold->keys[index].key; }
+const uint8_t *tide_window_fold_key(const struct tide_window_fold *fold, uint32_t index) {
+    return fold->keys[index].key;
+}
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
-static void finish_block(struct tide_fold *fold) {
+static void finish_block(struct tide_window_fold *fold) {
     if (fold->block) tide_blocks_push(&fold->made, fold->block);
     fold->block = NULL;
 }
@@ -390,15 +394,16 @@ static inline uint8_t *put_number(uint8_t *at, double number) {
     return at + tide_pack_number_at(at, number);
 }
 
-static bool write_key(struct tide_fold *fold, uint32_t index, bool states) {
-    const struct tide_fold_key *key = &fold->keys[index];
+static bool write_key(struct tide_window_fold *fold, uint32_t index, bool states) {
+    const struct tide_window_fold_key *key = &fold->keys[index];
     size_t most = (size_t)key->size + 1 + 2 * TIDE_PACKED_NUMBER_MAX;
 
     if (fold->block && fold->block->size >= TIDE_BLOCK_TARGET) finish_block(fold);
-    if ((!fold->block || fold->block->capacity - fold->block->size < most) && !tide_emit_room(&fold->block, 2, most))
+    if ((!fold->block || fold->block->capacity - fold->block->size < most) &&
+        !tide_record_writer_room(&fold->block, 2, most))
         return false;
 
-    uint8_t *at = tide_emit_bytes(tide_emit_at(fold->block), key->key, key->size);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(fold->block), key->key, key->size);
 
     if (states) {
         *at++ = STATE_HEAD;
@@ -406,16 +411,16 @@ static bool write_key(struct tide_fold *fold, uint32_t index, bool states) {
     } else {
         at = put_number(at, fold->values[2 * index + 1]);
     }
-    tide_emit_record(fold->block, at);
+    tide_record_writer_record(fold->block, at);
     return true;
 }
 
 /* The keys of the range in the order of their hashes, which they nearly have in their slots; these are free afterwards. */
-static bool sort_keys(struct tide_fold *fold) {
+static bool sort_keys(struct tide_window_fold *fold) {
     uint32_t count = 0, end = slots_in(fold);
 
     if (fold->count > fold->sorted_slots &&
-        !tide_emit_grow((void **)&fold->sorted, &fold->sorted_slots, fold->count, sizeof *fold->sorted))
+        !tide_record_writer_grow((void **)&fold->sorted, &fold->sorted_slots, fold->count, sizeof *fold->sorted))
         return false;
     for (uint32_t s = 0; s < end && count < fold->count; s++) {
         if (fold->slots[s] == 0) continue;
@@ -430,7 +435,7 @@ static bool sort_keys(struct tide_fold *fold) {
     return true;
 }
 
-bool tide_fold_write(struct tide_fold *fold, bool states) {
+bool tide_window_fold_write(struct tide_window_fold *fold, bool states) {
     if (!sort_keys(fold)) return false;
     for (uint32_t i = 0; i < fold->count; i++) {
         uint32_t index = fold->sorted[i];
@@ -440,8 +445,8 @@ bool tide_fold_write(struct tide_fold *fold, bool states) {
     return true;
 }
 
-void tide_fold_finish(struct tide_fold *fold, struct tide_blocks *out) {
+void tide_window_fold_finish(struct tide_window_fold *fold, struct tide_blocks *out) {
     finish_block(fold);
     tide_blocks_move(out, &fold->made);
-    tide_fold_delete(fold);
+    tide_window_fold_delete(fold);
 }

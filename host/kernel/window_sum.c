@@ -1,8 +1,8 @@
 /*
- * Windows of sums (see sums.h). Runs on a worker.
+ * Windows of sums (see window_sum.h). Runs on a worker.
  *
- * Usually all sides are folded range by range (fold.h). Where hardly anything of a large state changes, only what changes is put
- * in a table, and the state is copied past it, whole blocks by reference (patch.h).
+ * Usually all sides are folded range by range (window_fold.h). Where hardly anything of a large state changes, only what changes is put
+ * in a table, and the state is copied past it, whole blocks by reference (state_delta.h).
  */
 #include "kernel/window_sum.h"
 
@@ -22,21 +22,21 @@ static void empty(struct tide_blocks *blocks) {
     tide_blocks_create(blocks);
 }
 
-static bool leave_open(struct tide_patch *patch, const uint8_t *key, size_t size, double sum) {
-    uint32_t entry = tide_combine_packed(patch->keys, key, size);
+static bool leave_open(struct tide_state_delta *delta, const uint8_t *key, size_t size, double sum) {
+    uint32_t entry = tide_combine_packed(delta->keys, key, size);
 
     if (entry == TIDE_COMBINE_NOMEM) return false;
-    if (!tide_emit_grow((void **)&patch->open, &patch->open_slots, patch->opens + 1, sizeof *patch->open))
+    if (!tide_record_writer_grow((void **)&delta->open, &delta->open_slots, delta->opens + 1, sizeof *delta->open))
         return false;
-    patch->open[patch->opens++] = entry;
-    patch->keys->numbers[entry] = sum;
+    delta->open[delta->opens++] = entry;
+    delta->keys->numbers[entry] = sum;
     return true;
 }
 
 /* ---- Range by range ------------------------------------------------------------------------------------------- */
 
-/* What becomes of a key. With a patch, keys of which nothing is left are left open there. */
-static bool slide_key(struct tide_fold *fold, uint32_t key, struct tide_patch *patch) {
+/* What becomes of a key. With a delta, keys of which nothing is left are left open there. */
+static bool slide_key(struct tide_window_fold *fold, uint32_t key, struct tide_state_delta *delta) {
     double leaving = fold->values[2 * key], entering = fold->values[2 * key + 1];
     uint32_t left = fold->counts[2 * key], came = fold->counts[2 * key + 1];
 
@@ -51,39 +51,39 @@ static bool slide_key(struct tide_fold *fold, uint32_t key, struct tide_patch *p
     } else {
         return true;
     }
-    if (!patch || fold->n[key] > 0 || left + came == 0) return true;
+    if (!delta || fold->n[key] > 0 || left + came == 0) return true;
     fold->there[key] = 0;
-    return leave_open(patch, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
+    return leave_open(delta, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
 }
 
 /* All of a fold. `states`: an inverse window, otherwise all is `entering`. */
-static int fold_all(struct tide_fold *fold, bool states, struct tide_patch *patch) {
+static int fold_all(struct tide_window_fold *fold, bool states, struct tide_state_delta *delta) {
     int status;
 
-    while ((status = tide_fold_read(fold)) == TIDE_FOLD_RANGE) {
+    while ((status = tide_window_fold_read(fold)) == TIDE_WINDOW_FOLD_RANGE) {
         for (uint32_t i = 0; states && i < fold->count; i++)
-            if (!slide_key(fold, i, patch)) return TIDE_FOLD_NO_MEMORY;
-        if (!tide_fold_write(fold, states)) return TIDE_FOLD_NO_MEMORY;
+            if (!slide_key(fold, i, delta)) return TIDE_WINDOW_FOLD_NO_MEMORY;
+        if (!tide_window_fold_write(fold, states)) return TIDE_WINDOW_FOLD_NO_MEMORY;
     }
     return status;
 }
 
 static int fold_sides(const struct tide_blocks *state, const struct tide_blocks *leaving,
-                      const struct tide_blocks *entering, struct tide_patch *patch, struct tide_blocks *out) {
+                      const struct tide_blocks *entering, struct tide_state_delta *delta, struct tide_blocks *out) {
     for (int order = 0;; order++) {
-        struct tide_fold *fold;
-        int status = tide_fold_open(&fold, state, leaving, entering, true, order != 0);
+        struct tide_window_fold *fold;
+        int status = tide_window_fold_open(&fold, state, leaving, entering, true, order != 0);
 
-        if (status != TIDE_FOLD_DONE) return status;
-        status = fold_all(fold, state, patch);
-        if (status == TIDE_FOLD_DONE) tide_fold_finish(fold, out);
-        else tide_fold_delete(fold);
-        if (status != TIDE_FOLD_OUT_OF_ORDER) return status;
-        if (patch) patch->opens = 0;
+        if (status != TIDE_WINDOW_FOLD_DONE) return status;
+        status = fold_all(fold, state, delta);
+        if (status == TIDE_WINDOW_FOLD_DONE) tide_window_fold_finish(fold, out);
+        else tide_window_fold_delete(fold);
+        if (status != TIDE_WINDOW_FOLD_OUT_OF_ORDER) return status;
+        if (delta) delta->opens = 0;
     }
 }
 
-int tide_sums_merge(const struct tide_blocks *in, struct tide_blocks *out) {
+int tide_window_sum_merge(const struct tide_blocks *in, struct tide_blocks *out) {
     return fold_sides(NULL, NULL, in, NULL, out);
 }
 
@@ -95,7 +95,7 @@ struct change {
     uint32_t count;
 };
 
-static int sum_up(struct tide_patch *patch, const struct tide_blocks *records, struct change **changes,
+static int sum_up(struct tide_state_delta *delta, const struct tide_blocks *records, struct change **changes,
                   uint32_t *slots) {
     for (uint32_t b = 0; b < records->count; b++) {
         const uint8_t *at = records->items[b]->data, *end = at + records->items[b]->size;
@@ -103,11 +103,12 @@ static int sum_up(struct tide_patch *patch, const struct tide_blocks *records, s
         for (uint32_t r = 0; r < records->items[b]->count; r++) {
             const uint8_t *value = tide_unpack_skip(at, end);
             struct tide_value what = tide_unpack_value(value, end);
-            uint32_t had = *slots, entry = tide_combine_packed(patch->keys, at, (size_t)(value - at));
+            uint32_t had = *slots, entry = tide_combine_packed(delta->keys, at, (size_t)(value - at));
 
-            if (what.type != TIDE_VALUE_NUMBER) return TIDE_FOLD_OTHER;
-            if (entry == TIDE_COMBINE_NOMEM) return TIDE_FOLD_NO_MEMORY;
-            if (!tide_emit_grow((void **)changes, slots, entry + 1, sizeof **changes)) return TIDE_FOLD_NO_MEMORY;
+            if (what.type != TIDE_VALUE_NUMBER) return TIDE_WINDOW_FOLD_OTHER;
+            if (entry == TIDE_COMBINE_NOMEM) return TIDE_WINDOW_FOLD_NO_MEMORY;
+            if (!tide_record_writer_grow((void **)changes, slots, entry + 1, sizeof **changes))
+                return TIDE_WINDOW_FOLD_NO_MEMORY;
             memset(*changes + had, 0, (size_t)(*slots - had) * sizeof **changes);
 
             struct change *change = &(*changes)[entry];
@@ -117,12 +118,12 @@ static int sum_up(struct tide_patch *patch, const struct tide_blocks *records, s
             at = what.next;
         }
     }
-    return TIDE_FOLD_DONE;
+    return TIDE_WINDOW_FOLD_DONE;
 }
 
-static bool put_sum(struct tide_patch *patch, uint32_t entry, const struct change *leaving,
+static bool put_sum(struct tide_state_delta *delta, uint32_t entry, const struct change *leaving,
                     const struct change *entering, bool asks) {
-    const struct tide_patch_old *old = &patch->old[entry];
+    const struct tide_state_delta_old *old = &delta->old[entry];
     double sum = entering->sum, count = entering->count;
     uint8_t packed[TIDE_PACKED_NUMBER_MAX];
 
@@ -136,16 +137,16 @@ static bool put_sum(struct tide_patch *patch, uint32_t entry, const struct chang
     }
     if (asks && count <= 0) {
         uint32_t size;
-        const uint8_t *key = tide_combine_key(patch->keys, entry, &size);
+        const uint8_t *key = tide_combine_key(delta->keys, entry, &size);
 
-        return leave_open(patch, key, size, sum);
+        return leave_open(delta, key, size, sum);
     }
-    return tide_patch_put(patch, entry, count, packed, tide_pack_number_at(packed, sum));
+    return tide_state_delta_put(delta, entry, count, packed, tide_pack_number_at(packed, sum));
 }
 
-static bool old_are_numbers(const struct tide_patch *patch) {
-    for (uint32_t i = 0; i < patch->keys->count; i++) {
-        const struct tide_patch_old *old = &patch->old[i];
+static bool old_are_numbers(const struct tide_state_delta *delta) {
+    for (uint32_t i = 0; i < delta->keys->count; i++) {
+        const struct tide_state_delta_old *old = &delta->old[i];
 
         if (old->value && tide_unpack_value(old->value, old->value + old->size).type != TIDE_VALUE_NUMBER)
             return false;
@@ -153,35 +154,38 @@ static bool old_are_numbers(const struct tide_patch *patch) {
     return true;
 }
 
-static int slide_past(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
-                      const struct tide_blocks *entering, bool asks, struct tide_blocks *out) {
+static int slide_past(struct tide_state_delta *delta, const struct tide_blocks *state,
+                      const struct tide_blocks *leaving, const struct tide_blocks *entering, bool asks,
+                      struct tide_blocks *out) {
     static const struct change none;
     struct change *left = NULL, *came = NULL;
     uint32_t left_slots = 0, came_slots = 0;
-    int status = sum_up(patch, leaving, &left, &left_slots);
+    int status = sum_up(delta, leaving, &left, &left_slots);
 
-    if (status == TIDE_FOLD_DONE) status = sum_up(patch, entering, &came, &came_slots);
-    if (status == TIDE_FOLD_DONE && !tide_patch_scan(patch, state, -1, out)) status = TIDE_FOLD_NO_MEMORY;
-    if (status == TIDE_FOLD_DONE && !old_are_numbers(patch)) {
+    if (status == TIDE_WINDOW_FOLD_DONE) status = sum_up(delta, entering, &came, &came_slots);
+    if (status == TIDE_WINDOW_FOLD_DONE && !tide_state_delta_scan(delta, state, -1, out))
+        status = TIDE_WINDOW_FOLD_NO_MEMORY;
+    if (status == TIDE_WINDOW_FOLD_DONE && !old_are_numbers(delta)) {
         empty(out);
-        status = TIDE_FOLD_OTHER;
+        status = TIDE_WINDOW_FOLD_OTHER;
     }
-    for (uint32_t i = 0; status == TIDE_FOLD_DONE && i < patch->keys->count; i++)
-        if (!put_sum(patch, i, i < left_slots ? &left[i] : &none, i < came_slots ? &came[i] : &none, asks))
-            status = TIDE_FOLD_NO_MEMORY;
+    for (uint32_t i = 0; status == TIDE_WINDOW_FOLD_DONE && i < delta->keys->count; i++)
+        if (!put_sum(delta, i, i < left_slots ? &left[i] : &none, i < came_slots ? &came[i] : &none, asks))
+            status = TIDE_WINDOW_FOLD_NO_MEMORY;
     tide_free(left);
     tide_free(came);
     return status;
 }
 
-bool tide_sums_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
-                    const struct tide_blocks *entering) {
+bool tide_window_sum_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
+                          const struct tide_blocks *entering) {
     return (tide_blocks_records(leaving) + tide_blocks_records(entering)) * RARE < tide_blocks_records(state);
 }
 
-int tide_sums_slide(struct tide_patch *patch, const struct tide_blocks *state, const struct tide_blocks *leaving,
-                    const struct tide_blocks *entering, bool asks, struct tide_blocks *out) {
-    if (tide_sums_rare(state, leaving, entering)) return slide_past(patch, state, leaving, entering, asks, out);
-    patch->out = out;
-    return fold_sides(state, leaving, entering, asks ? patch : NULL, out);
+int tide_window_sum_slide(struct tide_state_delta *delta, const struct tide_blocks *state,
+                          const struct tide_blocks *leaving, const struct tide_blocks *entering, bool asks,
+                          struct tide_blocks *out) {
+    if (tide_window_sum_rare(state, leaving, entering)) return slide_past(delta, state, leaving, entering, asks, out);
+    delta->out = out;
+    return fold_sides(state, leaving, entering, asks ? delta : NULL, out);
 }

@@ -295,7 +295,7 @@ void tide_arities_tell(const struct tide_arities *arities, struct tide_task *tas
     task->slots = tide_xcalloc(count, sizeof *task->slots);
     task->nslots = count;
     for (uint32_t i = 0; i < count; i++) {
-        struct tide_slot *slot = &task->slots[i];
+        struct tide_task_slot *slot = &task->slots[i];
 
         slot->arity = indexes[i];
         if (slot->arity == TIDE_ARITY_NONE) continue;
@@ -330,7 +330,7 @@ static int refuse_both(const struct tide_arity *arity, uint8_t value, const char
     return refuse(&text, err);
 }
 
-static int hear_one(struct tide_arities *arities, const struct tide_task *task, const struct tide_slot *slot,
+static int hear_one(struct tide_arities *arities, const struct tide_task *task, const struct tide_task_slot *slot,
                     struct tide_error *err) {
     struct entry *entry = &arities->items[slot->arity];
     char *first = sighting(task, slot->seen ? slot->seen : "a record");
@@ -350,7 +350,7 @@ static int hear_one(struct tide_arities *arities, const struct tide_task *task, 
 
 int tide_arities_hear(struct tide_arities *arities, struct tide_task *task, struct tide_error *err) {
     for (uint32_t i = 0; i < task->nslots; i++) {
-        const struct tide_slot *slot = &task->slots[i];
+        const struct tide_task_slot *slot = &task->slots[i];
 
         if (slot->learned == TIDE_ARITY_UNKNOWN || slot->arity == TIDE_ARITY_NONE) continue;
         if (hear_one(arities, task, slot, err) != TIDE_OK) return err->code;

@@ -525,7 +525,7 @@ void tide_stage_delete(struct tide_stage *stage) {
 /* ---- Tasks ---------------------------------------------------------------------------------------------------- */
 
 static void add_input(struct tide_task *task, uint32_t index, const struct tide_stage_leaf *leaf) {
-    struct tide_input *input = &task->inputs[index];
+    struct tide_task_input *input = &task->inputs[index];
     const struct tide_rdd *rdd = leaf->rdd;
     struct tide_cached *cached =
         leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
@@ -538,7 +538,7 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
     } else if (rdd->kind == TIDE_RDD_FILES) {
         const struct tide_file_split *split = &rdd->as.splits[leaf->partition];
 
-        input->kind = TIDE_INPUT_FILE;
+        input->kind = TIDE_TASK_INPUT_FILE;
         input->path = tide_xstrdup(split->path);
         input->offset = split->offset;
         input->length = split->length;

@@ -42,7 +42,7 @@ struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32
     task->batch_time = -1;
     for (uint32_t i = 0; i < ninputs; i++) {
         tide_blocks_create(&task->inputs[i].blocks);
-        task->inputs[i].kind = TIDE_INPUT_BLOCKS;
+        task->inputs[i].kind = TIDE_TASK_INPUT_BLOCKS;
     }
     for (uint32_t i = 0; i < noutputs; i++) tide_blocks_create(&task->outputs[i]);
     return task;
@@ -99,7 +99,7 @@ void tide_task_read(struct tide_task *task, uint32_t input, struct tide_cached *
         task->reads = tide_xrealloc(task->reads, task->read_slots * sizeof *task->reads);
     }
     task->reads[task->nreads++] =
-        (struct tide_read){.cached = tide_cached_retain(cached), .list = list, .input = input};
+        (struct tide_task_read){.cached = tide_cached_retain(cached), .list = list, .input = input};
 }
 
 static void drop_read_blocks(struct tide_task *task) {
@@ -111,7 +111,7 @@ bool tide_task_begin(struct tide_task *task) {
 
     if (task->made && !tide_cached_wanted(task->made)) return false;
     for (uint32_t i = 0; i < task->nreads && status == TIDE_OK; i++) {
-        const struct tide_read *read = &task->reads[i];
+        const struct tide_task_read *read = &task->reads[i];
 
         status = tide_cached_open(read->cached, read->list, &task->inputs[read->input].blocks, &task->error);
     }

@@ -39,9 +39,9 @@ struct tide_plan *tide_plan_new(const void *bytes, size_t size);
 struct tide_plan *tide_plan_retain(struct tide_plan *plan);
 void tide_plan_release(struct tide_plan *plan);
 
-enum { TIDE_INPUT_BLOCKS = 1, TIDE_INPUT_FILE = 2 };
+enum { TIDE_TASK_INPUT_BLOCKS = 1, TIDE_TASK_INPUT_FILE = 2 };
 
-struct tide_input {
+struct tide_task_input {
     struct tide_blocks blocks; /* BLOCKS: the records, references held */
     char *path;                /* FILE: a byte range of a text file; lines that begin in it belong to it */
     uint64_t offset;
@@ -53,7 +53,7 @@ struct tide_input {
 };
 
 /* A list of something kept (store/cache.h), to be appended to the blocks of an input when the task begins. */
-struct tide_read {
+struct tide_task_read {
     struct tide_cached *cached; /* a reference */
     uint32_t list;
     uint32_t input;
@@ -61,7 +61,7 @@ struct tide_read {
 
 /* An operator of the plan whose function decides whether records are single values or pairs (its descriptor has arity = 0), in
  * the order of the plan: that of a GATHER before those of its nodes, those of a CHAIN after those of its node. */
-struct tide_slot {
+struct tide_task_slot {
     char *first;     /* known: a record that it is known by, for people; or NULL */
     char *seen;      /* learned: the record that told; or NULL */
     uint32_t arity;  /* for the driver's use: which one (rdd/arity.h) */
@@ -72,7 +72,7 @@ struct tide_slot {
 struct tide_task {
     /* visible to Lua */
     struct tide_plan *plan;
-    struct tide_input *inputs;
+    struct tide_task_input *inputs;
     struct tide_blocks *outputs; /* noutputs lists, filled by the worker */
     int64_t batch_time;          /* ms, or -1 outside a batch */
     uint64_t limit;              /* sink "take": records wanted */
@@ -82,15 +82,15 @@ struct tide_task {
     uint32_t noutputs;
     uint32_t partition;
     uint32_t nslots;
-    struct tide_slot *slots; /* or NULL when there are none */
+    struct tide_task_slot *slots; /* or NULL when there are none */
     struct tide_block
         *updates; /* pairs (accumulator number, what this task adds to it), made by the worker; NULL: nothing */
     /* C only */
-    double seed;                 /* of random numbers: the engine's */
-    const uint32_t *cancelled;   /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
-    struct tide_message message; /* deliver: set by the driver, runs there when the task has ended */
-    struct tide_read *reads;     /* in order; the inputs they belong to have no other blocks */
-    struct tide_cached *made;    /* where its first lists of outputs go, or NULL: they stay with the task */
+    double seed;                  /* of random numbers: the engine's */
+    const uint32_t *cancelled;    /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
+    struct tide_message message;  /* deliver: set by the driver, runs there when the task has ended */
+    struct tide_task_read *reads; /* in order; the inputs they belong to have no other blocks */
+    struct tide_cached *made;     /* where its first lists of outputs go, or NULL: they stay with the task */
     uint32_t nreads, read_slots;
     struct tide_error error; /* set by the worker when it failed; text is complete, for people */
     uint64_t started_ns, ended_ns;

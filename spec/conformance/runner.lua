@@ -30,7 +30,7 @@ end
 
 -- Kinds about parts that are not there yet, and about parts that will never be.
 local ABSENT = {
-    statemap = "Spark's own table of states, seen from inside: ours is a patch over packed blocks, which the kinds state_record, "
+    statemap = "Spark's own table of states, seen from inside: ours is a delta over packed blocks, which the kinds state_record, "
         .. "state_rdd and property look at as streams",
     limit = "the rate limiter of receivers",
     ui = "status pages",

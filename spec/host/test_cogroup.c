@@ -352,16 +352,16 @@ static void zip_pairs_records_across_blocks(void **state) {
     read_records(&a, "1 2|3");
     read_records(&b, "x=7|y=8 z=9");
     tide_blocks_create(&out);
-    assert_true(tide_zip_blocks(&a, &b, &out));
+    assert_true(tide_product_zip(&a, &b, &out));
     assert_blocks(&out, "1=[x, 7] 2=[y, 8] 3=[z, 9]");
     tide_blocks_create(&out);
-    assert_true(tide_zip_blocks(&b, &a, &out));
+    assert_true(tide_product_zip(&b, &a, &out));
     assert_blocks(&out, "[x, 7]=1 [y, 8]=2 [z, 9]=3");
     tide_blocks_destroy(&a);
     tide_blocks_destroy(&b);
     read_records(&a, "");
     tide_blocks_create(&out);
-    assert_true(tide_zip_blocks(&a, &a, &out));
+    assert_true(tide_product_zip(&a, &a, &out));
     assert_blocks(&out, "");
     tide_blocks_destroy(&a);
 }
@@ -377,11 +377,11 @@ static void products_are_in_the_order_of_the_left(void **state) {
         read_records(&b, texts[i % 3]);
         tide_blocks_create(&out);
 
-        struct tide_cartesian *product = tide_cartesian_new(&a, &b);
+        struct tide_product *product = tide_product_new(&a, &b);
 
-        while (tide_cartesian_next(product, &block) > 0) tide_blocks_push(&out, block);
-        assert_int_equal(tide_cartesian_next(product, &block), 0);
-        tide_cartesian_delete(product);
+        while (tide_product_next(product, &block) > 0) tide_blocks_push(&out, block);
+        assert_int_equal(tide_product_next(product, &block), 0);
+        tide_product_delete(product);
         if (i == 1) assert_blocks(&out, "1=[x, 7] 1=[y, 8] 2=[x, 7] 2=[y, 8] 3=[x, 7] 3=[y, 8]");
         else if (i == 4) assert_blocks(&out, "[x, 7]=[x, 7] [x, 7]=[y, 8] [y, 8]=[x, 7] [y, 8]=[y, 8]");
         else {
@@ -424,12 +424,12 @@ static void running_out_of_memory_is_reported(void **state) {
         assert_true(nth < 200);
         tide_fault_arm("alloc", nth - 1, 1);
 
-        struct tide_cartesian *product = tide_cartesian_new(&a, &b);
+        struct tide_product *product = tide_product_new(&a, &b);
 
-        while (product && (more = tide_cartesian_next(product, &block)) > 0) tide_blocks_push(&out, block);
-        done = tide_zip_blocks(&a, &b, &out) && more == 0;
+        while (product && (more = tide_product_next(product, &block)) > 0) tide_blocks_push(&out, block);
+        done = tide_product_zip(&a, &b, &out) && more == 0;
         tide_fault_clear();
-        tide_cartesian_delete(product);
+        tide_product_delete(product);
         tide_blocks_destroy(&out);
     }
     tide_blocks_destroy(&a);

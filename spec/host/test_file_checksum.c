@@ -28,9 +28,9 @@ static int tear_down(void **state) {
 }
 
 /* A SequenceFile of `records` groups of 1000 bytes. */
-static struct tide_file_seal write_file(int records) {
+static struct tide_file_checksum write_file(int records) {
     static const uint8_t bytes[1000] = {1};
-    struct tide_file_seal seal;
+    struct tide_file_checksum seal;
     struct tide_sequence_writer *writer =
         tide_sequence_writer_new(path, TIDE_WRITABLE_NULL, TIDE_WRITABLE_BYTES, false, &err);
 
@@ -38,13 +38,13 @@ static struct tide_file_seal write_file(int records) {
     for (int i = 0; i < records; i++)
         assert_int_equal(tide_sequence_writer_group(writer, bytes, sizeof bytes, &err), 0);
     assert_int_equal(tide_sequence_writer_finish(writer, false, &err), 0);
-    tide_sequence_writer_seal(writer, &seal);
+    tide_sequence_writer_checksum(writer, &seal);
     tide_sequence_writer_delete(writer);
     return seal;
 }
 
-static void assert_broken(const struct tide_file_seal *seal, int code, const char *reason) {
-    assert_int_equal(tide_file_seal_check(seal, path, &err), code);
+static void assert_broken(const struct tide_file_checksum *seal, int code, const char *reason) {
+    assert_int_equal(tide_file_checksum_check(seal, path, &err), code);
     assert_memory_equal(err.text, path, strlen(path));
     assert_non_null(strstr(err.text, reason));
     tide_error_clear(&err);
@@ -54,17 +54,17 @@ static void what_was_written_is_recognized(void **state) {
     static const int counts[] = {0, 1, 64, 65, 500};
 
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        struct tide_file_seal seal = write_file(counts[i]);
+        struct tide_file_checksum seal = write_file(counts[i]);
         struct stat status;
 
         assert_int_equal(stat(path, &status), 0);
         assert_int_equal(seal.size, status.st_size);
-        assert_int_equal(tide_file_seal_check(&seal, path, &err), 0);
+        assert_int_equal(tide_file_checksum_check(&seal, path, &err), 0);
     }
 }
 
 static void any_other_file_is_not(void **state) {
-    struct tide_file_seal seal = write_file(200);
+    struct tide_file_checksum seal = write_file(200);
     static const uint64_t places[] = {0, 70, 65536, 100000};
 
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -76,7 +76,7 @@ static void any_other_file_is_not(void **state) {
         assert_int_equal(pwrite(fd, &other, 1, (off_t)places[i]), 1);
         assert_broken(&seal, TIDE_ECORRUPT, "its checksum is not that of what was written; the file is damaged");
         assert_int_equal(pwrite(fd, &byte, 1, (off_t)places[i]), 1);
-        assert_int_equal(tide_file_seal_check(&seal, path, &err), 0);
+        assert_int_equal(tide_file_checksum_check(&seal, path, &err), 0);
         close(fd);
     }
     assert_int_equal(truncate(path, (off_t)seal.size - 1), 0);
@@ -86,7 +86,7 @@ static void any_other_file_is_not(void **state) {
 }
 
 static void files_that_cannot_be_read_are_told(void **state) {
-    struct tide_file_seal seal = write_file(1);
+    struct tide_file_checksum seal = write_file(1);
 
     tide_fault_arm("seal.read", 0, 1);
     assert_broken(&seal, TIDE_EIO, "reading at byte 0: Input/output error");

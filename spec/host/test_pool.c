@@ -273,7 +273,7 @@ static void reads_files(void **state) {
     for (int i = 0; i < 2; i++) {
         struct tide_task *task = tide_task_new(plan, 1, 1);
         task->message.deliver = deliver;
-        task->inputs[0].kind = TIDE_INPUT_FILE;
+        task->inputs[0].kind = TIDE_TASK_INPUT_FILE;
         task->inputs[0].path = tide_xstrdup(path);
         task->inputs[0].length = 100;
         tide_pool_submit(pool, task);

@@ -134,7 +134,7 @@ static void agrees_with_qsort(void **state) {
             }
         }
         qsort(keys, RECORDS, sizeof *keys, up ? ascending : descending);
-        assert_true(tide_sort_blocks(&in, up, &out));
+        assert_true(tide_sort_by_key(&in, up, &out));
         uint32_t seen = 0;
         for (uint32_t b = 0; b < out.count; b++) {
             const uint8_t *at = out.items[b]->data, *end = at + out.items[b]->size;
@@ -165,7 +165,7 @@ static void sorts_values_of_any_kind(void **state) {
             tide_pack_number(&bytes, i);
         }
         tide_blocks_push(&in, packed_block(&bytes, count, 2));
-        assert_true(tide_sort_blocks(&in, true, &out));
+        assert_true(tide_sort_by_key(&in, true, &out));
         assert_int_equal(tide_blocks_records(&out), count);
         assert_int_equal(tide_blocks_bytes(&out), tide_blocks_bytes(&in));
         const uint8_t *last = NULL, *last_end = NULL;
@@ -204,7 +204,7 @@ static void large_integers_keep_their_order(void **state) {
     tide_pack_number(&bytes, 5);
     tide_pack_text(&bytes, "five");
     tide_blocks_push(&in, packed_block(&bytes, 6, 2));
-    assert_true(tide_sort_blocks(&in, true, &out));
+    assert_true(tide_sort_by_key(&in, true, &out));
     const char *expected[] = {"least", "five", "1", "2", "3", "most"};
     const uint8_t *at = out.items[0]->data, *end = at + out.items[0]->size;
     for (int i = 0; i < 6; i++) {
@@ -216,11 +216,11 @@ static void large_integers_keep_their_order(void **state) {
 }
 
 static void nothing_makes_nothing(void **state) {
-    assert_true(tide_sort_blocks(&in, true, &out));
-    assert_true(tide_sort_sample(&in, 10, &out));
+    assert_true(tide_sort_by_key(&in, true, &out));
+    assert_true(tide_sort_by_key_sample(&in, 10, &out));
     tide_blocks_push(&in, packed_block(&bytes, 0, 0));
-    assert_true(tide_sort_blocks(&in, false, &out));
-    assert_true(tide_sort_sample(&in, 10, &out));
+    assert_true(tide_sort_by_key(&in, false, &out));
+    assert_true(tide_sort_by_key_sample(&in, 10, &out));
     assert_int_equal(out.count, 0);
 }
 
@@ -233,7 +233,7 @@ static void blocks_are_sealed_when_full(void **state) {
     }
     free(text);
     tide_blocks_push(&in, packed_block(&bytes, 300, 2));
-    assert_true(tide_sort_blocks(&in, true, &out));
+    assert_true(tide_sort_by_key(&in, true, &out));
     assert_int_equal(tide_blocks_records(&out), 300);
     for (uint32_t b = 0; b < out.count; b++) {
         assert_true(out.items[b]->count > 0);
@@ -250,7 +250,7 @@ static void samples_evenly(void **state) {
     }
     static const uint32_t wanted[] = {1, 7, 64, 999, 1000, 5000};
     for (size_t w = 0; w < sizeof wanted / sizeof *wanted; w++) {
-        assert_true(tide_sort_sample(&in, wanted[w], &out));
+        assert_true(tide_sort_by_key_sample(&in, wanted[w], &out));
         assert_int_equal(out.count, 1);
         const struct tide_block *sample = out.items[0];
         assert_int_equal(sample->arity, 1);
@@ -268,7 +268,7 @@ static void samples_evenly(void **state) {
         assert_true(1000 - last <= largest_gap + 1);
         tide_blocks_destroy(&out);
     }
-    assert_true(tide_sort_sample(&in, 0, &out));
+    assert_true(tide_sort_by_key_sample(&in, 0, &out));
     assert_int_equal(out.count, 0);
 }
 
@@ -284,7 +284,7 @@ static void reports_when_memory_is_gone(void **state) {
     for (int what = 0; what < 2; what++) {
         for (long skip = 0;; skip++) {
             tide_fault_arm("alloc", skip, 1);
-            bool ok = what ? tide_sort_sample(&in, 300, &out) : tide_sort_blocks(&in, true, &out);
+            bool ok = what ? tide_sort_by_key_sample(&in, 300, &out) : tide_sort_by_key(&in, true, &out);
             tide_fault_clear();
             if (ok) break;
             failures++;
@@ -303,10 +303,10 @@ static void equal_keys_keep_their_order(void **state) {
         tide_pack_number(&bytes, i);
     }
     tide_blocks_push(&in, packed_block(&bytes, 6, 2));
-    assert_true(tide_sort_blocks(&in, false, &out));
+    assert_true(tide_sort_by_key(&in, false, &out));
     expect("1=0 1=3 1=5 0=1 -0=2 0=4");
     tide_blocks_destroy(&out);
-    assert_true(tide_sort_blocks(&in, true, &out));
+    assert_true(tide_sort_by_key(&in, true, &out));
     expect("0=1 -0=2 0=4 1=0 1=3 1=5");
 }
 

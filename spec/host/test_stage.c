@@ -52,7 +52,7 @@ static void assert_inputs(const struct tide_stage *stage, uint32_t index, const 
     for (uint32_t i = 0; i < task->ninputs; i++) {
         char *numbers = rig_numbers(&task->inputs[i].blocks);
 
-        assert_int_equal(task->inputs[i].kind, TIDE_INPUT_BLOCKS);
+        assert_int_equal(task->inputs[i].kind, TIDE_TASK_INPUT_BLOCKS);
         tide_buffer_format(&out, i > 0 ? " | %s" : "%s", numbers);
         tide_free(numbers);
     }
@@ -120,7 +120,7 @@ static void files_become_file_inputs(void **state) {
 
     assert_plan(task->plan, "[[chain, [leaf, nil], [f]], collect]");
     assert_int_equal(task->ninputs, 1);
-    assert_int_equal(task->inputs[0].kind, TIDE_INPUT_FILE);
+    assert_int_equal(task->inputs[0].kind, TIDE_TASK_INPUT_FILE);
     assert_string_equal(task->inputs[0].path, "/tmp/a");
     assert_int_equal(task->inputs[0].offset, 10);
     assert_int_equal(task->inputs[0].length, 7);

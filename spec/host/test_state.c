@@ -1,12 +1,12 @@
 /*
  * dstream: keyed state. What its datasets are made of batch by batch, when there is none, what must be so at the start. And
- * task/patch: a state that changes in some keys.
+ * task/delta: a state that changes in some keys.
  */
 #include "base/buffer.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
 #include "kernel/lists.h"
-#include "kernel/state_patch.h"
+#include "kernel/state_delta.h"
 #include "rdd/node.h"
 #include "store/block.h"
 #include "stream_rig.h"
@@ -223,7 +223,7 @@ static void the_usual_interval_is_ten_seconds_or_more(void **state) {
     }
 }
 
-/* ---- Patches --------------------------------------------------------------------------------------------------- */
+/* ---- Deltas --------------------------------------------------------------------------------------------------- */
 
 /* A block of pairs: texts of one letter as keys, and values that `write` packs. */
 struct pairs {
@@ -313,26 +313,26 @@ static void expect_blocks(struct tide_blocks *blocks, const char *text) {
 
 static void a_patch_changes_the_keys_it_is_told(void **state) {
     struct tide_blocks records, before, out;
-    struct tide_patch *patch = tide_patch_new();
+    struct tide_state_delta *delta = tide_state_delta_new();
     const uint8_t seven = 7;
 
     numbers(&records, "b=1 x=1 b=2");
     states(&before, "a=5,1 b=5,2 c=1,3 d=5,4");
     tide_blocks_create(&out);
-    assert_true(tide_patch_add(patch, &records));
-    assert_int_equal(patch->records, 3);
-    assert_int_equal(patch->order[0], 0);
-    assert_int_equal(patch->order[1], 1);
-    assert_int_equal(patch->order[2], 0);
-    assert_true(tide_patch_scan(patch, &before, 2, &out));
-    assert_non_null(patch->old[0].value);
-    assert_true(patch->old[0].n == 5);
-    assert_null(patch->old[1].value);
-    assert_int_equal(patch->dues, 1); /* c */
-    assert_true(tide_patch_put(patch, 0, 9, NULL, 0));
-    assert_true(tide_patch_put(patch, 1, 8, &seven, 1));
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
+    assert_true(tide_state_delta_add(delta, &records));
+    assert_int_equal(delta->records, 3);
+    assert_int_equal(delta->order[0], 0);
+    assert_int_equal(delta->order[1], 1);
+    assert_int_equal(delta->order[2], 0);
+    assert_true(tide_state_delta_scan(delta, &before, 2, &out));
+    assert_non_null(delta->old[0].value);
+    assert_true(delta->old[0].n == 5);
+    assert_null(delta->old[1].value);
+    assert_int_equal(delta->dues, 1); /* c */
+    assert_true(tide_state_delta_put(delta, 0, 9, NULL, 0));
+    assert_true(tide_state_delta_put(delta, 1, 8, &seven, 1));
+    tide_state_delta_finish(delta);
+    tide_state_delta_delete(delta);
     expect_blocks(&out, "a=5,1 d=5,4 b=9,2 x=8,7");
     tide_blocks_destroy(&records);
     tide_blocks_destroy(&before);
@@ -340,7 +340,7 @@ static void a_patch_changes_the_keys_it_is_told(void **state) {
 
 static void a_large_block_without_changes_is_shared(void **state) {
     struct tide_blocks records, before, out;
-    struct tide_patch *patch = tide_patch_new();
+    struct tide_state_delta *delta = tide_state_delta_new();
     struct pairs pairs = {.count = 0};
 
     tide_buffer_create(&pairs.bytes);
@@ -354,10 +354,10 @@ static void a_large_block_without_changes_is_shared(void **state) {
     pairs_into(&pairs, &before);
     numbers(&records, "a=1");
     tide_blocks_create(&out);
-    assert_true(tide_patch_add(patch, &records));
-    assert_true(tide_patch_scan(patch, &before, -1, &out));
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
+    assert_true(tide_state_delta_add(delta, &records));
+    assert_true(tide_state_delta_scan(delta, &before, -1, &out));
+    tide_state_delta_finish(delta);
+    tide_state_delta_delete(delta);
     assert_int_equal(out.count, 1);
     assert_ptr_equal(out.items[0], before.items[0]);
     tide_blocks_destroy(&out);
@@ -370,23 +370,23 @@ static void states_and_results_are_told_apart(void **state) {
     const uint8_t key[] = {0xa1, 'k'}, value = 5;
 
     states(&both, "a=1,2");
-    assert_true(tide_mapped_put(&both, NULL, 0, &value, 1));
-    assert_true(tide_mapped_put(&both, NULL, 0, key, 2));
+    assert_true(tide_state_rows_put_mapped(&both, NULL, 0, &value, 1));
+    assert_true(tide_state_rows_put_mapped(&both, NULL, 0, key, 2));
     tide_blocks_create(&out);
-    assert_true(tide_pick_state(&both, &out));
+    assert_true(tide_state_rows_project(&both, &out));
     expect_blocks(&out, "a=2");
     tide_blocks_create(&out);
-    assert_true(tide_pick_mapped(&both, &out));
+    assert_true(tide_state_rows_project_mapped(&both, &out));
     expect_blocks(&out, "5 k");
     tide_blocks_destroy(&both);
 
     tide_blocks_create(&both);
-    assert_true(tide_mapped_put(&both, key, 2, &value, 1));
+    assert_true(tide_state_rows_put_mapped(&both, key, 2, &value, 1));
     tide_blocks_create(&out);
-    assert_true(tide_pick_mapped(&both, &out));
+    assert_true(tide_state_rows_project_mapped(&both, &out));
     expect_blocks(&out, "k=5");
     tide_blocks_create(&out);
-    assert_true(tide_pick_state(&both, &out));
+    assert_true(tide_state_rows_project(&both, &out));
     expect_blocks(&out, "");
     tide_blocks_destroy(&both);
 }
@@ -396,7 +396,7 @@ static void lists_of_a_key_become_one(void **state) {
 
     states(&in, "a=1,2 b=3,4 a=5,6");
     tide_blocks_create(&out);
-    assert_true(tide_lists_concat(&in, &out));
+    assert_true(tide_group_concat(&in, &out));
     expect_blocks(&out, "a=1,2,5,6 b=3,4");
     tide_blocks_destroy(&in);
 }

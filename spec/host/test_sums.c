@@ -95,7 +95,7 @@ static void put_in_order(struct list *list) {
 
     end_block(list);
     tide_blocks_create(&ordered);
-    assert_true(tide_order_blocks(&list->blocks, &ordered));
+    assert_true(tide_sort_by_hash(&list->blocks, &ordered));
     assert_int_equal(tide_blocks_records(&ordered), tide_blocks_records(&list->blocks));
     tide_blocks_destroy(&list->blocks);
     list->blocks = ordered;
@@ -231,8 +231,8 @@ static void nothing_is_in_order(void **state) {
 
     tide_blocks_create(&none);
     tide_blocks_create(&out);
-    assert_true(tide_order_blocks(&none, &out));
-    assert_int_equal(tide_sums_merge(&none, &out), TIDE_FOLD_DONE);
+    assert_true(tide_sort_by_hash(&none, &out));
+    assert_int_equal(tide_window_sum_merge(&none, &out), TIDE_WINDOW_FOLD_DONE);
     assert_int_equal(out.count, 0);
 }
 
@@ -259,7 +259,7 @@ static void parts_are_merged(void **state) {
             tide_blocks_append(&all.blocks, &part.blocks);
             list_destroy(&part);
         }
-        assert_int_equal(tide_sums_merge(&all.blocks, &out), TIDE_FOLD_DONE);
+        assert_int_equal(tide_window_sum_merge(&all.blocks, &out), TIDE_WINDOW_FOLD_DONE);
         assert_rows(&out, rows, false);
         assert_in_order(&out);
         tide_blocks_destroy(&out);
@@ -281,7 +281,7 @@ static void values_are_added_in_the_order_of_the_parts(void **state) {
         add_to(&rows[4], values[i]);
         end_block(&list);
     }
-    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_FOLD_DONE);
+    assert_int_equal(tide_window_sum_merge(&list.blocks, &out), TIDE_WINDOW_FOLD_DONE);
     assert_rows(&out, rows, false);
     tide_blocks_destroy(&out);
     list_destroy(&list);
@@ -308,7 +308,7 @@ static void forms_of_one_key_meet(void **state) {
     tide_blocks_create(&in);
     tide_blocks_create(&out);
     tide_blocks_push(&in, packed_block(&bytes, count, 2));
-    assert_int_equal(tide_sums_merge(&in, &out), TIDE_FOLD_DONE);
+    assert_int_equal(tide_window_sum_merge(&in, &out), TIDE_WINDOW_FOLD_DONE);
     assert_int_equal(tide_blocks_records(&out), 2);
     tide_blocks_destroy(&out);
     tide_blocks_destroy(&in);
@@ -327,18 +327,18 @@ static void values_that_are_no_numbers_are_left_to_the_caller(void **state) {
     tide_pack_text(&list.bytes, "text");
     list.count++;
     put_in_order(&list);
-    assert_int_equal(tide_sums_merge(&list.blocks, &out), TIDE_FOLD_OTHER);
+    assert_int_equal(tide_window_sum_merge(&list.blocks, &out), TIDE_WINDOW_FOLD_OTHER);
     assert_int_equal(out.count, 0);
 
     for (int side = 1; side < 3; side++) {
-        struct tide_patch *patch = tide_patch_new();
+        struct tide_state_delta *delta = tide_state_delta_new();
 
-        assert_int_equal(tide_sums_slide(patch, &none.blocks, side == 1 ? &list.blocks : &none.blocks,
-                                         side == 2 ? &list.blocks : &none.blocks, false, &out),
-                         TIDE_FOLD_OTHER);
+        assert_int_equal(tide_window_sum_slide(delta, &none.blocks, side == 1 ? &list.blocks : &none.blocks,
+                                               side == 2 ? &list.blocks : &none.blocks, false, &out),
+                         TIDE_WINDOW_FOLD_OTHER);
         assert_int_equal(out.count, 0);
-        tide_patch_finish(patch);
-        tide_patch_delete(patch);
+        tide_state_delta_finish(delta);
+        tide_state_delta_delete(delta);
     }
     list_destroy(&list);
     list_destroy(&none);
@@ -367,20 +367,20 @@ static void slide_model(struct row *window, const struct row *left, const struct
 }
 
 /* Puts the keys left open whose sum is positive; the model forgets the others. */
-static void decide(struct tide_patch *patch, struct row *window) {
+static void decide(struct tide_state_delta *delta, struct row *window) {
     static bool open[KEYS];
 
     memset(open, 0, sizeof open);
-    for (uint32_t i = 0; i < patch->opens; i++) {
-        uint32_t entry = patch->open[i], size;
-        const uint8_t *at = tide_combine_key(patch->keys, entry, &size);
+    for (uint32_t i = 0; i < delta->opens; i++) {
+        uint32_t entry = delta->open[i], size;
+        const uint8_t *at = tide_combine_key(delta->keys, entry, &size);
         uint32_t key = key_of(at, at + size);
-        double sum = patch->keys->numbers[entry];
+        double sum = delta->keys->numbers[entry];
         uint8_t packed[TIDE_PACKED_NUMBER_MAX];
 
         assert_true(window[key].there && window[key].n <= 0 && window[key].sum == sum && !open[key]);
         open[key] = true;
-        if (sum > 0) assert_true(tide_patch_put(patch, entry, 0, packed, tide_pack_number_at(packed, sum)));
+        if (sum > 0) assert_true(tide_state_delta_put(delta, entry, 0, packed, tide_pack_number_at(packed, sum)));
         window[key].n = 0;
         if (sum <= 0) window[key].there = false;
     }
@@ -404,7 +404,7 @@ static void windows_slide(void **state) {
             uint32_t now = turn % (LENGTH + 1), then = (turn + 1) % (LENGTH + 1);
             /* For some time hardly anything comes: the state is copied past it. */
             bool rare = turn % 20 > 12, nothing = turn % 20 == 17;
-            struct tide_patch *patch = tide_patch_new();
+            struct tide_state_delta *delta = tide_state_delta_new();
             struct tide_blocks out;
 
             list_destroy(&entering[now]);
@@ -412,13 +412,13 @@ static void windows_slide(void **state) {
                           &random, came[now]);
             tide_blocks_create(&out);
             assert_int_equal(
-                tide_sums_slide(patch, &before, &entering[then].blocks, &entering[now].blocks, asks != 0, &out),
-                TIDE_FOLD_DONE);
+                tide_window_sum_slide(delta, &before, &entering[then].blocks, &entering[now].blocks, asks != 0, &out),
+                TIDE_WINDOW_FOLD_DONE);
             slide_model(window, came[then], came[now]);
-            assert_true(asks || patch->opens == 0);
-            decide(patch, window);
-            tide_patch_finish(patch);
-            tide_patch_delete(patch);
+            assert_true(asks || delta->opens == 0);
+            decide(delta, window);
+            tide_state_delta_finish(delta);
+            tide_state_delta_delete(delta);
             assert_rows(&out, window, true);
             tide_blocks_destroy(&before);
             before = out;
@@ -431,16 +431,17 @@ static void windows_slide(void **state) {
 static void a_window_to_which_nothing_happens_is_shared(void **state) {
     struct list window, none;
     struct tide_blocks out;
-    struct tide_patch *patch = tide_patch_new();
+    struct tide_state_delta *delta = tide_state_delta_new();
 
     list_create(&window);
     list_create(&none);
     tide_blocks_create(&out);
     while (window.bytes.size < TIDE_BLOCK_TARGET) add_state(&window, window.count, 1, 2);
     end_block(&window);
-    assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &none.blocks, true, &out), TIDE_FOLD_DONE);
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
+    assert_int_equal(tide_window_sum_slide(delta, &window.blocks, &none.blocks, &none.blocks, true, &out),
+                     TIDE_WINDOW_FOLD_DONE);
+    tide_state_delta_finish(delta);
+    tide_state_delta_delete(delta);
     assert_int_equal(out.count, 1);
     assert_ptr_equal(out.items[0], window.blocks.items[0]);
     tide_blocks_destroy(&out);
@@ -453,7 +454,7 @@ static void what_is_no_state_is_passed_over(void **state) {
     struct list window, entering, none;
     struct row rows[KEYS] = {{0}};
     struct tide_blocks out;
-    struct tide_patch *patch = tide_patch_new();
+    struct tide_state_delta *delta = tide_state_delta_new();
 
     list_create(&window);
     list_create(&entering);
@@ -465,10 +466,10 @@ static void what_is_no_state_is_passed_over(void **state) {
     add_pair(&entering, 1, 4);
     end_block(&entering);
     rows[1] = (struct row){.there = true, .n = 3, .sum = 7};
-    assert_int_equal(tide_sums_slide(patch, &window.blocks, &none.blocks, &entering.blocks, false, &out),
-                     TIDE_FOLD_DONE);
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
+    assert_int_equal(tide_window_sum_slide(delta, &window.blocks, &none.blocks, &entering.blocks, false, &out),
+                     TIDE_WINDOW_FOLD_DONE);
+    tide_state_delta_finish(delta);
+    tide_state_delta_delete(delta);
     assert_rows(&out, rows, true);
     tide_blocks_destroy(&out);
     list_destroy(&window);
@@ -480,20 +481,20 @@ static void what_is_no_state_is_passed_over(void **state) {
 
 /* Folds the values of each key as 2 * before + value, which tells their order. */
 static int fold_doubling(const struct tide_blocks *in, struct tide_blocks *out) {
-    struct tide_fold *fold;
-    int status = tide_fold_open(&fold, NULL, NULL, in, false, false);
+    struct tide_window_fold *fold;
+    int status = tide_window_fold_open(&fold, NULL, NULL, in, false, false);
 
-    if (status != TIDE_FOLD_DONE) return status;
-    while ((status = tide_fold_read(fold)) == TIDE_FOLD_RANGE) {
+    if (status != TIDE_WINDOW_FOLD_DONE) return status;
+    while ((status = tide_window_fold_read(fold)) == TIDE_WINDOW_FOLD_RANGE) {
         for (uint32_t i = 0; i < fold->meetings; i++)
             fold->values[fold->met[i]] = 2 * fold->values[fold->met[i]] + fold->newcomers[i];
-        if (!tide_fold_write(fold, false)) {
-            status = TIDE_FOLD_NO_MEMORY;
+        if (!tide_window_fold_write(fold, false)) {
+            status = TIDE_WINDOW_FOLD_NO_MEMORY;
             break;
         }
     }
-    if (status == TIDE_FOLD_DONE) tide_fold_finish(fold, out);
-    else tide_fold_delete(fold);
+    if (status == TIDE_WINDOW_FOLD_DONE) tide_window_fold_finish(fold, out);
+    else tide_window_fold_delete(fold);
     return status;
 }
 
@@ -515,7 +516,7 @@ static void values_that_meet_are_told_in_their_order(void **state) {
         rows[key].there = true;
         if (i % 1000 == 999) end_block(&list); /* not in order */
     }
-    assert_int_equal(fold_doubling(&list.blocks, &out), TIDE_FOLD_DONE);
+    assert_int_equal(fold_doubling(&list.blocks, &out), TIDE_WINDOW_FOLD_DONE);
     assert_rows(&out, rows, false);
     assert_in_order(&out);
     tide_blocks_destroy(&out);
@@ -525,7 +526,7 @@ static void values_that_meet_are_told_in_their_order(void **state) {
 /* Before any function has been called. */
 static void what_is_no_number_is_found_first(void **state) {
     struct list list;
-    struct tide_fold *fold;
+    struct tide_window_fold *fold;
 
     list_create(&list);
     for (uint32_t k = 0; k < 5000; k++) add_pair(&list, k, k);
@@ -533,29 +534,29 @@ static void what_is_no_number_is_found_first(void **state) {
     tide_pack_bool(&list.bytes, true);
     list.count++;
     end_block(&list);
-    assert_int_equal(tide_fold_open(&fold, NULL, NULL, &list.blocks, false, false), TIDE_FOLD_OTHER);
-    assert_int_equal(tide_fold_open(&fold, NULL, &list.blocks, NULL, false, false), TIDE_FOLD_OTHER);
-    assert_int_equal(tide_fold_open(&fold, &list.blocks, NULL, NULL, false, false), TIDE_FOLD_DONE);
-    assert_int_equal(tide_fold_read(fold), TIDE_FOLD_DONE); /* none of it is a state */
-    tide_fold_delete(fold);
+    assert_int_equal(tide_window_fold_open(&fold, NULL, NULL, &list.blocks, false, false), TIDE_WINDOW_FOLD_OTHER);
+    assert_int_equal(tide_window_fold_open(&fold, NULL, &list.blocks, NULL, false, false), TIDE_WINDOW_FOLD_OTHER);
+    assert_int_equal(tide_window_fold_open(&fold, &list.blocks, NULL, NULL, false, false), TIDE_WINDOW_FOLD_DONE);
+    assert_int_equal(tide_window_fold_read(fold), TIDE_WINDOW_FOLD_DONE); /* none of it is a state */
+    tide_window_fold_delete(fold);
     list_destroy(&list);
 }
 
 /* ---- Memory --------------------------------------------------------------------------------------------------- */
 
 static int run(int way, const struct tide_blocks *in, struct tide_blocks *out) {
-    struct tide_patch *patch;
+    struct tide_state_delta *delta;
     struct tide_blocks none;
     int status;
 
-    if (way == 0) return tide_sums_merge(in, out);
+    if (way == 0) return tide_window_sum_merge(in, out);
     if (way == 1) return fold_doubling(in, out);
     tide_blocks_create(&none);
-    patch = tide_patch_new();
-    if (!patch) return TIDE_FOLD_NO_MEMORY;
-    status = tide_sums_slide(patch, &none, &none, in, true, out);
-    tide_patch_finish(patch);
-    tide_patch_delete(patch);
+    delta = tide_state_delta_new();
+    if (!delta) return TIDE_WINDOW_FOLD_NO_MEMORY;
+    status = tide_window_sum_slide(delta, &none, &none, in, true, out);
+    tide_state_delta_finish(delta);
+    tide_state_delta_delete(delta);
     return status;
 }
 
@@ -567,9 +568,9 @@ static void memory_that_is_gone_is_reported(void **state) {
     list_create(&list);
     add_random(&list, rows, 3000, 2000, &random); /* not in order: ordering is part of it */
     for (int way = 0; way < 3; way++) {
-        int status = TIDE_FOLD_NO_MEMORY;
+        int status = TIDE_WINDOW_FOLD_NO_MEMORY;
 
-        for (long nth = 0; status != TIDE_FOLD_DONE; nth++) {
+        for (long nth = 0; status != TIDE_WINDOW_FOLD_DONE; nth++) {
             struct tide_blocks out;
 
             assert_true(nth < 1000);
@@ -577,8 +578,8 @@ static void memory_that_is_gone_is_reported(void **state) {
             tide_fault_arm("alloc", nth, 1);
             status = run(way, &list.blocks, &out);
             tide_fault_clear();
-            assert_int_equal(status, out.count > 0 ? TIDE_FOLD_DONE : TIDE_FOLD_NO_MEMORY);
-            assert_true(nth > 0 || status == TIDE_FOLD_NO_MEMORY);
+            assert_int_equal(status, out.count > 0 ? TIDE_WINDOW_FOLD_DONE : TIDE_WINDOW_FOLD_NO_MEMORY);
+            assert_true(nth > 0 || status == TIDE_WINDOW_FOLD_NO_MEMORY);
             tide_blocks_destroy(&out);
         }
     }

@@ -48,13 +48,13 @@ static void a_task_frees_what_it_holds(void **state) {
     struct tide_block *shared = tide_block_new(TIDE_BLOCK_PACKED, 1, 10, NULL);
 
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(task->inputs[i].kind, TIDE_INPUT_BLOCKS);
+        assert_int_equal(task->inputs[i].kind, TIDE_TASK_INPUT_BLOCKS);
         assert_int_equal(task->inputs[i].blocks.count, 0);
         assert_null(task->inputs[i].path);
     }
     tide_blocks_push(&task->inputs[0].blocks, tide_block_retain(shared));
     tide_blocks_push(&task->inputs[2].blocks, tide_block_retain(shared));
-    task->inputs[1].kind = TIDE_INPUT_FILE;
+    task->inputs[1].kind = TIDE_TASK_INPUT_FILE;
     task->inputs[1].path = tide_xstrdup("/some/file");
     tide_blocks_push(&task->outputs[0], tide_block_new(TIDE_BLOCK_TEXT, 1, 10, NULL));
     tide_blocks_push(&task->outputs[1], tide_block_retain(shared));
@@ -70,12 +70,12 @@ static void a_task_frees_what_it_holds(void **state) {
 static void layouts_are_told(void **state) {
     assert_int_equal(tide_layout_size(1), sizeof(struct tide_block));
     assert_int_equal(tide_layout_size(2), sizeof(struct tide_blocks));
-    assert_int_equal(tide_layout_size(3), sizeof(struct tide_input));
+    assert_int_equal(tide_layout_size(3), sizeof(struct tide_task_input));
     assert_int_equal(tide_layout_size(4), sizeof(struct tide_merge));
     assert_int_equal(tide_layout_size(5), sizeof(struct tide_plan));
     assert_int_equal(tide_layout_size(6), offsetof(struct tide_task, message));
     assert_int_equal(tide_layout_size(7), offsetof(struct tide_combine, entries));
-    assert_int_equal(tide_layout_size(8), sizeof(struct tide_slot));
+    assert_int_equal(tide_layout_size(8), sizeof(struct tide_task_slot));
     assert_int_equal(tide_layout_size(9), 0);
     assert_int_equal(tide_layout_size(-1), 0);
 }

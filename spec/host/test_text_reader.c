@@ -51,12 +51,12 @@ static void lines_of(const char *data, size_t size, struct tide_buffer *out) {
 
 /* Appends the lines of a range in the same way; returns the code of the end. */
 static int read_range(uint64_t offset, uint64_t length, struct tide_buffer *out) {
-    struct tide_file_reader *reader = tide_file_reader_new(path, offset, length, &err);
+    struct tide_text_reader *reader = tide_text_reader_new(path, offset, length, &err);
     struct tide_block *block;
     int more;
 
     if (!reader) return err.code;
-    while ((more = tide_file_reader_next(reader, &block, &err)) > 0) {
+    while ((more = tide_text_reader_next(reader, &block, &err)) > 0) {
         assert_int_equal(block->kind, TIDE_BLOCK_TEXT);
         assert_true(block->count > 0);
         for (uint32_t i = 0; i < block->count; i++) {
@@ -65,8 +65,8 @@ static int read_range(uint64_t offset, uint64_t length, struct tide_buffer *out)
         }
         tide_block_release(block);
     }
-    if (more == 0) assert_int_equal(tide_file_reader_next(reader, &block, &err), 0);
-    tide_file_reader_delete(reader);
+    if (more == 0) assert_int_equal(tide_text_reader_next(reader, &block, &err), 0);
+    tide_text_reader_delete(reader);
     return more;
 }
 
@@ -203,27 +203,27 @@ static void a_file_may_shrink(void **state) {
     for (int i = 0; i < LINES; i++) tide_buffer_format(&data, "line %-10d\n", i);
     assert_int_equal(data.size, LINES * LINE);
     write_file(data.data, data.size);
-    struct tide_file_reader *reader = tide_file_reader_new(path, 0, data.size, &err);
+    struct tide_text_reader *reader = tide_text_reader_new(path, 0, data.size, &err);
     struct tide_block *block;
     uint64_t lines = 0;
-    assert_int_equal(tide_file_reader_next(reader, &block, &err), 1);
+    assert_int_equal(tide_text_reader_next(reader, &block, &err), 1);
     lines += block->count;
     tide_block_release(block);
     assert_true(lines < LINES / 2);
     assert_int_equal(truncate(path, 30000 * LINE - 3), 0);
-    while (tide_file_reader_next(reader, &block, &err) > 0) {
+    while (tide_text_reader_next(reader, &block, &err) > 0) {
         lines += block->count;
         tide_block_release(block);
     }
     assert_int_equal(err.code, 0);
     assert_int_equal(lines, 30000);
-    tide_file_reader_delete(reader);
+    tide_text_reader_delete(reader);
 
     /* Gone altogether before the range begins. */
-    reader = tide_file_reader_new(path, 20000 * LINE, 1000, &err);
+    reader = tide_text_reader_new(path, 20000 * LINE, 1000, &err);
     assert_int_equal(truncate(path, 0), 0);
-    assert_int_equal(tide_file_reader_next(reader, &block, &err), 0);
-    tide_file_reader_delete(reader);
+    assert_int_equal(tide_text_reader_next(reader, &block, &err), 0);
+    tide_text_reader_delete(reader);
     tide_buffer_destroy(&data);
     tide_buffer_destroy(&seen);
 }
@@ -238,14 +238,14 @@ static void a_line_without_an_end_can_be_given_up(void **state) {
     write_file(text, sizeof text);
     for (uint64_t offset = 0; offset < 2;
          offset++) { /* looking for the end of a line, and for the end of one before */
-        struct tide_file_reader *reader = tide_file_reader_open(path, offset, sizeof text, &plan, &err);
+        struct tide_text_reader *reader = tide_text_reader_open(path, offset, sizeof text, &plan, &err);
 
         assert_non_null(reader);
         cancelled = 1;
-        assert_int_equal(tide_file_reader_next(reader, &block, &err), TIDE_ECANCELLED);
+        assert_int_equal(tide_text_reader_next(reader, &block, &err), TIDE_ECANCELLED);
         assert_non_null(strstr(err.text, "cancelled while it was read"));
         tide_error_clear(&err);
-        tide_file_reader_delete(reader);
+        tide_text_reader_delete(reader);
         cancelled = 0;
     }
 }

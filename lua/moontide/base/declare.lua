@@ -23,7 +23,7 @@ function declare.cdef(text)
 end
 
 --- As ffi.metatype; a type keeps the metatable that it got first (LuaJIT has compiled it in).
----@param name string the type, "struct tide_patch"
+---@param name string the type, "struct tide_state_delta"
 ---@param metatable table
 ---@return ffi.ctype*
 function declare.metatype(name, metatable)

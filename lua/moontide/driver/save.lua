@@ -12,12 +12,13 @@ local files = require "moontide.driver.files"
 local ffi, C = fast.ffi, fast.C
 
 declare.cdef [[
-struct tide_output { int fd; uint32_t made; int64_t begun; char attempt[48]; };
-struct tide_output_rule { bool fresh; const char *own; uint64_t since; int64_t since_file; };
-int tide_output_begin(struct tide_output *output, const char *directory, const struct tide_output_rule *rule, struct tide_error *err);
-void tide_output_abort(struct tide_output *output, const char *directory);
-void tide_output_end(struct tide_output *output);
-int tide_output_clear(const char *directory, const struct tide_output_rule *rule, struct tide_error *err);
+struct tide_output_directory { int fd; uint32_t made; int64_t begun; char attempt[48]; };
+struct tide_output_directory_rule { bool fresh; const char *own; uint64_t since; int64_t since_file; };
+int tide_output_directory_begin(struct tide_output_directory *output, const char *directory,
+    const struct tide_output_directory_rule *rule, struct tide_error *err);
+void tide_output_directory_abort(struct tide_output_directory *output, const char *directory);
+void tide_output_directory_end(struct tide_output_directory *output);
+int tide_output_directory_clear(const char *directory, const struct tide_output_directory_rule *rule, struct tide_error *err);
 uint64_t tide_clock_monotonic_ns(void);
 int64_t tide_clock_file_ns(void);
 char *realpath(const char *path, char *resolved);
@@ -165,7 +166,7 @@ end
 local function rule_of(outputs, directory, fresh)
     local known = committed[directory]
     local own = known and (known.outputs == outputs or known.outputs.closed()) and known.mark or nil
-    return ffi.new("struct tide_output_rule", fresh or false, own, outputs.since, outputs.since_file), own
+    return ffi.new("struct tide_output_directory_rule", fresh or false, own, outputs.since, outputs.since_file), own
 end
 
 ---@class moontide.Save one directory being written
@@ -184,7 +185,7 @@ end
 ---@return string? reason
 function save.begin(state, directory, options)
     directory = files.local_path(directory):gsub("(.)/+$", "%1")
-    local handle = ffi.gc(ffi.new "struct tide_output", C.tide_output_end)
+    local handle = ffi.gc(ffi.new "struct tide_output_directory", C.tide_output_directory_end)
     handle.fd = -1
     local other = committed[directory]
     if other and other.outputs == state.outputs and not options.fresh and other.label ~= options.label then
@@ -192,7 +193,7 @@ function save.begin(state, directory, options)
             directory, other.label)
     end
     local rule, own = rule_of(state.outputs, directory, options.fresh)
-    if C.tide_output_begin(handle, directory, rule, err) ~= 0 then
+    if C.tide_output_directory_begin(handle, directory, rule, err) ~= 0 then
         return nil, message()
     end
     assert(own == nil or #own > 0) -- a use after the call: until here it may not be collected
@@ -221,13 +222,13 @@ end
 ---@param mark string of the _SUCCESS
 function save.done(state, saving, mark)
     remember(saving.directory, { outputs = state.outputs, mark = mark, label = saving.label })
-    C.tide_output_end(saving.handle)
+    C.tide_output_directory_end(saving.handle)
 end
 
 --- Takes away what an unfinished save has written. Directories that the save itself had made go too, if they are empty.
 ---@param saving moontide.Save
 function save.abort(saving)
-    C.tide_output_abort(saving.handle, saving.directory)
+    C.tide_output_directory_abort(saving.handle, saving.directory)
 end
 
 --- Leaves a batch without a directory: what an earlier run of the same batch wrote goes too.
@@ -238,7 +239,7 @@ end
 function save.clear(state, directory)
     directory = files.local_path(directory):gsub("(.)/+$", "%1")
     local rule, own = rule_of(state.outputs, directory)
-    if C.tide_output_clear(directory, rule, err) ~= 0 then
+    if C.tide_output_directory_clear(directory, rule, err) ~= 0 then
         return nil, message()
     end
     return own == nil or #own > 0 -- a use after the call, as above

@@ -23,15 +23,15 @@ void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);
 uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 
 struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; struct tide_carried *carried; };
-struct tide_input {
+struct tide_task_input {
     struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
     uint64_t size; uint32_t once;
 };
-struct tide_slot { char *first; char *seen; uint32_t arity; uint8_t known; uint8_t learned; };
+struct tide_task_slot { char *first; char *seen; uint32_t arity; uint8_t known; uint8_t learned; };
 struct tide_task {
-    struct tide_plan *plan; struct tide_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
+    struct tide_plan *plan; struct tide_task_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
     uint64_t records_in; uint64_t records_out; uint32_t ninputs; uint32_t noutputs; uint32_t partition; uint32_t nslots;
-    struct tide_slot *slots; struct tide_block *updates; double seed; const uint32_t *cancelled;
+    struct tide_task_slot *slots; struct tide_block *updates; double seed; const uint32_t *cancelled;
 };
 
 void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size);
@@ -75,26 +75,26 @@ struct tide_cogroup;
 struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode);
 void tide_cogroup_delete(struct tide_cogroup *cogroup);
 int tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
-bool tide_zip_blocks(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out);
-struct tide_cartesian;
-struct tide_cartesian *tide_cartesian_new(const struct tide_blocks *a, const struct tide_blocks *b);
-void tide_cartesian_delete(struct tide_cartesian *cartesian);
-int tide_cartesian_next(struct tide_cartesian *cartesian, struct tide_block **out);
-bool tide_sort_blocks(const struct tide_blocks *in, bool ascending, struct tide_blocks *out);
-bool tide_sort_has_place(const struct tide_block *block);
-bool tide_sort_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
+bool tide_product_zip(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out);
+struct tide_product;
+struct tide_product *tide_product_new(const struct tide_blocks *a, const struct tide_blocks *b);
+void tide_product_delete(struct tide_product *cartesian);
+int tide_product_next(struct tide_product *cartesian, struct tide_block **out);
+bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_blocks *out);
+bool tide_sort_by_key_has_place(const struct tide_block *block);
+bool tide_sort_by_key_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
 struct tide_error { int code; char *text; };
 void tide_error_clear(struct tide_error *err);
-struct tide_file_reader;
+struct tide_text_reader;
 struct tide_file_look { uint64_t size; uint32_t kind; };
 int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err);
 int tide_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err);
 struct tide_byte_plan { uint64_t listed; uint32_t once; const uint32_t *cancelled; };
-struct tide_file_reader *tide_file_reader_open(const char *path, uint64_t offset, uint64_t length,
+struct tide_text_reader *tide_text_reader_open(const char *path, uint64_t offset, uint64_t length,
                                                const struct tide_byte_plan *plan, struct tide_error *err);
-int tide_file_reader_next(struct tide_file_reader *reader, struct tide_block **block, struct tide_error *err);
-void tide_file_reader_delete(struct tide_file_reader *reader);
+int tide_text_reader_next(struct tide_text_reader *reader, struct tide_block **block, struct tide_error *err);
+void tide_text_reader_delete(struct tide_text_reader *reader);
 
 uint64_t tide_hash_packed(const uint8_t *data, size_t size);
 size_t tide_key_make_plain(uint8_t *key, size_t size);
@@ -137,7 +137,7 @@ if C.tide_stress() then
 end
 
 -- Both halves must agree on every struct: a mismatch would corrupt memory silently.
-for which, name in ipairs { "tide_block", "tide_blocks", "tide_input", "tide_merge", "tide_plan", "tide_task", "tide_combine", "tide_slot" } do
+for which, name in ipairs { "tide_block", "tide_blocks", "tide_task_input", "tide_merge", "tide_plan", "tide_task", "tide_combine", "tide_task_slot" } do
     local here, there = ffi.sizeof("struct " .. name), tonumber(C.tide_layout_size(which))
     if here ~= there then
         error(("moontide: the Lua modules and the library are of different versions (struct %s: %d and %d bytes); "

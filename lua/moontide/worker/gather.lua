@@ -82,18 +82,18 @@ function gather.readers.zip(op, lists, task)
             :format(task.partition, left, right))
     end
     local out = gather.blocks()
-    if not C.tide_zip_blocks(lists[1], lists[2], out) then
+    if not C.tide_product_zip(lists[1], lists[2], out) then
         no_memory()
     end
     return out
 end
 
 function gather.readers.cartesian(_, lists)
-    local kernel = C.tide_cartesian_new(lists[1], lists[2])
+    local kernel = C.tide_product_new(lists[1], lists[2])
     if kernel == nil then
         no_memory()
     end
-    return blocks_of(ffi.gc(kernel, C.tide_cartesian_delete), C.tide_cartesian_next)
+    return blocks_of(ffi.gc(kernel, C.tide_product_delete), C.tide_product_next)
 end
 
 -- An iterator over the records of a list of packed blocks.

@@ -7,12 +7,12 @@ local fold = require "moontide.worker.window_fold"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
 local surplus = require "moontide.worker.surplus"
-local patches = require "moontide.worker.state_patch"
+local deltas = require "moontide.worker.state_delta"
 
 local C = fast.C
 
 declare.cdef [[
-bool tide_lists_concat(const struct tide_blocks *in, struct tide_blocks *out);
+bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out);
 ]]
 
 local function no_memory() error("out of memory", 0) end
@@ -20,7 +20,7 @@ local function no_memory() error("out of memory", 0) end
 --- (key, array) records: one array for each key.
 function gather.readers.concatLists(_, lists)
     local out = gather.blocks()
-    if not C.tide_lists_concat(lists[1], out) then
+    if not C.tide_group_concat(lists[1], out) then
         no_memory()
     end
     return out
@@ -33,7 +33,7 @@ function gather.readers.mergeParts(op, lists, task, run)
         return fold.merge(op, lists[1]) or gather.readers.merge(op, lists, task, run)
     end
     local out = gather.blocks()
-    local done = C.tide_sums_merge(lists[1], out)
+    local done = C.tide_window_sum_merge(lists[1], out)
     if done < 0 then
         no_memory()
     end
@@ -44,10 +44,10 @@ end
 --
 -- State records are (key, [number of partial results in the window, value]).
 
--- Folds the values of each key: `values` and `counts` by entry. `at` is the first record's place in patch.order.
+-- Folds the values of each key: `values` and `counts` by entry. `at` is the first record's place in delta.order.
 local FOLD = [[
-return function(patch, list, at, values, counts)
-    local order = patch.order
+return function(delta, list, at, values, counts)
+    local order = delta.order
     for b = 0, list.count - 1 do
         local block = list.items[b]
         local data, pos = block.data, 0
@@ -73,9 +73,9 @@ end]]
 
 -- What becomes of the keys that changed.
 local APPLY = [[
-return function(patch, left, nleft, came, ncame)
-    for entry = 0, patch.keys.count - 1 do
-        local old, leaving, entering = patch.old[entry], nleft[entry], ncame[entry]
+return function(delta, left, nleft, came, ncame)
+    for entry = 0, delta.keys.count - 1 do
+        local old, leaving, entering = delta.old[entry], nleft[entry], ncame[entry]
         local value, count, more
         if old.value ~= nil then
             value, count = decode(old.value, 0), old.n
@@ -94,7 +94,7 @@ return function(patch, left, nleft, came, ncame)
         elseif entering then
             value, count = came[entry], entering
         end
-        if count and (count > 0 or keeps(patch, entry, value)) then put(patch, entry, count, value) end
+        if count and (count > 0 or keeps(delta, entry, value)) then put(delta, entry, count, value) end
     end
 end]]
 
@@ -102,9 +102,9 @@ end]]
 local function constants_of(op)
     local filter = op.filter_f
     return {
-        decode = codec.decode, skip = patches.skip, put = patches.put, merge = op.merge_f, inverse = op.inverse_f,
-        keeps = function(patch, entry, value)
-            return not filter or filter(patches.key(patch, entry), value)
+        decode = codec.decode, skip = deltas.skip, put = deltas.put, merge = op.merge_f, inverse = op.inverse_f,
+        keeps = function(delta, entry, value)
+            return not filter or filter(deltas.key(delta, entry), value)
         end,
         second = function(a, b) surplus.second(op, a, b) end,
         returned_nil = function(which)
@@ -118,45 +118,45 @@ local function key_worked_on(locals)
     if not locals.entry then
         return nil
     end
-    local text = "key " .. failure.preview(patches.key(locals.patch, locals.entry))
+    local text = "key " .. failure.preview(deltas.key(locals.delta, locals.entry))
     return locals.value ~= nil and text .. ", value " .. failure.preview(locals.value) or text
 end
 
 -- Any functions, any values; and a state of which hardly anything changes.
-local function general(op, patch, lists, out)
+local function general(op, delta, lists, out)
     local constants = constants_of(op)
     local fold_list, apply = loops.of(op, "fold", FOLD, constants), loops.of(op, "apply", APPLY, constants, key_worked_on)
-    patches.add(patch, lists[2])
-    patches.add(patch, lists[3])
-    patches.scan(patch, lists[1], -1, out)
+    deltas.add(delta, lists[2])
+    deltas.add(delta, lists[3])
+    deltas.scan(delta, lists[1], -1, out)
     local left, nleft, came, ncame = {}, {}, {}, {}
-    local at = fold_list(patch, lists[2], 0, left, nleft)
-    fold_list(patch, lists[3], at, came, ncame)
-    apply(patch, left, nleft, came, ncame)
+    local at = fold_list(delta, lists[2], 0, left, nleft)
+    fold_list(delta, lists[3], at, came, ncame)
+    apply(delta, left, nleft, came, ncame)
 end
 
 -- Adding and subtracting numbers: only the keys that have nothing left in the window come here.
 local DECIDE = [[
-return function(patch)
-    for at = 0, patch.opens - 1 do
-        local entry = patch.open[at]
-        local sum = patch.keys.numbers[entry]
-        if keeps(patch, entry, sum) then put(patch, entry, 0, sum) end
+return function(delta)
+    for at = 0, delta.opens - 1 do
+        local entry = delta.open[at]
+        local sum = delta.keys.numbers[entry]
+        if keeps(delta, entry, sum) then put(delta, entry, 0, sum) end
     end
 end]]
 
 local function sums(op, lists)
-    local out, patch = gather.blocks(), patches.new()
-    local done = C.tide_sums_slide(patch, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
+    local out, delta = gather.blocks(), deltas.new()
+    local done = C.tide_window_sum_slide(delta, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
     if done < 0 then
         no_memory()
     end
     if done ~= 1 then
-        patches.free(patch)
+        deltas.free(delta)
         return nil
     end
-    loops.of(op, "decide", DECIDE, constants_of(op), key_worked_on)(patch)
-    patches.finish(patch)
+    loops.of(op, "decide", DECIDE, constants_of(op), key_worked_on)(delta)
+    deltas.finish(delta)
     return out
 end
 
@@ -165,24 +165,24 @@ function gather.readers.inverse(op, lists)
     local made
     if op.adds and op.subtracts then
         made = sums(op, lists)
-    elseif not C.tide_sums_rare(lists[1], lists[2], lists[3]) then
+    elseif not C.tide_window_sum_rare(lists[1], lists[2], lists[3]) then
         made = fold.slide(op, lists)
     end
     if made then
         return made
     end
-    local out, patch = gather.blocks(), patches.new()
-    general(op, patch, lists, out)
-    patches.finish(patch)
+    local out, delta = gather.blocks(), deltas.new()
+    general(op, delta, lists, out)
+    deltas.finish(delta)
     return out
 end
 
 -- A window after one that could not be computed: all keys are made from the partial results in it. Of the last window that could be
 -- computed, only the keys count that are not there any more: they have the neutral value, all taken from itself.
 local ANEW = [[
-return function(patch, came, ncame)
-    for entry = 0, patch.keys.count - 1 do
-        local old, value, count = patch.old[entry], came[entry], ncame[entry]
+return function(delta, came, ncame)
+    for entry = 0, delta.keys.count - 1 do
+        local old, value, count = delta.old[entry], came[entry], ncame[entry]
         if not count then
             value, count = decode(old.value, 0), 0
             if old.n > 0 then
@@ -190,26 +190,26 @@ return function(patch, came, ncame)
                 if value == nil then returned_nil("the inverse") end
             end
         end
-        if count > 0 or keeps(patch, entry, value) then put(patch, entry, count, value) end
+        if count > 0 or keeps(delta, entry, value) then put(delta, entry, count, value) end
     end
 end]]
 
 function gather.readers.windowAnew(op, lists)
     gather.need_pairs(op, lists)
-    local out, patch, constants = gather.blocks(), patches.new(), constants_of(op)
-    patches.add(patch, lists[3])
-    patches.add(patch, lists[1])
-    patches.scan(patch, lists[1], -1, out)
+    local out, delta, constants = gather.blocks(), deltas.new(), constants_of(op)
+    deltas.add(delta, lists[3])
+    deltas.add(delta, lists[1])
+    deltas.scan(delta, lists[1], -1, out)
     local came, ncame = {}, {}
-    loops.of(op, "fold", FOLD, constants)(patch, lists[3], 0, came, ncame)
-    loops.of(op, "anew", ANEW, constants, key_worked_on)(patch, came, ncame)
-    patches.finish(patch)
+    loops.of(op, "fold", FOLD, constants)(delta, lists[3], 0, came, ncame)
+    loops.of(op, "anew", ANEW, constants, key_worked_on)(delta, came, ncame)
+    deltas.finish(delta)
     return out
 end
 
 function gather.readers.pickState(_, lists)
     local out = gather.blocks()
-    if not C.tide_pick_state(lists[1], out) then
+    if not C.tide_state_rows_project(lists[1], out) then
         no_memory()
     end
     return out
@@ -217,7 +217,7 @@ end
 
 function gather.readers.pickMapped(_, lists)
     local out = gather.blocks()
-    if not C.tide_pick_mapped(lists[1], out) then
+    if not C.tide_state_rows_project_mapped(lists[1], out) then
         no_memory()
     end
     return out

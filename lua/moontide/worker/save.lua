@@ -14,8 +14,8 @@ int tide_text_part_line(struct tide_text_part *part, const char *text, size_t si
 int tide_text_part_finish(struct tide_text_part *part, bool sync, struct tide_error *err);
 void tide_text_part_delete(struct tide_text_part *part);
 
-struct tide_output_parts { uint32_t count; uint32_t made; int64_t begun; bool gzip; bool sync; };
-int tide_output_commit(const char *directory, const char *attempt, const struct tide_output_parts *parts, char *mark,
+struct tide_output_directory_parts { uint32_t count; uint32_t made; int64_t begun; bool gzip; bool sync; };
+int tide_output_directory_commit(const char *directory, const char *attempt, const struct tide_output_directory_parts *parts, char *mark,
                        struct tide_error *err);
 ]]
 
@@ -76,9 +76,9 @@ save.err = err
 ---@return string mark or, when it failed, the reason
 ---@return boolean done
 function save.commit(task)
-    local parts = ffi.new("struct tide_output_parts", task.parts, task.made, task.begun, task.gzip, task.sync)
+    local parts = ffi.new("struct tide_output_directory_parts", task.parts, task.made, task.begun, task.gzip, task.sync)
     local mark = ffi.new "char[64]"
-    if C.tide_output_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then
+    if C.tide_output_directory_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then
         return message(), false
     end
     return ffi.string(mark), true

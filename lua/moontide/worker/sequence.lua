@@ -16,8 +16,8 @@ const char *tide_writable_name(int kind);
 int tide_writable_find(const char *name, size_t size);
 int tide_writable_text(int kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out, struct tide_error *err);
 
-struct tide_file_seal { uint64_t size; uint32_t hash[2]; };
-int tide_file_seal_check(const struct tide_file_seal *seal, const char *path, struct tide_error *err);
+struct tide_file_checksum { uint64_t size; uint32_t hash[2]; };
+int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *path, struct tide_error *err);
 
 struct tide_sequence_writer;
 struct tide_sequence_writer *tide_sequence_writer_new(const char *path, int key, int value, bool compress,
@@ -25,7 +25,7 @@ struct tide_sequence_writer *tide_sequence_writer_new(const char *path, int key,
 int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t *record, size_t size, struct tide_error *err);
 int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_t *bytes, size_t size, struct tide_error *err);
 int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err);
-void tide_sequence_writer_seal(const struct tide_sequence_writer *writer, struct tide_file_seal *seal);
+void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *seal);
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
 
 struct tide_sequence_reader;
@@ -115,7 +115,7 @@ function sequence.open(S, op, path, key, value)
     end
 end
 
-local seal = ffi.new "struct tide_file_seal"
+local seal = ffi.new "struct tide_file_checksum"
 
 --- Completes the part file of a terminal.
 ---@param sealed? boolean whether its seal is wanted
@@ -125,7 +125,7 @@ function sequence.finish(S, op, sealed)
         fail(op)
     end
     if sealed then
-        C.tide_sequence_writer_seal(S.P, seal)
+        C.tide_sequence_writer_checksum(S.P, seal)
     end
     C.tide_sequence_writer_delete(S.P)
     S.P = nil
@@ -236,7 +236,7 @@ local ADVICE = "; it is part of a checkpoint, and the dataset can't be computed 
 function sequence.read_checkpoint(it, site)
     local part, op = it(), { name = "checkpoint", site = site, advice = ADVICE }
     seal.size, seal.hash[0], seal.hash[1] = part[2], part[3], part[4]
-    if C.tide_file_seal_check(seal, part[1], err) ~= 0 then
+    if C.tide_file_checksum_check(seal, part[1], err) ~= 0 then
         fail(op)
     end
     return records_of({ part[1], 0, part[2] }, op)

@@ -416,14 +416,14 @@ local Sample = class {
         return Collect.record(self, g, kind, a, b)
     end,
     whole = function(self, S, block, feed)
-        if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_has_place(block) then
+        if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_by_key_has_place(block) then
             return false
         end
         return Collect.whole(self, S, block, feed)
     end,
     finish = function(_, S)
         seal(S)
-        if not C.tide_sort_sample(S.outputs, SAMPLE_KEYS, S.task.outputs + 1) then
+        if not C.tide_sort_by_key_sample(S.outputs, SAMPLE_KEYS, S.task.outputs + 1) then
             no_memory()
         end
     end,

@@ -122,7 +122,7 @@ local readers = {
     end,
     sort = function(op, input, run)
         local out = temporary_blocks(run.cleanup)
-        if not C.tide_sort_blocks(input.blocks, op.ascending ~= false, out) then
+        if not C.tide_sort_by_key(input.blocks, op.ascending ~= false, out) then
             failure.no_memory()
         end
         return out
@@ -132,13 +132,13 @@ local readers = {
 local function run_file(feed, S, input)
     local err = ffi.new "struct tide_error"
     local plan = ffi.new("struct tide_byte_plan", input.size, input.once, S.cancelled)
-    local reader = C.tide_file_reader_open(input.path, input.offset, input.length, plan, err)
+    local reader = C.tide_text_reader_open(input.path, input.offset, input.length, plan, err)
     local slot = ffi.new "struct tide_block *[1]"
     local function close()
         C.tide_block_release(slot[0])
         slot[0] = nil
         if reader ~= nil then
-            C.tide_file_reader_delete(reader)
+            C.tide_text_reader_delete(reader)
         end
         reader = nil
     end
@@ -154,7 +154,7 @@ local function run_file(feed, S, input)
     S.run.cleanup[#S.run.cleanup + 1] = close
     local stop = false
     while not stop do
-        local more = C.tide_file_reader_next(reader, slot, err)
+        local more = C.tide_text_reader_next(reader, slot, err)
         if more < 0 then
             fail()
         end

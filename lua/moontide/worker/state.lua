@@ -6,7 +6,7 @@ local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local gather = require "moontide.worker.gather"
 local loops = require "moontide.worker.loops"
-local patches = require "moontide.worker.state_patch"
+local deltas = require "moontide.worker.state_delta"
 local skipping = require "moontide.worker.skipping"
 local surplus = require "moontide.worker.surplus"
 
@@ -72,7 +72,7 @@ function gather.readers.updateState(op, lists)
     local both = { lists[1], lists[2] }
     gather.need_pairs(op, both)
     local update = loops.of(op, "update", op.skip and UPDATE_SKIPPING or UPDATE, {
-        decode = codec.decode, skip = patches.skip, append = patches.append, update = op.f, wants_key = takes_key(op.f),
+        decode = codec.decode, skip = deltas.skip, append = deltas.append, update = op.f, wants_key = takes_key(op.f),
         pcall = pcall, second = function(a, b) surplus.second(op, a, b) end,
     })
     local sides = ffi.new("const struct tide_blocks *[2]", both)
@@ -195,7 +195,7 @@ end
 
 -- The records in order of arrival. has: by entry, nil = not looked at yet. fresh: 1 = seen now, 2 = has a new value.
 local RECORDS = [[
-return function(patch, list, state, has_of, values, fresh, emit, time, protected)
+return function(delta, list, state, has_of, values, fresh, emit, time, protected)
     local at, map = 0, map or protected
     for b = 0, list.count - 1 do
         local block = list.items[b]
@@ -204,11 +204,11 @@ return function(patch, list, state, has_of, values, fresh, emit, time, protected
             local key, value
             key, pos = decode(data, pos)
             value, pos = decode(data, pos)
-            local entry = patch.order[at]
+            local entry = delta.order[at]
             at = at + 1
             local has = has_of[entry]
             if has == nil then
-                local old = patch.old[entry].value
+                local old = delta.old[entry].value
                 has = old ~= nil
                 if has then values[entry] = (decode(old, 0)) end
                 has_of[entry] = has
@@ -229,10 +229,10 @@ end]]
 
 -- Keys that have been idle for too long.
 local DUES = [[
-return function(patch, state, emit, time, protected)
+return function(delta, state, emit, time, protected)
     local map = map or protected
-    for at = 0, patch.dues - 1 do
-        local due = patch.due[at]
+    for at = 0, delta.dues - 1 do
+        local due = delta.due[at]
         local a0 = decode(due.key, 0)
         local b0 = decode(due.value, 0)
         state.has, state.value, state.updated, state.removed = true, b0, false, false
@@ -254,7 +254,7 @@ local function emitter(op, out, run)
         if kind ~= known then
             known = arity.learn(run, op, kind, a, b)
         end
-        patches.append_mapped(out, a, b)
+        deltas.append_mapped(out, a, b)
     end
 end
 
@@ -281,16 +281,16 @@ end
 
 -- The initial state, last update now; the last one of a key counts.
 local function stamped(list, time)
-    local out, patch, last = gather.blocks(), patches.new(), {}
-    patches.add(patch, list)
-    patches.scan(patch, gather.blocks(), -1, out)
+    local out, delta, last = gather.blocks(), deltas.new(), {}
+    deltas.add(delta, list)
+    deltas.scan(delta, gather.blocks(), -1, out)
     local at = 0
     for _, value in gather.records(list) do
-        last[patch.order[at]] = value
+        last[delta.order[at]] = value
         at = at + 1
     end
-    for entry = 0, patch.keys.count - 1 do patches.put(patch, entry, time, last[entry]) end
-    patches.finish(patch)
+    for entry = 0, delta.keys.count - 1 do deltas.put(delta, entry, time, last[entry]) end
+    deltas.finish(delta)
     return out
 end
 
@@ -298,10 +298,10 @@ function gather.readers.mapWithState(op, lists, _, run)
     gather.need_pairs(op, { lists[1], lists[4] })
     local time = time_of(lists[3])
     local before = lists[4] and stamped(lists[4], time) or lists[2]
-    lists.before = before -- the patch points into it: it lives as long as the inputs
-    local patch, kept, out = patches.new(), gather.blocks(), gather.blocks()
-    patches.add(patch, lists[1])
-    patches.scan(patch, before, op.timeout and time - op.timeout or -1, kept)
+    lists.before = before -- the delta points into it: it lives as long as the inputs
+    local delta, kept, out = deltas.new(), gather.blocks(), gather.blocks()
+    deltas.add(delta, lists[1])
+    deltas.scan(delta, before, op.timeout and time - op.timeout or -1, kept)
 
     local map, emit = op.f, emitter(op, out, run)
     if op.skip then
@@ -309,18 +309,18 @@ function gather.readers.mapWithState(op, lists, _, run)
     end
     local constants = { decode = codec.decode, map = not op.skip and map or nil, timeout = op.timeout ~= nil }
     local has_of, values, fresh = {}, {}, {}
-    loops.of(op, "records", RECORDS, constants)(patch, lists[1], state.new(false), has_of, values, fresh, emit, time,
+    loops.of(op, "records", RECORDS, constants)(delta, lists[1], state.new(false), has_of, values, fresh, emit, time,
         map)
-    for entry = 0, patch.keys.count - 1 do
+    for entry = 0, delta.keys.count - 1 do
         if has_of[entry] then
             local seen = fresh[entry]
-            if seen == 2 then patches.put(patch, entry, time, values[entry])
-            elseif seen == 1 then patches.put_again(patch, entry, time)
-            else patches.put_again(patch, entry, patch.old[entry].n) end
+            if seen == 2 then deltas.put(delta, entry, time, values[entry])
+            elseif seen == 1 then deltas.put_again(delta, entry, time)
+            else deltas.put_again(delta, entry, delta.old[entry].n) end
         end
     end
-    loops.of(op, "dues", DUES, constants)(patch, state.new(true, nil, true), emit, time, map)
-    patches.finish(patch)
+    loops.of(op, "dues", DUES, constants)(delta, state.new(true, nil, true), emit, time, map)
+    deltas.finish(delta)
     C.tide_blocks_move(out, kept)
     return out
 end

@@ -11,28 +11,28 @@ local surplus = require "moontide.worker.surplus"
 local ffi, C = fast.ffi, fast.C
 
 declare.cdef [[
-struct tide_fold {
+struct tide_window_fold {
     double *values; uint32_t *counts; double *x; double *n; uint32_t *there; uint32_t *met; double *newcomers;
     uint32_t count; uint32_t meetings; uint32_t at; uint32_t reserved;
 };
-const uint8_t *tide_fold_key(const struct tide_fold *fold, uint32_t index);
-int tide_fold_open(struct tide_fold **fold, const struct tide_blocks *state, const struct tide_blocks *leaving,
+const uint8_t *tide_window_fold_key(const struct tide_window_fold *fold, uint32_t index);
+int tide_window_fold_open(struct tide_window_fold **fold, const struct tide_blocks *state, const struct tide_blocks *leaving,
                    const struct tide_blocks *entering, bool adds, bool order);
-int tide_fold_read(struct tide_fold *fold);
-bool tide_fold_write(struct tide_fold *fold, bool states);
-void tide_fold_finish(struct tide_fold *fold, struct tide_blocks *out);
-void tide_fold_delete(struct tide_fold *fold);
-size_t tide_fold_size(void);
+int tide_window_fold_read(struct tide_window_fold *fold);
+bool tide_window_fold_write(struct tide_window_fold *fold, bool states);
+void tide_window_fold_finish(struct tide_window_fold *fold, struct tide_blocks *out);
+void tide_window_fold_delete(struct tide_window_fold *fold);
+size_t tide_window_fold_size(void);
 ]]
 
-if ffi.sizeof "struct tide_fold" ~= tonumber(C.tide_fold_size()) then
-    error("moontide: the Lua modules and the library are of different versions (struct tide_fold); "
+if ffi.sizeof "struct tide_window_fold" ~= tonumber(C.tide_window_fold_size()) then
+    error("moontide: the Lua modules and the library are of different versions (struct tide_window_fold); "
         .. "install both from the same build", 0)
 end
 
 -- As a part of a record that a message shows: the key that is being worked on.
-declare.metatype("struct tide_fold", {
-    __tostring = function(self) return failure.preview((codec.decode(C.tide_fold_key(self, self.at), 0))) end,
+declare.metatype("struct tide_window_fold", {
+    __tostring = function(self) return failure.preview((codec.decode(C.tide_window_fold_key(self, self.at), 0))) end,
 })
 
 local fold = {}
@@ -98,7 +98,7 @@ local function constants_of(op)
     return {
         type = type, merge = op.merge_f, inverse = op.inverse_f, rshift = require("bit").rshift,
         keeps = function(self, index, value)
-            return not filter or filter((codec.decode(C.tide_fold_key(self, index), 0)), value)
+            return not filter or filter((codec.decode(C.tide_window_fold_key(self, index), 0)), value)
         end,
         second = function(a, b) surplus.second(op, a, b) end,
         returned_nil = function(which)
@@ -109,34 +109,34 @@ end
 
 -- Folds range by range; nil when there is something else than numbers.
 local function run(op, state, leaving, entering, meet, slide)
-    local slot = ffi.new "struct tide_fold *[1]"
-    local status = C.tide_fold_open(slot, state, leaving, entering, false, false)
+    local slot = ffi.new "struct tide_window_fold *[1]"
+    local status = C.tide_window_fold_open(slot, state, leaving, entering, false, false)
     if status < 0 then
         failure.no_memory()
     end
     if status ~= DONE then
         return nil
     end
-    local self = ffi.gc(slot[0], C.tide_fold_delete)
-    status = C.tide_fold_read(self)
+    local self = ffi.gc(slot[0], C.tide_window_fold_delete)
+    status = C.tide_window_fold_read(self)
     while status == RANGE do
         if not meet(self) or (slide and not slide(self)) then
             break
         end
-        if not C.tide_fold_write(self, slide ~= nil) then
+        if not C.tide_window_fold_write(self, slide ~= nil) then
             failure.no_memory()
         end
-        status = C.tide_fold_read(self)
+        status = C.tide_window_fold_read(self)
     end
     if status < 0 then
         failure.no_memory()
     end
     if status ~= DONE then
-        C.tide_fold_delete(ffi.gc(self, nil))
+        C.tide_window_fold_delete(ffi.gc(self, nil))
         return nil
     end
     local out = gather.blocks()
-    C.tide_fold_finish(ffi.gc(self, nil), out)
+    C.tide_window_fold_finish(ffi.gc(self, nil), out)
     return out
 end
 

@@ -1,0 +1,195 @@
+/*
+ * The keyed state of one partition, changed in some keys (see state_delta.h). Runs on a worker.
+ */
+#include "kernel/state_delta.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "kernel/record_writer.h"
+#include "wire/hash.h"
+#include "wire/pack.h"
+#include "wire/unpack.h"
+
+/* The head of a state record's value. */
+enum { STATE = 0x92 };
+
+static const uint32_t NOT_ADDED = UINT32_MAX;
+
+/* Smaller blocks are copied and so joined, that a state does not fall apart into ever more of them. */
+enum { SHARED_BYTES = TIDE_BLOCK_TARGET / 4 };
+
+struct tide_state_delta *tide_state_delta_new(void) {
+    struct tide_state_delta *delta = tide_alloc_try(sizeof *delta);
+
+    if (!delta) return NULL;
+    *delta = (struct tide_state_delta){.keys = tide_combine_new()};
+    if (delta->keys) return delta;
+    tide_free(delta);
+    return NULL;
+}
+
+void tide_state_delta_delete(struct tide_state_delta *delta) {
+    if (!delta) return;
+    tide_combine_delete(delta->keys);
+    tide_block_release(delta->block);
+    tide_free(delta->old);
+    tide_free(delta->due);
+    tide_free(delta->order);
+    tide_free(delta->open);
+    tide_free(delta);
+}
+
+size_t tide_state_delta_size(void) { return sizeof(struct tide_state_delta); }
+
+const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry) {
+    uint32_t size;
+
+    return tide_combine_key(delta->keys, entry, &size);
+}
+
+/* ---- Keys that change ----------------------------------------------------------------------------------------- */
+
+static bool add_record(struct tide_state_delta *delta, const uint8_t *key, size_t size) {
+    uint32_t entry = tide_combine_packed(delta->keys, key, size);
+
+    if (entry == TIDE_COMBINE_NOMEM || delta->records == UINT32_MAX - 1) return false;
+    if (!tide_record_writer_grow((void **)&delta->order, &delta->order_slots, delta->records + 1,
+                                 sizeof *delta->order))
+        return false;
+    delta->order[delta->records++] = entry;
+    return true;
+}
+
+bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_blocks *records) {
+    for (uint32_t b = 0; b < records->count; b++) {
+        const uint8_t *at = records->items[b]->data, *end = at + records->items[b]->size;
+
+        for (uint32_t r = 0; r < records->items[b]->count; r++) {
+            const uint8_t *value = tide_unpack_skip(at, end);
+
+            if (!add_record(delta, at, (size_t)(value - at))) return false;
+            at = tide_unpack_skip(value, end);
+        }
+    }
+    return true;
+}
+
+/* ---- The others ----------------------------------------------------------------------------------------------- */
+
+static bool room(struct tide_state_delta *delta, size_t size) {
+    if (delta->block && delta->block->size >= TIDE_BLOCK_TARGET) tide_state_delta_finish(delta);
+    return tide_record_writer_room(&delta->block, 2, size);
+}
+
+void tide_state_delta_finish(struct tide_state_delta *delta) {
+    if (delta->block) tide_blocks_push(delta->out, delta->block);
+    delta->block = NULL;
+}
+
+/* A run of records of a block that stay as they are. */
+struct run {
+    const uint8_t *from;
+    uint32_t count;
+};
+
+static bool copy_run(struct tide_state_delta *delta, struct run *run, const uint8_t *to) {
+    size_t size = (size_t)(to - run->from);
+
+    if (run->count == 0) return true;
+    if (!room(delta, size)) return false;
+    memcpy(tide_record_writer_at(delta->block), run->from, size);
+    delta->block->size += size;
+    delta->block->count += run->count;
+    run->count = 0;
+    return true;
+}
+
+static bool add_due(struct tide_state_delta *delta, const uint8_t *key, const uint8_t *value) {
+    if (!tide_record_writer_grow((void **)&delta->due, &delta->due_slots, delta->dues + 1, sizeof *delta->due))
+        return false;
+    delta->due[delta->dues++] = (struct tide_state_delta_due){.key = key, .value = value};
+    return true;
+}
+
+static bool same_key(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
+    return (a_size == b_size && memcmp(a, b, a_size) == 0) || tide_unpack_compare(a, a + a_size, b, b + b_size) == 0;
+}
+
+/* The entry of a key that was added, or NOT_ADDED. */
+static uint32_t entry_of(const struct tide_combine *keys, const uint8_t *key, size_t size) {
+    uint32_t tag = (uint32_t)tide_hash_packed(key, size), at = tag & keys->mask;
+
+    for (struct tide_combine_slot slot; (slot = keys->slots[at]).entry != 0; at = (at + 1) & keys->mask) {
+        if (slot.tag != tag) continue;
+
+        uint32_t own_size;
+        const uint8_t *own = tide_combine_key(keys, slot.entry - 1, &own_size);
+
+        if (same_key(own, own_size, key, size)) return slot.entry - 1;
+    }
+    return NOT_ADDED;
+}
+
+static bool scan_block(struct tide_state_delta *delta, struct tide_block *block, double limit) {
+    const uint8_t *at = block->data, *end = block->data + block->size;
+    struct run run = {.count = 0};
+
+    for (uint32_t r = 0; r < block->count; r++) {
+        const uint8_t *key = at, *value = tide_unpack_skip(at, end);
+
+        at = tide_unpack_skip(value, end);
+        if (*value == STATE) {
+            uint32_t entry = entry_of(delta->keys, key, (size_t)(value - key));
+            struct tide_value n = tide_unpack_value(value + 1, at);
+
+            if (entry == NOT_ADDED && !(n.number < limit)) {
+                if (run.count++ == 0) run.from = key;
+                continue;
+            }
+            if (entry == NOT_ADDED) {
+                if (!add_due(delta, key, n.next)) return false;
+            } else {
+                delta->old[entry] =
+                    (struct tide_state_delta_old){.value = n.next, .n = n.number, .size = (uint32_t)(at - n.next)};
+            }
+        }
+        if (!copy_run(delta, &run, key)) return false;
+    }
+    if (run.count < block->count || block->size < SHARED_BYTES) return copy_run(delta, &run, end);
+    tide_state_delta_finish(delta);
+    tide_blocks_push(delta->out, tide_block_retain(block));
+    return true;
+}
+
+bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blocks *state, double limit,
+                           struct tide_blocks *out) {
+    uint32_t count = delta->keys->count;
+
+    if (!tide_record_writer_grow((void **)&delta->old, &delta->old_slots, count > 0 ? count : 1, sizeof *delta->old))
+        return false;
+    memset(delta->old, 0, (size_t)count * sizeof *delta->old);
+    delta->out = out;
+    for (uint32_t b = 0; b < state->count; b++)
+        if (!scan_block(delta, state->items[b], limit)) return false;
+    return true;
+}
+
+bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double n, const uint8_t *value,
+                          size_t size) {
+    uint32_t key_size;
+    const uint8_t *key = tide_combine_key(delta->keys, entry, &key_size);
+
+    if (!value) {
+        value = delta->old[entry].value;
+        size = delta->old[entry].size;
+    }
+    if (!room(delta, (size_t)key_size + 1 + TIDE_PACKED_NUMBER_MAX + size)) return false;
+
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(delta->block), key, key_size);
+
+    *at++ = STATE;
+    at += tide_pack_number_at(at, n);
+    tide_record_writer_record(delta->block, tide_record_writer_bytes(at, value, size));
+    return true;
+}

@@ -1,0 +1,135 @@
+--- A keyed state that changes in some keys, from Lua: host/kernel/state_delta.h.
+local declare = require "moontide.base.declare"
+local fast = require "moontide.wire.ffi"
+local codec = require "moontide.wire.codec"
+
+local ffi, C = fast.ffi, fast.C
+
+declare.cdef [[
+struct tide_state_delta_old { const uint8_t *value; double n; uint32_t size; uint32_t reserved; };
+struct tide_state_delta_due { const uint8_t *key; const uint8_t *value; };
+struct tide_state_delta {
+    struct tide_combine *keys; struct tide_state_delta_old *old; struct tide_state_delta_due *due; uint32_t *order; uint32_t *open;
+    uint32_t records; uint32_t dues; uint32_t opens; uint32_t reserved;
+    void *out; void *block; uint32_t old_slots; uint32_t due_slots; uint32_t order_slots; uint32_t open_slots;
+};
+struct tide_state_delta *tide_state_delta_new(void);
+void tide_state_delta_delete(struct tide_state_delta *delta);
+size_t tide_state_delta_size(void);
+bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_blocks *records);
+bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blocks *state, double limit, struct tide_blocks *out);
+bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double n, const uint8_t *value, size_t size);
+void tide_state_delta_finish(struct tide_state_delta *delta);
+int tide_window_sum_merge(const struct tide_blocks *in, struct tide_blocks *out);
+int tide_window_sum_slide(struct tide_state_delta *delta, const struct tide_blocks *state, const struct tide_blocks *leaving,
+                    const struct tide_blocks *entering, bool asks, struct tide_blocks *out);
+bool tide_window_sum_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
+                    const struct tide_blocks *entering);
+bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out);
+bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out);
+bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size);
+bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x, size_t size);
+const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry);
+const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end);
+]]
+
+if ffi.sizeof "struct tide_state_delta" ~= tonumber(C.tide_state_delta_size()) then
+    error("moontide: the Lua modules and the library are of different versions (struct tide_state_delta); "
+        .. "install both from the same build", 0)
+end
+
+local deltas = {}
+
+local function no_memory() error("out of memory", 0) end
+
+function deltas.new()
+    local delta = C.tide_state_delta_new()
+    if delta == nil then
+        no_memory()
+    end
+    return ffi.gc(delta, C.tide_state_delta_delete)
+end
+
+function deltas.free(delta) C.tide_state_delta_delete(ffi.gc(delta, nil)) end
+
+function deltas.add(delta, list)
+    if not C.tide_state_delta_add(delta, list) then
+        no_memory()
+    end
+end
+
+function deltas.scan(delta, state, limit, out)
+    if not C.tide_state_delta_scan(delta, state, limit, out) then
+        no_memory()
+    end
+end
+
+--- No more is put: what was written goes to `out`, the delta is gone.
+function deltas.finish(delta)
+    C.tide_state_delta_finish(delta)
+    deltas.free(delta)
+end
+
+local value_writer = codec.writer()
+
+--- The key of the entry stays in the state, with this value.
+function deltas.put(delta, entry, n, value)
+    local w = value_writer
+    w.pos = 0
+    codec.put(w, value)
+    if not C.tide_state_delta_put(delta, entry, n, w.data, w.pos) then
+        no_memory()
+    end
+end
+
+--- The same with the value it has.
+function deltas.put_again(delta, entry, n)
+    if not C.tide_state_delta_put(delta, entry, n, nil, 0) then
+        no_memory()
+    end
+end
+
+--- Appends a pair whose key is packed already: `size` bytes.
+function deltas.append(out, key, size, value)
+    local w = value_writer
+    w.pos = 0
+    codec.put(w, value)
+    if not C.tide_state_rows_put(out, key, size, w.data, w.pos) then
+        no_memory()
+    end
+end
+
+local key_writer = codec.writer()
+
+--- Appends what a function of mapWithState returned: one value, or key and value.
+function deltas.append_mapped(out, a, b)
+    local w = value_writer
+    w.pos = 0
+    if b == nil then
+        codec.put(w, a)
+        if not C.tide_state_rows_put_mapped(out, nil, 0, w.data, w.pos) then
+            no_memory()
+        end
+        return
+    end
+    key_writer.pos = 0
+    codec.put_key(key_writer, a)
+    codec.put(w, b)
+    if not C.tide_state_rows_put_mapped(out, key_writer.data, key_writer.pos, w.data, w.pos) then
+        no_memory()
+    end
+end
+
+--- The key of an entry.
+function deltas.key(delta, entry) return (codec.decode(C.tide_state_delta_key(delta, entry), 0)) end
+
+-- So far the span of a value may reach: blocks are sound, and followed by slack.
+local FAR = 2 ^ 40
+
+--- Where the value after the one at `pos` begins.
+function deltas.skip(data, pos)
+    local after = tonumber(C.tide_unpack_skip(data + pos, data + FAR) - data)
+    return after -- no tail call, see codec.lua
+end
+
+return deltas
