@@ -271,8 +271,8 @@ local function large(x)
 end
 
 describe("pairs and single values in one stream", function()
-    setup(function() core.log_level("off") end)
-    teardown(function() core.log_level("warn") end)
+    setup(function() core.logLevel("off") end)
+    teardown(function() core.logLevel("warn") end)
     engine.watch(after_each)
 
     local BUILDS = {

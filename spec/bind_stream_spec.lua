@@ -17,7 +17,7 @@ describe("moontide.core streams", function()
         graph, queue = nil, nil
         collectgarbage()
         collectgarbage()
-        assert.equal(0, (core.live_blocks()))
+        assert.equal(0, (core.liveBlocks()))
     end)
 
     it("declares, starts, asks and answers", function()

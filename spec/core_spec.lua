@@ -41,7 +41,7 @@ describe("moontide.core", function()
     end)
 
     it("refuses unknown log levels", function()
-        raises("unknown log level 'loud'", core.log_level, "loud")
+        raises("unknown log level 'loud'", core.logLevel, "loud")
         raises("unknown log level 'loud'", core.log, "loud", "area", "text")
     end)
 
@@ -66,7 +66,7 @@ describe("an engine", function()
         engine = nil
         collectgarbage()
         collectgarbage()
-        assert.equal(0, (core.live_blocks()))
+        assert.equal(0, (core.liveBlocks()))
     end)
 
     -- Turns until the job's event comes.
@@ -256,9 +256,9 @@ describe("an engine", function()
     end)
 
     it("leaves signals to the program", function()
-        local ok, text, code = engine:watch_signals()
+        local ok, text, code = engine:watchSignals()
         if not core.library() then
-            return assert.is_true(ok and engine:watch_signals())
+            return assert.is_true(ok and engine:watchSignals())
         end
         assert.is_nil(ok)
         assert.truthy(text:find("only the moontide program does", 1, true))
@@ -292,7 +292,7 @@ describe("a closed engine", function()
         local text, code = job:error()
         assert.same({ "the job was cancelled: the engine is closing", "ECANCELLED" }, { text, code })
         job:cancel()
-        for _, name in ipairs({ "turn", "poll", "workers", "interrupt", "describe", "watch_signals" }) do
+        for _, name in ipairs({ "turn", "poll", "workers", "interrupt", "describe", "watchSignals" }) do
             raises("the engine has been closed", engine[name], engine)
         end
         for _, name in ipairs({ "partitions", "keyPartitions", "id", "knownRecords", "lineage" }) do
@@ -310,6 +310,6 @@ describe("a closed engine", function()
         end
         collectgarbage()
         collectgarbage()
-        assert.equal(0, (core.live_blocks()))
+        assert.equal(0, (core.liveBlocks()))
     end)
 end)

@@ -15,8 +15,8 @@ end
 
 local function quiet()
     local core = require "moontide.core"
-    core.log_level("off")
-    finally(function() core.log_level("warn") end)
+    core.logLevel("off")
+    finally(function() core.logLevel("warn") end)
 end
 
 describe("an error value", function()

@@ -66,7 +66,7 @@ describe("results that nothing refers to any more", function()
     it("stay as long as print(n) of a stream reads them", function()
         local out, expected = printed [[
             local ssc = moontide.StreamingContext(sc, moontide.milliseconds(10))
-            require("moontide.core").log_level("error") -- it may well fall behind
+            require("moontide.core").logLevel("error") -- it may well fall behind
             local batches, done = {}, 0
             for batch = 1, 3 do
                 batches[batch] = sc:range(0, 20000, 1, 1):map(function(x) return "line " .. x end)

@@ -14,7 +14,7 @@ local LINES, WIDTH = 2000, 200 -- a portion: 400 kB
 
 local function live_bytes()
     for _ = 1, 3 do collectgarbage() end
-    local _, bytes = core.live_blocks()
+    local _, bytes = core.liveBlocks()
     return bytes
 end
 

@@ -100,7 +100,7 @@ describe("listeners", function()
 
     it("are told why an output failed", function()
         local target, noted = noting()
-        core.log_level("off")
+        core.logLevel("off")
         testing.run {
             inputs = { { { 1 }, { 2 } } }, conf = { onError = "skip" },
             build = function(ssc, numbers)
@@ -109,7 +109,7 @@ describe("listeners", function()
                 return numbers
             end,
         }
-        core.log_level("warn")
+        core.logLevel("warn")
         local completed = {}
         for _, event in ipairs(noted) do
             completed[#completed + 1] = event.name == "onBatchCompleted" and event.info or nil
@@ -122,7 +122,7 @@ describe("listeners", function()
 
     it("do not disturb each other when one fails", function()
         local told = 0
-        core.log_level("off")
+        core.logLevel("off")
         local result = testing.run {
             inputs = { { { 1 }, { 2 } } },
             build = function(ssc, numbers)
@@ -131,7 +131,7 @@ describe("listeners", function()
                 return numbers
             end,
         }
-        core.log_level("warn")
+        core.logLevel("warn")
         assert.is_nil(result.error)
         assert.equal(2, told)
     end)
@@ -203,13 +203,13 @@ describe("listeners", function()
             noted.error = info
         end
         ssc:addStreamingListener(target)
-        core.log_level("off")
+        core.logLevel("off")
         ssc:start()
         while errors == 0 do
             ssc:awaitTerminationOrTimeout(10)
         end
         ssc:stop(false)
-        core.log_level("warn")
+        core.logLevel("warn")
         local started, stopped
         for _, event in ipairs(noted) do
             started = event.name == "onReceiverStarted" and event.info or started

@@ -171,8 +171,8 @@ describe("mapWithState", function()
     describe("with onError = skip", function()
         local core = require "moontide.core"
 
-        before_each(function() core.log_level("off") end)
-        after_each(function() core.log_level("warn") end)
+        before_each(function() core.logLevel("off") end)
+        after_each(function() core.logLevel("warn") end)
 
         it("leaves the state of a key alone for whose record the function fails", function()
             local result = testing.run { conf = { onError = "skip" }, inputs = { { { "a", "b" }, { "a", "bad", "b" }, { "b" } } },

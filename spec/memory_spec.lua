@@ -59,16 +59,16 @@ describe("memory", function()
     end
 
     it("is all given back", function()
-        local before = core.live_rdds()
+        local before = core.liveRdds()
         local job = soak.start { outputs = { "window", "visits", "kept" } }
         job:run(40)
-        assert(core.live_rdds() > before)
+        assert(core.liveRdds() > before)
         job:stop()
         job = nil
         collectgarbage()
         collectgarbage()
-        assert.equal(0, (core.live_blocks()))
-        assert.equal(0, core.live_rdds())
+        assert.equal(0, (core.liveBlocks()))
+        assert.equal(0, core.liveRdds())
         assert.is_nil(job)
     end)
 end)

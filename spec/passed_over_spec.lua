@@ -66,8 +66,8 @@ for _, batch in ipairs(result.batches) do print(batch.time, #batch.records) end
 ]]
 
 describe("under onError = skip, a dataset that has failed", function()
-    setup(function() core.log_level("off") end)
-    teardown(function() core.log_level("warn") end)
+    setup(function() core.logLevel("off") end)
+    teardown(function() core.logLevel("warn") end)
     engine.watch(after_each)
 
     it("is left out of every window that covers its batch", function()
@@ -288,8 +288,8 @@ describe("under onError = skip, a dataset that has failed", function()
 end)
 
 describe("under onError = skip, a function of the script that fails on one batch", function()
-    setup(function() core.log_level("off") end)
-    teardown(function() core.log_level("warn") end)
+    setup(function() core.logLevel("off") end)
+    teardown(function() core.logLevel("warn") end)
     engine.watch(after_each)
 
     -- Outputs of a stream whose transform or foreachRDD fails at 2000 ms, and what listeners heard.

@@ -11,9 +11,9 @@ local function add(a, b)
 end
 
 local function silently(fn, ...)
-    core.log_level("off")
+    core.logLevel("off")
     local results = { pcall(fn, ...) }
-    core.log_level("warn")
+    core.logLevel("warn")
     return unpack(results, 1, 4)
 end
 

@@ -54,8 +54,8 @@ local function fails_at(bad)
 end
 
 describe("onError = skip", function()
-    setup(function() core.log_level("off") end)
-    teardown(function() core.log_level("warn") end)
+    setup(function() core.logLevel("off") end)
+    teardown(function() core.logLevel("warn") end)
     engine.watch(after_each)
 
     local input = values(1, 2, 13, 4, 5, 6, 7)

@@ -32,8 +32,8 @@ local function busy(seconds)
 end
 
 describe("a stop that breaks off", function()
-    setup(function() core.log_level("off") end)
-    teardown(function() core.log_level("warn") end)
+    setup(function() core.logLevel("off") end)
+    teardown(function() core.logLevel("warn") end)
     engine.watch(after_each)
 
     it("after a failure says how many records of which batches were behind", function()

@@ -214,7 +214,7 @@ describe("kept data", function()
         assert_right(both)
         assert_right(disk)
         assert.is_true(sc:getStorageStatus().diskUsed > 33 * COUNT)
-        require("moontide.core").log_level("warn")
+        require("moontide.core").logLevel("warn")
     end)
 
     for fault, kind in pairs({ ["spill.damage"] = "damaged", ["spill.short"] = "cut off", ["spill.read"] = "unreadable" }) do
@@ -228,7 +228,7 @@ describe("kept data", function()
             assert_right(kept)
             -- By the job that found out, and to be kept again.
             assert.equal(PARTITIONS + 2 * 3, computed())
-            require("moontide.core").log_level("warn")
+            require("moontide.core").logLevel("warn")
         end)
     end
 
@@ -336,7 +336,7 @@ describe("a program", function()
     it("gives the same results with hardly any memory", function()
         local result = run([[
             local found = 0
-            require("moontide.core").log_level("error")
+            require("moontide.core").logLevel("error")
             require("spec.differential.runner").run(7000, (os.getenv("MOONTIDE_SANITIZE") or "") == "" and 100 or 20,
                 function(seed, text)
                     found = found + 1

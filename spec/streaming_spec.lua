@@ -230,8 +230,8 @@ describe("the life of a streaming context", function()
     it("takes a second start as it is", function()
         moontide.Context("local", "quiet"):stop()
         local core = require "moontide.core"
-        core.log_level("error")
-        finally(function() core.log_level("warn") end)
+        core.logLevel("error")
+        finally(function() core.logLevel("warn") end)
         local ssc = engine.streaming()
         ssc:queueStream({}):foreachRDD(nothing)
         ssc:start()
@@ -380,8 +380,8 @@ describe("socketTextStream", function()
 
     it("tells listeners of a port that nobody listens on", function()
         local core = require "moontide.core"
-        core.log_level("error")
-        finally(function() core.log_level("warn") end)
+        core.logLevel("error")
+        finally(function() core.logLevel("warn") end)
         local ssc = moontide.StreamingContext(engine.context("local[1]", { ["socket.reconnect"] = 10 }), 20)
         local port = line_server.closed_port()
         local errors = {}
@@ -431,8 +431,8 @@ describe("listeners", function()
 
     it("may be added while the context runs, and fail without harm", function()
         local core = require "moontide.core"
-        core.log_level("off")
-        finally(function() core.log_level("warn") end)
+        core.logLevel("off")
+        finally(function() core.logLevel("warn") end)
         local ssc = engine.streaming()
         local completed = 0
         ssc:queueStream({ { 1 } }):foreachRDD(nothing)

@@ -141,8 +141,8 @@ describe("values in excess are refused", function()
     end)
 
     it("in streams", function()
-        core.log_level("off")
-        finally(function() core.log_level("warn") end)
+        core.logLevel("off")
+        finally(function() core.logLevel("warn") end)
         local function error_of(build, inputs, flags)
             local result = testing.run { inputs = inputs or { { { 1, 2 }, { 3 } } }, pairs = flags, build = build }
             return result.error and result.error.message or "no error"

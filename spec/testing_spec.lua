@@ -81,8 +81,8 @@ describe("testing.run", function()
 
     it("goes on after an error when the settings say so", function()
         local core = require "moontide.core"
-        core.log_level("off")
-        finally(function() core.log_level("warn") end)
+        core.logLevel("off")
+        finally(function() core.logLevel("warn") end)
         local result = testing.run({ conf = { onError = "skip" }, inputs = { { { 1 }, { 2 }, { 3 } } }, build = function(_, a)
             return a:map(function(x) return x == 2 and error("two") or x end)
         end })

@@ -116,8 +116,8 @@ describe("updateStateByKey", function()
     describe("with onError = skip", function()
         local core = require "moontide.core"
 
-        before_each(function() core.log_level("off") end)
-        after_each(function() core.log_level("warn") end)
+        before_each(function() core.logLevel("off") end)
+        after_each(function() core.logLevel("warn") end)
 
         it("leaves the state of a key alone whose function fails", function()
             assert.are.same({ "1: a=1 b=1", "2: a=2 b=1", "3: a=3 b=2" }, (run { conf = { onError = "skip" },
@@ -203,7 +203,7 @@ describe("updateStateByKey", function()
             end
             collectgarbage()
             collectgarbage()
-            return (core.live_blocks())
+            return (core.liveBlocks())
         end
         local count = tonumber(os.getenv("MOONTIDE_SANITIZE") and os.getenv("MOONTIDE_SANITIZE") ~= "" and 300 or 1000)
         local before = advance(500)

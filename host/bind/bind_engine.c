@@ -326,7 +326,7 @@ void tide_bind_engine(lua_State *L) {
         {"interrupt", engine_interrupt},
         {"describe", engine_describe},
         {"memory", engine_memory},
-        {"watch_signals", engine_watch_signals},
+        {"watchSignals", engine_watch_signals},
         {NULL, NULL},
     };
 

@@ -249,7 +249,7 @@ local function apply(run)
     overrides.master, overrides.appName, overrides.conf = run.master, run.name, run.conf
     overrides.watch_signals = true
     if run.conf.logLevel then
-        require("moontide.core").log_level(run.conf.logLevel)
+        require("moontide.core").logLevel(run.conf.logLevel)
     end
 end
 

@@ -169,7 +169,7 @@ function context.create(what, master, app_name, given)
 
     local core = require "moontide.core"
     if settings.logLevel then
-        core.log_level(settings.logLevel)
+        core.logLevel(settings.logLevel)
     end
     local engine, engine_reason, code = core.engine({
         workers = workers, packagePath = package.path, packageCpath = package.cpath,
@@ -181,7 +181,7 @@ function context.create(what, master, app_name, given)
         error(errors.new(code or "EIO", ("%s: the engine cannot start: %s"):format(what, engine_reason)), 0)
     end
     if context.overrides.watch_signals then
-        engine:watch_signals()
+        engine:watchSignals()
     end
     local state = {
         engine = engine, settings = settings, workers = workers, jobs = 0, running = {}, streams = {},
@@ -371,7 +371,7 @@ function Context:setLogLevel(level)
     if not name then
         check.fail("bad argument #1 to 'setLogLevel' (%s)", (reason:gsub("^setting 'logLevel': ", "")))
     end
-    require("moontide.core").log_level(name)
+    require("moontide.core").logLevel(name)
 end
 
 --- Stops the engine: streaming contexts on it are stopped at once, then its threads end. May be called again.

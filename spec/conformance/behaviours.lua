@@ -19,9 +19,9 @@ end
 
 local function quiet(fn, ...)
     local core = require "moontide.core"
-    core.log_level("off")
+    core.logLevel("off")
     local ok, result = pcall(fn, ...)
-    core.log_level("warn")
+    core.logLevel("warn")
     if not ok then
         error(result, 0)
     end

@@ -155,14 +155,14 @@ local function failure_reasons(case)
         return type(reason) == "string" and (reason:match("'(.-)'") or reason) or nil
     end
     local core = require "moontide.core"
-    core.log_level("off") -- with several failures, only the first is the error of the run
+    core.logLevel("off") -- with several failures, only the first is the error of the run
     local noted = one_batch(function(_, stream)
         for id = 0, math.max(outputs - 1, 0) do
             local message = message_of(id)
             stream:foreachRDD(function() return message and error(message) end)
         end
     end)
-    core.log_level("warn")
+    core.logLevel("warn")
     if #named(noted, "onBatchCompleted") ~= 1 then
         return "failed", "onBatchCompleted was not told once for the batch"
     end
@@ -311,9 +311,9 @@ local function failing_batch(case)
     end
     local testing = require "moontide.testing"
     local core = require "moontide.core"
-    core.log_level("off")
+    core.logLevel("off")
     local result = testing.run { batch = case.batch_ms, inputs = case.inputs, build = build, conf = { onError = "skip" } }
-    core.log_level("warn")
+    core.logLevel("warn")
     local collected = {}
     for _, batch in ipairs(result.batches) do
         collected[#collected + 1] = #batch.records > 0 and batch.records or nil

@@ -14,17 +14,17 @@ local COUNT = (os.getenv("MOONTIDE_SANITIZE") or "") ~= "" and 40 or 300
 
 describe("random pipelines", function()
     it("give what the model gives", function()
-        core.log_level("off")
+        core.logLevel("off")
         local found = {}
         runner.run(1, COUNT, function(seed, text)
             found[#found + 1] = string.format("seed %d: %s", seed, text)
         end)
-        core.log_level("warn")
+        core.logLevel("warn")
         assert(#found == 0, table.concat(found, "\n\n"))
     end)
 
     it("pass over what fails as the model does", function()
-        core.log_level("off")
+        core.logLevel("off")
         local found, refused = {}, 0
         runner.run(1, COUNT / 4, function(seed, text)
             found[#found + 1] = string.format("seed %d: %s", seed, text)
@@ -33,7 +33,7 @@ describe("random pipelines", function()
                 refused = refused + (node.op:find("picky") and 1 or 0)
             end
         end, { numbered = true }, true) -- partitions of what has failed may be counted
-        core.log_level("warn")
+        core.logLevel("warn")
         assert(#found == 0, table.concat(found, "\n\n"))
         assert(refused > COUNT / 8, "hardly a function fails")
     end)

@@ -35,7 +35,7 @@ while arg[index] do
     index = index + 1
 end
 
-require("moontide.core").log_level("off")
+require("moontide.core").logLevel("off")
 
 local differences, done, operators = 0, 0, {}
 local last = runner.run(first, count, function(seed, text)

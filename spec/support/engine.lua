@@ -51,9 +51,9 @@ function engine.live_blocks()
     jit.flush()
     for _ = 1, 10 do
         collectgarbage()
-        if core.live_blocks() == 0 then break end
+        if core.liveBlocks() == 0 then break end
     end
-    return (core.live_blocks())
+    return (core.liveBlocks())
 end
 
 --- Stops what the test left open and looks for leaks.

@@ -179,9 +179,9 @@ function Job:sample()
         least.workers = math.max(least.workers, worker_memory(self.sc))
         collectgarbage()
         collectgarbage()
-        local blocks, bytes = core.live_blocks()
+        local blocks, bytes = core.liveBlocks()
         least.blocks, least.bytes = math.min(least.blocks, blocks), math.min(least.bytes, bytes)
-        least.rdds = math.min(least.rdds, core.live_rdds())
+        least.rdds = math.min(least.rdds, core.liveRdds())
         least.lua = math.min(least.lua, collectgarbage("count"))
     end
     return least

@@ -73,7 +73,7 @@ end
 ---@param rarely? boolean only when blocks have piled up to twice of what the last collection left
 function loop.relieve(rarely)
     loop.let_go()
-    local _, bytes = core().live_blocks()
+    local _, bytes = core().liveBlocks()
     if bytes < PILE then
         return
     end
@@ -84,7 +84,7 @@ function loop.relieve(rarely)
             collected.told = true
             core().log("warn", "script", "a finalizer of the script failed: " .. tostring(why) .. "; further ones are not told")
         end
-        _, collected.bytes = core().live_blocks()
+        _, collected.bytes = core().liveBlocks()
         collected.at = now
     end
 end
