@@ -14,7 +14,7 @@ describe("a failure outside of all operators", function()
     it("names those of its stage", function()
         local failure = require "moontide.worker.failure"
         local handle = failure.handler({ batch_time = -1, partition = 3, operators = "map (job.lua:2), groupByKey (job.lua:3)" })
-        local ok, err = xpcall(function() failure.no_memory() end, handle)
+        local ok, err = xpcall(function() error(failure.exhausted(), 0) end, handle)
         assert.is_false(ok)
         assert.equal("out of memory\n  in partition 3\n  operators: map (job.lua:2), groupByKey (job.lua:3)", tostring(err))
     end)

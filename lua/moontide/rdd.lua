@@ -6,6 +6,7 @@ local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local codec = require "moontide.wire.codec"
 local elsewhere = require "moontide.operators.elsewhere"
+local memory = require "moontide.base.memory"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.operators.partitioner"
 local preview = require "moontide.base.preview"
@@ -71,6 +72,7 @@ function rdd.pack(what, array, n, arity)
                 codec.release(address)
             end
         end
+        memory.rethrow(message)
         check.fail("%s: %s", what, check.without_position(message))
     end
     return partitions

@@ -137,7 +137,7 @@ local function add_queue(self, node, list)
             local ok, message = pcall(queue.push, "queueStream", list[taken])
             if not ok then
                 local text = ("queueStream (%s): item %d of the list: %s"):format(site, taken, message)
-                lifecycle.fail(life, errors.new("EINVAL", text, { time = life.graph:now() }))
+                lifecycle.fail(life, errors.new(errors.is(message) and message.code or "EINVAL", text, { time = life.graph:now() }))
             end
         end
     end
@@ -280,6 +280,7 @@ function StreamingContext:start()
     end
     require("moontide.driver.seeding").freeze(self.sc.state)
     life.graph:listen(#life.listeners > 0)
+    life.start_site = check.site()
     local started, reason = life.graph:start()
     if not started then
         lifecycle.stop(life, false, false)

@@ -7,6 +7,7 @@
 
 local check = require "moontide.base.check"
 local library = require "moontide.closure.library"
+local memory = require "moontide.base.memory"
 local preview = require "moontide.base.preview"
 
 local errors = {}
@@ -78,6 +79,11 @@ function errors.new(code, message, fields)
     end
     read_fields(err)
     return setmetatable(err, Error)
+end
+
+function memory.describe()
+    local site = check.site()
+    return errors.new("ENOMEM", (site ~= "?" and site .. ": " or "") .. "out of memory while packing records")
 end
 
 --- Whether a value is an error of this module.

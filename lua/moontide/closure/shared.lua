@@ -4,6 +4,7 @@
 --- gathered while a task runs and handed over with its result; those of a task that fails are dropped.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
+local memory = require "moontide.base.memory"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -249,6 +250,7 @@ function shared.updates()
     local ok, address = pcall(codec.block_of, list, 1, #list, 2)
     forget()
     if not ok then
+        memory.rethrow(address)
         error("what was added to an accumulator can't leave the worker: " .. tostring(address), 0)
     end
     return ffi.cast("struct tide_block *", address)

@@ -413,7 +413,11 @@ function events.generation(life, event)
     local err = life.generation_error
     life.generation_error = nil
     if not (err and err.time == event.time) then
-        err = errors.new(event.code or "EGENERATION", event.error, { time = event.time })
+        local text = event.error
+        if event.code == "ENOMEM" then -- no operator's line is in it
+            text = ("%s\n  in start (%s)"):format(text, life.start_site)
+        end
+        err = errors.new(event.code or "EGENERATION", text, { time = event.time })
     end
     fail(life, err)
 end

@@ -22,6 +22,7 @@ local errors = require "moontide.base.errors"
 local copies = require "moontide.closure.shared"
 local fast = require "moontide.wire.ffi"
 local loop = require "moontide.driver.loop"
+local memory = require "moontide.base.memory"
 local number_text = require "moontide.base.number_text"
 local plain = require "moontide.base.plain"
 
@@ -113,6 +114,7 @@ local function pack(value)
         if ok then
             return address
         end
+        memory.rethrow(address)
     end
     local bytes, message = closure.try_pack_value(value, "broadcast", "the value")
     if not bytes then
@@ -248,6 +250,7 @@ function shared.accumulator(zero, merge, name)
     end
     local fits, bytes = pcall(codec.pack, zero)
     if not fits then
+        memory.rethrow(bytes)
         check.fail("bad argument #1 to 'accumulator' (the zero value: %s)", check.without_position(bytes))
     end
     if merge ~= nil then

@@ -41,6 +41,15 @@ local function known_records(rdd)
     return known
 end
 
+-- Memory may be gone outside of any operator's function: the message then tells which action asked for the job.
+local function with_place(message, code, sink_bytes)
+    if code ~= "ENOMEM" or message:find("\n  in ", 1, true) then
+        return message
+    end
+    local op = codec.unpack(sink_bytes)
+    return ("%s\n  in %s (%s)"):format(message, op.name or op.kind, op.site or check.site())
+end
+
 -- Computes partitions of a node (all, or a 0-based list) and returns the ended job. `writing`: it is the one that writes a
 -- checkpoint.
 local function run(scope, node, sink_bytes, partitions, limit, writing)
@@ -62,7 +71,7 @@ local function run(scope, node, sink_bytes, partitions, limit, writing)
         if state.interrupted and code == "ECANCELLED" then
             message = "interrupted by a signal"
         end
-        error(errors.new(code, message), 0)
+        error(errors.new(code, with_place(message, code, sink_bytes)), 0)
     end
     write_checkpoints(scope, due)
     return job

@@ -12,6 +12,7 @@
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.wire.codec"
+local memory = require "moontide.base.memory"
 local partitioner = require "moontide.operators.partitioner"
 local seeding = require "moontide.driver.seeding"
 
@@ -371,6 +372,7 @@ function operators.zero(name, zero)
     -- It becomes a record, so it must be plain data.
     local plain, reason = pcall(codec.pack, zero)
     if not plain then
+        memory.rethrow(reason)
         check.fail("bad argument #1 to '%s' (the zero value: %s)", name, check.without_position(reason))
     end
     local bytes, message = closure.try_pack_value(zero, name, "the zero value")

@@ -4,6 +4,7 @@ local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.wire.codec"
+local memory = require "moontide.base.memory"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.operators.partitioner"
 local preview = require "moontide.base.preview"
@@ -249,6 +250,7 @@ function keyed.install(RDD, class)
         end
         local plain, packed = pcall(codec.pack_key, key)
         if not plain then
+            memory.rethrow(packed)
             check.fail("bad argument #1 to 'lookup' (%s)", check.without_position(packed))
         end
         key = codec.unpack(packed)

@@ -3,6 +3,7 @@
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.wire.codec"
+local memory = require "moontide.base.memory"
 local number_text = require "moontide.base.number_text"
 local shared = require "moontide.driver.shared"
 
@@ -112,6 +113,7 @@ function Partitioner:getPartition(key)
     end
     local ok, packed = pcall(codec.pack_key, key)
     if not ok then
+        memory.rethrow(packed)
         check.fail("bad argument #1 to 'getPartition' (%s)", check.without_position(packed))
     end
     if not self.package then

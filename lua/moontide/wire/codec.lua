@@ -3,6 +3,7 @@
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local iterate = require "moontide.base.iterate"
+local memory = require "moontide.base.memory"
 local nan = require "moontide.base.nan"
 local plain = require "moontide.base.plain"
 local values = require "moontide.base.values"
@@ -259,8 +260,6 @@ codec.decode = decode
 
 -- Writing ---------------------------------------------------------------------------------------------------
 
-local function no_memory() error("out of memory while packing records", 0) end
-
 --- A growing writer over a heap buffer; `pos` is where the next byte goes.
 local MOST = 0x7fffffff -- what the positions of a writer can say
 
@@ -276,13 +275,13 @@ local function grow(w, extra)
     if block == nil then
         block = C.tide_block_new(fast.PACKED, 0, cap, nil)
         if block == nil then
-            no_memory()
+            memory.exhausted()
         end
         w.block = block
     else
         block.size = w.pos
         if not C.tide_block_reserve(block, cap - w.pos) then
-            no_memory()
+            memory.exhausted()
         end
     end
     w.data = block.data
@@ -638,6 +637,7 @@ function codec.block_of(records, first, last, arity)
             ok, why = pcall(put, w, record)
         end
         if not ok then
+            memory.rethrow(why)
             error(("record %d: %s"):format(at, why), 0)
         end
         w.count = w.count + 1

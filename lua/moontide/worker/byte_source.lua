@@ -2,6 +2,7 @@
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
+local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -42,9 +43,10 @@ end
 function byte_source.read_all(what, path, listed, once)
     local err = ffi.new "struct tide_error"
     local function fail()
-        local text = ffi.string(err.text)
-        C.tide_error_clear(err)
-        error(what .. ": " .. text, 0)
+        if err.code == failure.ENOMEM then
+            failure.from_c(nil, err, "out of memory")
+        end
+        error(what .. ": " .. failure.take(err, "the file cannot be read"), 0)
     end
     local source = C.tide_byte_source_new(path, ffi.new("struct tide_byte_plan", listed, once, current.cancelled), err)
     if source == nil then

@@ -4,6 +4,7 @@
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local hints = require "moontide.worker.hints"
+local memory = require "moontide.base.memory"
 local plain = require "moontide.base.plain"
 
 local failure = {}
@@ -23,6 +24,27 @@ local Broken = { __tostring = function(e) return e.text end }
 --- Raises that operator `op` broke a rule.
 function failure.broken(op, text) error(setmetatable({ op = op, text = text }, Broken), 0) end
 
+--- Raises what a function of C left in `err`, as a failure of operator `op` (nil: of the one whose function calls).
+---@param op table?
+---@param err ffi.cdata* struct tide_error
+---@param default string when C said nothing
+---@param advice? string appended
+function failure.from_c(op, err, default, advice)
+    local code = err.code == failure.ENOMEM and err.code or nil
+    local text = failure.take(err, default) .. (advice or "")
+    error(setmetatable({ op = op, text = text, code = code }, Broken), 0)
+end
+
+--- The message that a function of C left in `err`, which is empty again then.
+---@param err ffi.cdata* struct tide_error
+---@param default string when C said nothing
+---@return string
+function failure.take(err, default)
+    local text = err.text ~= nil and fast.ffi.string(err.text) or default
+    fast.C.tide_error_clear(err)
+    return text
+end
+
 --- Raises a complete text with a code.
 function failure.complete(text, code) error(setmetatable({ text = text, code = code }, Complete), 0) end
 
@@ -35,7 +57,10 @@ function failure.has_metatable(op)
     end
 end
 
-function failure.no_memory() error(setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken), 0) end
+--- What memory.exhausted raises in a worker.
+function failure.exhausted() return setmetatable({ text = "out of memory", code = failure.ENOMEM }, Broken) end
+
+failure.no_memory = memory.exhausted
 
 local chunks = {} -- chunk name → { line → op }
 local looks = {} -- chunk name → what tells the record from its locals
@@ -265,7 +290,7 @@ local function message(err, context)
         parts = { hints.add((theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs) }
     end
     parts[#parts + 1] = "  in " .. (op and name_of(op) .. ", " or "") .. place_of(context)
-    if not op then
+    if not (op and op.site) then
         parts[#parts + 1] = "  operators: " .. context.operators
     end
     if preview then

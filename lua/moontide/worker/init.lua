@@ -4,6 +4,7 @@ require("moontide.base.iterate").install() -- first: the modules below keep pair
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local current = require "moontide.worker.current"
+local memory = require "moontide.base.memory"
 local unpack_closures = require "moontide.closure.unpack"
 local failure = require "moontide.worker.failure"
 local arity = require "moontide.worker.arity"
@@ -104,6 +105,7 @@ local JIT_OPTIONS = {
 function worker.start(pointer)
     self_pointer = ffi.cast("void *", pointer)
     current.in_worker = true
+    memory.describe = failure.exhausted
     require("moontide.worker.scan").install()
     jit_fixes.watch(on_trace)
     require("moontide.worker.coroutines").install()

@@ -15,7 +15,7 @@ declare.cdef [[
 bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out);
 ]]
 
-local function no_memory() error("out of memory", 0) end
+local no_memory = failure.no_memory
 
 --- (key, array) records: one array for each key.
 function gather.readers.concatLists(_, lists)

@@ -1,6 +1,7 @@
 --- Keys that no shuffle looks at, because a function promises to leave them where they are.
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
+local memory = require "moontide.base.memory"
 
 local keys = {}
 
@@ -14,6 +15,7 @@ local function plain_key(op, key, value)
     end
     local ok, packed = pcall(codec.pack_key, key)
     if not ok then
+        memory.rethrow(packed)
         failure.broken(op, packed .. "\n  record: " .. failure.preview(key, value))
     end
     return (codec.unpack(packed))

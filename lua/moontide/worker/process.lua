@@ -3,6 +3,7 @@
 
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
+local failure = require "moontide.worker.failure"
 local text_form = require "moontide.base.text_form"
 
 local ffi, C = fast.ffi, fast.C
@@ -61,7 +62,7 @@ local function ending(status)
     if status == BROKEN_OFF then
         return "was broken off"
     end
-    return status == NOMEM and "wrote a line that there is no memory for" or "ended with status " .. status
+    return "ended with status " .. status
 end
 
 --- Runs a command on the records of an iterator, one line each; an iterator over the lines it writes. It is ended, with all that
@@ -94,6 +95,9 @@ function process.pipe(command, env, it)
             return ffi.string(text, length[0])
         end
         ended = true
+        if status[0] == NOMEM then
+            failure.no_memory()
+        end
         if status[0] ~= 0 then
             error(("pipe: the command %s %s"):format(command, ending(status[0])), 0)
         end

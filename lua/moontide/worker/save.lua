@@ -23,11 +23,7 @@ local save = {}
 
 local err = ffi.new "struct tide_error"
 
-local function message()
-    local text = err.text ~= nil and ffi.string(err.text) or "it cannot be written"
-    C.tide_error_clear(err)
-    return text
-end
+local UNWRITABLE = "it cannot be written"
 
 --- The path of part-NNNNN.
 ---@param directory string
@@ -40,7 +36,7 @@ end
 
 --- Raises that a part can't be written.
 ---@param op table the operator that writes
-function save.fail(op) failure.broken(op, message()) end
+function save.fail(op) failure.from_c(op, err, UNWRITABLE) end
 
 --- Opens the part of a partition. The task's cleanup closes it unless `finish` did. `S.part` becomes the part; lines are added by
 --- `C.tide_text_part_line`, which gives 0.
@@ -79,7 +75,7 @@ function save.commit(task)
     local parts = ffi.new("struct tide_output_directory_parts", task.parts, task.made, task.begun, task.gzip, task.sync)
     local mark = ffi.new "char[64]"
     if C.tide_output_directory_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then
-        return message(), false
+        return failure.take(err, UNWRITABLE), false
     end
     return ffi.string(mark), true
 end

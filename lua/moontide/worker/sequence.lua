@@ -48,15 +48,13 @@ sequence.GROUP = 10
 local err = ffi.new "struct tide_error"
 sequence.err = err
 
-local function message()
-    local text = err.text ~= nil and ffi.string(err.text) or "the file cannot be used"
-    C.tide_error_clear(err)
-    return text
-end
+local UNUSABLE = "the file cannot be used"
+
+local function message() return failure.take(err, UNUSABLE) end
 
 --- Raises what a function of C has reported.
 ---@param op table operator that failed
-local function fail(op) failure.broken(op, op.advice and message() .. op.advice or message()) end
+local function fail(op) failure.from_c(op, err, UNUSABLE, op.advice) end
 sequence.fail = fail
 
 -- Writables -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
+local memory = require "moontide.base.memory"
 local surplus = require "moontide.worker.surplus"
 local nan = require "moontide.base.nan"
 
@@ -304,6 +305,7 @@ local function write_entries(S, router, op)
             w.pos = 0
             local packed, why = pcall(put, w, value)
             if not packed then
+                memory.rethrow(why)
                 failure.broken(op, "the combined value can't leave the worker: " .. tostring(why))
             end
             data, size = w.data, w.pos

@@ -4,6 +4,7 @@
 local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"
+local memory = require "moontide.base.memory"
 
 local C = fast.C
 
@@ -25,6 +26,7 @@ function skipping.reporter(op, time)
         end
     end)
     return function(err, key)
+        memory.rethrow(err) -- no fault of the function
         count = count + 1
         if count > MOST then
             return

@@ -143,10 +143,8 @@ local function run_file(feed, S, input)
         reader = nil
     end
     local function fail()
-        local text = err.text ~= nil and ffi.string(err.text) or "reading failed"
         local code = err.code
-        C.tide_error_clear(err)
-        failure.complete(text, code)
+        failure.complete(failure.take(err, "reading failed"), code)
     end
     if reader == nil then
         fail()

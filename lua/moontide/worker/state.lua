@@ -14,7 +14,7 @@ local ffi, C = fast.ffi, fast.C
 
 local state = {}
 
-local function no_memory() error("out of memory", 0) end
+local no_memory = failure.no_memory
 
 local function time_of(list) return (codec.decode(list.items[0].data, 0)) end
 

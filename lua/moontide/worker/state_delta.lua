@@ -2,6 +2,7 @@
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
+local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -40,7 +41,7 @@ end
 
 local deltas = {}
 
-local function no_memory() error("out of memory", 0) end
+local no_memory = failure.no_memory
 
 function deltas.new()
     local delta = C.tide_state_delta_new()
