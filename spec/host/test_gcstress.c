@@ -1,17 +1,13 @@
 /*
-
-
-
  * Memory stress (base/stress, vm/gcstress): garbage is gone at once, and what was freed is not what it was.
  */
-#include "test.h"
-
 #include <lauxlib.h>
 #include <lua.h>
 #include <lualib.h>
 
 #include "base/alloc.h"
 #include "base/stress.h"
+#include "test.h"
 #include "vm/gcstress.h"
 #include "vm/vm.h"
 

@@ -1,17 +1,12 @@
 /*
-
-
-
  * wire/hash: the values themselves, which are on users' disks and can never change; equal keys in all their packed
  * forms; the partitions' ranges.
  */
 #include <math.h>
-
-#include "test.h"
-
 #include <xxhash.h> /* the library's own functions: hash.c has its own copy compiled in */
 
 #include "base/buffer.h"
+#include "test.h"
 #include "wire/hash.h"
 #include "wire/pack.h"
 

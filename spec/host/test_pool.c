@@ -1,17 +1,11 @@
 /*
-
-
-
  * task/pool and task/worker: real workers with plans made by hand. Scripts run under the name job.lua; what they have to
  * say while they run they write into memory of the test, whose address they are given.
  */
-#include <sched.h>
-#include <unistd.h>
-
-#include "test.h"
-
 #include <lauxlib.h>
 #include <lua.h>
+#include <sched.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "base/alloc.h"
@@ -19,6 +13,7 @@
 #include "capture.h"
 #include "packed.h"
 #include "task/pool.h"
+#include "test.h"
 #include "vm/vm.h"
 #include "wire/pack.h"
 

@@ -1,18 +1,13 @@
 /*
-
-
-
  * task/pool: memory goes back to the system when workers have had nothing to do for a while, and not before.
  */
 #include <sched.h>
 #include <unistd.h>
-
-#include "test.h"
-
 #include <uv.h>
 
 #include "base/alloc.h"
 #include "task/pool.h"
+#include "test.h"
 
 enum { BLOCKS = 2000, BLOCK = 60000 }; /* small enough that the C library keeps them when they are freed */
 

@@ -1,18 +1,13 @@
 /*
-
-
-
  * wire/unpack: every tag, every truncation, the order of values, and agreement with msgpack-c on random input. Spans
  * are copied into memory of exactly their size, so that the address sanitizer sees any read past the end.
  */
 #include <math.h>
-
-#include "test.h"
-
 #include <msgpack.h>
 
 #include "base/buffer.h"
 #include "random_value.h"
+#include "test.h"
 #include "wire/unpack.h"
 
 struct span {

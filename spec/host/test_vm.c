@@ -1,15 +1,11 @@
 /*
-
-
-
  * vm: states with everything in them, and the door from C into Lua.
  */
-#include "test.h"
-
 #include <lauxlib.h>
 #include <lua.h>
 
 #include "bind/bind.h"
+#include "test.h"
 #include "vm/call.h"
 #include "vm/modules.h"
 #include "vm/vm.h"
