@@ -123,7 +123,7 @@ describe("a broadcast variable that the script let go of", function()
 
     local function alive()
         engine.live_blocks() -- runs the collector
-        return fast.C.tide_shared_count()
+        return fast.C.tide_broadcast_count()
     end
 
     -- What is left once the plans of earlier jobs are gone too: those go with the next job.
@@ -242,7 +242,7 @@ describe("a broadcast variable that the script let go of", function()
                     rdd:foreach(function() return b:value()[1] end)
                     sums[#sums + 1] = rdd:map(function(x) return x - #b:value()[2] end):first()
                     collectgarbage()
-                    most = math.max(most, fast.C.tide_shared_count() - before)
+                    most = math.max(most, fast.C.tide_broadcast_count() - before)
                 end)
                 return stream
             end,

@@ -88,7 +88,7 @@ bool tide_bind_field_boolean(lua_State *L, int table, const char *name, bool abs
 
 /* Operator descriptor (MessagePack bytes as a string) at `index`: a new op; the last check of the caller. */
 struct tide_op *tide_bind_check_op(lua_State *L, int index, bool keeps_keys);
-/* A new exchange from the options table at `index` {route=, partitions=, ascending=, write=, read=, here=}. */
+/* A new exchange from the options table at `index` {route=, partitions=, ascending=, write=, read=, inPlace=}. */
 struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index);
 
 /* ---- Answers -------------------------------------------------------------------------------------------------- */

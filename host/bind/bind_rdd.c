@@ -146,7 +146,7 @@ static int engine_union(lua_State *L) {
     struct tide_rdd **parents = check_rdds(L, 2, NULL, &count);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
 
-    object->pointer = tide_rdd_together_new(parents, count);
+    object->pointer = tide_rdd_union_auto_new(parents, count);
     if (!object->pointer)
         luaL_error(L, "the union would have more than %d partitions: coalesce its datasets first",
                    TIDE_RDD_MAX_PARTITIONS);
@@ -183,12 +183,12 @@ static int rdd_shuffle(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
     struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
 
-    object->pointer = tide_rdd_exchanged_new(rdd, exchange);
+    object->pointer = tide_rdd_partitioned_new(rdd, exchange);
     tide_exchange_release(exchange);
     return 1;
 }
 
-static int rdd_gather(lua_State *L) {
+static int rdd_zip(lua_State *L) {
     struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
 
     lua_settop(L, 4);
@@ -205,7 +205,7 @@ static int rdd_gather(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
     struct tide_op *op = tide_bind_check_op(L, 3, lua_toboolean(L, 4) != 0);
 
-    object->pointer = tide_rdd_gather_new(parents, count, op);
+    object->pointer = tide_rdd_zip_new(parents, count, op);
     tide_op_release(op);
     return 1;
 }
@@ -533,7 +533,7 @@ void tide_bind_rdd(lua_State *L) {
         {"narrow", rdd_narrow},
         {"coalesce", rdd_coalesce},
         {"shuffle", rdd_shuffle},
-        {"gather", rdd_gather},
+        {"zip", rdd_zip},
         {"cartesian", rdd_cartesian},
         {"persist", rdd_persist},
         {"unpersist", rdd_unpersist},

@@ -212,7 +212,7 @@ static int graph_socket(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
     struct tide_stream *stream = tide_stream_socket(graph, &options, &err);
 
-    if (stream) tide_stream_set_resting_level(stream, level);
+    if (stream) tide_stream_set_received_level(stream, level);
     return tide_bind_answer_stream(L, object, stream, &err);
 }
 
@@ -279,7 +279,7 @@ static int graph_transform(lua_State *L) {
     return tide_bind_answer_stream(L, object, tide_stream_transform(graph, streams, count, &err), &err);
 }
 
-static int graph_gather(lua_State *L) {
+static int graph_zip(lua_State *L) {
     struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_error err = {0};
     uint32_t count;
@@ -295,7 +295,7 @@ static int graph_gather(lua_State *L) {
 
     struct tide_exchange *exchange = lua_isnil(L, 5) ? NULL : tide_bind_check_exchange(L, 5);
     struct tide_op *op = tide_bind_check_op(L, 3, keeps_keys);
-    struct tide_stream *stream = tide_stream_gather(graph, streams, count, op, exchange, &err);
+    struct tide_stream *stream = tide_stream_zip(graph, streams, count, op, exchange, &err);
 
     tide_op_release(op);
     tide_exchange_release(exchange);
@@ -506,7 +506,7 @@ void tide_bind_stream(lua_State *L) {
         {"queue", graph_queue},
         {"replay", graph_replay},
         {"union", graph_union},
-        {"gather", graph_gather},
+        {"zip", graph_zip},
         {"transform", graph_transform},
         {"start", graph_start},
         {"transformDone", graph_transform_done},

@@ -23,10 +23,10 @@ static int stream_window(lua_State *L) {
                                    tide_stream_window(parent, length, slide, lua_toboolean(L, 4) != 0, &err), &err);
 }
 
-/* stream:mergeWindow(length, slide, partitions, op, merges) → stream; merges: nil, "gather" or "narrow" */
+/* stream:mergeWindow(length, slide, partitions, op, merges) → stream; merges: nil, "zip" or "narrow" */
 static int stream_merge_window(lua_State *L) {
     static const char *const merges[] = {
-        [TIDE_MERGES_NOT] = "none", [TIDE_MERGES] = "gather", [TIDE_MERGES_NARROW] = "narrow", NULL};
+        [TIDE_MERGES_NOT] = "none", [TIDE_MERGES] = "zip", [TIDE_MERGES_NARROW] = "narrow", NULL};
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
     int64_t length = tide_bind_check_whole(L, 2, 0, MOST, "window length");
@@ -60,12 +60,12 @@ static int stream_inverse_window(lua_State *L) {
 }
 
 /* stream:front(op, keeps_keys) → stream */
-static int stream_front(lua_State *L) {
+static int stream_view(lua_State *L) {
     struct tide_stream *behind = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
     struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
-    struct tide_stream *stream = tide_stream_front(behind, op, &err);
+    struct tide_stream *stream = tide_stream_view(behind, op, &err);
 
     tide_op_release(op);
     return tide_bind_answer_stream(L, object, stream, &err);
@@ -232,7 +232,7 @@ void tide_bind_window(lua_State *L) {
         {"window", stream_window},
         {"mergeWindow", stream_merge_window},
         {"inverseWindow", stream_inverse_window},
-        {"front", stream_front},
+        {"view", stream_view},
         {"state", stream_state},
         {"mapState", stream_map_state},
         {"slice", stream_slice},

@@ -232,13 +232,13 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
     const char *write = field_descriptor(L, index, "write", &write_size);
     const char *read = field_descriptor(L, index, "read", &read_size);
 
-    lua_getfield(L, index, "here");
+    lua_getfield(L, index, "inPlace");
 
     bool as_is = lua_isboolean(L, -1) && lua_toboolean(L, -1) && routes[route] == TIDE_ROUTE_HASH;
     bool stays = as_is || (lua_isstring(L, -1) && routes[route] == TIDE_ROUTE_HASH);
 
     if (!lua_isnil(L, -1) && !stays)
-        luaL_argerror(L, index, "field here goes with route \"hash\": true or a descriptor");
+        luaL_argerror(L, index, "field inPlace goes with route \"hash\": true or a descriptor");
 
     size_t here_size = 0;
     const char *here = stays && !as_is ? check_descriptor(L, lua_gettop(L), index, &here_size) : NULL;
@@ -269,7 +269,7 @@ struct tide_exchange *tide_bind_check_exchange(lua_State *L, int index) {
     if (stays) {
         struct tide_op *here_op = here ? tide_op_new(here, here_size, true) : NULL;
 
-        tide_exchange_stays(exchange, here_op);
+        tide_exchange_set_in_place(exchange, here_op);
         tide_op_release(here_op);
     }
     tide_op_release(write_op);

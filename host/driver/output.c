@@ -132,7 +132,7 @@ void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generat
 
     for (uint32_t i = 0; i < most; i++) count += takes_part(generation, i);
     if (count == 0) {
-        tide_graph_rest(outputs->graph, time);
+        tide_graph_cache_received(outputs->graph, time);
         return;
     }
     struct batch *batch = tide_xcalloc(1, sizeof *batch + count * sizeof batch->outputs[0]);
@@ -166,7 +166,7 @@ static void batch_done(struct tide_outputs *outputs, struct batch *batch) {
     tell(outputs, "onBatchCompleted", batch, NULL, -1, NULL);
     if (outputs->skips) tide_graph_pass(outputs->graph, batch->time);
     if (!batch->failed || outputs->skips) tide_graph_forget(outputs->graph, batch->time);
-    tide_graph_rest(outputs->graph, batch->time);
+    tide_graph_cache_received(outputs->graph, batch->time);
     batch_delete(batch);
 }
 

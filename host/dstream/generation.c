@@ -236,7 +236,7 @@ static struct tide_rdd *answer_of(const struct tide_generation *generation, uint
     return item->step == NO_STEP ? item->rdd : generation->steps[item->step].rdd;
 }
 
-static void gather_parents(struct tide_generation *generation, const struct step *step) {
+static void collect_parents(struct tide_generation *generation, const struct step *step) {
     generation->parents =
         grown(generation->parents, &generation->parents_capacity, step->nneeds, sizeof *generation->parents);
     generation->nparents = step->nneeds;
@@ -293,7 +293,7 @@ int tide_generation_run(struct tide_generation *generation, struct tide_error *e
             finish_step(generation, step, NULL);
             continue;
         }
-        gather_parents(generation, step);
+        collect_parents(generation, step);
         int status = step->stream->ops->compute(step->stream, step->time, generation->parents, generation->nparents,
                                                 &rdd, err);
         if (status < 0) return status;

@@ -194,9 +194,9 @@ void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated) {
     }
 }
 
-void tide_graph_rest(struct tide_graph *graph, int64_t time) {
+void tide_graph_cache_received(struct tide_graph *graph, int64_t time) {
     for (uint32_t i = 0; graph->nreceivers > 0 && graph->cache && i < graph->nstreams; i++) {
-        if (tide_input_is_receiver(graph->streams[i])) tide_input_rest(graph->streams[i], time);
+        if (tide_input_is_receiver(graph->streams[i])) tide_input_cache_received(graph->streams[i], time);
     }
 }
 

@@ -48,8 +48,8 @@ struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct ti
 /* The stream of any source; its dataset is what arrived since the batch before. Takes the source, also when it
  * fails; the source's id must be tide_graph_next_id. */
 struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_source *take, struct tide_error *err);
-/* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_rest). 0: memory first, then disk. */
-void tide_stream_set_resting_level(struct tide_stream *stream, uint8_t level);
+/* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_cache_received). 0: memory first, then disk. */
+void tide_stream_set_received_level(struct tide_stream *stream, uint8_t level);
 /* Datasets pushed by the script: one per batch, or everything queued as their union. With nothing queued:
  * `otherwise` (retained), or an empty dataset of one partition when it is NULL. */
 struct tide_stream *tide_stream_queue(struct tide_graph *graph, bool one_at_a_time, struct tide_rdd *otherwise,
@@ -69,11 +69,10 @@ struct tide_stream *tide_stream_shuffled(struct tide_stream *parent, struct tide
  * without a dataset is an error of the batch. */
 struct tide_stream *tide_stream_union(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
                                       struct tide_error *err);
-/* An operator (rdd/rdd.h: GATHER) reads the parents' datasets side by side. With an exchange, which must stay where a
- * dataset is partitioned so already (tide_exchange_stays), each is brought to its partitions first. Retains both. Same
- * rules as union. */
-struct tide_stream *tide_stream_gather(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
-                                       struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err);
+/* An operator (rdd/rdd.h: ZIP) reads the parents' datasets side by side. With an exchange, which must work
+ * in place (tide_exchange_set_in_place), each is brought to its partitions first. Retains both. Same rules as union. */
+struct tide_stream *tide_stream_zip(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
+                                    struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err);
 /* The datasets of the last `length` ms, those there are, oldest first; one every `slide` ms (0: that of the parent). Both
  * multiples of the parent's slide. `single`: in one partition. The parent becomes persistent in memory. */
 struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t length, int64_t slide, bool single,
@@ -82,10 +81,10 @@ struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t lengt
  * work (merge_window.c). */
 enum tide_merging {
     TIDE_MERGES_NOT,
-    TIDE_MERGES,       /* a GATHER operator */
+    TIDE_MERGES,       /* a ZIP operator */
     TIDE_MERGES_NARROW /* an operator on the records of all, one dataset after the other */
 };
-/* The same for datasets that are all partitioned in the same way in `partitions`, made one by a GATHER operator over one child that
+/* The same for datasets that are all partitioned in the same way in `partitions`, made one by a ZIP operator over one child that
  * keeps keys, or with MERGES_NARROW by a narrow one. The parent becomes persistent in memory. Retains op. */
 struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,
                                              uint32_t partitions, struct tide_op *op, enum tide_merging merging,
@@ -96,9 +95,8 @@ struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t
 struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,
                                                uint32_t partitions, struct tide_op *op, struct tide_op *anew,
                                                struct tide_error *err);
-/* What the script sees of a stream that keeps more: a GATHER operator with one input. Retains op. No dataset in, no dataset
- * out. */
-struct tide_stream *tide_stream_front(struct tide_stream *behind, struct tide_op *op, struct tide_error *err);
+/* Shows part of what the parent keeps: a ZIP operator with one input. Retains op. No dataset in, no dataset out. */
+struct tide_stream *tide_stream_view(struct tide_stream *parent, struct tide_op *op, struct tide_error *err);
 /* Keyed state (state.c: updateStateByKey; map_with_state.c): an operator with the inputs values, last own dataset, time, and
  * for mapWithState in its first batch the initial state. Parent and initial (may be NULL) are partitioned by key in
  * `partitions`. Must be checkpointed. Retains op and initial. */
@@ -128,7 +126,7 @@ int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide
 uint32_t tide_stream_id(const struct tide_stream *stream);
 int64_t tide_stream_slide(const struct tide_stream *stream);
 struct tide_graph *tide_stream_graph(const struct tide_stream *stream);
-/* "receiver", "queue", "replay", "narrow", "shuffled", "union", "gather", "transform", "window" …; static text. */
+/* "receiver", "queue", "replay", "narrow", "shuffled", "union", "zip", "transform", "window" …; static text. */
 const char *tide_stream_kind(const struct tide_stream *stream);
 /* How long datasets are kept; known once the graph has begun. */
 int64_t tide_stream_remember(const struct tide_stream *stream);
@@ -167,7 +165,7 @@ int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_
 void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated);
 /* Batch `time` is done with: what was received for it and is still remembered (a window will want it) no longer holds up its
  * source; it is kept data from now on, in the cache. */
-void tide_graph_rest(struct tide_graph *graph, int64_t time);
+void tide_graph_cache_received(struct tide_graph *graph, int64_t time);
 /* The inputs that an output depends on: their number, and the i-th one's id and how many records its dataset of that time has (0
  * when there is none, or when that is known only after reading it). */
 uint32_t tide_graph_inputs(const struct tide_graph *graph);

@@ -21,7 +21,7 @@ struct input {
     struct tide_stream stream;
     struct tide_source *source; /* NULL once handed to the ingest */
     struct tide_blocks pending; /* blocks of the batch being generated, or of one that could not be */
-    struct tide_rdd *nothing;   /* the dataset of a batch without data: no partition at all */
+    struct tide_rdd *empty;     /* the dataset of a batch without data: it has no partitions */
     struct tide_blocks *runs;   /* room for the partitions of one dataset, empty between batches */
     uint32_t runs_capacity;
     uint8_t level; /* of what is remembered after its batch; 0: memory first, then disk */
@@ -70,7 +70,7 @@ int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tid
     }
     if (received) tide_blocks_move(&input->pending, received);
     if (input->pending.count == 0) {
-        tide_stream_put(stream, time, input->nothing);
+        tide_stream_put(stream, time, input->empty);
         return 0;
     }
     uint32_t used = cut_runs(input, partitions ? partitions : 1);
@@ -88,14 +88,14 @@ static void settle(struct tide_stream *stream, int64_t time, bool generated) {
         input->pending.count = 0;
     } else if (input->pending.count) {
         tide_stream_drop(stream, time);
-        tide_stream_put(stream, time, input->nothing);
+        tide_stream_put(stream, time, input->empty);
     }
 }
 
-void tide_input_rest(struct tide_stream *stream, int64_t time) {
+void tide_input_cache_received(struct tide_stream *stream, int64_t time) {
     struct tide_rdd *rdd = tide_stream_dataset(stream, time);
 
-    if (rdd) tide_rdd_rest(rdd, stream->graph->cache, input_of(stream)->level);
+    if (rdd) tide_rdd_cache_received(rdd, stream->graph->cache, input_of(stream)->level);
 }
 
 int64_t tide_input_leftovers(const struct tide_stream *stream) {
@@ -117,7 +117,7 @@ static void destroy(struct tide_stream *stream) {
 
     if (input->source) input->source->ops->close(input->source);
     tide_blocks_destroy(&input->pending);
-    tide_rdd_release(input->nothing);
+    tide_rdd_release(input->empty);
     for (uint32_t i = 0; i < input->runs_capacity; i++) tide_blocks_destroy(&input->runs[i]);
     tide_free(input->runs);
 }
@@ -138,7 +138,7 @@ struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_s
     }
     input->stream.arity = tide_arity_known(TIDE_ARITY_SINGLE, NULL);
     input->source = take;
-    input->nothing = tide_stream_empty(0);
+    input->empty = tide_stream_empty(0);
     tide_blocks_create(&input->pending);
     graph->nreceivers++;
     return &input->stream;
@@ -154,7 +154,7 @@ struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct ti
     return source ? tide_stream_receiver(graph, source, err) : NULL;
 }
 
-void tide_stream_set_resting_level(struct tide_stream *stream, uint8_t level) {
+void tide_stream_set_received_level(struct tide_stream *stream, uint8_t level) {
     assert(stream->ops == &INPUT_OPS);
     input_of(stream)->level = level;
 }

@@ -3,7 +3,7 @@
  * operations by generation.c, on the driver thread.
  *
  * The dataset of T holds, for each key, its value and how many of the parent's datasets in the window have it. It is made of
- * the own dataset of T - slide and of the parent's datasets that left and that came, by a GATHER operator with these three
+ * the own dataset of T - slide and of the parent's datasets that left and that came, by a ZIP operator with these three
  * inputs. Own datasets let go of what they were made from once they are computed, so lineage does not grow.
  *
  *     T - slide - length        T - slide       T
@@ -61,7 +61,7 @@ static struct tide_rdd *together(const struct inverse_window *window, struct tid
         if (datasets[i]) there[found++] = datasets[i];
 
     struct tide_rdd *result =
-        found > 0 ? tide_rdd_zip_union_new(there, found) : tide_rdd_nothing_new(window->partitions);
+        found > 0 ? tide_rdd_zip_union_new(there, found) : tide_rdd_empty_new(window->partitions);
 
     tide_free(there);
     return result;
@@ -76,8 +76,8 @@ static void inputs_anew(struct inverse_window *window, int64_t time, struct tide
 
     for (int64_t t = not_before_zero(stream, time - window->length) + parent->slide; t <= time; t += parent->slide)
         parts[count++] = tide_stream_guarded(parent, t);
-    inputs[0] = base ? tide_rdd_retain(base) : tide_rdd_nothing_new(window->partitions);
-    inputs[1] = tide_rdd_nothing_new(window->partitions);
+    inputs[0] = base ? tide_rdd_retain(base) : tide_rdd_empty_new(window->partitions);
+    inputs[1] = tide_rdd_empty_new(window->partitions);
     inputs[2] = together(window, parts, count);
     tide_free(parts);
 }
@@ -96,7 +96,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
         struct tide_rdd *anew[3];
 
         inputs_anew(window, time, anew);
-        *out = tide_rdd_gather_new(anew, 3, window->anew);
+        *out = tide_rdd_zip_new(anew, 3, window->anew);
         for (int i = 0; i < 3; i++) tide_rdd_release(anew[i]);
         return TIDE_OK;
     }
@@ -105,12 +105,12 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     struct tide_rdd *before = stream->graph->skipping ? tide_stream_base(stream, time) : parents[0];
     uint32_t leaving = add_leaving(stream, time, NULL);
     struct tide_rdd *inputs[3] = {
-        before ? tide_rdd_retain(before) : tide_rdd_nothing_new(window->partitions),
+        before ? tide_rdd_retain(before) : tide_rdd_empty_new(window->partitions),
         together(window, parents + 1, leaving),
         together(window, parents + 1 + leaving, count - 1 - leaving),
     };
 
-    *out = tide_rdd_gather_new(inputs, 3, window->op);
+    *out = tide_rdd_zip_new(inputs, 3, window->op);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
     return TIDE_OK;
 }
@@ -120,7 +120,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
     struct tide_rdd *inputs[3];
 
     inputs_anew(window, time, inputs);
-    tide_rdd_gather_remake(dataset, inputs, 3, window->anew);
+    tide_rdd_zip_remake(dataset, inputs, 3, window->anew);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
 }
 

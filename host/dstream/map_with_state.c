@@ -3,7 +3,7 @@
  * the driver thread.
  *
  * The dataset of T holds both the state after the batch and what the function made of its records (host/kernel/state_delta.h tells
- * them apart), so that the function runs once, however many streams read them (front.c). It is made by a GATHER operator of
+ * them apart), so that the function runs once, however many streams read them (view.c). It is made by a ZIP operator of
  * the parent's dataset of T, of the own one of T - slide, of the time T (see state.c), and in the first batch of the initial
  * state. There is one in every batch; a parent without a dataset is as good as an empty one.
  */
@@ -28,9 +28,9 @@ static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *l
 /* The number of inputs; 0: no memory. */
 static uint32_t inputs_of(struct map_with_state *map, int64_t time, struct tide_rdd *values, struct tide_rdd *before,
                           struct tide_rdd **inputs) {
-    inputs[0] = values ? tide_rdd_retain(values) : tide_rdd_nothing_new(map->partitions);
-    inputs[1] = before ? tide_rdd_retain(before) : tide_rdd_nothing_new(map->partitions);
-    inputs[2] = tide_stream_moment(time, map->partitions);
+    inputs[0] = values ? tide_rdd_retain(values) : tide_rdd_empty_new(map->partitions);
+    inputs[1] = before ? tide_rdd_retain(before) : tide_rdd_empty_new(map->partitions);
+    inputs[2] = tide_stream_constant(time, map->partitions);
     inputs[3] = !before && map->initial ? tide_rdd_retain(map->initial) : NULL;
     return !inputs[2] ? 0 : inputs[3] ? 4 : 3;
 }
@@ -43,7 +43,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     struct tide_rdd *before = stream->graph->skipping ? tide_stream_base(stream, time) : parents[1], *inputs[4];
     uint32_t ninputs = inputs_of(map, time, parents[0], before, inputs);
 
-    if (ninputs > 0) *out = tide_rdd_gather_new(inputs, ninputs, map->op);
+    if (ninputs > 0) *out = tide_rdd_zip_new(inputs, ninputs, map->op);
     if (*out) tide_rdd_set_arity(*out, stream->arity);
     for (int i = 0; i < 4; i++) tide_rdd_release(inputs[i]);
     if (*out) return TIDE_OK;
@@ -56,7 +56,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
     uint32_t ninputs =
         inputs_of(map, time, tide_stream_guarded(stream->parents[0], time), tide_stream_base(stream, time), inputs);
 
-    if (ninputs > 0) tide_rdd_gather_remake(dataset, inputs, ninputs, map->op);
+    if (ninputs > 0) tide_rdd_zip_remake(dataset, inputs, ninputs, map->op);
     for (int i = 0; i < 4; i++) tide_rdd_release(inputs[i]);
 }
 
@@ -64,7 +64,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
 static void forget(struct tide_stream *stream, int64_t time) {
     struct map_with_state *map = (struct map_with_state *)stream;
 
-    if (time < INT64_MAX && !tide_stream_goes_on(stream)) return;
+    if (time < INT64_MAX && !tide_stream_has_base(stream)) return;
     tide_rdd_release(map->initial);
     map->initial = NULL;
 }

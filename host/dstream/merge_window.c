@@ -43,7 +43,7 @@ struct merge_window {
     int64_t length;
     int64_t unit; /* ms; 0: nothing is shared */
     uint32_t partitions;
-    bool narrow; /* op is applied to the records of the parts one after the other; else it is a GATHER operator */
+    bool narrow; /* op is applied to the records of the parts one after the other; else it is a ZIP operator */
     struct level levels[LEVELS];
 };
 
@@ -120,7 +120,7 @@ static struct tide_rdd *merge(const struct merge_window *window, struct tide_rdd
 
     struct tide_rdd *together = tide_rdd_zip_union_new(parts, count);
     struct tide_rdd *result =
-        window->narrow ? tide_rdd_narrow_new(together, window->op) : tide_rdd_gather_new(&together, 1, window->op);
+        window->narrow ? tide_rdd_narrow_new(together, window->op) : tide_rdd_zip_new(&together, 1, window->op);
 
     tide_rdd_release(together);
     return result;
@@ -255,7 +255,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     /* A dataset of its own in any case: its storage level is not that of the part. */
     if (found == 1) *out = tide_rdd_zip_union_new(parts, 1);
     else *out = merge(window, parts, found, &merged);
-    if (!*out) *out = tide_rdd_nothing_new(window->partitions);
+    if (!*out) *out = tide_rdd_empty_new(window->partitions);
     tide_free(parts);
     return TIDE_OK;
 }

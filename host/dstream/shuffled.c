@@ -1,7 +1,7 @@
 /*
- * The parent's dataset with its records moved to new partitions: reduceByKey, groupByKey, repartition … (not where they
- * are in their partitions already and the exchange stays). Called
- * through its table of operations by generation.c, on the driver thread.
+ * The parent's dataset with its records moved to new partitions: reduceByKey, groupByKey, repartition … A dataset that is
+ * co-partitioned is not moved if the exchange works in place. Called through its table of operations by generation.c, on
+ * the driver thread.
  */
 #include "dstream/stream.h"
 
@@ -14,7 +14,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
                    struct tide_rdd **out, struct tide_error *err) {
     struct shuffled *shuffled = (struct shuffled *)stream;
 
-    if (parents[0]) *out = tide_rdd_exchanged_new(parents[0], shuffled->exchange);
+    if (parents[0]) *out = tide_rdd_partitioned_new(parents[0], shuffled->exchange);
     return TIDE_OK;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Keyed state: updateStateByKey. Called through its table of operations by generation.c, on the driver thread.
  *
- * The dataset of T is made by a GATHER operator of the parent's dataset of T, of the own one of T - slide, and of the time T
+ * The dataset of T is made by a ZIP operator of the parent's dataset of T, of the own one of T - slide, and of the time T
  * (one record in each partition: a task does not know it, because it may run for a later batch). A state that is there goes on
  * in batches without a dataset, as if they were empty; without both there is none. The first state is made from the initial
  * dataset, in the first batch that has a dataset.
@@ -30,9 +30,9 @@ static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *l
 
 static int inputs_of(struct state *state, int64_t time, struct tide_rdd *values, struct tide_rdd *before,
                      struct tide_rdd **inputs) {
-    inputs[0] = values ? tide_rdd_retain(values) : tide_rdd_nothing_new(state->partitions);
-    inputs[1] = before ? tide_rdd_retain(before) : tide_rdd_nothing_new(state->partitions);
-    inputs[2] = tide_stream_moment(time, state->partitions);
+    inputs[0] = values ? tide_rdd_retain(values) : tide_rdd_empty_new(state->partitions);
+    inputs[1] = before ? tide_rdd_retain(before) : tide_rdd_empty_new(state->partitions);
+    inputs[2] = tide_stream_constant(time, state->partitions);
     return inputs[2] ? 3 : 0;
 }
 
@@ -53,7 +53,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
 
     struct tide_rdd *inputs[3];
 
-    if (inputs_of(state, time, values, before, inputs)) *out = tide_rdd_gather_new(inputs, 3, state->op);
+    if (inputs_of(state, time, values, before, inputs)) *out = tide_rdd_zip_new(inputs, 3, state->op);
     if (*out && begins) tide_rdd_wants_one(*out, 1);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
     if (*out) return TIDE_OK;
@@ -66,7 +66,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
 
     if (inputs_of(state, time, tide_stream_guarded(stream->parents[0], time), before ? before : state->initial,
                   inputs))
-        if (tide_rdd_gather_remake(dataset, inputs, 3, state->op) && !before) tide_rdd_wants_one(dataset, 1);
+        if (tide_rdd_zip_remake(dataset, inputs, 3, state->op) && !before) tide_rdd_wants_one(dataset, 1);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
 }
 
@@ -74,7 +74,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
 static void forget(struct tide_stream *stream, int64_t time) {
     struct state *state = (struct state *)stream;
 
-    if (time < INT64_MAX && !tide_stream_goes_on(stream)) return;
+    if (time < INT64_MAX && !tide_stream_has_base(stream)) return;
     tide_rdd_release(state->initial);
     state->initial = NULL;
 }

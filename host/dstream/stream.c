@@ -240,7 +240,7 @@ struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time
     return tide_stream_dataset(stream, tide_stream_before(stream, time));
 }
 
-bool tide_stream_goes_on(const struct tide_stream *stream) {
+bool tide_stream_has_base(const struct tide_stream *stream) {
     if (!stream->graph->skipping) return stream->ndatasets > 0;
     for (uint32_t i = stream->ndatasets; i > 0; i--) { /* what was let go of has such a dataset after it */
         const struct tide_dataset *dataset = &stream->datasets[i - 1];
@@ -261,7 +261,7 @@ struct tide_rdd *tide_stream_empty(uint32_t partitions) {
     return rdd;
 }
 
-struct tide_rdd *tide_stream_moment(int64_t time, uint32_t partitions) {
+struct tide_rdd *tide_stream_constant(int64_t time, uint32_t partitions) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, TIDE_PACKED_NUMBER_MAX, NULL);
 
     if (!block) return NULL;

@@ -135,7 +135,7 @@ int64_t tide_stream_before(const struct tide_stream *stream, int64_t time);
 /* That dataset when it is in memory, borrowed; else NULL. */
 struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time);
 /* Whether there is a dataset that all later ones are made from, so that what the first was made from is not needed again. */
-bool tide_stream_goes_on(const struct tide_stream *stream);
+bool tide_stream_has_base(const struct tide_stream *stream);
 
 /* For ops->needs. */
 void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time);
@@ -149,7 +149,7 @@ bool tide_stream_fits(const struct tide_stream *parent, const char *what, int64_
 int64_t tide_stream_usual_checkpoint(int64_t slide);
 
 /* One number in each partition, the time; a new reference. NULL: no memory. */
-struct tide_rdd *tide_stream_moment(int64_t time, uint32_t partitions);
+struct tide_rdd *tide_stream_constant(int64_t time, uint32_t partitions);
 /* Whether a state can begin with it: NULL, or partitioned by key in as many partitions. */
 bool tide_stream_initial_fits(const char *what, const struct tide_rdd *initial, uint32_t partitions,
                               struct tide_error *err);
@@ -162,7 +162,7 @@ bool tide_input_is_receiver(const struct tide_stream *stream);
 void tide_input_start(struct tide_stream *stream, struct tide_ingest *ingest);
 int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tide_blocks *received,
                             uint32_t partitions);
-void tide_input_rest(struct tide_stream *stream, int64_t time);
+void tide_input_cache_received(struct tide_stream *stream, int64_t time);
 int64_t tide_input_leftovers(const struct tide_stream *stream);
 void tide_input_forget_all(struct tide_stream *stream);
 

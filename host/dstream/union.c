@@ -21,7 +21,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
                               "union: stream %" PRIu32 " generated no dataset for batch %" PRId64 " ms",
                               stream->parents[i]->id, time);
     }
-    if (found > 0) *out = tide_rdd_together_new(there, found);
+    if (found > 0) *out = tide_rdd_union_auto_new(there, found);
     if (*out) tide_rdd_wants_one(*out, found);
     tide_free(there);
     if (*out) tide_rdd_set_arity(*out, stream->arity);

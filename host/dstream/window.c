@@ -28,7 +28,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
 
     for (uint32_t i = 0; i < count; i++)
         if (parents[i]) there[found++] = parents[i];
-    *out = found > 0 ? tide_rdd_together_new(there, found) : tide_stream_empty(0);
+    *out = found > 0 ? tide_rdd_union_auto_new(there, found) : tide_stream_empty(0);
     tide_free(there);
     if (!*out) {
         return tide_error_set(

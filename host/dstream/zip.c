@@ -11,32 +11,32 @@
 #include "dstream/stream.h"
 #include "rdd/lineage.h"
 
-struct gather {
+struct zip {
     struct tide_stream stream;
     struct tide_op *op;
     struct tide_exchange *exchange; /* or NULL: the datasets have as many partitions each */
 };
 
 /* What the script called it, for messages: "join (job.lua:12)". */
-static int missing(const struct gather *gather, uint32_t parent, int64_t time, struct tide_error *err) {
+static int missing(const struct zip *zip, uint32_t parent, int64_t time, struct tide_error *err) {
     struct tide_buffer label;
 
     tide_buffer_create(&label);
-    tide_op_label(gather->op, "gather", &label);
+    tide_op_label(zip->op, "zip", &label);
     tide_error_set(err, TIDE_EGENERATION,
                    "%.*s: stream %" PRIu32 " generated no dataset for batch %" PRId64 " ms, so there is nothing to "
                    "combine the other with",
-                   (int)label.size, (const char *)label.data, gather->stream.parents[parent]->id, time);
+                   (int)label.size, (const char *)label.data, zip->stream.parents[parent]->id, time);
     tide_buffer_destroy(&label);
     return TIDE_EGENERATION;
 }
 
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
-    struct gather *gather = (struct gather *)stream;
+    struct zip *zip = (struct zip *)stream;
 
     for (uint32_t i = 0; i < count; i++)
-        if (!parents[i]) return missing(gather, i, time, err);
+        if (!parents[i]) return missing(zip, i, time, err);
 
     struct tide_rdd **sides = tide_xcalloc(count, sizeof(struct tide_rdd *));
 
@@ -45,10 +45,10 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
 
         while (parents[same] != parents[i]) same++;
         if (same < i) sides[i] = tide_rdd_retain(sides[same]);
-        else if (gather->exchange) sides[i] = tide_rdd_exchanged_new(parents[i], gather->exchange);
+        else if (zip->exchange) sides[i] = tide_rdd_partitioned_new(parents[i], zip->exchange);
         else sides[i] = tide_rdd_retain(parents[i]);
     }
-    *out = tide_rdd_gather_new(sides, count, gather->op);
+    *out = tide_rdd_zip_new(sides, count, zip->op);
     for (uint32_t i = 0; i < count; i++) tide_rdd_release(sides[i]);
     tide_free(sides);
     if (*out) return TIDE_OK;
@@ -58,27 +58,26 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
 }
 
 static void destroy(struct tide_stream *stream) {
-    struct gather *gather = (struct gather *)stream;
+    struct zip *zip = (struct zip *)stream;
 
-    tide_op_release(gather->op);
-    tide_exchange_release(gather->exchange);
+    tide_op_release(zip->op);
+    tide_exchange_release(zip->exchange);
 }
 
-static const struct tide_stream_ops GATHER_OPS = {
-    .name = "gather",
+static const struct tide_stream_ops ZIP_OPS = {
+    .name = "zip",
     .needs = tide_stream_needs_parents,
     .compute = compute,
     .destroy = destroy,
 };
 
-struct tide_stream *tide_stream_gather(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
-                                       struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err) {
-    struct gather *gather =
-        (struct gather *)tide_stream_new(graph, &GATHER_OPS, sizeof *gather, parents, count, 0, err);
+struct tide_stream *tide_stream_zip(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
+                                    struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err) {
+    struct zip *zip = (struct zip *)tide_stream_new(graph, &ZIP_OPS, sizeof *zip, parents, count, 0, err);
 
-    if (!gather) return NULL;
-    gather->op = tide_op_retain(op);
-    gather->stream.arity = tide_arity_after(op, parents[0]->arity);
-    gather->exchange = exchange ? tide_exchange_retain(exchange) : NULL;
-    return &gather->stream;
+    if (!zip) return NULL;
+    zip->op = tide_op_retain(op);
+    zip->stream.arity = tide_arity_after(op, parents[0]->arity);
+    zip->exchange = exchange ? tide_exchange_retain(exchange) : NULL;
+    return &zip->stream;
 }

@@ -73,7 +73,7 @@ struct tide_arity *tide_arity_of_blocks(const struct tide_blocks *lists, uint32_
     return NULL;
 }
 
-struct tide_arity *tide_arity_together(struct tide_rdd *const *parts, uint32_t count) {
+struct tide_arity *tide_arity_union(struct tide_rdd *const *parts, uint32_t count) {
     struct tide_arity *one = NULL;
 
     for (uint32_t i = 0; i < count; i++) {

@@ -49,7 +49,7 @@ struct tide_arity *tide_arity_shuffled(const struct tide_exchange *exchange, str
 struct tide_arity *tide_arity_of_blocks(const struct tide_blocks *lists, uint32_t count);
 /* The fact for the records of several datasets together: the one they share, if they do, else a new one that is not known. A new
  * reference, or NULL when none of them has one. */
-struct tide_arity *tide_arity_together(struct tide_rdd *const *parts, uint32_t count);
+struct tide_arity *tide_arity_union(struct tide_rdd *const *parts, uint32_t count);
 struct tide_arity *tide_arity_retain(struct tide_arity *arity); /* NULL is fine */
 void tide_arity_release(struct tide_arity *arity);
 /* Names who makes the records and shows one of them. Either may be NULL. Copies. */

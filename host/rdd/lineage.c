@@ -75,7 +75,7 @@ static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
     case TIDE_RDD_NARROW: tide_op_label(rdd->as.op, "operator", out); break;
     case TIDE_RDD_UNION: tide_buffer_format(out, "union"); break;
     case TIDE_RDD_ZIP_UNION: tide_buffer_format(out, "union, partition by partition"); break;
-    case TIDE_RDD_GATHER: tide_op_label(rdd->as.many.op, "gather", out); break;
+    case TIDE_RDD_ZIP: tide_op_label(rdd->as.many.op, "zip", out); break;
     case TIDE_RDD_CARTESIAN: tide_op_label(rdd->as.many.op, "cartesian", out); break;
     case TIDE_RDD_COALESCE: tide_buffer_format(out, "coalesce"); break;
     case TIDE_RDD_GUARD: tide_buffer_format(out, "left out if it fails"); break;

@@ -21,7 +21,7 @@ struct tide_rdd {
     uint32_t partitions;
     uint32_t key_partitions;              /* partitioned by key in so many; 0: not by key */
     struct tide_partitioner *partitioner; /* how: NULL: by key hash */
-    bool nothing;                         /* it has no record, so that it is partitioned in any way */
+    bool empty;                           /* it has no record, so that it is partitioned in any way */
     enum tide_rdd_kind kind;
     int64_t known_records;
     struct tide_rdd *next_dead; /* chains nodes while they are being released */
@@ -48,11 +48,11 @@ struct tide_rdd {
             void *owner;
             int64_t time;
         } guard;
-        struct { /* UNION, ZIP_UNION, GATHER, CARTESIAN */
+        struct { /* UNION, ZIP_UNION, ZIP, CARTESIAN */
             struct tide_rdd **parents;
             uint32_t *first; /* UNION: parents[i] begins at partition first[i]; count + 1 entries. Else NULL */
             uint32_t count;
-            struct tide_op *op; /* GATHER, CARTESIAN; else NULL */
+            struct tide_op *op; /* ZIP, CARTESIAN; else NULL */
         } many;
         struct { /* SHUFFLED */
             struct tide_exchange *exchange;
@@ -115,7 +115,7 @@ void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint3
 /* The parent partitions [*from, *to) that partition `index` of a COALESCE node consists of. */
 void tide_rdd_coalesce_range(const struct tide_rdd *rdd, uint32_t index, uint32_t *from, uint32_t *to);
 
-/* The k-th node that makes partition `index` of a COALESCE, ZIP_UNION, GATHER or CARTESIAN node, k from 0; *local = its
+/* The k-th node that makes partition `index` of a COALESCE, ZIP_UNION, ZIP or CARTESIAN node, k from 0; *local = its
  * partition number there. */
 struct tide_rdd *tide_rdd_child(const struct tide_rdd *rdd, uint32_t index, uint32_t k, uint32_t *local);
 /* How many there are. */

@@ -10,7 +10,7 @@
 #include <xxhash.h>
 
 #include "base/alloc.h"
-#include "store/carried.h"
+#include "store/broadcast.h"
 #include "wire/unpack.h"
 
 static enum tide_makes makes_of(const uint8_t *bytes, size_t size) {
@@ -44,7 +44,7 @@ struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
     op->indexed = false;
     op->makes = (uint8_t)makes_of(bytes, size);
     op->size = (uint32_t)size;
-    op->carried = tide_carried_new(bytes, size);
+    op->broadcasts = tide_broadcast_refs_new(bytes, size);
     memcpy(op->bytes, bytes, size);
     return op;
 }
@@ -56,7 +56,7 @@ struct tide_op *tide_op_retain(struct tide_op *op) {
 
 void tide_op_release(struct tide_op *op) {
     if (!op || --op->refs > 0) return;
-    tide_carried_delete(op->carried);
+    tide_broadcast_refs_delete(op->broadcasts);
     tide_free(op);
 }
 
@@ -70,7 +70,7 @@ struct tide_partitioner *tide_partitioner_new(const void *identity, size_t ident
     partitioner->size = (uint32_t)size;
     partitioner->id[0] = id.high64;
     partitioner->id[1] = id.low64;
-    partitioner->carried = tide_carried_new(bytes, size);
+    partitioner->broadcasts = tide_broadcast_refs_new(bytes, size);
     memcpy(partitioner->bytes, bytes, size);
     return partitioner;
 }
@@ -82,7 +82,7 @@ struct tide_partitioner *tide_partitioner_retain(struct tide_partitioner *partit
 
 void tide_partitioner_release(struct tide_partitioner *partitioner) {
     if (!partitioner || --partitioner->refs > 0) return;
-    tide_carried_delete(partitioner->carried);
+    tide_broadcast_refs_delete(partitioner->broadcasts);
     tide_free(partitioner);
 }
 
@@ -101,8 +101,8 @@ struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitio
     exchange->partitions = partitions;
     exchange->ascending = ascending;
     exchange->partitioner = NULL;
-    exchange->stays = false;
-    exchange->here = NULL;
+    exchange->in_place = false;
+    exchange->in_place_op = NULL;
     exchange->write = write ? tide_op_retain(write) : NULL;
     exchange->read = read ? tide_op_retain(read) : NULL;
     return exchange;
@@ -113,10 +113,10 @@ void tide_exchange_partition_by(struct tide_exchange *exchange, struct tide_part
     exchange->partitioner = tide_partitioner_retain(partitioner);
 }
 
-void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here) {
-    assert(exchange->route == TIDE_ROUTE_HASH && !exchange->stays);
-    exchange->stays = true;
-    exchange->here = here ? tide_op_retain(here) : NULL;
+void tide_exchange_set_in_place(struct tide_exchange *exchange, struct tide_op *op) {
+    assert(exchange->route == TIDE_ROUTE_HASH && !exchange->in_place);
+    exchange->in_place = true;
+    exchange->in_place_op = op ? tide_op_retain(op) : NULL;
 }
 
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange) {
@@ -128,7 +128,7 @@ void tide_exchange_release(struct tide_exchange *exchange) {
     if (!exchange || --exchange->refs > 0) return;
     tide_op_release(exchange->write);
     tide_op_release(exchange->read);
-    tide_op_release(exchange->here);
+    tide_op_release(exchange->in_place_op);
     tide_partitioner_release(exchange->partitioner);
     tide_free(exchange);
 }

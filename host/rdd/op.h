@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tide_carried;
+struct tide_broadcast_refs;
 
 /* Most partitions a dataset may have. */
 enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
@@ -32,7 +32,7 @@ struct tide_op {
     bool indexed;    /* it wants to know the number of the partition it works on; set after _new */
     uint8_t makes;   /* enum tide_makes */
     uint32_t size;
-    struct tide_carried *carried; /* the broadcast variables that its functions use; NULL: none */
+    struct tide_broadcast_refs *broadcasts; /* the broadcast variables that its functions use; NULL: none */
     uint8_t bytes[];
 };
 
@@ -46,7 +46,7 @@ struct tide_partitioner {
     uint32_t refs;
     uint32_t size;
     uint64_t id[2];
-    struct tide_carried *carried; /* as an operator's */
+    struct tide_broadcast_refs *broadcasts; /* as an operator's */
     uint8_t bytes[];
 };
 
@@ -73,19 +73,19 @@ struct tide_exchange {
     uint32_t partitions;
     bool ascending;                       /* RANGE */
     struct tide_partitioner *partitioner; /* HASH: what `write` partitions by; NULL: key hash */
-    bool stays; /* HASH: no shuffle where the parent is partitioned so already (tide_exchange_stays) */
+    bool in_place; /* HASH: a dataset that is co-partitioned is not shuffled (tide_exchange_set_in_place) */
     struct tide_op *write;
     struct tide_op *read;
-    struct tide_op *here; /* what stands for write and read then: a GATHER operator over one child; NULL: nothing */
+    struct tide_op *in_place_op; /* replaces write and read then: a ZIP operator over one child; NULL: none needed */
 };
 
 struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitions, bool ascending,
                                         struct tide_op *write, struct tide_op *read); /* retains the ops */
 /* HASH only. Retains. */
 void tide_exchange_partition_by(struct tide_exchange *exchange, struct tide_partitioner *partitioner);
-/* On a dataset whose records are partitioned by key in that way already, nothing is shuffled: `here` (retained) does
- * the work within each partition; NULL: the dataset stays as it is. See tide_rdd_exchanged_new. */
-void tide_exchange_stays(struct tide_exchange *exchange, struct tide_op *here);
+/* HASH only. A dataset that is partitioned by key in the same way already is not shuffled: `op` (retained) is applied to
+ * each of its partitions; NULL: it is used as it is. See tide_rdd_partitioned_new. */
+void tide_exchange_set_in_place(struct tide_exchange *exchange, struct tide_op *op);
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange);
 void tide_exchange_release(struct tide_exchange *exchange);
 

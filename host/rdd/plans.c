@@ -60,7 +60,7 @@ static void each_op(const uint64_t *words, uint32_t count, op_visitor *visit, bo
                 visit(word_op(words[at++]), answer);
             }
             break;
-        case TIDE_WORD_GATHER:
+        case TIDE_WORD_ZIP:
             visit(word_op(words[at]), answer);
             at += 2;
             break;
@@ -83,7 +83,7 @@ static void each_op(const uint64_t *words, uint32_t count, op_visitor *visit, bo
 
 static void keep_op(struct tide_op *op, bool *carries) {
     tide_op_retain(op)->kept++;
-    if (op->carried) *carries = true;
+    if (op->broadcasts) *carries = true;
 }
 
 static void let_op_go(struct tide_op *op, bool *unused) {
@@ -93,7 +93,7 @@ static void let_op_go(struct tide_op *op, bool *unused) {
 }
 
 static void ask_op(struct tide_op *op, bool *is_over) {
-    if (op->carried && op->refs == op->kept) *is_over = true;
+    if (op->broadcasts && op->refs == op->kept) *is_over = true;
 }
 
 /* ---- Bytes ---------------------------------------------------------------------------------------------------- */
@@ -134,9 +134,9 @@ static void write_bytes(struct tide_buffer *out, const uint64_t *words, uint32_t
                 if (of_task) tide_pack_bool(out, true);
             }
             break;
-        case TIDE_WORD_GATHER:
+        case TIDE_WORD_ZIP:
             tide_pack_array(out, 3);
-            tide_pack_text(out, "gather");
+            tide_pack_text(out, "zip");
             write_op(out, words[at]);
             tide_pack_array(out, (uint32_t)words[at + 1]);
             at += 2;

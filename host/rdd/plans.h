@@ -4,7 +4,7 @@
  * once per distinct shape; the plans of recent shapes are kept, because every batch has the same ones.
  *
  * A shape is a node followed by a sink, each word sequence opened by its code:
- *   node:  LEAF read-op-or-0 | CHAIN node OPS n op… | CONCAT m (RUN n node)… (m runs) | GATHER op m child… (m children)
+ *   node:  LEAF read-op-or-0 | CHAIN node OPS n op… | CONCAT m (RUN n node)… (m runs) | ZIP op m child… (m children)
  *   child: node | SAME nodes-back inputs-back
  *   op:    the pointer | INDEXED difference pointer | NUMBERED difference pointer
  *   sink:  FINAL op | SHUFFLE write-op route ascending | SAMPLE write-op
@@ -24,7 +24,7 @@ enum tide_word {
     TIDE_WORD_OPS,
     TIDE_WORD_CONCAT,
     TIDE_WORD_RUN,
-    TIDE_WORD_GATHER,
+    TIDE_WORD_ZIP,
     TIDE_WORD_SAME,
     TIDE_WORD_INDEXED,
     TIDE_WORD_NUMBERED,

@@ -38,7 +38,7 @@ static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
 static void lie_by(struct tide_rdd *rdd, uint32_t partitions, struct tide_partitioner *partitioner) {
     struct tide_partitioner *before = rdd->partitioner;
 
-    rdd->nothing = false;
+    rdd->empty = false;
     rdd->key_partitions = partitions;
     rdd->partitioner = partitions > 0 ? tide_partitioner_retain(partitioner) : NULL;
     tide_partitioner_release(before);
@@ -46,19 +46,19 @@ static void lie_by(struct tide_rdd *rdd, uint32_t partitions, struct tide_partit
 
 static void lie_as(struct tide_rdd *rdd, const struct tide_rdd *other) {
     lie_by(rdd, other->key_partitions, other->partitioner);
-    rdd->nothing = other->nothing;
+    rdd->empty = other->empty;
 }
 
 /* Whether the records of a node lie by key in that way. */
 static bool lies_by(const struct tide_rdd *rdd, uint32_t partitions, const struct tide_partitioner *partitioner) {
     return rdd->key_partitions == partitions && partitions > 0 &&
-           (rdd->nothing || tide_partitioner_same(rdd->partitioner, partitioner));
+           (rdd->empty || tide_partitioner_same(rdd->partitioner, partitioner));
 }
 
 /* Of nodes, the first that says how keys lie: one without records says nothing. */
 static const struct tide_rdd *first_to_say(struct tide_rdd **parents, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
-        if (!parents[i]->nothing) return parents[i];
+        if (!parents[i]->empty) return parents[i];
     return parents[0];
 }
 
@@ -112,12 +112,12 @@ static struct tide_rdd *many_new(enum tide_rdd_kind kind, uint32_t partitions, s
     rdd->as.many.count = count;
     rdd->as.many.op = op ? tide_op_retain(op) : NULL;
     for (uint32_t i = 0; i < count; i++) rdd->as.many.parents[i] = tide_rdd_retain(parents[i]);
-    rdd->arity = op ? tide_arity_after(op, parents[0]->arity) : tide_arity_together(parents, count);
+    rdd->arity = op ? tide_arity_after(op, parents[0]->arity) : tide_arity_union(parents, count);
     return rdd;
 }
 
 /* Records of all parents together, -1 when one of them does not know, or when they may not fit together. */
-static int64_t known_together(const struct tide_rdd *rdd) {
+static int64_t known_of_union(const struct tide_rdd *rdd) {
     int64_t records = 0;
 
     if (rdd->arity && rdd->arity->value == TIDE_ARITY_UNKNOWN) return -1;
@@ -140,7 +140,7 @@ struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count) {
 
     rdd->as.many.first = tide_xcalloc((size_t)count + 1, sizeof *rdd->as.many.first);
     for (uint32_t i = 0; i < count; i++) rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
-    rdd->known_records = known_together(rdd);
+    rdd->known_records = known_of_union(rdd);
     if (count == 1) lie_as(rdd, parents[0]);
     return rdd;
 }
@@ -169,12 +169,12 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
     return rdd;
 }
 
-struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
-    if (!exchange->stays || !lies_by(parent, exchange->partitions, exchange->partitioner))
+struct tide_rdd *tide_rdd_partitioned_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
+    if (!exchange->in_place || !lies_by(parent, exchange->partitions, exchange->partitioner))
         return tide_rdd_shuffled_new(parent, exchange);
-    if (!exchange->here) return tide_rdd_retain(parent);
+    if (!exchange->in_place_op) return tide_rdd_retain(parent);
 
-    struct tide_rdd *rdd = tide_rdd_gather_new(&parent, 1, exchange->here);
+    struct tide_rdd *rdd = tide_rdd_zip_new(&parent, 1, exchange->in_place_op);
 
     lie_by(rdd, exchange->partitions, exchange->partitioner);
     return rdd;
@@ -201,12 +201,12 @@ struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t coun
 
     struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP_UNION, parents[0]->partitions, parents, count, NULL);
 
-    rdd->known_records = known_together(rdd);
+    rdd->known_records = known_of_union(rdd);
     if (keyed_alike(parents, count)) lie_as(rdd, first_to_say(parents, count));
     return rdd;
 }
 
-struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count) {
+struct tide_rdd *tide_rdd_union_auto_new(struct tide_rdd **parents, uint32_t count) {
     struct tide_rdd **filled = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
     uint32_t n = 0;
 
@@ -220,20 +220,20 @@ struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count
     return rdd;
 }
 
-struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
+struct tide_rdd *tide_rdd_zip_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
     if (!alike(parents, count)) return NULL;
 
-    struct tide_rdd *rdd = many_new(TIDE_RDD_GATHER, parents[0]->partitions, parents, count, op);
+    struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP, parents[0]->partitions, parents, count, op);
 
     if (op->keeps_keys) lie_as(rdd, first_to_say(parents, count));
     return rdd;
 }
 
-bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
-    if (rdd->kind != TIDE_RDD_GATHER || rdd->kept || rdd->keeping) return false;
+bool tide_rdd_zip_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
+    if (rdd->kind != TIDE_RDD_ZIP || rdd->kept || rdd->keeping) return false;
     if (!alike(parents, count) || parents[0]->partitions != rdd->partitions) return false;
 
-    struct tide_rdd *made = many_new(TIDE_RDD_GATHER, rdd->partitions, parents, count, op);
+    struct tide_rdd *made = many_new(TIDE_RDD_ZIP, rdd->partitions, parents, count, op);
     struct tide_rdd old = *rdd;
 
     rdd->as = made->as;
@@ -253,13 +253,13 @@ struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, 
     return many_new(TIDE_RDD_CARTESIAN, (uint32_t)partitions, parents, 2, op);
 }
 
-struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions) {
+struct tide_rdd *tide_rdd_empty_new(uint32_t partitions) {
     struct tide_rdd *rdd = node_new(TIDE_RDD_BLOCKS, partitions);
 
     rdd->as.blocks.lists = tide_xcalloc(partitions > 0 ? partitions : 1, sizeof *rdd->as.blocks.lists);
     for (uint32_t i = 0; i < partitions; i++) tide_blocks_create(&rdd->as.blocks.lists[i]);
     rdd->key_partitions = partitions;
-    rdd->nothing = true;
+    rdd->empty = true;
     rdd->known_records = 0;
     return rdd;
 }
@@ -306,7 +306,7 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     case TIDE_RDD_NARROW: tide_op_release(rdd->as.op); break;
     case TIDE_RDD_UNION:
     case TIDE_RDD_ZIP_UNION:
-    case TIDE_RDD_GATHER:
+    case TIDE_RDD_ZIP:
     case TIDE_RDD_CARTESIAN:
         for (uint32_t i = 0; i < rdd->as.many.count; i++) drop(rdd->as.many.parents[i], dead);
         tide_free(rdd->as.many.parents);
@@ -483,7 +483,7 @@ void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const 
     settle_level(rdd);
 }
 
-void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level) {
+void tide_rdd_cache_received(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level) {
     struct tide_blocks *lists = rdd->as.blocks.lists;
 
     if (rdd->kind != TIDE_RDD_BLOCKS || rdd->as.blocks.cached || rdd->known_records == 0) return;

@@ -23,7 +23,7 @@ enum tide_rdd_kind {
     TIDE_RDD_GUARD,     /* the parent as it is, until it turns out that it can't be computed */
     TIDE_RDD_SHUFFLED,  /* parent, exchange; has its map outputs kept once computed, as long as the node lives */
     TIDE_RDD_ZIP_UNION, /* parents of as many partitions each: partition i is theirs one after the other */
-    TIDE_RDD_GATHER,    /* parents of as many partitions each: an operator makes partition i of all theirs */
+    TIDE_RDD_ZIP,       /* parents of as many partitions each: an operator makes partition i of all theirs */
     TIDE_RDD_CARTESIAN  /* two parents a, b: an operator makes partition i * |b| + j of a's i and b's j */
 };
 
@@ -47,21 +47,22 @@ struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op
 struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count);
 struct tide_rdd *tide_rdd_coalesce_new(struct tide_rdd *parent, uint32_t partitions);
 struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exchange *exchange);
-/* As shuffled, except where the exchange stays: a GATHER over the parent, or the parent itself (retained). */
-struct tide_rdd *tide_rdd_exchanged_new(struct tide_rdd *parent, struct tide_exchange *exchange);
+/* As shuffled, unless the exchange works in place and the parent is co-partitioned: then a ZIP over the parent, or the
+ * parent itself (retained). */
+struct tide_rdd *tide_rdd_partitioned_new(struct tide_rdd *parent, struct tide_exchange *exchange);
 /* At least one parent. NULL when they differ in their number of partitions. */
 struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t count);
 /* The union of datasets as programs mean it: a ZIP_UNION when all are partitioned by key in the same way,
  * which that union then is too; else a UNION. Datasets without partitions do not count, as in Spark. NULL when it would have too
  * many partitions. */
-struct tide_rdd *tide_rdd_together_new(struct tide_rdd **parents, uint32_t count);
+struct tide_rdd *tide_rdd_union_auto_new(struct tide_rdd **parents, uint32_t count);
 /* At least one parent. NULL when they differ in their number of partitions. An op that keeps keys promises that each record
  * is in the partition that the first parent's partitioning gives its key. */
-struct tide_rdd *tide_rdd_gather_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op);
-/* Makes a GATHER node that has not been computed, and is not being computed, be made from other inputs by another operator from
- * now on; nodes above it see the new records. Inputs and operator as for tide_rdd_gather_new, with as many partitions as the node.
+struct tide_rdd *tide_rdd_zip_new(struct tide_rdd **parents, uint32_t count, struct tide_op *op);
+/* Makes a ZIP node that has not been computed, and is not being computed, be made from other inputs by another operator from
+ * now on; nodes above it see the new records. Inputs and operator as for tide_rdd_zip_new, with as many partitions as the node.
  * false: it is too late. */
-bool tide_rdd_gather_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op);
+bool tide_rdd_zip_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op);
 /* NULL when it would have more than TIDE_RDD_MAX_PARTITIONS. */
 struct tide_rdd *tide_rdd_cartesian_new(struct tide_rdd *a, struct tide_rdd *b, struct tide_op *op);
 /* The parent's partitions, for a reader that can do without: when a job fails because the parent can't be computed, the node
@@ -74,7 +75,7 @@ bool tide_rdd_lost(const struct tide_rdd *rdd);
 /* The node can't do without all of its first `count` parents: when the last of them is lost, it can't be computed. */
 void tide_rdd_wants_one(struct tide_rdd *rdd, uint32_t count);
 /* No records, and so partitioned by key in whatever way is asked for. */
-struct tide_rdd *tide_rdd_nothing_new(uint32_t partitions);
+struct tide_rdd *tide_rdd_empty_new(uint32_t partitions);
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd);
 /* Long lineages are released without recursion. */
 void tide_rdd_release(struct tide_rdd *rdd);
@@ -141,7 +142,7 @@ void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places)
 /* From now on the cache has the blocks of this BLOCKS node, received data above all: they are nowhere else, so none is given up, but
  * they may go to disk, and with a level without MEMORY they do (0: its own one, if any; else memory
  * first). Nothing happens to other nodes and to what the cache has. */
-void tide_rdd_rest(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level);
+void tide_rdd_cache_received(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level);
 
 /* ---- Checkpoints (rdd/checkpoint.c) ---------------------------------------------------------------------------
  *

@@ -28,7 +28,7 @@ struct above {
 };
 
 /* A node of several children that are being written one after the other: a COALESCE or ZIP_UNION as a concatenation of
- * runs, a GATHER or CARTESIAN child by child. */
+ * runs, a ZIP or CARTESIAN child by child. */
 struct frame {
     struct tide_rdd *rdd;
     uint32_t partition;
@@ -54,7 +54,7 @@ struct cutter {
     struct words ops;   /* operators met on the way down, the last one to run first: op, partition, fact, op, … */
     struct words slots; /* of the part being written: indexes of facts */
     struct tide_arities *arities;
-    struct words seen; /* complete children of GATHER and CARTESIAN nodes, in this order: they may come again */
+    struct words seen; /* complete children of ZIP and CARTESIAN nodes, in this order: they may come again */
     uint64_t part;     /* mark of the partition's plan */
     uint32_t root_partition;
     uint32_t nodes; /* with children, begun */
@@ -320,7 +320,7 @@ static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t par
         frame->concat = cutter->shape.count;
         put(&cutter->shape, 0);
     } else {
-        put(&cutter->shape, TIDE_WORD_GATHER);
+        put(&cutter->shape, TIDE_WORD_ZIP);
         put_op(&cutter->shape, rdd->as.many.op);
         put(&cutter->shape, frame->to);
         if (rdd->as.many.op->makes == TIDE_MAKES_LEARNED) put_slot(cutter, rdd->arity);

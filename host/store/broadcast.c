@@ -1,26 +1,29 @@
 /*
- * The table of shared values (see shared.h): a list behind a lock, for there are few of them and each is asked for once per
- * worker. The driver adds and removes, workers get.
+ * The table of broadcast variables: a list behind a lock, because there are few and a worker asks for each once. The
+ * driver adds and removes, workers get.
+ *
+ * References of closure packages: their bytes are searched for a directory entry as lua/moontide/closure/format.lua
+ * writes it: kind, length and name of the class, number in ULEB128.
  */
 #include "store/broadcast.h"
 
 #include <pthread.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "base/alloc.h"
-#include "store/carried.h"
 
 struct entry {
     struct entry *next;
     struct tide_block *block;
-    struct tide_carried *carried; /* a value may be a function that uses another one */
+    struct tide_broadcast_refs *broadcasts; /* a value may be a function that uses other values */
     uint32_t number;
     uint32_t refs;
     uint32_t refreshed;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* leaf: guards the rest */
-static struct entry *entries;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards the rest; no other lock is taken under it */
+static struct entry *entries;                            /* newest first */
 static uint32_t last_number;
 static uint32_t epoch;
 
@@ -32,11 +35,11 @@ static struct entry **find(uint32_t number) {
     return link;
 }
 
-uint32_t tide_shared_add(struct tide_block *take) {
+uint32_t tide_broadcast_add(struct tide_block *take) {
     struct entry *entry = tide_xcalloc(1, sizeof *entry);
 
     entry->block = take;
-    entry->carried = tide_carried_new(take->data, take->size);
+    entry->broadcasts = tide_broadcast_refs_new(take->data, take->size);
     entry->refs = 1;
     pthread_mutex_lock(&lock);
 
@@ -49,7 +52,7 @@ uint32_t tide_shared_add(struct tide_block *take) {
     return number;
 }
 
-struct tide_block *tide_shared_get(uint32_t number) {
+struct tide_block *tide_broadcast_get(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
@@ -59,7 +62,7 @@ struct tide_block *tide_shared_get(uint32_t number) {
     return block;
 }
 
-bool tide_shared_refresh(uint32_t number) {
+bool tide_broadcast_refresh(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
@@ -69,7 +72,7 @@ bool tide_shared_refresh(uint32_t number) {
     return entry;
 }
 
-/* Under the lock. The entry, which is the caller's to free once the lock is given back; NULL when the link leads nowhere. */
+/* Under the lock. Returns the entry, for the caller to free after unlocking; NULL at the end of the list. */
 static struct entry *take_out(struct entry **link) {
     struct entry *entry = *link;
 
@@ -83,11 +86,11 @@ static struct entry *take_out(struct entry **link) {
 static void entry_free(struct entry *entry) {
     if (!entry) return;
     tide_block_release(entry->block);
-    tide_carried_delete(entry->carried);
+    tide_broadcast_refs_delete(entry->broadcasts);
     tide_free(entry);
 }
 
-bool tide_shared_retain(uint32_t number) {
+bool tide_broadcast_retain(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
@@ -97,7 +100,7 @@ bool tide_shared_retain(uint32_t number) {
     return entry;
 }
 
-void tide_shared_release(uint32_t number) {
+void tide_broadcast_release(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry **link = find(number);
@@ -107,7 +110,7 @@ void tide_shared_release(uint32_t number) {
     entry_free(gone);
 }
 
-bool tide_shared_remove(uint32_t number) {
+bool tide_broadcast_remove(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *gone = take_out(find(number));
@@ -117,7 +120,7 @@ bool tide_shared_remove(uint32_t number) {
     return gone;
 }
 
-uint32_t tide_shared_count(void) {
+uint32_t tide_broadcast_count(void) {
     uint32_t count = 0;
 
     pthread_mutex_lock(&lock);
@@ -126,9 +129,9 @@ uint32_t tide_shared_count(void) {
     return count;
 }
 
-uint32_t tide_shared_epoch(void) { return __atomic_load_n(&epoch, __ATOMIC_ACQUIRE); }
+uint32_t tide_broadcast_epoch(void) { return __atomic_load_n(&epoch, __ATOMIC_ACQUIRE); }
 
-uint32_t tide_shared_refreshed(uint32_t number) {
+uint32_t tide_broadcast_refreshed(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
@@ -136,4 +139,67 @@ uint32_t tide_shared_refreshed(uint32_t number) {
 
     pthread_mutex_unlock(&lock);
     return refreshed;
+}
+
+/* ---- References of closure packages ---------------------------------------------------------------------------- */
+
+struct tide_broadcast_refs {
+    uint32_t count;
+    uint32_t numbers[];
+};
+
+static const char ENTRY[] = "\x08\x09"
+                            "Broadcast";
+
+enum { ENTRY_SIZE = sizeof ENTRY - 1, MOST_DIGITS = 5 };
+
+/* The number at `at`; 0, which no value has, if the bytes end within it. */
+static uint32_t read_number(const uint8_t *at, const uint8_t *end) {
+    uint32_t number = 0;
+
+    for (int i = 0; i < MOST_DIGITS && at < end; i++, at++) {
+        number |= (uint32_t)(*at & 0x7f) << (7 * i);
+        if ((*at & 0x80) == 0) return number;
+    }
+    return 0;
+}
+
+/* The number of the next entry; NULL: there is no further entry. */
+static const uint8_t *next_number(const uint8_t *at, const uint8_t *end) {
+    if (at == end) return NULL;
+
+    const uint8_t *entry = memmem(at, (size_t)(end - at), ENTRY, ENTRY_SIZE);
+
+    return entry ? entry + ENTRY_SIZE : NULL;
+}
+
+static struct tide_broadcast_refs *with(struct tide_broadcast_refs *refs, uint32_t number) {
+    uint32_t count = refs ? refs->count : 0;
+
+    refs = tide_xrealloc(refs, sizeof *refs + (count + 1) * sizeof refs->numbers[0]);
+    refs->numbers[count] = number;
+    refs->count = count + 1;
+    return refs;
+}
+
+struct tide_broadcast_refs *tide_broadcast_refs_new(const void *bytes, size_t size) {
+    const uint8_t *at = bytes, *end = at + size;
+    struct tide_broadcast_refs *refs = NULL;
+
+    while ((at = next_number(at, end))) {
+        uint32_t number = read_number(at, end);
+
+        if (tide_broadcast_retain(number)) refs = with(refs, number);
+    }
+    return refs;
+}
+
+struct tide_broadcast_refs *tide_broadcast_refs_take(uint32_t number) {
+    return with(NULL, number);
+}
+
+void tide_broadcast_refs_delete(struct tide_broadcast_refs *refs) {
+    if (!refs) return;
+    for (uint32_t i = 0; i < refs->count; i++) tide_broadcast_release(refs->numbers[i]);
+    tide_free(refs);
 }

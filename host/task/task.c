@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "store/carried.h"
+#include "store/broadcast.h"
 #include "wire/hash.h"
 
 struct tide_plan *tide_plan_new(const void *bytes, size_t size) {
@@ -15,7 +15,7 @@ struct tide_plan *tide_plan_new(const void *bytes, size_t size) {
     plan->bytes = tide_xmemdup(bytes, size);
     plan->size = (uint32_t)size;
     plan->refs = 1;
-    plan->carried = tide_carried_new(bytes, size);
+    plan->broadcasts = tide_broadcast_refs_new(bytes, size);
     tide_hash_content(bytes, size, plan->id);
     return plan;
 }
@@ -27,7 +27,7 @@ struct tide_plan *tide_plan_retain(struct tide_plan *plan) {
 
 void tide_plan_release(struct tide_plan *plan) {
     if (!plan || __atomic_sub_fetch(&plan->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
-    tide_carried_delete(plan->carried);
+    tide_broadcast_refs_delete(plan->broadcasts);
     tide_free(plan->bytes);
     tide_free(plan);
 }

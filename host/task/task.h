@@ -7,7 +7,7 @@
  *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange
  *        | ["chain", node, [op, …]]  operators applied in order
  *        | ["concat", [[n, node], …]] each node run n times, one after the other (each run takes its own inputs)
- *        | ["gather", op, [child, …]] every child is computed, in this order, to a list of packed blocks; the operator
+ *        | ["zip", op, [child, …]] every child is computed, in this order, to a list of packed blocks; the operator
  *                                     makes records of these lists
  *   child = node | ["same", n, i]    what the n-th child back was (children count when they are complete, each as often as it stands
  *                                     in the plan), with the inputs that begin i before the next one; it takes none itself
@@ -32,7 +32,8 @@ struct tide_plan {
     uint8_t *bytes;
     uint32_t size;
     uint32_t refs;
-    struct tide_carried *carried; /* the broadcast variables that it needs (store/carried.h); NULL: none */
+    struct tide_broadcast_refs
+        *broadcasts; /* the broadcast variables that it needs (store/broadcast.h); NULL: none */
 };
 
 struct tide_plan *tide_plan_new(const void *bytes, size_t size);
@@ -60,7 +61,7 @@ struct tide_task_read {
 };
 
 /* An operator of the plan whose function decides whether records are single values or pairs (its descriptor has arity = 0), in
- * the order of the plan: that of a GATHER before those of its nodes, those of a CHAIN after those of its node. */
+ * the order of the plan: that of a ZIP before those of its nodes, those of a CHAIN after those of its node. */
 struct tide_task_slot {
     char *first;     /* known: a record that it is known by, for people; or NULL */
     char *seen;      /* learned: the record that told; or NULL */

@@ -156,10 +156,10 @@ struct tide_rdd *rig_zip_union(struct tide_rdd *take_a, struct tide_rdd *take_b)
     return rdd;
 }
 
-struct tide_rdd *rig_gather(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name) {
+struct tide_rdd *rig_zip(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name) {
     struct tide_rdd *parents[2] = {take_a, take_b};
     struct tide_op *op = rig_op(name, true);
-    struct tide_rdd *rdd = tide_rdd_gather_new(parents, 2, op);
+    struct tide_rdd *rdd = tide_rdd_zip_new(parents, 2, op);
 
     tide_op_release(op);
     tide_rdd_release(take_a);

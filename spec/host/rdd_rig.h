@@ -22,7 +22,7 @@ struct tide_rdd *rig_coalesce(struct tide_rdd *take, uint32_t partitions);
 struct tide_rdd *rig_union(struct tide_rdd *take_a, struct tide_rdd *take_b);
 struct tide_rdd *rig_indexed(struct tide_rdd *take, const char *name); /* asks for the number of its partition */
 struct tide_rdd *rig_zip_union(struct tide_rdd *take_a, struct tide_rdd *take_b);
-struct tide_rdd *rig_gather(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name);
+struct tide_rdd *rig_zip(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name);
 struct tide_rdd *rig_cartesian(struct tide_rdd *take_a, struct tide_rdd *take_b, const char *name);
 /* write operator "w", read operator "r" */
 struct tide_rdd *rig_shuffle(struct tide_rdd *take, enum tide_route route, uint32_t partitions, bool ascending);

@@ -130,7 +130,7 @@ static void every_kind_lets_go_of_what_it_came_from(void **state) {
         rig_coalesce(rig_blocks(8, 1, 0), 4),
         rig_shuffle(rig_blocks(3, 1, 0), TIDE_ROUTE_HASH, 4, true),
         rig_zip_union(rig_blocks(4, 1, 0), rig_blocks(4, 1, 0)),
-        rig_gather(rig_blocks(4, 1, 0), rig_blocks(4, 1, 0), "g"),
+        rig_zip(rig_blocks(4, 1, 0), rig_blocks(4, 1, 0), "g"),
         rig_cartesian(rig_blocks(2, 1, 0), rig_blocks(2, 1, 0), "c"),
     };
 

@@ -171,22 +171,22 @@ static void pinned_data_stays(void **state) {
 }
 
 static void truncated_lineage_becomes_blocks(void **state) {
-    struct tide_rdd *gathered = rig_gather(rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 3, true),
-                                           rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 3, true), "g");
-    struct tide_rdd *rdd = rig_narrow(tide_rdd_retain(gathered), "f");
+    struct tide_rdd *zipped = rig_zip(rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 3, true),
+                                      rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 3, true), "g");
+    struct tide_rdd *rdd = rig_narrow(tide_rdd_retain(zipped), "f");
 
-    tide_rdd_persist(gathered, TIDE_LEVEL_MEMORY, true);
-    tide_rdd_pin(gathered);
-    keep(gathered, 0);
-    assert_int_equal(tide_rdd_kind(gathered), TIDE_RDD_GATHER);
-    tide_rdd_unpin(gathered);
-    assert_int_equal(tide_rdd_kind(gathered), TIDE_RDD_BLOCKS);
-    assert_int_equal(tide_rdd_key_partitions(gathered), 3);
-    assert_int_equal(tide_rdd_known_records(gathered), 3);
+    tide_rdd_persist(zipped, TIDE_LEVEL_MEMORY, true);
+    tide_rdd_pin(zipped);
+    keep(zipped, 0);
+    assert_int_equal(tide_rdd_kind(zipped), TIDE_RDD_ZIP);
+    tide_rdd_unpin(zipped);
+    assert_int_equal(tide_rdd_kind(zipped), TIDE_RDD_BLOCKS);
+    assert_int_equal(tide_rdd_key_partitions(zipped), 3);
+    assert_int_equal(tide_rdd_known_records(zipped), 3);
     assert_int_equal(tide_block_live(), 3); /* its inputs are gone */
-    tide_rdd_unpersist(gathered);
-    assert_true(tide_rdd_at_hand(gathered, NULL));
-    tide_rdd_release(gathered);
+    tide_rdd_unpersist(zipped);
+    assert_true(tide_rdd_at_hand(zipped, NULL));
+    tide_rdd_release(zipped);
     tide_rdd_release(rdd);
 }
 
@@ -239,7 +239,7 @@ static void the_first_job_computes_all_partitions(void **state) {
 
 static void jobs_share_the_computation(void **state) {
     struct tide_rdd *kept = rig_narrow(rig_blocks(2, 1, 0), "f");
-    struct tide_rdd *twice = rig_gather(tide_rdd_retain(kept), rig_narrow(tide_rdd_retain(kept), "h"), "zip");
+    struct tide_rdd *twice = rig_zip(tide_rdd_retain(kept), rig_narrow(tide_rdd_retain(kept), "h"), "zip");
     struct tide_job *jobs[3];
 
     tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, false);
@@ -338,7 +338,7 @@ static void unpersisting_does_not_take_it_from_a_waiting_job(void **state) {
     tide_job_release(job);
 
     struct tide_rdd *shuffled = rig_shuffle(rig_blocks(1, 1, 50), TIDE_ROUTE_HASH, 1, true);
-    struct tide_rdd *rdd = rig_gather(tide_rdd_retain(kept), shuffled, "join");
+    struct tide_rdd *rdd = rig_zip(tide_rdd_retain(kept), shuffled, "join");
 
     job = start(rdd);
     tide_rdd_unpersist(kept);
@@ -349,7 +349,7 @@ static void unpersisting_does_not_take_it_from_a_waiting_job(void **state) {
     assert_task(1, "[[chain, [leaf, nil], [f]], collect]", "0");
     give_back(0, NULL);
     assert_int_equal(held, 2);
-    assert_task(1, "[[gather, join, [[leaf, nil], [leaf, r]]], collect]", "0");
+    assert_task(1, "[[zip, join, [[leaf, nil], [leaf, r]]], collect]", "0");
     assert_false(tide_rdd_at_hand(kept, NULL));
     succeed_all();
     tide_job_release(job);
@@ -382,7 +382,7 @@ static void truncated_chains_do_not_grow(void **state) {
     uint64_t live = 0;
 
     for (int batch = 0; batch < 200; batch++) {
-        struct tide_rdd *rdd = rig_gather(before, rig_blocks(1, 1, batch), "update");
+        struct tide_rdd *rdd = rig_zip(before, rig_blocks(1, 1, batch), "update");
 
         tide_rdd_persist(rdd, TIDE_LEVEL_MEMORY, true);
 
@@ -629,8 +629,8 @@ static void received_data_rests_in_the_cache(void **state) {
     struct tide_rdd *rdd = rig_blocks(2, 1, 5);
 
     with_room_for(1);
-    tide_rdd_rest(rdd, cache, 0);
-    tide_rdd_rest(rdd, cache, 0);
+    tide_rdd_cache_received(rdd, cache, 0);
+    tide_rdd_cache_received(rdd, cache, 0);
     assert_true(tide_rdd_at_hand(rdd, NULL));
     while (tide_cache_tidy(cache)) {}
     assert_int_equal(tide_block_live(), 1);

@@ -23,21 +23,21 @@ static struct tide_blocks *empty_lists(uint32_t count) {
     return lists;
 }
 
-static void a_gather_node_is_remade_until_it_is_computed(void **state) {
+static void a_zip_node_is_remade_until_it_is_computed(void **state) {
     struct tide_op *op = tide_op_new("x", 1, true), *other = tide_op_new("y", 1, true);
-    struct tide_rdd *a = rig_blocks(2, 3, 0), *b = tide_rdd_nothing_new(2), *wide = rig_blocks(3, 1, 0);
+    struct tide_rdd *a = rig_blocks(2, 3, 0), *b = tide_rdd_empty_new(2), *wide = rig_blocks(3, 1, 0);
     struct tide_rdd *first[] = {a, b}, *second[] = {b};
-    struct tide_rdd *made = tide_rdd_gather_new(first, 2, op);
+    struct tide_rdd *made = tide_rdd_zip_new(first, 2, op);
     int computation;
 
     tide_rdd_persist(made, 1, true);
     made->failed = true;
     assert_true(tide_rdd_failed(made));
-    assert_false(tide_rdd_gather_remake(made, &wide, 1, other)); /* of other partitions */
-    assert_false(tide_rdd_gather_remake(a, second, 1, other));   /* no gather node */
+    assert_false(tide_rdd_zip_remake(made, &wide, 1, other)); /* of other partitions */
+    assert_false(tide_rdd_zip_remake(a, second, 1, other));   /* no zip node */
     assert_int_equal(a->refs, 2);
 
-    assert_true(tide_rdd_gather_remake(made, second, 1, other));
+    assert_true(tide_rdd_zip_remake(made, second, 1, other));
     assert_false(tide_rdd_failed(made));
     assert_int_equal(a->refs, 1); /* what it was made from before is let go */
     assert_int_equal(tide_rdd_children(made, 0), 1);
@@ -45,7 +45,7 @@ static void a_gather_node_is_remade_until_it_is_computed(void **state) {
     assert_int_equal(tide_rdd_key_partitions(made), 2);
 
     made->keeping = &computation;
-    assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is being computed */
+    assert_false(tide_rdd_zip_remake(made, first, 2, op)); /* it is being computed */
     made->keeping = NULL;
     made->failed = true;
 
@@ -54,7 +54,7 @@ static void a_gather_node_is_remade_until_it_is_computed(void **state) {
     rig_keep_lists(made, cache, empty_lists(2));
     tide_cache_release(cache);
     assert_false(tide_rdd_failed(made));
-    assert_false(tide_rdd_gather_remake(made, first, 2, op)); /* it is computed */
+    assert_false(tide_rdd_zip_remake(made, first, 2, op)); /* it is computed */
 
     struct tide_rdd *all[] = {a, b, wide, made};
 
@@ -477,7 +477,7 @@ static void broken_samples_are_refused(void **state) {
 int main(void) {
 #define CHECKED(test) cmocka_unit_test_setup_teardown(test, no_block_lives, no_block_lives)
     const struct CMUnitTest tests[] = {
-        CHECKED(a_gather_node_is_remade_until_it_is_computed),
+        CHECKED(a_zip_node_is_remade_until_it_is_computed),
         CHECKED(blocks_tell_their_records),
         CHECKED(blocks_are_moved_in),
         CHECKED(known_records_end_at_operators),

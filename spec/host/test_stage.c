@@ -406,7 +406,7 @@ static void old_plans_are_let_go(void **state) {
 
 /* The plan is kept as long as a dataset may need it again, and not longer, for a broadcast variable is kept with it. */
 static void plans_do_not_keep_what_nothing_else_uses(void **state) {
-    uint32_t number = tide_shared_add(tide_block_new(TIDE_BLOCK_PACKED, 1, 16, NULL));
+    uint32_t number = tide_broadcast_add(tide_block_new(TIDE_BLOCK_PACKED, 1, 16, NULL));
     char name[] = "\x08\tBroadcast?";
 
     assert_true(number < 128);
@@ -415,7 +415,7 @@ static void plans_do_not_keep_what_nothing_else_uses(void **state) {
     struct tide_rdd *base = rig_blocks(1, 0, 0), *user = rig_narrow(tide_rdd_retain(base), name);
     struct tide_rdd *twice = rig_narrow(tide_rdd_retain(user), "f");
 
-    tide_shared_release(number);
+    tide_broadcast_release(number);
     tide_stage_delete(cut(user));
     tide_stage_delete(cut(twice)); /* a second plan with the same operator */
     tide_stage_delete(cut(base));
@@ -424,10 +424,10 @@ static void plans_do_not_keep_what_nothing_else_uses(void **state) {
     tide_stage_delete(cut(base));
     assert_int_equal(tide_plans_count(plans), 3);
     tide_rdd_release(user);
-    assert_int_equal(tide_shared_count(), 1);
+    assert_int_equal(tide_broadcast_count(), 1);
     tide_stage_delete(cut(base));
     assert_int_equal(tide_plans_count(plans), 1);
-    assert_int_equal(tide_shared_count(), 0);
+    assert_int_equal(tide_broadcast_count(), 0);
     tide_rdd_release(base);
 }
 
@@ -520,14 +520,13 @@ static void equal_parents_of_a_zip_union_are_one_run(void **state) {
     tide_rdd_release(rdd);
 }
 
-static void gathers_have_a_node_for_each_parent(void **state) {
+static void zips_have_a_node_for_each_parent(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 2, true);
     struct tide_rdd *rdd =
-        rig_narrow(rig_gather(rig_narrow(rig_blocks(2, 1, 5), "f"), tide_rdd_retain(shuffled), "join"), "g");
+        rig_narrow(rig_zip(rig_narrow(rig_blocks(2, 1, 5), "f"), tide_rdd_retain(shuffled), "join"), "g");
     struct tide_stage *stage = cut(rdd);
 
-    assert_plan(stage->parts[0].plan,
-                "[[chain, [gather, join, [[chain, [leaf, nil], [f]], [leaf, r]]], [g]], collect]");
+    assert_plan(stage->parts[0].plan, "[[chain, [zip, join, [[chain, [leaf, nil], [f]], [leaf, r]]], [g]], collect]");
     assert_ptr_equal(stage->parts[0].plan, stage->parts[1].plan);
     assert_int_equal(stage->nneeds, 1);
     assert_ptr_equal(stage->needs[0].rdd, shuffled);
@@ -545,7 +544,7 @@ static void products_pair_partitions(void **state) {
     struct tide_stage *stage = cut(rdd);
 
     assert_int_equal(stage->count, 6);
-    assert_plan(stage->parts[0].plan, "[[gather, x, [[leaf, nil], [leaf, nil]]], collect]");
+    assert_plan(stage->parts[0].plan, "[[zip, x, [[leaf, nil], [leaf, nil]]], collect]");
     assert_inputs(stage, 0, "0 | 10");
     assert_inputs(stage, 2, "0 | 12");
     assert_inputs(stage, 4, "1 | 11");
@@ -665,7 +664,7 @@ static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct 
         read_lineage(rdd->as.many.parents[1], partition, out);
         tide_buffer_format(out, ")");
         break;
-    case TIDE_RDD_GATHER:
+    case TIDE_RDD_ZIP:
     case TIDE_RDD_CARTESIAN: {
         const struct tide_rdd *left = rdd->as.many.parents[0], *right = rdd->as.many.parents[1];
         bool product = rdd->kind == TIDE_RDD_CARTESIAN;
@@ -687,7 +686,7 @@ static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct 
     }
 }
 
-/* Children of gathers, in the order in which they end: they may be named again. */
+/* Children of zips, in the order in which they end: they may be named again. */
 static struct { const uint8_t *begin, *end; } children[4096];
 static uint32_t nchildren;
 
@@ -750,7 +749,7 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
                                        (int)difference.number);
             op = next;
         }
-    } else if (memcmp(kind.data, "gather", 6) == 0) {
+    } else if (memcmp(kind.data, "zip", 3) == 0) {
         const uint8_t *op = kind.next, *list = tide_unpack_skip(op, end);
         struct tide_value nodes = tide_unpack_value(list, end);
         const uint8_t *node = nodes.next;
@@ -810,7 +809,7 @@ static struct tide_rdd *random_lineage(int depth, int *serial) {
         struct tide_rdd *rdd = random_lineage(depth - 1, serial);
         struct tide_rdd *other = rand() % 2 == 0 ? rig_indexed(tide_rdd_retain(rdd), "j") : tide_rdd_retain(rdd);
 
-        return rand() % 2 == 0 ? rig_zip_union(rdd, other) : rig_gather(other, rdd, "g");
+        return rand() % 2 == 0 ? rig_zip_union(rdd, other) : rig_zip(other, rdd, "g");
     }
     case 10:
         *serial += 10;
@@ -826,13 +825,13 @@ static struct tide_rdd *random_lineage(int depth, int *serial) {
 
 /* r = r joined with r, n times: as many nodes as there are in the lineage, and one input. */
 static void a_shared_parent_stands_once(void **state) {
-    struct tide_rdd *rdd = rig_gather(rig_blocks(2, 1, 10), rig_blocks(2, 1, 20), "g");
+    struct tide_rdd *rdd = rig_zip(rig_blocks(2, 1, 10), rig_blocks(2, 1, 20), "g");
     uint64_t before = 0;
 
     for (int n = 1; n <= 200; n++) {
-        rdd = rig_gather(rig_narrow(tide_rdd_retain(rdd), "a"), rdd, "g");
-        if (n % 2 == 0) rdd = rig_gather(tide_rdd_retain(rdd), rdd, "g");
-        if (n % 3 == 0) rdd = rig_gather(rig_zip_union(tide_rdd_retain(rdd), rdd), tide_rdd_retain(rdd), "g");
+        rdd = rig_zip(rig_narrow(tide_rdd_retain(rdd), "a"), rdd, "g");
+        if (n % 2 == 0) rdd = rig_zip(tide_rdd_retain(rdd), rdd, "g");
+        if (n % 3 == 0) rdd = rig_zip(rig_zip_union(tide_rdd_retain(rdd), rdd), tide_rdd_retain(rdd), "g");
         if (n % 20 > 0) continue;
 
         struct tide_stage *stage = cut(rdd);
@@ -876,10 +875,10 @@ static int check_parts(struct tide_rdd *rdd) {
     return parts;
 }
 
-static struct tide_rdd *gather_of(struct tide_op *op, struct tide_rdd *a, struct tide_rdd *b) {
+static struct tide_rdd *zip_of(struct tide_op *op, struct tide_rdd *a, struct tide_rdd *b) {
     struct tide_rdd *parents[2] = {a, b};
 
-    return tide_rdd_gather_new(parents, 2, op);
+    return tide_rdd_zip_new(parents, 2, op);
 }
 
 /* As in batches of a stream: operators are the same. The second and the third run look alike, but what comes again in
@@ -890,8 +889,8 @@ static void runs_that_name_different_children_differ(void **state) {
 
     for (int i = 0; i < 7; i++) b[i] = rig_blocks(1, 1, 10 * i);
 
-    struct tide_rdd *z = gather_of(other, b[0], b[1]), *c = gather_of(op, b[2], b[3]), *d = gather_of(op, b[4], b[5]);
-    struct tide_rdd *runs[3] = {gather_of(op, b[6], z), gather_of(op, z, c), gather_of(op, c, d)};
+    struct tide_rdd *z = zip_of(other, b[0], b[1]), *c = zip_of(op, b[2], b[3]), *d = zip_of(op, b[4], b[5]);
+    struct tide_rdd *runs[3] = {zip_of(op, b[6], z), zip_of(op, z, c), zip_of(op, c, d)};
 
     struct tide_rdd *all = rig_coalesce(rig_union(rig_union(runs[0], runs[1]), runs[2]), 1);
     assert_int_equal(check_parts(all), 1);
@@ -906,13 +905,13 @@ static void runs_that_name_different_children_differ(void **state) {
 
 /* Three children of one dataset, again and again: two of them read nothing but what the first one has read. */
 static void shared_parents_of_shared_children(void **state) {
-    struct tide_rdd *rdd = rig_gather(rig_blocks(2, 1, 10), rig_blocks(2, 1, 20), "g");
+    struct tide_rdd *rdd = rig_zip(rig_blocks(2, 1, 10), rig_blocks(2, 1, 20), "g");
     uint64_t before = 0;
 
     for (int n = 1; n <= 100; n++) {
         struct tide_rdd *b = rig_narrow(tide_rdd_retain(rdd), "b"), *c = rig_narrow(tide_rdd_retain(rdd), "c");
 
-        rdd = rig_gather(rig_gather(rig_narrow(rdd, "a"), b, "g"), c, "h");
+        rdd = rig_zip(rig_zip(rig_narrow(rdd, "a"), b, "g"), c, "h");
         if (n == 5) assert_int_equal(check_parts(rdd), 2);
         if (n % 20 > 0) continue;
 
@@ -969,7 +968,7 @@ int main(void) {
         CHECKED(very_deep_nests),
         CHECKED(zip_unions_concatenate_partition_by_partition),
         CHECKED(equal_parents_of_a_zip_union_are_one_run),
-        CHECKED(gathers_have_a_node_for_each_parent),
+        CHECKED(zips_have_a_node_for_each_parent),
         CHECKED(products_pair_partitions),
         CHECKED(operators_may_ask_for_their_partition),
         CHECKED(persistent_datasets_are_leaves),

@@ -74,7 +74,7 @@ static struct tide_rdd *generate(struct rig *rig, int64_t batch) {
 }
 
 static struct tide_rdd *input_of(struct tide_rdd *rdd, uint32_t index) {
-    assert_int_equal(rdd->kind, TIDE_RDD_GATHER);
+    assert_int_equal(rdd->kind, TIDE_RDD_ZIP);
     assert_true(index < rdd->as.many.count);
     return rdd->as.many.parents[index];
 }

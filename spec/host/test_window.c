@@ -63,7 +63,7 @@ static void show(struct shown *shown, struct tide_rdd *rdd) {
         put(shown, "1:");
         show(shown, rdd->parent);
         break;
-    case TIDE_RDD_GATHER:
+    case TIDE_RDD_ZIP:
         put(shown, rdd->as.many.count == 1 ? "(" : "[");
         show_all(shown, rdd, ";");
         put(shown, rdd->as.many.count == 1 ? ")" : "]");

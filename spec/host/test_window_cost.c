@@ -110,12 +110,12 @@ static void merge_narrow(struct tide_stream *input) {
 }
 
 static void inverse(struct tide_stream *input) {
-    output(tide_stream_front(tide_stream_inverse_window(input, HOUR, BATCH, PARTITIONS, op, op, NULL), op, NULL));
+    output(tide_stream_view(tide_stream_inverse_window(input, HOUR, BATCH, PARTITIONS, op, op, NULL), op, NULL));
 }
 
 static void states(struct tide_stream *input) {
     output(tide_stream_state(input, PARTITIONS, op, NULL, NULL));
-    output(tide_stream_front(tide_stream_map_with_state(input, PARTITIONS, op, NULL, NULL), op, NULL));
+    output(tide_stream_view(tide_stream_map_with_state(input, PARTITIONS, op, NULL, NULL), op, NULL));
 }
 
 static void a_merging_window_looks_at_a_few_nodes(void **state) {

@@ -1,6 +1,6 @@
 /*
- * Datasets and streams of several inputs: zip unions, gathers, products, exchanges that find their records in place
- * already, and the stream kind "gather". What stages make of them is in test_stage.c.
+ * Datasets and streams of several inputs: zip unions, zips, products, exchanges that find their records in place
+ * already, and the stream kind "zip". What stages make of them is in test_stage.c.
  */
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -20,9 +20,9 @@ static int set_up(void **state) {
     op = rig_op("join", true);
     here = rig_op("here", true);
     exchange = tide_exchange_new(TIDE_ROUTE_HASH, 2, true, op, op);
-    tide_exchange_stays(exchange, here);
+    tide_exchange_set_in_place(exchange, here);
     as_is = tide_exchange_new(TIDE_ROUTE_HASH, 2, true, op, op);
-    tide_exchange_stays(as_is, NULL);
+    tide_exchange_set_in_place(as_is, NULL);
     return tide_block_live() == 0 ? 0 : -1;
 }
 
@@ -59,10 +59,10 @@ static void zip_unions_need_as_many_partitions(void **state) {
 
 static void unions_stay_partitioned_where_all_are_alike(void **state) {
     struct tide_rdd *a = hashed(4), *b = hashed(4), *c = hashed(5), *d = rig_blocks(4, 1, 0);
-    struct tide_rdd *alike = tide_rdd_together_new((struct tide_rdd *[]){a, b, a}, 3);
-    struct tide_rdd *unlike = tide_rdd_together_new((struct tide_rdd *[]){a, c}, 2);
-    struct tide_rdd *plain = tide_rdd_together_new((struct tide_rdd *[]){a, d}, 2);
-    struct tide_rdd *none = tide_rdd_together_new((struct tide_rdd *[]){d, d}, 2);
+    struct tide_rdd *alike = tide_rdd_union_auto_new((struct tide_rdd *[]){a, b, a}, 3);
+    struct tide_rdd *unlike = tide_rdd_union_auto_new((struct tide_rdd *[]){a, c}, 2);
+    struct tide_rdd *plain = tide_rdd_union_auto_new((struct tide_rdd *[]){a, d}, 2);
+    struct tide_rdd *none = tide_rdd_union_auto_new((struct tide_rdd *[]){d, d}, 2);
 
     assert_int_equal(tide_rdd_kind(alike), TIDE_RDD_ZIP_UNION);
     assert_int_equal(tide_rdd_partitions(alike), 4);
@@ -74,17 +74,17 @@ static void unions_stay_partitioned_where_all_are_alike(void **state) {
     release((struct tide_rdd *[]){a, b, c, d, alike, unlike, plain, none}, 8);
 }
 
-static void gathers_keep_partitioning_if_their_operator_does(void **state) {
+static void zips_keep_partitioning_if_their_operator_does(void **state) {
     struct tide_rdd *a = hashed(4), *b = hashed(4), *c = hashed(5);
     struct tide_op *loses = rig_op("zip", false);
-    struct tide_rdd *keeps = tide_rdd_gather_new((struct tide_rdd *[]){a, b}, 2, op);
-    struct tide_rdd *lost = tide_rdd_gather_new((struct tide_rdd *[]){a, b}, 2, loses);
+    struct tide_rdd *keeps = tide_rdd_zip_new((struct tide_rdd *[]){a, b}, 2, op);
+    struct tide_rdd *lost = tide_rdd_zip_new((struct tide_rdd *[]){a, b}, 2, loses);
 
     assert_int_equal(tide_rdd_partitions(keeps), 4);
     assert_int_equal(tide_rdd_key_partitions(keeps), 4);
     assert_int_equal(tide_rdd_key_partitions(lost), 0);
     assert_int_equal(tide_rdd_known_records(keeps), -1);
-    assert_null(tide_rdd_gather_new((struct tide_rdd *[]){a, c}, 2, op));
+    assert_null(tide_rdd_zip_new((struct tide_rdd *[]){a, c}, 2, op));
     tide_op_release(loses);
     release((struct tide_rdd *[]){a, b, c, keeps, lost}, 5);
 }
@@ -108,10 +108,10 @@ static void products_multiply_partitions(void **state) {
 
 static void records_in_place_are_not_shuffled(void **state) {
     struct tide_rdd *two = hashed(2), *three = hashed(3);
-    struct tide_rdd *merged = tide_rdd_exchanged_new(two, exchange), *same = tide_rdd_exchanged_new(two, as_is);
-    struct tide_rdd *moved = tide_rdd_exchanged_new(three, as_is);
+    struct tide_rdd *merged = tide_rdd_partitioned_new(two, exchange), *same = tide_rdd_partitioned_new(two, as_is);
+    struct tide_rdd *moved = tide_rdd_partitioned_new(three, as_is);
 
-    assert_int_equal(tide_rdd_kind(merged), TIDE_RDD_GATHER);
+    assert_int_equal(tide_rdd_kind(merged), TIDE_RDD_ZIP);
     assert_int_equal(tide_rdd_key_partitions(merged), 2);
     assert_ptr_equal(same, two);
     assert_int_equal(tide_rdd_kind(moved), TIDE_RDD_SHUFFLED);
@@ -119,17 +119,17 @@ static void records_in_place_are_not_shuffled(void **state) {
     release((struct tide_rdd *[]){two, three, merged, same, moved}, 5);
 }
 
-static void long_lineages_of_gathers_are_released(void **state) {
+static void long_lineages_of_zips_are_released(void **state) {
     struct tide_rdd *rdd = rig_blocks(1, 1, 0);
 
-    for (int i = 0; i < 20000; i++) rdd = rig_gather(rdd, rig_blocks(1, 1, 0), "g");
+    for (int i = 0; i < 20000; i++) rdd = rig_zip(rdd, rig_blocks(1, 1, 0), "g");
     tide_rdd_release(rdd);
 }
 
 static void lineage_shows_all_parents(void **state) {
     struct tide_rdd *a = rig_blocks(2, 1, 0), *b = rig_blocks(2, 1, 0);
     struct tide_rdd *rdd =
-        rig_cartesian(rig_gather(a, b, "zip"), rig_zip_union(rig_blocks(1, 1, 0), rig_blocks(1, 1, 0)), "x");
+        rig_cartesian(rig_zip(a, b, "zip"), rig_zip_union(rig_blocks(1, 1, 0), rig_blocks(1, 1, 0)), "x");
     struct tide_buffer text;
     const char *tails[] = {" x\n", " zip\n", " blocks, 2 records\n", " union, partition by partition\n"};
 
@@ -180,14 +180,14 @@ static void streams_are_brought_together_by_key(void **state) {
     struct tide_graph *graph = tide_graph_new(1000, 0);
     struct tide_stream *a = replay(graph, hashed(2)), *b = replay(graph, hashed(3));
     struct tide_stream *all[] = {a, b, b};
-    struct tide_stream *joined = tide_stream_gather(graph, all, 3, op, as_is, NULL);
+    struct tide_stream *joined = tide_stream_zip(graph, all, 3, op, as_is, NULL);
 
-    assert_string_equal(tide_stream_kind(joined), "gather");
+    assert_string_equal(tide_stream_kind(joined), "zip");
     output(joined);
 
     struct tide_rdd *rdd = generate(graph, NULL);
 
-    assert_int_equal(tide_rdd_kind(rdd), TIDE_RDD_GATHER);
+    assert_int_equal(tide_rdd_kind(rdd), TIDE_RDD_ZIP);
     assert_int_equal(tide_rdd_key_partitions(rdd), 2);
     assert_ptr_equal(rdd->as.many.parents[0], tide_stream_dataset(a, 1000));
     assert_int_equal(tide_rdd_kind(rdd->as.many.parents[1]), TIDE_RDD_SHUFFLED);
@@ -202,7 +202,7 @@ static void streams_without_a_dataset_fail_the_batch(void **state) {
     struct tide_stream *all[] = {replay(graph, hashed(2)), tide_stream_replay(graph, &hole, 1, NULL, NULL)};
     struct tide_error err = {0};
 
-    output(tide_stream_gather(graph, all, 2, op, as_is, NULL));
+    output(tide_stream_zip(graph, all, 2, op, as_is, NULL));
     assert_null(generate(graph, &err));
     assert_int_equal(err.code, TIDE_EGENERATION);
     assert_non_null(strstr(err.text, "join: stream 1 generated no dataset for batch 1000 ms"));
@@ -215,7 +215,7 @@ static void streams_side_by_side_need_as_many_partitions(void **state) {
     struct tide_stream *all[] = {replay(graph, rig_blocks(2, 1, 0)), replay(graph, rig_blocks(3, 1, 0))};
     struct tide_error err = {0};
 
-    output(tide_stream_gather(graph, all, 2, op, NULL, NULL));
+    output(tide_stream_zip(graph, all, 2, op, NULL, NULL));
     assert_null(generate(graph, &err));
     assert_int_equal(err.code, TIDE_EGENERATION);
     assert_non_null(strstr(err.text, "different numbers of partitions"));
@@ -262,10 +262,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CHECKED(zip_unions_need_as_many_partitions),
         CHECKED(unions_stay_partitioned_where_all_are_alike),
-        CHECKED(gathers_keep_partitioning_if_their_operator_does),
+        CHECKED(zips_keep_partitioning_if_their_operator_does),
         CHECKED(products_multiply_partitions),
         CHECKED(records_in_place_are_not_shuffled),
-        CHECKED(long_lineages_of_gathers_are_released),
+        CHECKED(long_lineages_of_zips_are_released),
         CHECKED(lineage_shows_all_parents),
         CHECKED(streams_are_brought_together_by_key),
         CHECKED(streams_without_a_dataset_fail_the_batch),

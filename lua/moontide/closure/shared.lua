@@ -57,8 +57,8 @@ local function read(handle, block)
 end
 
 local function fetch(handle)
-    local now = tonumber(C.tide_shared_epoch())
-    local block = C.tide_shared_get(handle.id)
+    local now = tonumber(C.tide_broadcast_epoch())
+    local block = C.tide_broadcast_get(handle.id)
     if block == nil then
         error(("the broadcast variable #%d was destroyed; a function that is still used needs it"):format(handle.id), 0)
     end
@@ -113,11 +113,11 @@ end
 --- function of the script runs.
 ---@return boolean changed since the last call something was given up
 function shared.tidy()
-    local now = tonumber(C.tide_shared_epoch())
+    local now = tonumber(C.tide_broadcast_epoch())
     local changed = now ~= epoch
     if changed then
         epoch = now
-        drop(function(entry) return tonumber(C.tide_shared_refreshed(entry.handle.id)) <= entry.epoch end)
+        drop(function(entry) return tonumber(C.tide_broadcast_refreshed(entry.handle.id)) <= entry.epoch end)
     end
     if cached_bytes > MOST_BYTES then
         local left = cached_bytes
@@ -137,7 +137,7 @@ local GONE = 0xffffffff -- host/store/broadcast.h
 --- Whether a broadcast variable is gone for good.
 ---@param id integer
 ---@return boolean
-function shared.is_gone(id) return C.tide_shared_refreshed(id) == GONE end
+function shared.is_gone(id) return C.tide_broadcast_refreshed(id) == GONE end
 
 -- Accumulators ------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@
 ---
 --- A broadcast value is packed once into a block outside of the Lua heap; each worker unpacks it when it uses it first
 --- (lua/moontide/closure/shared.lua). The value goes when nothing refers to it any more: neither the script's handle nor a package
---- with its number (host/store/carried.h). What tasks add to accumulators comes with their results and is merged here, once for
+--- with its number (host/store/broadcast.h). What tasks add to accumulators comes with their results and is merged here, once for
 --- each partition that was computed, however often its task had to be tried. A task that runs again later (a dataset that is
 --- not persisted and used by two actions) adds again, as in Spark.
 
@@ -64,7 +64,7 @@ end
 --- As in Spark 1.0.
 function Broadcast:unpersist()
     begin_broadcast(self, "unpersist")
-    C.tide_shared_refresh(self.id)
+    C.tide_broadcast_refresh(self.id)
 end
 
 --- Frees the value everywhere. Functions that still use it fail from now on. May be called again.
@@ -79,7 +79,7 @@ function Broadcast:destroy()
     check.self(self, broadcast_class, "destroy")
     if self.held.value ~= nil then
         self.held.value = nil
-        C.tide_shared_remove(self.id)
+        C.tide_broadcast_remove(self.id)
     end
 end
 
@@ -145,20 +145,20 @@ function shared.broadcast(state, value)
     end
     let_go()
     local address = pack(value)
-    local id = tonumber(C.tide_shared_add(codec.block_at(address)))
-    local held = { value = value, carried = ffi.gc(C.tide_carried_take(id), C.tide_carried_delete) }
+    local id = tonumber(C.tide_broadcast_add(codec.block_at(address)))
+    local held = { value = value, reference = ffi.gc(C.tide_broadcast_refs_take(id), C.tide_broadcast_refs_delete) }
     local handle = setmetatable({ id = id, held = held }, broadcast_class)
     state.broadcasts = state.broadcasts or setmetatable({}, { __mode = "v" })
     state.broadcasts[id] = held
     return handle
 end
 
---- Keeps the broadcast variables that a package names. For what has the package before the core does.
+--- References to the broadcast variables that a package names, for an object that has the package before the core has it.
 ---@param package string
----@return ffi.cdata*? carried they stay as long as this is kept; nil: there are none
-function shared.carried(package)
-    local carried = C.tide_carried_new(package, #package)
-    return carried ~= nil and ffi.gc(carried, C.tide_carried_delete) or nil
+---@return ffi.cdata*? references released when they are collected; nil: the package names none
+function shared.references(package)
+    local references = C.tide_broadcast_refs_new(package, #package)
+    return references ~= nil and ffi.gc(references, C.tide_broadcast_refs_delete) or nil
 end
 
 -- Accumulators ------------------------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ end
 function shared.close(state)
     for id, held in pairs(state.broadcasts or {}) do
         held.value, held.why = nil, " (its context was stopped)"
-        C.tide_shared_remove(id)
+        C.tide_broadcast_remove(id)
     end
     state.broadcasts = nil
 end

@@ -118,11 +118,11 @@ local function without_function(handle, kind)
 end
 
 -- `by`: a number of partitions, or on route "hash" a partitioner.
-local function exchange(name, site, route, by, write, read, here, ascending)
+local function exchange(name, site, route, by, write, read, in_place, ascending)
     local made = {
         route = route, partitions = by, ascending = ascending ~= false,
         read = (descriptor(read.kind, name, site, read)),
-        here = type(here) == "table" and (descriptor(here.kind, name, site, here)) or here,
+        inPlace = type(in_place) == "table" and (descriptor(in_place.kind, name, site, in_place)) or in_place,
     }
     local fields = write
     if type(by) == "table" then
@@ -136,10 +136,10 @@ local function exchange(name, site, route, by, write, read, here, ascending)
     return made
 end
 
---- A shuffle. `write`, `read` and `here` are tables of descriptor fields with their `kind`; `here` is what is done with
---- records that are in their partitions already, true when nothing is (host/rdd/op.h: tide_exchange_stays).
-local function shuffle(node, name, site, route, by, write, read, here, ascending)
-    return node:shuffle(exchange(name, site, route, by, write, read, here, ascending))
+--- A shuffle. `write`, `read` and `in_place` are tables of descriptor fields with their `kind`. `in_place`: what is done
+--- instead in a dataset that is co-partitioned; true: nothing (host/rdd/op.h: tide_exchange_set_in_place).
+local function shuffle(node, name, site, route, by, write, read, in_place, ascending)
+    return node:shuffle(exchange(name, site, route, by, write, read, in_place, ascending))
 end
 
 operators.shuffle = shuffle

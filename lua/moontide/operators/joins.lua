@@ -25,7 +25,7 @@ local function gather_rdds(handles, name, site, n, op)
         made[handle] = made[handle] or keyed.spread(handle.node, name, site, n)
         nodes[index] = made[handle]
     end
-    return table.remove(nodes, 1):gather(nodes, op, true)
+    return table.remove(nodes, 1):zip(nodes, op, true)
 end
 
 local function gather(kind, name, handles, n)
@@ -34,7 +34,7 @@ local function gather(kind, name, handles, n)
     local op = operators.descriptor(kind, name, site)
     if scope.life then
         local nodes = scope.nodes(name, handles)
-        return scope.wrap(scope.life.graph:gather(nodes, op, true, operators.by_key(name, site, n)))
+        return scope.wrap(scope.life.graph:zip(nodes, op, true, operators.by_key(name, site, n)))
     end
     return scope.wrap(gather_rdds(handles, name, site, n, op))
 end
@@ -184,7 +184,7 @@ function joins.install(RDD)
         for index, side in ipairs({ handle, other }) do
             nodes[index] = keyed.spread(operators.narrow(side, "pairUp", kind, site), kind, site, n)
         end
-        local met = nodes[1]:gather({ nodes[2] }, op, true)
+        local met = nodes[1]:zip({ nodes[2] }, op, true)
         return scope.wrap(met:narrow(operators.descriptor("unpair", kind, site), false))
     end
 

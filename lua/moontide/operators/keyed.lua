@@ -81,7 +81,7 @@ local function sort_within(node, name, key, sort)
     local site = closure.site(key)
     local wrapped = node:narrow(operators.descriptor("map", name, site,
         { fn = operators.own(name, function(k, v) return key(k), { k, v } end) }), true)
-    local sorted = wrapped:gather({}, operators.descriptor(sort.kind, name, site, sort), true)
+    local sorted = wrapped:zip({}, operators.descriptor(sort.kind, name, site, sort), true)
     return sorted:narrow(operators.descriptor("unwrap", name, site), true)
 end
 

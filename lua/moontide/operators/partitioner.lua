@@ -20,7 +20,7 @@ local KEY_GROUPS = 128 -- host/wire/hash.h
 ---@field identity string|false
 ---@field descriptor string|false what the core keeps
 ---@field site string|false
----@field carried? ffi.cdata* the broadcast variables that the function uses
+---@field broadcasts? ffi.cdata* the broadcast variables that the function uses
 local Partitioner = {}
 
 local class = check.class("Partitioner", "a", Partitioner, {})
@@ -41,7 +41,7 @@ end
 
 local function of_function(count, package, identity, site)
     return setmetatable({
-        carried = shared.carried(package),
+        broadcasts = shared.references(package),
         count = count, package = package, identity = identity, site = site,
         descriptor = codec.pack { fn = package, identity = identity, site = site },
     }, class)

@@ -63,7 +63,7 @@ local function install_products(RDD)
         local scope = operators.begin(self, "zip")
         check_alike(self, 1, "zip", other)
         local op = operators.descriptor("zip", "zip", check.site())
-        return scope.wrap(self.node:gather({ other.node }, op, false))
+        return scope.wrap(self.node:zip({ other.node }, op, false))
     end
 
     --- Applies `f` to the iterators of the partitions of this dataset and of others; it returns an array or an iterator.
@@ -90,7 +90,7 @@ local function install_products(RDD)
         local fn = operators.package(2, "zipPartitions", f)
         local keeps = check.boolean(3, "zipPartitions", preservesPartitioning, false)
         local op = operators.descriptor("zipPartitions", "zipPartitions", closure.site(f), { fn = fn })
-        return scope.wrap(self.node:gather(nodes, op, keeps))
+        return scope.wrap(self.node:zip(nodes, op, keeps))
     end
 end
 

@@ -36,7 +36,7 @@ local Specs = {}
 ---@return moontide.StateSpec
 function Specs.func(f)
     local fields = { fn = operators.package(1, "StateSpec.func", f), site = closure.site(f) }
-    return setmetatable({ fields = fields, carried = shared.carried(fields.fn) or false }, class)
+    return setmetatable({ fields = fields, broadcasts = shared.references(fields.fn) or false }, class)
 end
 
 local function changed(spec, name, value)
@@ -46,7 +46,7 @@ local function changed(spec, name, value)
         fields[each] = old
     end
     fields[name] = value
-    return setmetatable({ fields = fields, carried = spec.carried }, class)
+    return setmetatable({ fields = fields, broadcasts = spec.broadcasts }, class)
 end
 
 --- The state to begin with: pairs of key and state; of a key that comes twice, the last. Its last update is the first batch.
@@ -191,7 +191,7 @@ function state.install(DStream)
             { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
         local kept = values:mapState(by.count, op, initial_node(scope, name, site, fields.initial, by))
         scope.label(kept, name, site)
-        local mapped = scope.wrap(kept:front(operators.descriptor("pickMapped", name, site), false))
+        local mapped = scope.wrap(kept:view(operators.descriptor("pickMapped", name, site), false))
         scope.kept[mapped.node:id()] = kept
         return mapped
     end
@@ -209,7 +209,7 @@ function state.install(DStream)
         if not kept or kept:kind() ~= "map_with_state" then
             check.fail("'stateSnapshots': only the result of mapWithState has snapshots")
         end
-        return scope.wrap(kept:front(operators.descriptor("pickState", "stateSnapshots", check.site()), true))
+        return scope.wrap(kept:view(operators.descriptor("pickState", "stateSnapshots", check.site()), true))
     end
 end
 

@@ -53,13 +53,13 @@ end
 local function reduced(node, name, site, merge, by)
     local parts = operators.shuffle(node, name, site, "hash", by, { kind = "combine", merge = merge },
         { kind = "concat" }, true)
-    return parts:front(operators.descriptor("mergeParts", name, site, { merge = merge }), true)
+    return parts:view(operators.descriptor("mergeParts", name, site, { merge = merge }), true)
 end
 
 -- Merges the results of the batches of each window.
 local function merged_window(node, name, site, merge, span, by)
     local op = operators.descriptor("mergeParts", name, site, { merge = merge })
-    return reduced(node, name, site, merge, by):mergeWindow(span.length, span.slide, by.count, op, "gather")
+    return reduced(node, name, site, merge, by):mergeWindow(span.length, span.slide, by.count, op, "zip")
 end
 
 -- From one window to the next: what has left is taken away with `inverse`, what has come is added. A window that slides by
@@ -74,7 +74,7 @@ local function inverse_window(scope, node, name, site, fields, span, by, last)
         kept = parts:inverseWindow(span.length, span.slide, by.count, operators.descriptor("inverse", name, site, fields),
             operators.descriptor("windowAnew", name, site, fields))
         scope.label(kept, name, site)
-        out = kept:front(operators.descriptor("pickState", name, site), true)
+        out = kept:view(operators.descriptor("pickState", name, site), true)
     end
     if fields.filter then
         out = out:narrow(operators.descriptor("filter", name, site, { fn = fields.filter }), true)

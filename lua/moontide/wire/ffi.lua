@@ -22,7 +22,7 @@ void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from);
 void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);
 uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 
-struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; struct tide_carried *carried; };
+struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; struct tide_broadcast_refs *broadcasts; };
 struct tide_task_input {
     struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
     uint64_t size; uint32_t once;
@@ -106,16 +106,16 @@ void tide_worker_trace(void *worker, uintptr_t start, size_t size, const char *w
 void tide_worker_forget_traces(void *worker);
 size_t tide_layout_size(int which);
 
-struct tide_block *tide_shared_get(uint32_t number);
-uint32_t tide_shared_add(struct tide_block *take);
-bool tide_shared_refresh(uint32_t number);
-bool tide_shared_remove(uint32_t number);
-uint32_t tide_shared_epoch(void);
-uint32_t tide_shared_refreshed(uint32_t number);
-uint32_t tide_shared_count(void);
-struct tide_carried *tide_carried_new(const void *bytes, size_t size);
-struct tide_carried *tide_carried_take(uint32_t number);
-void tide_carried_delete(struct tide_carried *carried);
+struct tide_block *tide_broadcast_get(uint32_t number);
+uint32_t tide_broadcast_add(struct tide_block *take);
+bool tide_broadcast_refresh(uint32_t number);
+bool tide_broadcast_remove(uint32_t number);
+uint32_t tide_broadcast_epoch(void);
+uint32_t tide_broadcast_refreshed(uint32_t number);
+uint32_t tide_broadcast_count(void);
+struct tide_broadcast_refs *tide_broadcast_refs_new(const void *bytes, size_t size);
+struct tide_broadcast_refs *tide_broadcast_refs_take(uint32_t number);
+void tide_broadcast_refs_delete(struct tide_broadcast_refs *refs);
 
 bool tide_thread_stack_is_short(void);
 void tide_log(int level, const char *area, const char *format, ...);

@@ -1,4 +1,4 @@
---- Operators that read several inputs at once: the plan's "gather" nodes (host/task/task.h). pipe.lua computes every input to a
+--- Operators that read several inputs at once: the plan's "zip" nodes (host/task/task.h). pipe.lua computes every input to a
 --- list of packed blocks and calls what stands here under the operator's kind.
 ---
 ---     gather.readers[kind](op, lists, task)  → a list of blocks, or a function that returns the next block (its caller owns

@@ -160,7 +160,7 @@ local function summary(node, sink, names)
         for _, child in ipairs(node[2]) do summary(child[2], nil, names) end
     elseif node[1] == "same" then -- stands for another one
         return names
-    elseif node[1] == "gather" then
+    elseif node[1] == "zip" then
         for _, child in ipairs(node[3]) do summary(child, nil, names) end
         names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
     elseif node[2] then
@@ -259,7 +259,7 @@ local function load_node(session, node, slots)
         for _, child in ipairs(node[2]) do load_node(session, child[2], slots) end
     elseif node[1] == "same" then -- stands for another one
         return
-    elseif node[1] == "gather" then
+    elseif node[1] == "zip" then
         load_op(session, node[2])
         add_slot(slots, node[2])
         for _, child in ipairs(node[3]) do load_node(session, child, slots) end

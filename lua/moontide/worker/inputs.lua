@@ -1,4 +1,4 @@
---- The inputs of operators that read several (gather nodes of a plan, host/task/task.h): each is computed to a list of packed
+--- The inputs of operators that read several (zip nodes of a plan, host/task/task.h): each is computed to a list of packed
 --- blocks, one that comes again in the plan once for the partitions it reads.
 local fast = require "moontide.wire.ffi"
 local gather = require "moontide.worker.gather"

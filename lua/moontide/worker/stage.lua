@@ -430,7 +430,7 @@ local function above_union(ops)
     return list
 end
 
--- The pipes of gather's children in the order in which they are complete, while a plan is built: host/task/task.h, "same".
+-- The pipes of a zip node's children in the order in which they are complete, while a plan is built: host/task/task.h, "same".
 local complete = {}
 
 local function build_child(node, op)
@@ -461,7 +461,7 @@ local function add_parts(parts, times, node, ops, terminal)
         for _, child in ipairs(node[2]) do add_parts(inner, child[1], child[2], ops, terminal) end
         return
     end
-    if kind == "gather" then
+    if kind == "zip" then
         local op, children = node[2], {}
         if not gather.readers[op.kind] and not gather.drains[op.kind] then
             error("moontide: unknown operator " .. tostring(op.kind), 0)
