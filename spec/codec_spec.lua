@@ -65,7 +65,11 @@ local function packed_by_c(write)
     return bytes
 end
 
-local function hash(bytes) return C.tide_hash_packed(ffi.cast("const uint8_t *", bytes), #bytes) end
+-- No tail call: the frame keeps the string until the hash is there.
+local function hash(bytes)
+    local value = C.tide_hash_packed(ffi.cast("const uint8_t *", bytes), #bytes)
+    return value
+end
 
 -- Numbers around every border of a form.
 local function border_numbers()
