@@ -217,7 +217,7 @@ describe("print", function()
     it("writes batches in Spark's format", function()
         local result = run([[
             local moontide = require "moontide"
-            local ssc = moontide.StreamingContext("local[2]", "job", 10)
+            local ssc = moontide.StreamingContext("local[2]", "job", 500)
             local words = {}
             for index = 1, 11 do
                 words[index] = "w" .. index
