@@ -1,6 +1,7 @@
 # Moontide's build. `make help` lists the targets. Everything that is built lands in $(BUILD).
 
-VERSION  := 0.1.0
+# The one place that says it is a Lua file, because Lua files can be installed apart from the library, which compares.
+VERSION  := $(shell sed -n 's/^return "\(.*\)"$$/\1/p' lua/moontide/base/version.lua)
 
 BUILD    ?= build
 PREFIX   ?= /usr/local
@@ -27,6 +28,9 @@ HELP_SOURCES := $(filter-out $(TEST_SOURCES),$(wildcard spec/host/*.c))
 FUZZ_SOURCES := $(wildcard spec/fuzz/fuzz_*.c)
 LUA_ROOTS    := $(wildcard lua stdlib)
 LUA_SOURCES  := $(sort $(if $(LUA_ROOTS),$(shell find $(LUA_ROOTS) -path '*/moontide/*' -name '*.lua')))
+
+# What Lua sees of C through FFI (host/embed.lua), lower layers first.
+FFI_HEADERS  := $(foreach folder,base wire thread clock store kernel format task rdd,$(wildcard host/$(folder)/ffi.h))
 
 PROGRAM      := $(BUILD)/bin/moontide
 MODULE       := $(BUILD)/lib/moontide/core.so
@@ -95,9 +99,9 @@ $(BUILD)/obj/gen/embedded.o: $(EMBEDDED) $(BUILD)/flags
 	@echo "  CC      $<"
 	@$(COMPILE)
 
-$(EMBEDDED): host/embed.lua $(LUA_SOURCES) $(BUILD)/lua-sources | $(BUILD)/gen
+$(EMBEDDED): host/embed.lua $(LUA_SOURCES) $(FFI_HEADERS) $(BUILD)/lua-sources | $(BUILD)/gen
 	@echo "  EMBED   $(words $(LUA_SOURCES)) Lua modules"
-	@$(LUAJIT) host/embed.lua $@ $(LUA_SOURCES)
+	@$(LUAJIT) host/embed.lua $@ '$(VERSION)' $(LUA_SOURCES) $(FFI_HEADERS)
 
 $(BUILD)/spec/%: $(BUILD)/obj/spec/host/%.o $(HELP_OBJECTS) $(OBJECTS) | $(BUILD)/spec
 	@echo "  LINK    $@"
@@ -120,7 +124,7 @@ $(BUILD)/flags: force
 
 $(BUILD)/lua-sources: force
 	@mkdir -p $(@D)
-	@echo '$(LUA_SOURCES)' | cmp -s - $@ || echo '$(LUA_SOURCES)' > $@
+	@echo '$(LUA_SOURCES) $(FFI_HEADERS)' | cmp -s - $@ || echo '$(LUA_SOURCES) $(FFI_HEADERS)' > $@
 
 -include $(patsubst %.o,%.d,$(MAIN_OBJECT) $(OBJECTS) $(HELP_OBJECTS) $(TEST_OBJECTS) $(FUZZ_OBJECTS))
 

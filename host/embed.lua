@@ -1,10 +1,14 @@
 -- Turns the Lua sources into one C file, so that the program carries them.
 --
---     luajit host/embed.lua <output.c> <file.lua>...
+--     luajit host/embed.lua <output.c> <version> <file.lua or ffi.h>...
 --
 -- Run by the Makefile. A file `<root>/moontide/a/b.lua` becomes the module "moontide.a.b", an `init.lua` its folder's
 -- name. The sources are embedded as text (errors keep their lines) and compiled here once, so that a syntax error
 -- stops the build and not the first user. The table is sorted by name: the output depends on nothing but its input.
+--
+-- The headers ffi.h say what Lua sees of C. Joined in the order given, without comments and lines that begin in #, they are
+-- the text of one ffi.cdef: the module "moontide.wire.cdef", which returns { version = …, text = … }. Only the library has it,
+-- so the declarations are always those that it was compiled with.
 
 local function fail(message, ...)
     io.stderr:write("embed.lua: ", string.format(message, ...), "\n")
@@ -35,6 +39,41 @@ local function read_module(path)
         fail("%s", syntax_error)
     end
     return { name = name, chunk = "@" .. relative, source = source, path = path }
+end
+
+-- What ffi.cdef gets of a header. It knows no preprocessor: apart from the guard and includes there must be none.
+local function declarations(path)
+    local file, err = io.open(path, "rb")
+    if not file then
+        fail("cannot read a header: %s", err)
+    end
+    local text = file:read("*a"):gsub("/%*.-%*/", "")
+    file:close()
+
+    local lines = {}
+    for line in text:gmatch("[^\n]+") do
+        local directive = line:match("^%s*#%s*(%a+)")
+        if directive and not line:find("^#include ") and not line:find("^#%a+ TIDE_%u+_FFI_H$") and directive ~= "endif" then
+            fail("%s: '%s': LuaJIT has no preprocessor", path, line)
+        elseif not directive and line:find("%S") then
+            lines[#lines + 1] = (line:gsub("^%s+", ""):gsub("%s+$", ""))
+        end
+    end
+    return table.concat(lines, "\n") .. "\n"
+end
+
+local function contract(version, headers)
+    local texts = {}
+    for index, path in ipairs(headers) do
+        texts[index] = declarations(path)
+    end
+    local source = ("return { version = %q, text = [==[\n%s]==] }\n"):format(version, table.concat(texts))
+    local chunk, syntax_error = loadstring(source)
+    local declared, reason = pcall(require("ffi").cdef, chunk and chunk().text or "")
+    if not (chunk and declared) then
+        fail("the headers are no declarations for LuaJIT: %s", syntax_error or reason)
+    end
+    return { name = "moontide.wire.cdef", chunk = "@moontide/wire/cdef.lua", source = source, path = "ffi.h" }
 end
 
 -- One C literal per source line, so that the generated file can be read and compared. Bytes that C would take for
@@ -76,19 +115,25 @@ local function generate(modules)
     return table.concat(out, "\n")
 end
 
-local function main(output, ...)
-    if not output then
-        fail("usage: luajit host/embed.lua <output.c> <file.lua>...")
+local function main(output, version, ...)
+    if not version then
+        fail("usage: luajit host/embed.lua <output.c> <version> <file.lua or ffi.h>...")
     end
 
-    local modules, seen = {}, {}
+    local modules, seen, headers = {}, {}, {}
     for _, path in ipairs({ ... }) do
-        local module = read_module(path)
-        if seen[module.name] then
-            fail("%s and %s are both the module '%s'", seen[module.name], path, module.name)
+        if path:find("%.h$") then
+            headers[#headers + 1] = path
+        else
+            modules[#modules + 1] = read_module(path)
         end
-        seen[module.name] = path
-        modules[#modules + 1] = module
+    end
+    modules[#modules + 1] = contract(version, headers)
+    for _, module in ipairs(modules) do
+        if seen[module.name] then
+            fail("%s and %s are both the module '%s'", seen[module.name], module.path, module.name)
+        end
+        seen[module.name] = module.path
     end
     table.sort(modules, function(a, b) return a.name < b.name end)
 

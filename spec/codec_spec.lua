@@ -9,16 +9,13 @@ local ffi, C = fast.ffi, fast.C
 local null, array = values.null, values.array
 
 ffi.cdef [[
-struct tide_buffer { uint8_t *data; size_t size; size_t capacity; };
 void tide_buffer_create(struct tide_buffer *buffer);
-void tide_buffer_destroy(struct tide_buffer *buffer);
 void tide_pack_number(struct tide_buffer *out, double value);
 void tide_pack_int64(struct tide_buffer *out, int64_t value);
 void tide_pack_string(struct tide_buffer *out, const char *data, size_t size);
 void tide_pack_array(struct tide_buffer *out, uint32_t count);
 void tide_pack_map(struct tide_buffer *out, uint32_t count);
 uint64_t tide_hash_packed(const uint8_t *data, size_t size);
-const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end);
 ]]
 
 local function is_number(value) return type(value) == "number" end

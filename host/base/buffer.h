@@ -9,14 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tide_buffer {
-    uint8_t *data;
-    size_t size;
-    size_t capacity;
-};
+#include "base/ffi.h"
 
 void tide_buffer_create(struct tide_buffer *buffer);
-void tide_buffer_destroy(struct tide_buffer *buffer);
 /* Makes room for `extra` more bytes and returns the place to write them (size is not changed). */
 uint8_t *tide_buffer_reserve(struct tide_buffer *buffer, size_t extra);
 /* The same for sizes that come from data: false, and nothing changed, when memory is gone. */

@@ -14,23 +14,16 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/ffi.h"
 
 enum { TIDE_RANDOM_NAME = 32 }; /* characters of a name that nobody can guess */
 
-/* Makes a directory and those above it. *made (may be NULL): how many were made, which are the innermost ones. `fresh`: the last one
- * must not be there yet. */
-int tide_directory_make(const char *path, bool fresh, uint32_t *made, struct tide_error *err);
-/* Makes the entries of the `made` innermost directories of a path durable. */
-int tide_directory_sync_made(const char *path, uint32_t made, struct tide_error *err);
 /* Takes away the `made` innermost directories of a path as long as they are empty. */
 void tide_directory_unmake(const char *path, uint32_t made);
 /* Opens a directory in `at`; it must be one itself, no link to one. -1 and errno. */
 int tide_directory_open_at(int at, const char *name);
 /* Removes a file or a directory in `at` with all that is in it; a link itself, never what it points to. Whether it is gone. */
 bool tide_directory_remove_at(int at, const char *name);
-bool tide_directory_remove(const char *path);
-/* Whether files can be made in a directory. */
-int tide_directory_probe(const char *path, struct tide_error *err);
 /* Makes what was changed in an open directory, or in an open file, durable. `path` is for the message. */
 int tide_sync(int fd, const char *path, struct tide_error *err);
 /* Letters and digits of a random name, with a NUL. */

@@ -87,11 +87,13 @@ void tide_error_clear(struct tide_error *err) {
 }
 
 const char *tide_error_name(int code) {
-    switch (code) {
-#define TIDE_ERROR_NAME(name, value, text)                                                                           \
-    case TIDE_##name: return #name;
-        TIDE_ERRORS(TIDE_ERROR_NAME)
-#undef TIDE_ERROR_NAME
-    default: return "EUNKNOWN";
-    }
+#define NAME(name) [-TIDE_##name] = #name
+    static const char *const names[] = {
+        NAME(ENOMEM),   NAME(EINVAL),      NAME(EIO),      NAME(ENOTFOUND), NAME(ECLOSED),
+        NAME(ETIMEOUT), NAME(ECANCELLED),  NAME(ECLOSURE), NAME(ECORRUPT),  NAME(ELIMIT),
+        NAME(ESTATE),   NAME(EGENERATION), NAME(EFAULT),   NAME(ELOST),     NAME(EMIXED),
+    };
+#undef NAME
+
+    return code < 0 && code >= TIDE_EMIXED ? names[-code] : "EUNKNOWN";
 }

@@ -9,35 +9,7 @@
 #ifndef TIDE_BASE_ERROR_H
 #define TIDE_BASE_ERROR_H
 
-/* name, code, plain meaning: the one list of codes; names are visible to Lua as "ECLOSED" etc. */
-#define TIDE_ERRORS(X)                                                                                               \
-    X(ENOMEM, -1, "out of memory")                                                                                   \
-    X(EINVAL, -2, "invalid argument")                                                                                \
-    X(EIO, -3, "input/output error")                                                                                 \
-    X(ENOTFOUND, -4, "not found")                                                                                    \
-    X(ECLOSED, -5, "closed")                                                                                         \
-    X(ETIMEOUT, -6, "timed out")                                                                                     \
-    X(ECANCELLED, -7, "cancelled")                                                                                   \
-    X(ECLOSURE, -8, "a function of the script failed")                                                               \
-    X(ECORRUPT, -9, "corrupt data")                                                                                  \
-    X(ELIMIT, -10, "limit exceeded")                                                                                 \
-    X(ESTATE, -11, "not possible in this state")                                                                     \
-    X(EGENERATION, -12, "a batch could not be generated")                                                            \
-    X(EFAULT, -13, "injected fault")                                                                                 \
-    X(ELOST, -14, "kept data is gone and has to be computed again")                                                  \
-    X(EMIXED, -15, "pairs and single values meet")
-
-enum tide_error_code {
-    TIDE_OK = 0,
-#define TIDE_ERROR_ENUM(name, code, text) TIDE_##name = (code),
-    TIDE_ERRORS(TIDE_ERROR_ENUM)
-#undef TIDE_ERROR_ENUM
-};
-
-struct tide_error {
-    int code;   /* 0 or TIDE_E* */
-    char *text; /* full message for people, NULL when code is 0 */
-};
+#include "base/ffi.h"
 
 /* Sets code and formatted text (freeing an older text) and returns code. `err` may be NULL. */
 int tide_error_set(struct tide_error *err, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -50,8 +22,6 @@ int tide_error_move(struct tide_error *to, struct tide_error *from);
 
 /* Copies text too. Returns the code. */
 int tide_error_copy(struct tide_error *to, const struct tide_error *from);
-
-void tide_error_clear(struct tide_error *err);
 
 /* "ECLOSED" for TIDE_ECLOSED, "EUNKNOWN" for anything else; static memory. */
 const char *tide_error_name(int code);

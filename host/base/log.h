@@ -8,15 +8,12 @@
 
 #include <stdint.h>
 
-enum tide_log_level { TIDE_LOG_DEBUG, TIDE_LOG_INFO, TIDE_LOG_WARN, TIDE_LOG_ERROR, TIDE_LOG_OFF };
+#include "base/ffi.h"
 
 void tide_log_set_level(enum tide_log_level level);
 enum tide_log_level tide_log_get_level(void);
 /* "debug" "info" "warn" "error" "off" → level, or -1. */
 int tide_log_level_parse(const char *name);
-/* `area` is the part of the program speaking, e.g. "socket". Newlines inside become "\n    ". */
-void tide_log(enum tide_log_level level, const char *area, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* A kind of message that can come again and again. The first few are told; then one a minute at most, which says how many were left
  * out. Zero at first; lives as long as what it is about. Any thread. */

@@ -6,14 +6,9 @@
 #ifndef TIDE_BASE_STRESS_H
 #define TIDE_BASE_STRESS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/ffi.h"
 
 /* What freed memory is filled with: as a pointer it is invalid, as MessagePack it is a tag that no value has. */
 enum { TIDE_STRESS_FILL = 0xc1 };
-
-bool tide_stress(void);
-/* A number that follows from the seed and from how many were asked for before: one for each Lua state. */
-uint64_t tide_stress_draw(void);
 
 #endif

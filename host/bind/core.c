@@ -18,6 +18,7 @@
 #include "store/block.h"
 #include "tide.h"
 #include "vm/gcstress.h"
+#include "vm/vm.h"
 #include "vm/walk.h"
 #include "wire/unpack.h"
 
@@ -406,6 +407,7 @@ int luaopen_moontide_core(lua_State *L) {
     lua_pushcfunction(L, tide_vm_open_walk);
     lua_setfield(L, -2, "moontide.walk");
     lua_pop(L, 2);
+    tide_vm_preload(L, "moontide.wire.cdef");
     lua_newtable(L);
     lua_newtable(L);
     lua_pushliteral(L, "v");

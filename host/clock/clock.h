@@ -17,6 +17,8 @@
 #include <stdint.h>
 #include <uv.h>
 
+#include "clock/ffi.h"
+
 struct tide_clock;
 
 struct tide_clock *tide_clock_uv_new(uv_loop_t *loop);
@@ -48,10 +50,7 @@ int64_t tide_stopwatch_ms(const struct tide_stopwatch *watch); /* since the epoc
 /* The same, but a manual clock's own time. */
 int64_t tide_clock_reading(struct tide_clock *clock, const struct tide_stopwatch *watch);
 
-/* Wall and monotonic readings for measurements (listener events, benches). */
+/* The wall clock, for measurements. */
 int64_t tide_clock_wall_ms(void);
-uint64_t tide_clock_monotonic_ns(void);
-/* The wall clock as local file systems stamp files, which is a tick behind at most; ns. */
-int64_t tide_clock_file_ns(void);
 
 #endif

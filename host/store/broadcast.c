@@ -135,7 +135,7 @@ uint32_t tide_broadcast_refreshed(uint32_t number) {
     pthread_mutex_lock(&lock);
 
     struct entry *entry = *find(number);
-    uint32_t refreshed = entry ? entry->refreshed : UINT32_MAX;
+    uint32_t refreshed = entry ? entry->refreshed : TIDE_BROADCAST_GONE;
 
     pthread_mutex_unlock(&lock);
     return refreshed;

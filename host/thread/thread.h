@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "base/error.h"
+#include "thread/ffi.h"
 
 struct tide_thread {
     uv_thread_t id;
@@ -23,8 +24,6 @@ int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(
                       struct tide_error *err);
 void tide_thread_join(struct tide_thread *thread);
 
-/* Whether so much of the calling thread's stack is in use that no coroutine, with a whole Lua stack of its own, should begin. */
-bool tide_thread_stack_is_short(void);
 /* Gives back the memory of the part of the calling thread's stack that is not in use. */
 void tide_thread_trim_stack(void);
 /* The same for a thread that nobody waits for: the process may end while it runs. */

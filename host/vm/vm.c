@@ -26,6 +26,20 @@ static int load_embedded(lua_State *L) {
     return 1;
 }
 
+/* The table package.preload is on top of the stack. */
+static void preload(lua_State *L, const struct tide_embedded_module *module) {
+    lua_pushlightuserdata(L, (void *)module);
+    lua_pushcclosure(L, load_embedded, 1);
+    lua_setfield(L, -2, module->name);
+}
+
+void tide_vm_preload(lua_State *L, const char *name) {
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "preload");
+    preload(L, tide_embedded_find(name));
+    lua_pop(L, 2);
+}
+
 static void set_path(lua_State *L, const char *field, const char *value) {
     if (!value) return;
     lua_getglobal(L, "package");
@@ -72,11 +86,7 @@ static int setup(lua_State *L) {
     luaL_openlibs(L);
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "preload");
-    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name; m++) {
-        lua_pushlightuserdata(L, (void *)m);
-        lua_pushcclosure(L, load_embedded, 1);
-        lua_setfield(L, -2, m->name);
-    }
+    for (const struct tide_embedded_module *m = tide_embedded_modules; m->name; m++) preload(L, m);
     lua_pushcfunction(L, tide_vm_open_walk);
     lua_setfield(L, -2, "moontide.walk");
     if (options->open_core) {

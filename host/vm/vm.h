@@ -23,4 +23,7 @@ struct tide_vm_options {
 struct lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error *err);
 void tide_vm_delete(struct lua_State *L); /* NULL is fine */
 
+/* Lets `require` find an embedded module in a state that this file did not make. It must be there. */
+void tide_vm_preload(struct lua_State *L, const char *name);
+
 #endif

@@ -198,3 +198,7 @@ uint64_t tide_hasher_value(const struct tide_hasher *hasher) {
 }
 
 void tide_hasher_delete(struct tide_hasher *hasher) { XXH3_freeState((XXH3_state_t *)hasher); }
+
+uint32_t tide_hash_partition(const uint8_t *data, size_t size, uint32_t partitions) {
+    return tide_key_partition(tide_hash_packed(data, size), partitions);
+}

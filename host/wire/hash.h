@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/ffi.h"
+
 enum { TIDE_KEY_GROUPS = 128 };
 enum tide_key_class { TIDE_KEY_STRING = 1, TIDE_KEY_NUMBER = 2, TIDE_KEY_OTHER = 3 };
 

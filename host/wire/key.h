@@ -10,15 +10,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/ffi.h"
+
 /* Is NaN anywhere in it? */
 bool tide_key_has_nan(const uint8_t *key, size_t size);
 
 /* Has it the form in which keys are kept: no NaN, no -0, no mark on an empty table? (Large whole numbers keep the form they came
  * in, so that they come out as they went in.) */
 bool tide_key_is_plain(const uint8_t *key, size_t size);
-
-/* Gives it that form, in place. Returns the new size, which is never larger; 0 when there is NaN in it. */
-size_t tide_key_make_plain(uint8_t *key, size_t size);
 
 /* A container whose hash is not that of its bytes: it holds a number in a form that has others. */
 bool tide_key_has_forms(const uint8_t *key, size_t size);

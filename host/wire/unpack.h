@@ -9,8 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The byte after the value that starts at `at`; nested values are skipped without recursion. */
-const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end);
+#include "wire/ffi.h"
 
 enum tide_value_type {
     TIDE_VALUE_INVALID,
@@ -38,9 +37,5 @@ struct tide_value {
 
 /* Describes the value at `at`; type TIDE_VALUE_INVALID when truncated or invalid. */
 struct tide_value tide_unpack_value(const uint8_t *at, const uint8_t *end);
-
-/* Total order over values for sorting: nil < null < false < true < numbers < strings (bytes) < arrays (element by
- * element) < maps; NaN sorts after all numbers. Both spans must be valid. */
-int tide_unpack_compare(const uint8_t *a, const uint8_t *a_end, const uint8_t *b, const uint8_t *b_end);
 
 #endif

@@ -109,11 +109,9 @@ static void names_every_code(void **state) {
     assert_string_equal(tide_error_name(0), "EUNKNOWN");
     assert_string_equal(tide_error_name(7), "EUNKNOWN");
     assert_string_equal(tide_error_name(-1000), "EUNKNOWN");
-    int seen = 0;
-#define SEEN(name, code, text) seen += strcmp(tide_error_name(code), #name) == 0;
-    TIDE_ERRORS(SEEN)
-#undef SEEN
-    assert_int_equal(seen, 15);
+    for (int code = -1; code >= TIDE_EMIXED; code--) assert_string_not_equal(tide_error_name(code), "EUNKNOWN");
+    assert_string_equal(tide_error_name(TIDE_EMIXED), "EMIXED");
+    assert_string_equal(tide_error_name(TIDE_EMIXED - 1), "EUNKNOWN");
 }
 
 int main(void) {

@@ -132,7 +132,7 @@ function shared.tidy()
     return changed
 end
 
-local GONE = 0xffffffff -- host/store/broadcast.h
+local GONE = C.TIDE_BROADCAST_GONE
 
 --- Whether a broadcast variable is gone for good.
 ---@param id integer

@@ -21,10 +21,6 @@ declare.cdef [[
     void globfree(struct moontide_glob *result);
 
     uint32_t tide_once_new(void);
-    int tide_directory_make(const char *path, bool fresh, uint32_t *made, struct tide_error *err);
-    int tide_directory_sync_made(const char *path, uint32_t made, struct tide_error *err);
-    bool tide_directory_remove(const char *path);
-    int tide_directory_probe(const char *path, struct tide_error *err);
 ]]
 
 local C = ffi.C
@@ -224,7 +220,7 @@ end
 local look = ffi.new "struct tide_file_look"
 local err = ffi.new "struct tide_error"
 local DIRECTORY, ONCE, UNSIZED, SOCKET = 2, 3, 4, 5 -- enum tide_file_kind
-local NOT_FOUND = -4
+local NOT_FOUND = library.TIDE_ENOTFOUND
 local STDIN = "/dev/stdin"
 
 -- What is there: its kind and its size.

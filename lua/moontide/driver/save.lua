@@ -19,8 +19,6 @@ int tide_output_directory_begin(struct tide_output_directory *output, const char
 void tide_output_directory_abort(struct tide_output_directory *output, const char *directory);
 void tide_output_directory_end(struct tide_output_directory *output);
 int tide_output_directory_clear(const char *directory, const struct tide_output_directory_rule *rule, struct tide_error *err);
-uint64_t tide_clock_monotonic_ns(void);
-int64_t tide_clock_file_ns(void);
 char *realpath(const char *path, char *resolved);
 void free(void *pointer);
 ]]

@@ -9,8 +9,6 @@ local shared = require "moontide.driver.shared"
 
 local partitioner = {}
 
-local KEY_GROUPS = 128 -- host/wire/hash.h
-
 --- Which partition the pairs of a key belong to. Taken by partitionBy, reduceByKey, groupByKey, the joins and all other operators
 --- by key in place of a number of partitions. Two partitioners are equal (`==`) when they have the same number of partitions
 --- and the same identity; datasets with equal ones are joined without a shuffle.
@@ -91,12 +89,10 @@ end
 
 local functions = setmetatable({}, { __mode = "k" }) -- loaded from their packages, by partitioner
 
--- The partition of `n` that a key's hash says (host/wire/hash.h).
+-- The partition of `n` that a key's hash says.
 local function by_hash(packed, n)
     local fast = require "moontide.wire.ffi"
-    local hash = fast.C.tide_hash_packed(fast.ffi.cast("const uint8_t *", packed), #packed)
-    local group = tonumber(fast.ffi.cast("uint32_t", hash / 4294967296ULL)) % KEY_GROUPS
-    return math.floor(group * n / KEY_GROUPS)
+    return fast.C.tide_hash_partition(fast.ffi.cast("const uint8_t *", packed), #packed, n)
 end
 
 --- The partition, from 0, that a key belongs to.

@@ -273,7 +273,7 @@ local function grow(w, extra)
     end
     local block = ffi_cast("struct tide_block *", w.block)
     if block == nil then
-        block = C.tide_block_new(fast.PACKED, 0, cap, nil)
+        block = C.tide_block_new(C.TIDE_BLOCK_PACKED, 0, cap, nil)
         if block == nil then
             memory.exhausted()
         end
@@ -659,7 +659,7 @@ end
 function codec.each_record(address, fn)
     local block = block_at(address)
     local p, i = block.data, 0
-    if block.kind == fast.TEXT then
+    if block.kind == C.TIDE_BLOCK_TEXT then
         for at = 0, block.count - 1 do
             local line = block.lines[at]
             fn(ffi_string(p + line.offset, line.length))
@@ -704,7 +704,7 @@ function codec.block_arity(address)
     if block.count == 0 then
         return 0
     end
-    return block.kind == fast.TEXT and 1 or block.arity
+    return block.kind == C.TIDE_BLOCK_TEXT and 1 or block.arity
 end
 
 --- Gives a reference back.

@@ -1,27 +1,27 @@
---- The C side as LuaJIT sees it: declarations of the structs and functions that the hot path uses, in this one
---- file, and the library they live in. Mirrors host/store/block.h, host/task/*.h; sizes are compared at load.
+--- The C side as LuaJIT sees it: the library, and what host/*/ffi.h declare of it. The library carries these declarations (the
+--- module moontide.wire.cdef, made by host/embed.lua), so they are those that it was compiled with. Lua files of another
+--- version may use them in another way: they are refused.
 local declare = require "moontide.base.declare"
+local version = require "moontide.base.version"
 local ffi = require "ffi"
 
-declare.cdef [[
-struct tide_line { uint32_t offset; uint32_t length; };
-struct tide_block {
-    uint32_t refs; uint8_t kind; uint8_t arity; uint16_t firm; uint32_t count; uint32_t line_slots;
-    uint64_t size; uint64_t capacity; uint8_t *data; struct tide_line *lines; void *share;
-    void *copy; uint32_t kept; uint32_t met; bool counted; bool claimed;
-};
-struct tide_blocks { struct tide_block **items; uint32_t count; uint32_t capacity; };
-struct tide_block *tide_block_new(int kind, int arity, size_t capacity, void *share);
-struct tide_block *tide_block_retain(struct tide_block *block);
-void tide_block_release(struct tide_block *block);
-bool tide_block_reserve(struct tide_block *block, size_t extra);
-void tide_blocks_create(struct tide_blocks *blocks);
-void tide_blocks_destroy(struct tide_blocks *blocks);
-void tide_blocks_push(struct tide_blocks *blocks, struct tide_block *take);
-void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from);
-void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);
-uint64_t tide_blocks_records(const struct tide_blocks *blocks);
+local library = package.loaded["moontide.library"] -- host/vm/vm.c
+local core
+if library == nil then
+    core = require "moontide.core"
+    library = core.library()
+end
 
+local contract = package.preload["moontide.wire.cdef"] and require "moontide.wire.cdef"
+local other = contract and contract.version or core and core.version
+if not contract or other ~= version then
+    error(("moontide: the Lua files are of version %s, and the library they found, %s, is of version %s; install both from the same "
+        .. "build, or let LUA_PATH and LUA_CPATH begin with the folders of one build"):format(version,
+            library or "the program", other), 0)
+end
+declare.cdef(contract.text)
+
+declare.cdef [[
 struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; struct tide_broadcast_refs *broadcasts; };
 struct tide_task_input {
     struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
@@ -84,8 +84,6 @@ bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_
 bool tide_sort_by_key_has_place(const struct tide_block *block);
 bool tide_sort_by_key_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
-struct tide_error { int code; char *text; };
-void tide_error_clear(struct tide_error *err);
 struct tide_text_reader;
 struct tide_file_look { uint64_t size; uint32_t kind; };
 int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err);
@@ -96,48 +94,23 @@ struct tide_text_reader *tide_text_reader_open(const char *path, uint64_t offset
 int tide_text_reader_next(struct tide_text_reader *reader, struct tide_block **block, struct tide_error *err);
 void tide_text_reader_delete(struct tide_text_reader *reader);
 
-uint64_t tide_hash_packed(const uint8_t *data, size_t size);
-size_t tide_key_make_plain(uint8_t *key, size_t size);
-int tide_unpack_compare(const uint8_t *a, const uint8_t *a_end, const uint8_t *b, const uint8_t *b_end);
-
 void tide_worker_note(void *worker, const char *operators, int64_t batch_time);
 void tide_worker_code(void *worker, int code);
 void tide_worker_trace(void *worker, uintptr_t start, size_t size, const char *where);
 void tide_worker_forget_traces(void *worker);
 size_t tide_layout_size(int which);
 
-struct tide_block *tide_broadcast_get(uint32_t number);
-uint32_t tide_broadcast_add(struct tide_block *take);
-bool tide_broadcast_refresh(uint32_t number);
-bool tide_broadcast_remove(uint32_t number);
-uint32_t tide_broadcast_epoch(void);
-uint32_t tide_broadcast_refreshed(uint32_t number);
-uint32_t tide_broadcast_count(void);
-struct tide_broadcast_refs *tide_broadcast_refs_new(const void *bytes, size_t size);
-struct tide_broadcast_refs *tide_broadcast_refs_take(uint32_t number);
-void tide_broadcast_refs_delete(struct tide_broadcast_refs *refs);
-
-bool tide_thread_stack_is_short(void);
-void tide_log(int level, const char *area, const char *format, ...);
-
-bool tide_stress(void);
-uint64_t tide_stress_draw(void);
-
 /* Lua only: the bits of a number. */
 union moontide_number { double d; uint32_t u[2]; int64_t i; uint64_t q; };
 ]]
 
-local library = package.loaded["moontide.library"]
-if library == nil then
-    library = require("moontide.core").library()
-end
 local C = library and ffi.load(library) or ffi.C
 if C.tide_stress() then
     C = require("moontide.wire.stress").wrap(C, tonumber(C.tide_stress_draw() % 2147483646ULL) + 1)
 end
 
 -- Both halves must agree on every struct: a mismatch would corrupt memory silently.
-for which, name in ipairs { "tide_block", "tide_blocks", "tide_task_input", "tide_merge", "tide_plan", "tide_task", "tide_combine", "tide_task_slot" } do
+for which, name in pairs { [3] = "tide_task_input", [4] = "tide_merge", [5] = "tide_plan", [6] = "tide_task", [7] = "tide_combine", [8] = "tide_task_slot" } do
     local here, there = ffi.sizeof("struct " .. name), tonumber(C.tide_layout_size(which))
     if here ~= there then
         error(("moontide: the Lua modules and the library are of different versions (struct %s: %d and %d bytes); "
@@ -145,4 +118,4 @@ for which, name in ipairs { "tide_block", "tide_blocks", "tide_task_input", "tid
     end
 end
 
-return { C = C, ffi = ffi, TEXT = 1, PACKED = 2, INPUT_FILE = 2, BLOCK_TARGET = 256 * 1024 }
+return { C = C, ffi = ffi, INPUT_FILE = 2 }

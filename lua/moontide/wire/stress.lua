@@ -36,7 +36,7 @@ local function crossing(fn, draw)
     end
 end
 
---- The library's functions; `C` itself for every second seed.
+--- The library's functions, and its enumerators as they are; `C` itself for every second seed.
 ---@param C any what ffi.load gives
 ---@param seed integer
 function stress.wrap(C, seed)
@@ -49,8 +49,8 @@ function stress.wrap(C, seed)
         return 1 + random % most
     end
     return setmetatable({}, { __index = function(known, name)
-        local fn = C[name]
-        known[name] = crossing(fn, draw)
+        local found = C[name]
+        known[name] = type(found) == "number" and found or crossing(found, draw)
         return known[name]
     end })
 end

@@ -116,7 +116,7 @@ end
 
 --- The same for a whole block.
 function arity.reach_block(S, value, feed, block)
-    if block.kind == fast.TEXT then
+    if block.kind == C.TIDE_BLOCK_TEXT then
         return arity.reach(S, value, feed, ffi.string(block.data + block.lines[0].offset, block.lines[0].length))
     end
     local a, at = codec.decode(block.data, 0)

@@ -7,13 +7,15 @@ local hints = require "moontide.worker.hints"
 local memory = require "moontide.base.memory"
 local plain = require "moontide.base.plain"
 
+local C = fast.C
+
 local failure = {}
 
 local LOOKED_AT = 200 -- frames at either end of the stack: the recursion between them is left out
 local SHOWN = 20 -- lines of a traceback
 
---- Codes of host/base/error.h, for failures that are no mistake of the script.
-failure.ENOMEM, failure.ECANCELLED, failure.EMIXED = -1, -7, -15
+--- Codes for failures that are no mistake of the script.
+failure.ENOMEM, failure.ECANCELLED, failure.EMIXED = C.TIDE_ENOMEM, C.TIDE_ECANCELLED, C.TIDE_EMIXED
 
 --- An error whose text is complete, so outer handlers leave it alone.
 local Complete = { __tostring = function(e) return e.text end }
@@ -103,7 +105,7 @@ local function record_of(block, index)
     if index < 0 or index >= block.count then
         return nil
     end
-    if block.kind == fast.TEXT then
+    if block.kind == C.TIDE_BLOCK_TEXT then
         local line = block.lines[index]
         return fast.ffi.string(p + line.offset, line.length)
     end

@@ -515,7 +515,7 @@ local TURNS = "if S.turns == 1 then do return false, a0 end end S.turns = S.turn
 
 --- The form of a block's records.
 function generate.form_of(block)
-    if block.kind == fast.TEXT then
+    if block.kind == fast.C.TIDE_BLOCK_TEXT then
         return "text"
     end
     return block.arity == 2 and "packed2" or "packed1"

@@ -21,7 +21,7 @@ local ffi, C = fast.ffi, fast.C
 
 local worker = {}
 
-local WARN = 2 -- host/base/log.h
+local WARN = C.TIDE_LOG_WARN
 
 local self_pointer
 local context = { batch_time = -1, partition = 0, operators = "" }

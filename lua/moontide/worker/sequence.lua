@@ -10,8 +10,6 @@ local ffi, C = fast.ffi, fast.C
 local decode = codec.decode
 
 declare.cdef [[
-struct tide_buffer { uint8_t *data; size_t size; size_t capacity; };
-void tide_buffer_destroy(struct tide_buffer *buffer);
 const char *tide_writable_name(int kind);
 int tide_writable_find(const char *name, size_t size);
 int tide_writable_text(int kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out, struct tide_error *err);
@@ -39,7 +37,7 @@ void tide_sequence_reader_delete(struct tide_sequence_reader *reader);
 local sequence = {}
 
 local FORMS = { sequenceFile = 1, objectFile = 2, checkpoint = 2 } -- enum tide_sequence_form
-local UNFIT = -2 -- TIDE_EINVAL
+local UNFIT = C.TIDE_EINVAL
 
 --- Records in one value of an object file.
 sequence.GROUP = 10

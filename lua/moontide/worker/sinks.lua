@@ -66,17 +66,17 @@ local Collect = class {
         if kind == 2 then
             g:line(op, ("put(W, %s)"):format(b))
         end
-        g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(fast.BLOCK_TARGET))
+        g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(C.TIDE_BLOCK_TARGET))
         if self.can_stop then
             g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end")
         end
     end,
     -- Records that nothing changes: the block itself goes on.
     whole = function(self, S, block, feed)
-        if self.can_stop or block.count == 0 or (block.kind ~= fast.PACKED and not self.keeps_text) then
+        if self.can_stop or block.count == 0 or (block.kind ~= C.TIDE_BLOCK_PACKED and not self.keeps_text) then
             return false
         end
-        local kind = block.kind == fast.PACKED and block.arity or 1
+        local kind = block.kind == C.TIDE_BLOCK_PACKED and block.arity or 1
         if S.arity ~= kind then
             arity.reach_block(S, kind, feed, block)
         end
@@ -185,7 +185,7 @@ local Route = class {
             return false
         end
         local by_key = self.route == HASH or self.route == RANGE
-        if block.count == 0 or block.kind ~= fast.PACKED or (by_key and block.arity ~= 2) then
+        if block.count == 0 or block.kind ~= C.TIDE_BLOCK_PACKED or (by_key and block.arity ~= 2) then
             return false
         end
         if S.arity ~= block.arity and not by_key then
@@ -418,7 +418,7 @@ local Sample = class {
         return Collect.record(self, g, kind, a, b)
     end,
     whole = function(self, S, block, feed)
-        if block.kind ~= fast.PACKED or block.arity ~= 2 or not C.tide_sort_by_key_has_place(block) then
+        if block.kind ~= C.TIDE_BLOCK_PACKED or block.arity ~= 2 or not C.tide_sort_by_key_has_place(block) then
             return false
         end
         return Collect.whole(self, S, block, feed)

@@ -8,7 +8,7 @@ local memory = require "moontide.base.memory"
 
 local C = fast.C
 
-local ERROR = 3 -- host/base/log.h
+local ERROR = C.TIDE_LOG_ERROR
 local MOST = 10 -- told one by one; the others are counted
 
 local skipping = {}

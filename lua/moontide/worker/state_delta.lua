@@ -31,7 +31,6 @@ bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_bl
 bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size);
 bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x, size_t size);
 const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry);
-const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end);
 ]]
 
 if ffi.sizeof "struct tide_state_delta" ~= tonumber(C.tide_state_delta_size()) then
