@@ -11,18 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "rdd/ffi.h"
+
 struct tide_broadcast_refs;
 
 /* Most partitions a dataset may have. */
 enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
-
-/* What an operator says of the records it makes: field "arity" of its descriptor (lua/moontide/operators/init.lua). */
-enum tide_makes {
-    TIDE_MAKES_LEARNED = 0, /* its function decides */
-    TIDE_MAKES_SINGLES = 1,
-    TIDE_MAKES_PAIRS = 2,
-    TIDE_MAKES_THE_SAME /* no such field: records are of the arity that they had */
-};
 
 /* An operator descriptor made in Lua: opaque MessagePack map. Reference counted; shared by all batches. */
 struct tide_op {
@@ -56,14 +50,6 @@ struct tide_partitioner *tide_partitioner_retain(struct tide_partitioner *partit
 void tide_partitioner_release(struct tide_partitioner *partitioner);                    /* NULL is fine */
 /* NULL is the partitioner by key hash. */
 bool tide_partitioner_same(const struct tide_partitioner *a, const struct tide_partitioner *b);
-
-/* How records find their new partition. */
-enum tide_route {
-    TIDE_ROUTE_HASH,       /* by key: by its key group, or by the partitioner of the exchange */
-    TIDE_ROUTE_ROUNDROBIN, /* repartition: evenly, whatever the record is */
-    TIDE_ROUTE_SINGLE,     /* everything to partition 0 */
-    TIDE_ROUTE_RANGE       /* by key order, bounds sampled from the data: sortByKey */
-};
 
 /* A shuffle: `write` runs at the end of the map-side task (combine or plain), `read` at the start of the
  * reduce-side task (merge, group, sort, concat). Reference counted. */

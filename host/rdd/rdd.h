@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "rdd/ffi.h"
 #include "rdd/op.h"
 #include "store/block.h"
 #include "store/cache.h"
@@ -106,15 +107,6 @@ const char *tide_rdd_name(const struct tide_rdd *rdd);
  * from then on. A partition that the cache has given up is computed by the jobs that need it as if the dataset were not
  * persistent; one for which there is room again is kept again first.
  */
-
-/* Bits of a storage level; 0 is none. */
-enum {
-    TIDE_LEVEL_MEMORY = 1,
-    TIDE_LEVEL_DISK = 2,
-    TIDE_LEVEL_OBJECTS = 4,  /* not serialized: accepted, kept as blocks all the same */
-    TIDE_LEVEL_TWICE = 8,    /* two replicas: accepted, one is kept */
-    TIDE_LEVEL_OFF_HEAP = 16 /* with MEMORY: blocks never are on a heap */
-};
 
 /* "MEMORY_AND_DISK_SER_2", as Spark calls it; the text is of that size at most. */
 enum { TIDE_LEVEL_NAME = 32 };

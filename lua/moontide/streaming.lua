@@ -13,6 +13,7 @@ local lifecycle = require "moontide.driver.lifecycle"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
 local rdd = require "moontide.rdd"
+local storage = require "moontide.operators.storage"
 local storage_level = require "moontide.base.storage_level"
 
 local streaming = {}
@@ -94,7 +95,7 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     local node, reason = self.life.graph:socket({
         host = host, port = port, maxLine = conf.get(settings, "socket.maxLine"),
         reconnect = conf.get(settings, "socket.reconnect"),
-        level = storageLevel and storageLevel.code,
+        level = storageLevel and storage.code(storageLevel),
     })
     if not node then
         check.fail("socketTextStream: %s", reason)

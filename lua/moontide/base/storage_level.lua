@@ -18,16 +18,11 @@ local check = require "moontide.base.check"
 ---@field useOffHeap boolean
 ---@field deserialized boolean
 ---@field replication integer
----@field code integer the bits of host/rdd/rdd.h
 local Level = check.class("StorageLevel", "a", {}, {})
 
 function Level.__tostring(level)
     return "StorageLevel." .. level.name
 end
-
-local by_code = {}
-
-local MEMORY, DISK, OBJECTS, TWICE, OFF_HEAP = 1, 2, 4, 8, 16
 
 -- From its name: all that a level is stands in it.
 local function level(name)
@@ -36,9 +31,6 @@ local function level(name)
         useOffHeap = name == "OFF_HEAP", replication = name:find("_2$") and 2 or 1,
     }
     made.deserialized = made.useMemory and not name:find("_SER", 1, true)
-    made.code = (made.useMemory and MEMORY or 0) + (made.useDisk and DISK or 0) + (made.deserialized and OBJECTS or 0)
-        + (made.replication == 2 and TWICE or 0) + (made.useOffHeap and OFF_HEAP + MEMORY or 0)
-    by_code[made.code] = made
     return setmetatable(made, Level)
 end
 
@@ -72,9 +64,9 @@ return setmetatable(levels, {
         if name == "class" then
             return Level
         end
-        -- of(code): the level of a dataset of the core.
-        if name == "of" then
-            return function(code) return by_code[code] end
+        -- each(): an iterator over name and level.
+        if name == "each" then
+            return function() return next, levels end
         end
         -- note(level): the script asked for it; passes it on.
         if name == "note" then

@@ -13,8 +13,11 @@ local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.wire.codec"
 local memory = require "moontide.base.memory"
+local fast = require "moontide.wire.ffi"
 local partitioner = require "moontide.operators.partitioner"
 local seeding = require "moontide.driver.seeding"
+
+local C = fast.C
 
 local operators = {}
 
@@ -56,8 +59,8 @@ end
 operators.own = own
 
 -- Of which kind the records are that operators make, by the kind of the operator: SINGLES, PAIRS, or what their function returns. The
--- others leave records as they are. (host/rdd/op.h, lua/moontide/worker/arity.lua)
-local LEARNED, SINGLES, PAIRS = 0, 1, 2
+-- others leave records as they are. (host/rdd/ffi.h, lua/moontide/worker/arity.lua)
+local LEARNED, SINGLES, PAIRS = C.TIDE_MAKES_LEARNED, C.TIDE_MAKES_SINGLES, C.TIDE_MAKES_PAIRS
 local ARITY = {}
 for arity, kinds in pairs({
     [LEARNED] = { "map", "flatMap", "mapPartitions", "mapPartitionsWithIndex", "zipPartitions", "mapWithState", "unpair", "unwrap" },

@@ -1,10 +1,26 @@
 --- Keeping computed datasets: persist and what belongs to it, and names.
 
 local check = require "moontide.base.check"
+local fast = require "moontide.wire.ffi"
 local operators = require "moontide.operators"
 local storage_level = require "moontide.base.storage_level"
 
+local C = fast.C
+
 local storage = {}
+
+local by_code = {}
+
+--- The bits by which the core knows a storage level.
+---@param level moontide.StorageLevel
+---@return integer
+function storage.code(level)
+    return (level.useMemory and C.TIDE_LEVEL_MEMORY or 0) + (level.useDisk and C.TIDE_LEVEL_DISK or 0)
+        + (level.deserialized and C.TIDE_LEVEL_OBJECTS or 0) + (level.replication == 2 and C.TIDE_LEVEL_TWICE or 0)
+        + (level.useOffHeap and C.TIDE_LEVEL_OFF_HEAP + C.TIDE_LEVEL_MEMORY or 0)
+end
+
+for _, level in storage_level.each() do by_code[storage.code(level)] = level end
 
 local function check_level(level, default)
     if level == nil then
@@ -15,13 +31,13 @@ local function check_level(level, default)
 end
 
 local function persist(rdd, level)
-    local has = storage_level.of((rdd.node:storage()))
+    local has = by_code[rdd.node:storage()]
     if has ~= storage_level.NONE and has ~= level then
         check.fail("'persist': cannot change the storage level of a dataset after it was already assigned a level (%s); "
             .. "unpersist it first", has.name)
     end
     if level ~= storage_level.NONE then
-        rdd.node:persist(level.code)
+        rdd.node:persist(storage.code(level))
     end
     return rdd
 end
@@ -86,7 +102,7 @@ function storage.install(RDD, class)
     ---@return moontide.StorageLevel
     function RDD:getStorageLevel()
         check.self(self, class, "getStorageLevel")
-        return storage_level.of((self.node:storage()))
+        return by_code[self.node:storage()]
     end
 
     --- Names the dataset in toDebugString.
@@ -132,7 +148,7 @@ function storage.install_stream(DStream)
     ---@return moontide.DStream self
     function DStream:persist(level)
         operators.begin(self, "persist")
-        self.node:persist(check_level(level, storage_level.MEMORY_ONLY_SER).code)
+        self.node:persist(storage.code(check_level(level, storage_level.MEMORY_ONLY_SER)))
         return self
     end
 
@@ -144,7 +160,7 @@ function storage.install_stream(DStream)
     ---@return moontide.DStream self
     function DStream:cache()
         operators.begin(self, "cache")
-        self.node:persist(storage_level.MEMORY_ONLY_SER.code)
+        self.node:persist(storage.code(storage_level.MEMORY_ONLY_SER))
         return self
     end
 end

@@ -89,7 +89,7 @@ local Collect = class {
 
 -- shuffle, records as they are ---------------------------------------------------------------------------------
 
-local HASH, RANGE = 0, 3
+local HASH, RANGE = C.TIDE_ROUTE_HASH, C.TIDE_ROUTE_RANGE
 
 -- A function that gives the partition of a key as the script's partitioner says; nil where keys are spread by their hash.
 local function partitioner_of(op)
