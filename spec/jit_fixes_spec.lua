@@ -153,6 +153,40 @@ local appending = {
     end,
 }
 
+-- Loops that read an element, store a new one, which may move them all, and use the first: what the first ones add up to.
+local moving = {
+    ["by its index"] = function(lists)
+        local sum = 0
+        for i = 1, #lists do
+            local list = lists[i]
+            local first = list[1]
+            list[5] = i
+            sum = sum + first
+        end
+        return sum
+    end,
+    ["at the end"] = function(lists)
+        local sum = 0
+        for i = 1, #lists do
+            local list = lists[i]
+            local first = list[1]
+            list[#list + 1] = i
+            sum = sum + first
+        end
+        return sum
+    end,
+}
+
+-- Lists of four numbers, of which the first is always 1.5.
+local function lists_of_four()
+    local lists = {}
+    for i = 1, 400 do
+        lists[i] = {}
+        for j = 1, 4 do lists[i][j] = i * (j - 1) + 1.5 end
+    end
+    return lists
+end
+
 -- How often the metatable of a file was not what it is.
 local function metatables_of_files()
     local file, other, wrong = io.stdout, {}, 0
@@ -220,6 +254,17 @@ describe("compiled loops with table constructors", function()
         end):first()
         assert.equal(0, wrong)
     end)
+
+    for way, loop in pairs(moving) do
+        it("use what was read of a list before it grew " .. way .. ", in the driver", function()
+            assert.equal(600, loop(lists_of_four()))
+        end)
+
+        it("use what was read of a list before it grew " .. way .. ", in a worker", function()
+            local sc = engine.context("local[1]")
+            assert.equal(600, sc:parallelize({ 1 }):map(function() return loop(lists_of_four()) end):first())
+        end)
+    end
 
     it("leave the optimisation to others, in a worker", function()
         local sc = engine.context("local[1]")

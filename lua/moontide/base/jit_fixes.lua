@@ -8,11 +8,14 @@
 --- `#list` is then what it was before `other[#list + 1] = x`. No constructor is needed for that.
 ---
 --- So the optimisation, load forwarding, is off. Without it loops over plain values take five to ten times as long, as FFI
---- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
---- in a trace, or a trace both asks for the length of a table and stores under a number (fixes.watch). The driver's state runs
---- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone. In such a state
---- without forwarding, one of some hundred thousand random loops was still wrong; never without fusing memory operands into
---- instructions, so that is off there too.
+-- pointers are then really allocated: too much for workers. There it is off only from the moment a table constructor comes up
+-- in a trace, or a trace both asks for the length of a table and stores under a number (fixes.watch). The driver's state runs
+-- few loops, and under stock luajit it is the script's, whose own handlers of compiler events are left alone.
+--
+-- The betas also fuse the load of a table's field into the instruction that uses the value, across a store of a new key between
+-- the two (LuaJIT issue 1117, mended in November 2023). When that store moves the table's fields, freed memory is read:
+-- `local first = t[1] t[#t + 1] = x sum = sum + first`. So operands in memory are not fused into instructions, anywhere: it
+-- costs nothing that could be measured.
 
 local fixes = {}
 
@@ -193,7 +196,6 @@ end
 function fixes.watch(heard)
     if wrong then
         anchor_coroutines()
-        set_option("+fuse")
         forward_without_tables(heard)
     else
         jit.attach(heard, "trace")
