@@ -62,24 +62,12 @@ local function exported(path)
     return source:match("\nreturn ([%w_]+)%s*$")
 end
 
-local module_tables, methods = {}, {}
-
-for _, documented in ipairs(functions) do
-    if documented.public then
-        methods[documented.name] = true
-    end
-end
-
--- What operators.lua and the like have under the name of a method is described there.
-local function is_method(documented)
-    return (documented.owner == "operators" or documented.owner == "keyed") and methods[documented.name]
-end
+local module_tables = {}
 
 local function is_exported(documented)
     local path = documented.path
     module_tables[path] = module_tables[path] or exported(path) or ""
-    return documented.owner == module_tables[path] and not is_method(documented)
-        and path ~= "lua/moontide/worker/state.lua"
+    return documented.owner == module_tables[path] and path ~= "lua/moontide/worker/state.lua"
 end
 
 local function complain(list, documented, format, ...)

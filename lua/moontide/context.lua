@@ -3,10 +3,11 @@
 
 local check = require "moontide.base.check"
 local conf = require "moontide.base.conf"
-local elsewhere = require "moontide.operators.elsewhere"
 local environment = require "moontide.driver.environment"
 local errors = require "moontide.base.errors"
+local handles = require "moontide.operators.handles"
 local loop = require "moontide.driver.loop"
+local rdd = require "moontide.rdd"
 local shared = require "moontide.driver.shared"
 
 local context = {}
@@ -21,7 +22,7 @@ context.overrides = { conf = {}, watch_signals = false }
 ---@field appName string
 local Context = {}
 
-local class = check.class("Context", "a", Context, elsewhere.of("Context"))
+local class, begin = handles.Context, handles.begin
 context.class = class
 
 local MAX_WORKERS = 1024
@@ -82,22 +83,19 @@ local function close_when_done(state)
     end
 end
 
---- Asks the engine to end: streams on it are stopped at once. It is closed when that is done and the running task has
---- returned; `state.closed` tells.
----@param state table
-function context.request_close(state)
-    if state.closing then
-        return
-    end
-    state.closing = true
-    local lifecycle = require "moontide.driver.lifecycle"
-    for _, stream in ipairs({ unpack(state.streams) }) do
-        lifecycle.stop(stream, false, false)
-    end
-    close_when_done(state)
-end
-
 local function add_callbacks(state)
+    -- Asks the engine to end: streams on it are stopped at once. It is closed when that is done and the running task has
+    -- returned; `state.closed` tells.
+    function state.request_close()
+        if not state.closing then
+            state.closing = true
+            for _, stream in ipairs({ unpack(state.streams) }) do
+                stream.stop(false, false)
+            end
+            close_when_done(state)
+        end
+    end
+
     function state.before_turn()
         close_when_done(state)
     end
@@ -193,17 +191,9 @@ function context.create(what, master, app_name, given)
     add_callbacks(state)
     loop.add(state)
     local sc = setmetatable({ master = settings.master, appName = settings.appName, state = state, scope = false }, class)
-    sc.scope = require("moontide.rdd").scope(sc, state)
+    sc.scope = rdd.scope(sc, state)
     state.sc = sc
     return sc
-end
-
-local function begin(self, method)
-    check.self(self, class, method)
-    if self.state.closed or self.state.closing then
-        check.fail("'%s': the context is stopped (stop was called); make a new one", method)
-    end
-    return self.scope
 end
 
 --- A dataset of the records in an array, cut in `n` slices of neighbouring records.
@@ -215,7 +205,7 @@ end
 ---@param n? integer partitions, default sc:defaultParallelism()
 ---@return moontide.RDD
 function Context:parallelize(array, n)
-    local scope = begin(self, "parallelize")
+    local scope = begin(self, class, "parallelize")
     check.array(1, "parallelize", array)
     n = check.partitions(2, "parallelize", n, self.state.parallelism)
     return scope.from_array("parallelize", array, n, 1)
@@ -231,7 +221,7 @@ end
 ---@param n? integer partitions, default sc:defaultParallelism()
 ---@return moontide.RDD
 function Context:parallelizePairs(array, n)
-    local scope = begin(self, "parallelizePairs")
+    local scope = begin(self, class, "parallelizePairs")
     check.array(1, "parallelizePairs", array)
     n = check.partitions(2, "parallelizePairs", n, self.state.parallelism)
     return scope.from_array("parallelizePairs", array, n, 2)
@@ -244,40 +234,9 @@ end
 --- As in Spark 1.0.
 ---@return moontide.RDD
 function Context:emptyRDD()
-    local scope = begin(self, "emptyRDD")
+    local scope = begin(self, class, "emptyRDD")
     return scope.wrap(self.state.engine:blocks({}))
 end
-
---- The lines of a text file, of all files of a directory, or of the files that a pattern with `*`, `?`, `[…]`, `{a,b}` matches. In
---- directories, and for the wildcards of patterns, names starting with "." or "_" are left out. Large files are read in several
---- partitions; what ends in .gz is unpacked, each file in one partition.
----
----     sc:textFile("logs/*.txt"):filter(function(line) return line:find("ERROR", 1, true) end):count()
----
---- The files are looked up here and read by each action. A path that does not exist, or a file that is packed otherwise (.bz2, .zst …),
---- is an error at the call; a damaged .gz, or a file that became shorter, is one of the action. Pipes and /dev/stdin are read once, in
---- one partition: a second action is an error unless the dataset is kept with cache() or persist(). As in Spark 0.9.
----@param path string or a URL that begins with file:
----@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
----   sc:defaultParallelism()
----@return moontide.RDD
-function Context:textFile(path, minPartitions)
-    local scope = begin(self, "textFile")
-    check.text(1, "textFile", path, true)
-    minPartitions = check.partitions(2, "textFile", minPartitions, math.min(self.state.parallelism, 2))
-    local files = require "moontide.driver.files"
-    local inputs, reason = files.inputs(path)
-    if not inputs then
-        check.fail("textFile: %s", reason)
-    end
-    local node = self.state.engine:files(files.splits(inputs, minPartitions))
-    node:madeBy(("textFile (%s)"):format(check.site()))
-    return scope.wrap(node)
-end
-
-require("moontide.operators.files").install_context(Context, begin)
-require("moontide.operators.sources").install(Context, begin)
-require("moontide.operators.checkpoint").install_context(Context, begin)
 
 --- The records of all the datasets of a list; their partitions follow one another.
 ---
@@ -287,7 +246,7 @@ require("moontide.operators.checkpoint").install_context(Context, begin)
 ---@param rdds moontide.RDD[] at least one
 ---@return moontide.RDD
 function Context:union(rdds)
-    local scope = begin(self, "union")
+    local scope = begin(self, class, "union")
     check.array(1, "union", rdds)
     return scope.union("union", rdds)
 end
@@ -302,7 +261,7 @@ end
 ---@param value any what closures can carry; not nil
 ---@return moontide.Broadcast handle with :value(), :unpersist() and :destroy()
 function Context:broadcast(value)
-    begin(self, "broadcast")
+    begin(self, class, "broadcast")
     return shared.broadcast(self.state, value)
 end
 
@@ -324,7 +283,7 @@ end
 ---@param name? string for messages
 ---@return moontide.Accumulator handle with :add(x) and :value()
 function Context:accumulator(zero, merge, name)
-    begin(self, "accumulator")
+    begin(self, class, "accumulator")
     return shared.accumulator(zero, merge, name)
 end
 
@@ -338,7 +297,7 @@ end
 ---   in bytes: the setting memory.limit, what is in memory, what is left, the most there was; what is on disk, and all that was
 ---   written there; how many partitions were given up, to be computed again
 function Context:getStorageStatus()
-    begin(self, "getStorageStatus")
+    begin(self, class, "getStorageStatus")
     local memory = self.state.engine:memory()
     return {
         maxMem = memory.limit, memUsed = memory.memory, memRemaining = math.max(0, memory.limit - memory.memory),
@@ -384,11 +343,10 @@ end
 function Context:stop()
     check.self(self, class, "stop")
     local state = self.state
-    local lifecycle = require "moontide.driver.lifecycle"
     for _, stream in ipairs(state.streams) do
-        lifecycle.refuse_in_listener(stream)
+        stream.refuse_stop_in_listener()
     end
-    context.request_close(state)
+    state.request_close()
     if not loop.enclosing() then
         loop.run_until(function()
             return state.closed
@@ -410,6 +368,9 @@ function Context:isStopped()
     check.self(self, class, "isStopped")
     return self.state.closed or self.state.closing
 end
+
+handles.add { Context = Context }
+handles.on_demand("Context", { "moontide.operators.sources", "moontide.operators.checkpoint" })
 
 function class.__tostring(self)
     return ("Context(%s, %s)"):format(self.master, self.appName)

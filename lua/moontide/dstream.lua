@@ -4,9 +4,10 @@
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
-local elsewhere = require "moontide.operators.elsewhere"
+local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.operators.partitioner"
+local rdd = require "moontide.rdd"
 local text_form = require "moontide.base.text_form"
 
 local dstream = {}
@@ -18,15 +19,7 @@ local dstream = {}
 ---@field ssc moontide.StreamingContext
 local DStream = {}
 
--- A method of datasets is not lost on a stream.
-local function of_datasets(name)
-    if require("moontide.rdd").has(name) then
-        return ("datasets have it: stream:transform(function(rdd) return rdd:%s(…) end), or in foreachRDD if it is an action")
-            :format(name)
-    end
-end
-
-local class = check.class("DStream", "a", DStream, elsewhere.of("DStream", of_datasets))
+local class = handles.DStream
 dstream.class = class
 
 -- What sets something and adds nothing to the graph.
@@ -37,7 +30,6 @@ local SETTINGS = { remember = true, checkpoint = true, persist = true, cache = t
 ---@param life table
 ---@return table scope
 function dstream.scope(ssc, life)
-    local rdd = require "moontide.rdd"
     -- kept: by the number of a stream, the core's stream behind it that keeps the state it shows
     -- labels: by the number of a stream, what the script calls it
     local scope = { life = life, kept = {}, labels = {} }
@@ -132,193 +124,6 @@ function class.__tostring(self)
     return ("DStream #%d"):format(self.number)
 end
 
---- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
----
----     words:map(function(word) return word, 1 end)
----
---- Guide: "Transformations".
----@param f fun(value: any, second: any): any, any on pairs f(key, value)
----@return moontide.DStream
-function DStream:map(f)
-    return operators.map(self, f)
-end
-
---- Applies `f` to each record; it returns an array or an iterator (string.gmatch, pairs(t), a closure) of new records.
---- An iterator of two values makes pairs.
----
----     lines:flatMap(function(line) return line:gmatch("%S+") end)
----
---- Guide: "Transformations".
----@param f fun(value: any, second: any): any
----@return moontide.DStream
-function DStream:flatMap(f)
-    return operators.flatMap(self, f)
-end
-
---- Keeps the records for which `f` returns a true value.
----
----     lines:filter(function(line) return line:find("ERROR", 1, true) end)
----
---- Guide: "Transformations".
----@param f fun(value: any, second: any): any
----@return moontide.DStream
-function DStream:filter(f)
-    return operators.filter(self, f)
-end
-
---- Applies `f` to each partition as a whole, empty ones too. It gets an iterator and returns an array or an iterator.
----
----     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
----
---- As in Spark 0.9.
----@param f fun(it: function): any on pairs `for k, v in it`
----@param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
----@return moontide.DStream
-function DStream:mapPartitions(f, preservesPartitioning)
-    return operators.mapPartitions(self, f, preservesPartitioning)
-end
-
---- Like mapPartitions; `f` gets the number of the partition, from 0, before the iterator.
----
----     numbers:mapPartitionsWithIndex(function(index) return { index } end):print()
----
---- Not in Spark, where only datasets have it.
----@param f fun(index: integer, it: function): any
----@param preservesPartitioning? boolean default false
----@return moontide.DStream
-function DStream:mapPartitionsWithIndex(f, preservesPartitioning)
-    return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
-end
-
---- One record for each partition: the array of its records. Empty partitions give empty arrays.
----
----     numbers:glom():map(function(list) return #list end):print()  -- how many records each partition has
----
---- As in Spark 0.9.
----@return moontide.DStream
-function DStream:glom()
-    return operators.glom(self)
-end
-
---- Applies `f` to the value of each pair and leaves the key.
----
----     counts:mapValues(function(n) return n * 2 end)
----
---- As in Spark 0.9.
----@param f fun(value: any): any
----@return moontide.DStream
-function DStream:mapValues(f)
-    return operators.mapValues(self, f)
-end
-
---- Applies `f` to the value of each pair; each value of the array or iterator it returns makes a pair with the key.
----
----     files:flatMapValues(function(text) return text:gmatch("%S+") end)
----
---- As in Spark 0.9.
----@param f fun(value: any): any
----@return moontide.DStream
-function DStream:flatMapValues(f)
-    return operators.flatMapValues(self, f)
-end
-
---- The records of this stream and of others, this one's partitions first; nothing is removed. All need the same slide, and are
---- of single values or all of pairs.
----
----     errors:union(warnings)
----
---- There it takes one. Guide: "Transformations".
----@param other moontide.DStream of the same streaming context
----@param ... moontide.DStream more of them
----@return moontide.DStream
-function DStream:union(other, ...)
-    local scope = operators.begin(self, "union")
-    return scope.union("union", check.handles("union", class, self, other, ...))
-end
-
---- The same records, spread evenly over `n` partitions; their order inside a batch is lost.
----
----     lines:repartition(4)
----
---- Guide: "Transformations".
----@param n integer
----@return moontide.DStream
-function DStream:repartition(n)
-    return operators.repartition(self, n)
-end
-
---- One number for each batch: how many records it has; 0 for an empty batch.
----
----     lines:count():print()
----
---- Guide: "Transformations".
----@return moontide.DStream
-function DStream:count()
-    return operators.count(self)
-end
-
---- One record for each batch: all its records merged by `f`, which must be associative and commutative. An empty batch
---- gives an empty dataset.
----
----     numbers:reduce(function(a, b) return math.max(a, b) end)
----
---- Guide: "Transformations".
----@param f fun(a: any, b: any): any
----@return moontide.DStream
-function DStream:reduce(f)
-    return operators.reduce(self, f)
-end
-
---- Pairs of each different record and how often it occurs in the batch.
----
----     words:countByValue():print()
----
---- Guide: "Transformations".
----@param n? integer partitions, default the context's parallelism
----@return moontide.DStream
-function DStream:countByValue(n)
-    return operators.countByValue(self, n)
-end
-
---- Merges the values of each key in a batch with `f`, which must be associative and commutative.
----
----     ones:reduceByKey(function(a, b) return a + b end)
----
---- Guide: "Transformations".
----@param f fun(a: any, b: any): any
----@param n? integer|moontide.Partitioner partitions, default the context's parallelism
----@return moontide.DStream
-function DStream:reduceByKey(f, n)
-    return operators.reduceByKey(self, f, n)
-end
-
---- Pairs of each key and the array of its values in the batch, in no particular order.
----
----     scores:groupByKey():mapValues(function(values) return #values end):print()
----
---- As in Spark 0.9.
----@param n? integer|moontide.Partitioner partitions, default the context's parallelism
----@return moontide.DStream
-function DStream:groupByKey(n)
-    return operators.groupByKey(self, n)
-end
-
---- Merges the values of each key in a batch to something of another kind.
----
----     scores:combineByKey(function(x) return { x, 1 } end,
----         function(c, x) return { c[1] + x, c[2] + 1 } end,
----         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
----
---- As in Spark 0.9.
----@param createCombiner fun(value: any): any
----@param mergeValue fun(combiner: any, value: any): any
----@param mergeCombiners fun(a: any, b: any): any
----@param n? integer|moontide.Partitioner partitions, default the context's parallelism
----@return moontide.DStream
-function DStream:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
-    return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
-end
-
 --- Applies any operation on datasets: `f` gets the dataset and the time of each batch and returns a dataset. It runs in
 --- the driver, each batch anew, so variables it reads may change.
 ---
@@ -394,8 +199,8 @@ function DStream:print(n)
     local scope = operators.begin(self, "print")
     n = check.integer(1, "print", n, 0, 1000000, 10)
     local site = check.site()
-    scope.output(self, "print", site, function(rdd, time)
-        local records, is_pair = actions.take(rdd, n + 1, "print", site)
+    scope.output(self, "print", site, function(dataset, time)
+        local records, is_pair = actions.take(dataset, n + 1, "print", site)
         local text = printed(records, n, time, is_pair)
         local written, reason = io.stdout:write(text)
         if written then
@@ -451,12 +256,10 @@ function DStream:context()
     return self.ssc
 end
 
-for _, group in ipairs({ "keyed", "joins", "storage" }) do
-    require("moontide.operators." .. group).install_stream(DStream)
-end
-require("moontide.operators.files").install_dstream(DStream)
-require("moontide.operators.windows").install(DStream)
-require("moontide.operators.state").install(DStream)
-require("moontide.operators.slices").install(DStream)
+handles.add { DStream = DStream }
+handles.on_demand("DStream", {
+    "moontide.operators.windows", "moontide.operators.save", "moontide.operators.state", "moontide.operators.joins",
+    "moontide.operators.storage", "moontide.operators.slices", "moontide.operators.checkpoint",
+})
 
 return dstream

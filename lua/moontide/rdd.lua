@@ -1,13 +1,10 @@
---- RDD: the handle of a dataset. Datasets are immutable and lazy: transformations add a node to the lineage, actions (see
---- actions.lua) compute it. A record is one Lua value, or a pair of two; outside of closures a pair is the table
---- {key, value}.
+--- RDD: the handle of a dataset. Datasets are immutable and lazy: transformations add a node to the lineage, actions compute it
+--- (operators/ has both). A record is one Lua value, or a pair of two; outside of closures a pair is the table {key, value}.
 
-local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local codec = require "moontide.wire.codec"
-local elsewhere = require "moontide.operators.elsewhere"
+local handles = require "moontide.operators.handles"
 local memory = require "moontide.base.memory"
-local operators = require "moontide.operators"
 local partitioner = require "moontide.operators.partitioner"
 local preview = require "moontide.base.preview"
 
@@ -19,15 +16,8 @@ local rdd = {}
 ---@field sc moontide.Context
 local RDD = {}
 
-local class = check.class("RDD", "an", RDD, elsewhere.of("RDD"))
+local class = handles.RDD
 rdd.class = class
-
---- Whether datasets have a method of that name.
----@param name string
----@return boolean
-function rdd.has(name)
-    return RDD[name] ~= nil
-end
 
 -- Records are packed in blocks of this many, so that a cancelled job ends soon and memory is freed piece by piece.
 local BLOCK_RECORDS = 16384
@@ -113,7 +103,7 @@ function rdd.scope(sc, state)
 
     function scope.ready(name)
         if state.closed or state.closing then
-            check.fail("'%s': the context is stopped (stop was called)", name)
+            check.fail("'%s': the context is stopped (stop was called); make a new one", name)
         end
     end
 
@@ -174,239 +164,6 @@ function class.__tostring(self)
     return ("RDD #%d (%d partition%s)"):format(self.node:id(), partitions, partitions == 1 and "" or "s")
 end
 
---- Applies `f` to each record; what it returns is the new record. Two values make a pair, nil is an error.
----
----     words:map(function(word) return word, 1 end)
----
---- As in Spark 0.9.
----@param f fun(value: any, second: any): any, any on pairs f(key, value)
----@return moontide.RDD
-function RDD:map(f)
-    return operators.map(self, f)
-end
-
---- Applies `f` to each record; it returns an array or an iterator of new records.
----
----     lines:flatMap(function(line) return line:gmatch("%S+") end)
----
---- As in Spark 0.9.
----@param f fun(value: any, second: any): any
----@return moontide.RDD
-function RDD:flatMap(f)
-    return operators.flatMap(self, f)
-end
-
---- Keeps the records for which `f` returns a true value.
----
----     lines:filter(function(line) return #line > 0 end)
----
---- As in Spark 0.9.
----@param f fun(value: any, second: any): any
----@return moontide.RDD
-function RDD:filter(f)
-    return operators.filter(self, f)
-end
-
---- Applies `f` to each partition as a whole; empty partitions too. It gets an iterator and returns an array or an
---- iterator.
----
----     numbers:mapPartitions(function(it) local sum = 0; for x in it do sum = sum + x end; return { sum } end)
----
---- As in Spark 0.9.
----@param f fun(it: function): any
----@param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
----@return moontide.RDD
-function RDD:mapPartitions(f, preservesPartitioning)
-    return operators.mapPartitions(self, f, preservesPartitioning)
-end
-
---- Like mapPartitions; `f` gets the number of the partition, from 0, before the iterator.
----
----     sc:parallelize({ "a", "b", "c" }, 2):mapPartitionsWithIndex(function(index, it)
----         local list = {}
----         for x in it do list[#list + 1] = index .. x end
----         return list
----     end):collect()  --> { "0a", "1b", "1c" }
----
---- As in Spark 0.9.
----@param f fun(index: integer, it: function): any
----@param preservesPartitioning? boolean true promises that `f` leaves keys alone, default false
----@return moontide.RDD
-function RDD:mapPartitionsWithIndex(f, preservesPartitioning)
-    return operators.mapPartitionsWithIndex(self, f, preservesPartitioning)
-end
-
---- One record for each partition: the array of its records. Empty partitions give empty arrays.
----
----     sc:parallelize({ 1, 2, 3 }, 2):glom():collect()  --> { { 1 }, { 2, 3 } }
----
---- As in Spark 0.9.
----@return moontide.RDD
-function RDD:glom()
-    return operators.glom(self)
-end
-
---- Applies `f` to the value of each pair and leaves the key.
----
----     counts:mapValues(function(n) return n * 2 end)
----
---- As in Spark 0.9.
----@param f fun(value: any): any
----@return moontide.RDD
-function RDD:mapValues(f)
-    return operators.mapValues(self, f)
-end
-
---- Applies `f` to the value of each pair; each value of the array or iterator it returns makes a pair with the key.
----
----     sc:parallelizePairs({ { "k", "x y" } }):flatMapValues(function(text) return text:gmatch("%S+") end):collect()
----         --> { { "k", "x" }, { "k", "y" } }
----
---- As in Spark 0.9.
----@param f fun(value: any): any
----@return moontide.RDD
-function RDD:flatMapValues(f)
-    return operators.flatMapValues(self, f)
-end
-
---- Pairs (f(x), x).
----
----     sc:parallelize({ "ebb", "flow" }):keyBy(function(word) return #word end):collect()  --> { { 3, "ebb" }, { 4, "flow" } }
----
---- As in Spark 0.9.
----@param f fun(value: any, second: any): any
----@return moontide.RDD
-function RDD:keyBy(f)
-    return operators.keyBy(self, f)
-end
-
---- The keys of pairs.
----
----     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):keys():collect()  --> { "a", "b" }
----
---- Single records are an error of the job. As in Spark 0.9.
----@return moontide.RDD
-function RDD:keys()
-    return operators.keys(self)
-end
-
---- The values of pairs.
----
----     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):values():collect()  --> { 1, 2 }
----
---- Single records are an error of the job. As in Spark 0.9.
----@return moontide.RDD
-function RDD:values()
-    return operators.values(self)
-end
-
---- The records of this dataset and of others; nothing is removed. All are of single values, or all of pairs.
----
----     sc:parallelize({ 1, 2 }):union(sc:parallelize({ 2, 3 })):collect()  --> { 1, 2, 2, 3 }
----
---- There it takes one. As in Spark 0.9.
----@param other moontide.RDD of the same context
----@param ... moontide.RDD more of them
----@return moontide.RDD
-function RDD:union(other, ...)
-    local scope = operators.begin(self, "union")
-    return scope.union("union", check.handles("union", class, self, other, ...))
-end
-
---- Each different record once.
----
----     sc:parallelize({ 1, 2, 1 }):distinct():collect()  --> { 1, 2 } in any order
----
---- As in Spark 0.9.
----@param n? integer partitions, default the context's parallelism
----@return moontide.RDD
-function RDD:distinct(n)
-    return operators.distinct(self, n)
-end
-
---- Merges the values of each key with `f`, which must be associative and commutative.
----
----     ones:reduceByKey(function(a, b) return a + b end)
----
---- As in Spark 0.9.
----@param f fun(a: any, b: any): any
----@param n? integer|moontide.Partitioner partitions, default the context's parallelism
----@return moontide.RDD
-function RDD:reduceByKey(f, n)
-    return operators.reduceByKey(self, f, n)
-end
-
---- Pairs of each key and the array of its values, in no particular order.
----
----     sc:parallelizePairs({ { "a", 1 }, { "a", 2 } }):groupByKey():collect()  --> { { "a", { 1, 2 } } }
----
---- As in Spark 0.9.
----@param n? integer|moontide.Partitioner partitions, default the context's parallelism
----@return moontide.RDD
-function RDD:groupByKey(n)
-    return operators.groupByKey(self, n)
-end
-
---- Merges the values of each key to something of another kind.
----
----     scores:combineByKey(function(x) return { x, 1 } end,
----         function(c, x) return { c[1] + x, c[2] + 1 } end,
----         function(a, b) return { a[1] + b[1], a[2] + b[2] } end)
----
---- As in Spark 0.9.
----@param createCombiner fun(value: any): any
----@param mergeValue fun(combiner: any, value: any): any
----@param mergeCombiners fun(a: any, b: any): any
----@param n? integer|moontide.Partitioner partitions, default the context's parallelism
----@return moontide.RDD
-function RDD:combineByKey(createCombiner, mergeValue, mergeCombiners, n)
-    return operators.combineByKey(self, createCombiner, mergeValue, mergeCombiners, n)
-end
-
---- Pairs sorted by key, also across partitions.
----
----     counts:map(function(word, n) return n, word end):sortByKey(false):take(10)
----
---- Numbers come before text, text before arrays. As in Spark 0.9.
----@param ascending? boolean default true
----@param n? integer partitions, default the context's parallelism
----@param key? fun(key: any): any what to sort by instead of the key, default the key
----@return moontide.RDD
-function RDD:sortByKey(ascending, n, key)
-    return operators.sortByKey(self, ascending, n, key)
-end
-
---- The same records, spread evenly over `n` partitions; their order is lost.
----
----     numbers:repartition(8):getNumPartitions()  --> 8
----
---- As in Spark 0.9.
----@param n integer partitions, 1 to 100,000
----@return moontide.RDD
-function RDD:repartition(n)
-    return operators.repartition(self, n)
-end
-
---- The same records in at most `n` partitions, joining neighbours without a shuffle. It never makes more of them.
----
----     sc:parallelize({ 1, 2, 3, 4 }, 4):coalesce(2):glom():collect()  --> { { 1, 2 }, { 3, 4 } }
----
---- As in Spark 0.9.
----@param n integer partitions, 1 to 100,000
----@param shuffle? boolean true: as repartition, which may also make more of them; default false
----@return moontide.RDD
-function RDD:coalesce(n, shuffle)
-    local scope = operators.begin(self, "coalesce")
-    n = check.partitions(1, "coalesce", n)
-    if check.boolean(2, "coalesce", shuffle, false) then
-        return operators.repartition(self, n)
-    end
-    if n >= self.node:partitions() then
-        return self
-    end
-    return scope.wrap(self.node:coalesce(n))
-end
-
 --- How many partitions the dataset has.
 ---
 ---     sc:parallelize({ 1, 2, 3 }, 2):getNumPartitions()  --> 2
@@ -414,8 +171,7 @@ end
 --- As in Spark 1.6.
 ---@return integer
 function RDD:getNumPartitions()
-    check.self(self, class, "getNumPartitions")
-    self.scope.ready("getNumPartitions")
+    handles.begin(self, class, "getNumPartitions")
     return self.node:partitions()
 end
 
@@ -426,8 +182,7 @@ end
 --- As in Spark 0.9.
 ---@return integer
 function RDD:id()
-    check.self(self, class, "id")
-    self.scope.ready("id")
+    handles.begin(self, class, "id")
     return self.node:id()
 end
 
@@ -449,15 +204,16 @@ end
 --- As in Spark 0.9.
 ---@return string
 function RDD:toDebugString()
-    check.self(self, class, "toDebugString")
-    self.scope.ready("toDebugString")
+    handles.begin(self, class, "toDebugString")
     return self.node:lineage()
 end
 
-actions.install(RDD, class)
-for _, group in ipairs({ "keyed", "joins", "sets", "sampling", "numbers", "storage", "checkpoint" }) do
-    require("moontide.operators." .. group).install(RDD, class)
-end
-require("moontide.operators.files").install_rdd(RDD, class)
+handles.add { RDD = RDD }
+require "moontide.operators.records"
+require "moontide.operators.keyed"
+handles.on_demand("RDD", {
+    "moontide.operators.storage", "moontide.operators.save", "moontide.operators.joins", "moontide.operators.numbers",
+    "moontide.operators.sets", "moontide.operators.sampling", "moontide.operators.checkpoint",
+})
 
 return rdd

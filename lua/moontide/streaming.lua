@@ -13,7 +13,7 @@ local lifecycle = require "moontide.driver.lifecycle"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
 local rdd = require "moontide.rdd"
-local storage = require "moontide.operators.storage"
+local storage_bits = require "moontide.wire.storage_bits"
 local storage_level = require "moontide.base.storage_level"
 
 local streaming = {}
@@ -95,7 +95,7 @@ function StreamingContext:socketTextStream(host, port, storageLevel)
     local node, reason = self.life.graph:socket({
         host = host, port = port, maxLine = conf.get(settings, "socket.maxLine"),
         reconnect = conf.get(settings, "socket.reconnect"),
-        level = storageLevel and storage.code(storageLevel),
+        level = storageLevel and storage_bits.of(storageLevel),
     })
     if not node then
         check.fail("socketTextStream: %s", reason)
@@ -375,7 +375,7 @@ function StreamingContext:stop(stopContext, graceful)
     local life = self.life
     stopContext = check.boolean(1, "stop", stopContext, conf.get(life.settings, "stopContextByDefault"))
     graceful = check.boolean(2, "stop", graceful, false)
-    lifecycle.refuse_in_listener(life)
+    life.refuse_stop_in_listener()
     lifecycle.stop(life, graceful, stopContext)
     if loop.enclosing() then
         return true

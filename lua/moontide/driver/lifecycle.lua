@@ -11,7 +11,6 @@
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local conf = require "moontide.base.conf"
-local context = require "moontide.context"
 local errors = require "moontide.base.errors"
 local event_queue = require "moontide.driver.event_queue"
 local listener = require "moontide.driver.listener"
@@ -167,7 +166,7 @@ local function finish(life)
         life.on_stopped()
     end
     if life.stop_context then
-        context.request_close(life.context)
+        life.context.request_close()
     end
 end
 
@@ -321,7 +320,7 @@ function lifecycle.stop(life, graceful, stop_context)
         finish(life)
     elseif life.state == "STOPPED" then
         if stop_context then
-            context.request_close(life.context)
+            life.context.request_close()
         end
     elseif not life.stopping then
         life.state = "STOPPING"
@@ -334,16 +333,6 @@ function lifecycle.stop(life, graceful, stop_context)
         end
     elseif life.stopping.stage == "graceful" and not graceful then
         stop_now(life)
-    end
-end
-
---- stop() inside a listener would wait for the event that is being told.
----@param life table
-function lifecycle.refuse_in_listener(life)
-    local task = loop.enclosing()
-    if task and task.kind == "listener" and task.stream == life then
-        check.fail("stop() cannot be called inside a listener callback (%s): stop from foreachRDD or from the main script",
-            task.name)
     end
 end
 
@@ -543,6 +532,19 @@ local function add_callbacks(life)
 
     function life.overdue()
         overdue(life)
+    end
+
+    function life.stop(graceful, stop_context)
+        lifecycle.stop(life, graceful, stop_context)
+    end
+
+    -- stop() inside a listener would wait for the event that the listener is handling.
+    function life.refuse_stop_in_listener()
+        local task = loop.enclosing()
+        if task and task.kind == "listener" and task.stream == life then
+            check.fail("stop() cannot be called inside a listener callback (%s): stop from foreachRDD or from the main script",
+                task.name)
+        end
     end
 
     function life.is_busy()

@@ -4,15 +4,23 @@
 --- A job that fails is raised as an error value (moontide.base.errors): `pcall` it to go on without the result.
 
 local check = require "moontide.base.check"
+local closure = require "moontide.closure"
 local codec = require "moontide.wire.codec"
 local seeding = require "moontide.driver.seeding"
 local errors = require "moontide.base.errors"
+local handles = require "moontide.operators.handles"
 local loop = require "moontide.driver.loop"
 local nan = require "moontide.base.nan"
 local operators = require "moontide.operators"
 local preview = require "moontide.base.preview"
+local totals = require "moontide.operators.totals"
 
 local actions = {}
+
+---@class moontide.RDD
+local RDD = {}
+
+local class, begin = handles.RDD, handles.begin
 
 local SCALE_UP = 4 -- partitions scanned by take: 1, then 4, 16 …
 
@@ -122,9 +130,10 @@ function actions.partitions(rdd, name, site)
     return partitions_of(run(rdd.scope, rdd.node, sink("collect", name, site)))
 end
 
--- Runs a node for its effects alone.
-local function run_effect(rdd, node, name, site)
-    run(rdd.scope, node, sink("discard", name, site))
+-- Runs a function of the script for its effects alone.
+local function run_effect(rdd, name, fn)
+    local fields = { fn = operators.package(1, name, fn) }
+    run(rdd.scope, operators.narrow(rdd, name, name, closure.site(fn), fields), sink("discard", name, check.site()))
 end
 
 --- The first `n` records, scanning no more partitions than needed.
@@ -155,12 +164,6 @@ function actions.take(rdd, n, name, site)
         list[index] = nil
     end
     return list, is_pair
-end
-
-local function begin(self, class, name)
-    check.self(self, class, name)
-    self.scope.ready(name)
-    return self.scope
 end
 
 -- Runs a node whose partitions write their records somewhere and yield how many they were.
@@ -258,233 +261,209 @@ function actions.save(rdd, directory, writer, options)
     end
 end
 
-local function install_reading(RDD, class)
-    --- All records, partition after partition. Pairs come as {key, value}.
-    ---
-    ---     sc:parallelize({ 1, 2, 3 }):map(function(x) return x + 1 end):collect()  --> { 2, 3, 4 }
-    ---
-    --- Raises an error value when the job fails, as all actions do. As in Spark 0.9.
-    ---@return any[]
-    function RDD:collect()
-        begin(self, class, "collect")
-        return (collect(self, "collect", check.site()))
-    end
+--- All records, partition after partition. Pairs come as {key, value}.
+---
+---     sc:parallelize({ 1, 2, 3 }):map(function(x) return x + 1 end):collect()  --> { 2, 3, 4 }
+---
+--- Raises an error value when the job fails, as all actions do. As in Spark 0.9.
+---@return any[]
+function RDD:collect()
+    begin(self, class, "collect")
+    return (collect(self, "collect", check.site()))
+end
 
-    --- The first `n` records.
-    ---
-    ---     sc:parallelize({ 1, 2, 3 }):take(2)  --> { 1, 2 }
-    ---
-    --- As in Spark 0.9.
-    ---@param n integer 0 or more
-    ---@return any[]
-    function RDD:take(n)
-        begin(self, class, "take")
-        check.integer(1, "take", n, 0)
-        return (actions.take(self, n, "take", check.site()))
-    end
+--- The first `n` records.
+---
+---     sc:parallelize({ 1, 2, 3 }):take(2)  --> { 1, 2 }
+---
+--- As in Spark 0.9.
+---@param n integer 0 or more
+---@return any[]
+function RDD:take(n)
+    begin(self, class, "take")
+    check.integer(1, "take", n, 0)
+    return (actions.take(self, n, "take", check.site()))
+end
 
-    --- The first record. An empty dataset is an error.
-    ---
-    ---     sc:parallelize({ 7, 8 }):first()  --> 7
-    ---
-    --- As in Spark 0.9.
-    ---@return any
-    function RDD:first()
-        begin(self, class, "first")
-        local list = actions.take(self, 1, "first", check.site())
-        if #list == 0 then
-            check.fail("'first': the dataset is empty")
-        end
-        return list[1]
+--- The first record. An empty dataset is an error.
+---
+---     sc:parallelize({ 7, 8 }):first()  --> 7
+---
+--- As in Spark 0.9.
+---@return any
+function RDD:first()
+    begin(self, class, "first")
+    local list = actions.take(self, 1, "first", check.site())
+    if #list == 0 then
+        check.fail("'first': the dataset is empty")
     end
+    return list[1]
+end
 
-    --- How many records there are.
-    ---
-    ---     sc:parallelize({ 7, 8 }):count()  --> 2
-    ---
-    --- As in Spark 0.9.
-    ---@return integer
-    function RDD:count()
-        local scope = begin(self, class, "count")
-        local known = known_records(self)
-        if known >= 0 then
-            return known
-        end
-        local sum, site = 0, check.site()
-        local counts = scope.wrap(operators.partition_counts(self, site))
-        for _, n in ipairs(collect(counts, "count", site)) do
-            sum = sum + n
-        end
-        return sum
+--- How many records there are.
+---
+---     sc:parallelize({ 7, 8 }):count()  --> 2
+---
+--- As in Spark 0.9.
+---@return integer
+function RDD:count()
+    local scope = begin(self, class, "count")
+    local known = known_records(self)
+    if known >= 0 then
+        return known
     end
+    local sum, site = 0, check.site()
+    local counts = scope.wrap(totals.of_partitions(self, site))
+    for _, n in ipairs(collect(counts, "count", site)) do
+        sum = sum + n
+    end
+    return sum
+end
 
-    --- An iterator over all records that computes one partition after the other: for datasets that are too large for the
-    --- script's memory. Pairs come as {key, value}.
-    ---
-    ---     for line in rdd:toLocalIterator() do print(line) end
-    ---
-    --- As in Spark 1.0.
-    ---@return fun(): any
-    function RDD:toLocalIterator()
-        local scope = begin(self, class, "toLocalIterator")
-        local partition, count = -1, self.node:partitions()
-        local list, at = {}, 0
-        return function()
-            while at == #list do
-                partition = partition + 1
-                if partition >= count then
-                    partition = count
-                    return nil
-                end
-                list, at = actions.collect(scope, self.node, { partition }), 0
+--- An iterator over all records that computes one partition after the other: for datasets that are too large for the
+--- script's memory. Pairs come as {key, value}.
+---
+---     for line in rdd:toLocalIterator() do print(line) end
+---
+--- As in Spark 1.0.
+---@return fun(): any
+function RDD:toLocalIterator()
+    local scope = begin(self, class, "toLocalIterator")
+    local partition, count = -1, self.node:partitions()
+    local list, at = {}, 0
+    return function()
+        while at == #list do
+            partition = partition + 1
+            if partition >= count then
+                partition = count
+                return nil
             end
-            at = at + 1
-            return list[at]
+            list, at = actions.collect(scope, self.node, { partition }), 0
         end
-    end
-
-    --- Whether there is no record.
-    ---
-    ---     sc:emptyRDD():isEmpty()  --> true
-    ---
-    --- As in Spark 1.3.
-    ---@return boolean
-    function RDD:isEmpty()
-        begin(self, class, "isEmpty")
-        local known = known_records(self)
-        if known >= 0 then
-            return known == 0
-        end
-        return #actions.take(self, 1, "isEmpty", check.site()) == 0
-    end
-
-    --- Pairs as a Lua table; of several values of one key the last one wins. Keys that are tables are no use there: each
-    --- record has a table of its own.
-    ---
-    ---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):collectAsMap()  --> { a = 1, b = 2 }
-    ---
-    --- Single records are an error, and NaN as a key. As in Spark 0.9.
-    ---@return table<any, any>
-    function RDD:collectAsMap()
-        begin(self, class, "collectAsMap")
-        local map = {}
-        for _, pair in ipairs(collect(self, "collectAsMap", check.site())) do
-            if type(pair) ~= "table" or pair[1] == nil then
-                check.fail("'collectAsMap': the dataset has single values, pairs are needed")
-            end
-            local path = nan.find(pair[1])
-            if path then
-                check.fail("'collectAsMap': %s\n  record: %s", nan.no_group(path), preview(pair[1], pair[2]))
-            end
-            map[pair[1]] = pair[2]
-        end
-        return map
-    end
-
-    --- How often each key occurs.
-    ---
-    ---     sc:parallelizePairs({ { "a", 1 }, { "a", 5 } }):countByKey()  --> { a = 2 }
-    ---
-    --- As in Spark 0.9.
-    ---@return table<any, integer>
-    function RDD:countByKey()
-        begin(self, class, "countByKey")
-        return operators.count_keys(self):collectAsMap()
-    end
-
-    --- How often each record occurs. For pairs the keys of the result are {key, value} tables.
-    ---
-    ---     sc:parallelize({ "a", "b", "a" }):countByValue()  --> { a = 2, b = 1 }
-    ---
-    --- As in Spark 0.9.
-    ---@return table<any, integer>
-    function RDD:countByValue()
-        begin(self, class, "countByValue")
-        return operators.countByValue(self):collectAsMap()
+        at = at + 1
+        return list[at]
     end
 end
 
-local function install_reducing(RDD, class)
-    --- All records merged by `f`, which must be associative and commutative. An empty dataset is an error.
-    ---
-    ---     sc:parallelize({ 1, 2, 3 }):reduce(function(a, b) return a + b end)  --> 6
-    ---
-    --- As in Spark 0.9.
-    ---@param f fun(a: any, b: any): any
-    ---@return any
-    function RDD:reduce(f)
-        begin(self, class, "reduce")
-        local list = collect(operators.reduce(self, f), "reduce", check.site())
-        if #list == 0 then
-            check.fail("'reduce': the dataset is empty")
+--- Whether there is no record.
+---
+---     sc:emptyRDD():isEmpty()  --> true
+---
+--- As in Spark 1.3.
+---@return boolean
+function RDD:isEmpty()
+    begin(self, class, "isEmpty")
+    local known = known_records(self)
+    if known >= 0 then
+        return known == 0
+    end
+    return #actions.take(self, 1, "isEmpty", check.site()) == 0
+end
+
+--- Pairs as a Lua table; of several values of one key the last one wins. Keys that are tables are no use there: each
+--- record has a table of its own.
+---
+---     sc:parallelizePairs({ { "a", 1 }, { "b", 2 } }):collectAsMap()  --> { a = 1, b = 2 }
+---
+--- Single records are an error, and NaN as a key. As in Spark 0.9.
+---@return table<any, any>
+function RDD:collectAsMap()
+    begin(self, class, "collectAsMap")
+    local map = {}
+    for _, pair in ipairs(collect(self, "collectAsMap", check.site())) do
+        if type(pair) ~= "table" or pair[1] == nil then
+            check.fail("'collectAsMap': the dataset has single values, pairs are needed")
         end
-        return list[1]
+        local path = nan.find(pair[1])
+        if path then
+            check.fail("'collectAsMap': %s\n  record: %s", nan.no_group(path), preview(pair[1], pair[2]))
+        end
+        map[pair[1]] = pair[2]
     end
-
-    --- All records merged by `f`, starting from `zero`: once in each partition and once more for the partitions.
-    ---
-    ---     numbers:fold(0, function(a, b) return a + b end)
-    ---
-    --- As in Spark 0.9.
-    ---@param zero any plain data
-    ---@param f fun(a: any, b: any): any
-    ---@return any
-    function RDD:fold(zero, f)
-        begin(self, class, "fold")
-        return collect(operators.fold(self, zero, f), "fold", check.site())[1]
-    end
-
-    --- Merges the records of each partition with `seq`, then the results with `comb`, both starting from `zero`.
-    ---
-    ---     words:aggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
-    ---
-    --- As in Spark 0.9.
-    ---@param zero any plain data
-    ---@param seq fun(acc: any, value: any): any
-    ---@param comb fun(a: any, b: any): any
-    ---@return any
-    function RDD:aggregate(zero, seq, comb)
-        begin(self, class, "aggregate")
-        return collect(operators.aggregate(self, zero, seq, comb), "aggregate", check.site())[1]
-    end
+    return map
 end
 
-local function install_effects(RDD, class)
-    --- Calls `f` for each record, in the workers. What it changes there is not seen by the script.
-    ---
-    ---     lines:foreach(function(line) assert(#line < 1000, "a long line") end)
-    ---
-    --- As in Spark 0.9.
-    ---@param f fun(value: any, second: any)
-    function RDD:foreach(f)
-        begin(self, class, "foreach")
-        run_effect(self, operators.effect(self, "foreach", f), "foreach", check.site())
-    end
-
-    --- Calls `f` once for each partition with an iterator of its records, in the workers: the place to open a connection
-    --- once for many records.
-    ---
-    ---     lines:foreachPartition(function(it)
-    ---         local file = assert(io.open("lines.txt", "a"))
-    ---         for line in it do file:write(line, "\n") end
-    ---         file:close()
-    ---     end)
-    ---
-    --- As in Spark 0.9.
-    ---@param f fun(it: function)
-    function RDD:foreachPartition(f)
-        begin(self, class, "foreachPartition")
-        run_effect(self, operators.effect(self, "foreachPartition", f), "foreachPartition", check.site())
-    end
+--- How often each record occurs. For pairs the keys of the result are {key, value} tables.
+---
+---     sc:parallelize({ "a", "b", "a" }):countByValue()  --> { a = 2, b = 1 }
+---
+--- As in Spark 0.9.
+---@return table<any, integer>
+function RDD:countByValue()
+    begin(self, class, "countByValue")
+    return totals.by_value(self):collectAsMap()
 end
 
---- Adds the actions to the methods of RDD.
----@param RDD table methods
----@param class table
-function actions.install(RDD, class)
-    install_reading(RDD, class)
-    install_reducing(RDD, class)
-    install_effects(RDD, class)
+--- All records merged by `f`, which must be associative and commutative. An empty dataset is an error.
+---
+---     sc:parallelize({ 1, 2, 3 }):reduce(function(a, b) return a + b end)  --> 6
+---
+--- As in Spark 0.9.
+---@param f fun(a: any, b: any): any
+---@return any
+function RDD:reduce(f)
+    begin(self, class, "reduce")
+    local list = collect(totals.reduce(self, f), "reduce", check.site())
+    if #list == 0 then
+        check.fail("'reduce': the dataset is empty")
+    end
+    return list[1]
 end
+
+--- All records merged by `f`, starting from `zero`: once in each partition and once more for the partitions.
+---
+---     numbers:fold(0, function(a, b) return a + b end)
+---
+--- As in Spark 0.9.
+---@param zero any plain data
+---@param f fun(a: any, b: any): any
+---@return any
+function RDD:fold(zero, f)
+    begin(self, class, "fold")
+    return collect(totals.fold(self, zero, f), "fold", check.site())[1]
+end
+
+--- Merges the records of each partition with `seq`, then the results with `comb`, both starting from `zero`.
+---
+---     words:aggregate(0, function(n, word) return n + #word end, function(a, b) return a + b end)
+---
+--- As in Spark 0.9.
+---@param zero any plain data
+---@param seq fun(acc: any, value: any): any
+---@param comb fun(a: any, b: any): any
+---@return any
+function RDD:aggregate(zero, seq, comb)
+    begin(self, class, "aggregate")
+    return collect(totals.aggregate(self, zero, seq, comb), "aggregate", check.site())[1]
+end
+
+--- Calls `f` for each record, in the workers. What it changes there is not seen by the script.
+---
+---     lines:foreach(function(line) assert(#line < 1000, "a long line") end)
+---
+--- As in Spark 0.9.
+---@param f fun(value: any, second: any)
+function RDD:foreach(f)
+    begin(self, class, "foreach")
+    run_effect(self, "foreach", f)
+end
+
+--- Calls `f` once for each partition with an iterator of its records, in the workers: the place to open a connection
+--- once for many records.
+---
+---     lines:foreachPartition(function(it)
+---         local file = assert(io.open("lines.txt", "a"))
+---         for line in it do file:write(line, "\n") end
+---         file:close()
+---     end)
+---
+--- As in Spark 0.9.
+---@param f fun(it: function)
+function RDD:foreachPartition(f)
+    begin(self, class, "foreachPartition")
+    run_effect(self, "foreachPartition", f)
+end
+
+handles.add { RDD = RDD }
 
 return actions

@@ -5,11 +5,24 @@
 local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local directories = require "moontide.driver.checkpoint"
+local duration = require "moontide.base.duration"
 local errors = require "moontide.base.errors"
+local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
 local saved = require "moontide.worker.save"
 
 local checkpoint = {}
+
+local begin = handles.begin
+
+---@class moontide.RDD
+local RDD = {}
+
+---@class moontide.DStream
+local DStream = {}
+
+---@class moontide.Context
+local Context = {}
 
 -- The function of the operator that reads; it runs in the workers.
 local function reader(site)
@@ -69,95 +82,105 @@ function checkpoint.write(scope, nodes)
     end
 end
 
---- Adds these methods to RDD.
----@param RDD table methods
----@param class table
-function checkpoint.install(RDD, class)
-    --- Marks the dataset to be written to files. After the first action that needs it, it is computed once more (persist it before,
-    --- then it is not) and written to the directory that sc:setCheckpointDir has named; then its lineage is cut: it, and what was made
-    --- from it, reads the files, and nothing of what it came from is kept.
-    ---
-    ---     sc:setCheckpointDir("checkpoints")
-    ---     local parsed = lines:map(parse):persist():checkpoint()
-    ---     parsed:count()           -- parses, and writes the files
-    ---     parsed:isCheckpointed()  --> true
-    ---
-    --- No directory is set: an error. When the files cannot be written, the action raises that, though its own job has succeeded;
-    --- nothing is left of them, and the dataset stays what it was. A file that is missing or damaged later is an error of the action
-    --- that reads it. The files stay when the context is stopped. Where an action has used the dataset already, the next one counts
-    --- (in Spark, none does any more). As in Spark 0.9.
-    ---@return moontide.RDD self
-    function RDD:checkpoint()
-        local scope = operators.begin(self, "checkpoint")
-        local base = scope.state.checkpoints
-        if not base then
-            check.fail("'checkpoint': there is no directory for checkpoints: call sc:setCheckpointDir(directory) before")
-        end
-        self.node:checkpoint(("%s/rdd-%d"):format(base, self.node:id()), check.site())
-        scope.state.has_checkpoints = true
-        return self
+--- Marks the dataset to be written to files. After the first action that needs it, it is computed once more (persist it before,
+--- then it is not) and written to the directory that sc:setCheckpointDir has named; then its lineage is cut: it, and what was made
+--- from it, reads the files, and nothing of what it came from is kept.
+---
+---     sc:setCheckpointDir("checkpoints")
+---     local parsed = lines:map(parse):persist():checkpoint()
+---     parsed:count()           -- parses, and writes the files
+---     parsed:isCheckpointed()  --> true
+---
+--- No directory is set: an error. When the files cannot be written, the action raises that, though its own job has succeeded;
+--- nothing is left of them, and the dataset stays what it was. A file that is missing or damaged later is an error of the action
+--- that reads it. The files stay when the context is stopped. Where an action has used the dataset already, the next one counts
+--- (in Spark, none does any more). As in Spark 0.9.
+---@return moontide.RDD self
+function RDD:checkpoint()
+    local scope = operators.begin(self, "checkpoint")
+    local base = scope.state.checkpoints
+    if not base then
+        check.fail("'checkpoint': there is no directory for checkpoints: call sc:setCheckpointDir(directory) before")
     end
-
-    --- Whether the dataset has been written to files and is read from them: see checkpoint().
-    ---
-    ---     lines:isCheckpointed()  --> false
-    ---
-    --- As in Spark 0.9.
-    ---@return boolean
-    function RDD:isCheckpointed()
-        check.self(self, class, "isCheckpointed")
-        self.scope.ready("isCheckpointed")
-        return self.node:checkpoint() == "done"
-    end
-
-    --- The directory with the files of the dataset, which sc:objectFile reads too.
-    ---
-    ---     sc:setCheckpointDir("checkpoints")
-    ---     words:checkpoint():count()
-    ---     sc:objectFile(words:getCheckpointFile()):count()  --> 3
-    ---
-    --- As in Spark 0.9.
-    ---@return string? directory nil when it has not been written (yet)
-    function RDD:getCheckpointFile()
-        check.self(self, class, "getCheckpointFile")
-        self.scope.ready("getCheckpointFile")
-        local state, directory = self.node:checkpoint()
-        return state == "done" and directory or nil
-    end
+    self.node:checkpoint(("%s/rdd-%d"):format(base, self.node:id()), check.site())
+    scope.state.has_checkpoints = true
+    return self
 end
 
---- Adds the methods of contexts.
----@param Context table methods
----@param begin fun(self: any, method: string): table checks the receiver and returns its scope
-function checkpoint.install_context(Context, begin)
-    --- Sets the directory that datasets are written to by RDD:checkpoint. It is made if it is not there; one that cannot be made or
-    --- written to is an error. Each context has a directory of its own in it. ssc:checkpoint(directory) does this too.
-    ---
-    ---     sc:setCheckpointDir("checkpoints")
-    ---
-    --- May be called again: datasets that are marked later go to the new one. As in Spark 0.9.
-    ---@param directory string
-    function Context:setCheckpointDir(directory)
-        begin(self, "setCheckpointDir")
-        check.text(1, "setCheckpointDir", directory, true)
-        local usable, reason = directories.prepare(directory)
-        if not usable then
-            check.fail("'setCheckpointDir': the directory '%s' cannot be used: %s", directory, reason)
-        end
-        directories.use(self.state, directory)
-    end
-
-    --- Where the context writes datasets: its own directory in the one that setCheckpointDir has named.
-    ---
-    ---     sc:setCheckpointDir("checkpoints")
-    ---     sc:getCheckpointDir()  -- "checkpoints/" and a name of its own
-    ---
-    --- It is there once a dataset was written. As in Spark 0.9.
-    ---@return string? directory nil when none is set
-    function Context:getCheckpointDir()
-        begin(self, "getCheckpointDir")
-        return self.state.checkpoints
-    end
+--- Whether the dataset has been written to files and is read from them: see checkpoint().
+---
+---     lines:isCheckpointed()  --> false
+---
+--- As in Spark 0.9.
+---@return boolean
+function RDD:isCheckpointed()
+    begin(self, handles.RDD, "isCheckpointed")
+    return self.node:checkpoint() == "done"
 end
+
+--- The directory with the files of the dataset, which sc:objectFile reads too.
+---
+---     sc:setCheckpointDir("checkpoints")
+---     words:checkpoint():count()
+---     sc:objectFile(words:getCheckpointFile()):count()  --> 3
+---
+--- As in Spark 0.9.
+---@return string? directory nil when it has not been written (yet)
+function RDD:getCheckpointFile()
+    begin(self, handles.RDD, "getCheckpointFile")
+    local state, directory = self.node:checkpoint()
+    return state == "done" and directory or nil
+end
+
+--- Sets how often the stream's datasets go into the checkpoint, and has them kept in memory as persist() does. Streams with
+--- state have an interval anyhow: the smallest multiple of their slide duration that is 10 s or more, mapWithState ten
+--- slides. Needs ssc:checkpoint(directory); before start.
+---
+---     counts:checkpoint("20s")
+---
+--- In this release checkpoints are not written yet, but datasets are remembered for two intervals already.
+--- Guide: "RDD Checkpointing".
+---@param interval number|string duration, a multiple of the stream's slide duration
+---@return moontide.DStream self
+function DStream:checkpoint(interval)
+    local scope = operators.begin(self, "checkpoint")
+    local node = scope.kept[self.node:id()] or self.node
+    node:checkpoint(duration.argument(1, "checkpoint", interval))
+    if not scope.labels[node:id()] then
+        scope.label(node, "the stream of checkpoint", check.site())
+    end
+    return self
+end
+
+--- Sets the directory that datasets are written to by RDD:checkpoint. It is made if it is not there; one that cannot be made or
+--- written to is an error. Each context has a directory of its own in it. ssc:checkpoint(directory) does this too.
+---
+---     sc:setCheckpointDir("checkpoints")
+---
+--- May be called again: datasets that are marked later go to the new one. As in Spark 0.9.
+---@param directory string
+function Context:setCheckpointDir(directory)
+    begin(self, handles.Context, "setCheckpointDir")
+    check.text(1, "setCheckpointDir", directory, true)
+    local usable, reason = directories.prepare(directory)
+    if not usable then
+        check.fail("'setCheckpointDir': the directory '%s' cannot be used: %s", directory, reason)
+    end
+    directories.use(self.state, directory)
+end
+
+--- Where the context writes datasets: its own directory in the one that setCheckpointDir has named.
+---
+---     sc:setCheckpointDir("checkpoints")
+---     sc:getCheckpointDir()  -- "checkpoints/" and a name of its own
+---
+--- It is there once a dataset was written. As in Spark 0.9.
+---@return string? directory nil when none is set
+function Context:getCheckpointDir()
+    begin(self, handles.Context, "getCheckpointDir")
+    return self.state.checkpoints
+end
+
+handles.add { RDD = RDD, DStream = DStream, Context = Context }
 
 return checkpoint

@@ -95,6 +95,22 @@ local function by_hash(packed, n)
     return fast.C.tide_hash_partition(fast.ffi.cast("const uint8_t *", packed), #packed, n)
 end
 
+--- The bytes of a key, argument 1 of `method`; raises for what cannot be one.
+---@param method string
+---@param key any
+---@return string packed
+function partitioner.packed_key(method, key)
+    if key == nil or key ~= key then
+        check.fail("bad argument #1 to '%s' (a key is never %s)", method, key == nil and "nil" or "NaN")
+    end
+    local ok, packed = pcall(codec.pack_key, key)
+    if not ok then
+        memory.rethrow(packed)
+        check.fail("bad argument #1 to '%s' (%s)", method, check.without_position(packed))
+    end
+    return packed
+end
+
 --- The partition, from 0, that a key belongs to.
 ---
 ---     moontide.Partitioner(3, function(key) return key end):getPartition(-1)  --> 2
@@ -104,14 +120,7 @@ end
 ---@return integer from 0 to numPartitions() - 1
 function Partitioner:getPartition(key)
     check.self(self, class, "getPartition")
-    if key == nil or key ~= key then
-        check.fail("bad argument #1 to 'getPartition' (a key is never %s)", key == nil and "nil" or "NaN")
-    end
-    local ok, packed = pcall(codec.pack_key, key)
-    if not ok then
-        memory.rethrow(packed)
-        check.fail("bad argument #1 to 'getPartition' (%s)", check.without_position(packed))
-    end
+    local packed = partitioner.packed_key("getPartition", key)
     if not self.package then
         return by_hash(packed, self.count)
     end

@@ -1,12 +1,12 @@
---- What streams keep, and getting at it: checkpoint intervals, and the datasets of past batches.
+--- DStream:slice: the datasets of past batches.
 
 local check = require "moontide.base.check"
-local duration = require "moontide.base.duration"
 local errors = require "moontide.base.errors"
+local handles = require "moontide.operators.handles"
 local lifecycle = require "moontide.driver.lifecycle"
-local operators = require "moontide.operators"
 
-local keeping = {}
+---@class moontide.DStream
+local DStream = {}
 
 local MOST_TIMES = 1000000
 
@@ -59,70 +59,45 @@ local function time_argument(index, value)
     return math.max(0, check.integer(index, "slice", value, -2 ^ 53, 2 ^ 53))
 end
 
---- Adds these methods to DStream.
----@param DStream table methods
-function keeping.install(DStream)
-    --- Sets how often the stream's datasets go into the checkpoint, and has them kept in memory as persist() does. Streams with
-    --- state have an interval anyhow: the smallest multiple of their slide duration that is 10 s or more, mapWithState ten
-    --- slides. Needs ssc:checkpoint(directory); before start.
-    ---
-    ---     counts:checkpoint("20s")
-    ---
-    --- In this release checkpoints are not written yet, but datasets are remembered for two intervals already.
-    --- Guide: "RDD Checkpointing".
-    ---@param interval number|string duration, a multiple of the stream's slide duration
-    ---@return moontide.DStream self
-    function DStream:checkpoint(interval)
-        local scope = operators.begin(self, "checkpoint")
-        local node = scope.kept[self.node:id()] or self.node
-        node:checkpoint(duration.argument(1, "checkpoint", interval))
-        if not scope.labels[node:id()] then
-            scope.label(node, "the stream of checkpoint", check.site())
-        end
-        return self
+--- The stream's datasets of all batches from `from` to `to`, both included; those that are not in memory are computed. In a
+--- running context, from foreachRDD or the main script. ssc:remember(d) says how far back it can reach.
+---
+---     counts:foreachRDD(function(_, time)
+---         for _, rdd in ipairs(counts:slice(time - 10000, time)) do
+---             print(time, rdd:count())
+---         end
+---     end)
+---
+--- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, datasets that were
+--- let go of because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
+---@param from number ms; rounded down to the stream's batch times
+---@param to number ms; likewise
+---@return moontide.RDD[] the oldest first; batches without a dataset are left out
+function DStream:slice(from, to)
+    check.self(self, handles.DStream, "slice")
+    from, to = time_argument(1, from), time_argument(2, to)
+    local scope = self.scope
+    if scope.life.state == "STOPPED" then
+        check.fail("'slice': the streaming context is stopped (stop was called)")
+    elseif from > to then
+        check.fail("'slice': the first time (%.0f ms) is after the last (%.0f ms)", from, to)
+    elseif (to - from) / self.node:slide() > MOST_TIMES then
+        check.fail("'slice': these are more than %d batches", MOST_TIMES)
     end
-
-    --- The stream's datasets of all batches from `from` to `to`, both included; those that are not in memory are computed. In a
-    --- running context, from foreachRDD or the main script. ssc:remember(d) says how far back it can reach.
-    ---
-    ---     counts:foreachRDD(function(_, time)
-    ---         for _, rdd in ipairs(counts:slice(time - 10000, time)) do
-    ---             print(time, rdd:count())
-    ---         end
-    ---     end)
-    ---
-    --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, datasets that were
-    --- let go of because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
-    ---@param from number ms; rounded down to the stream's batch times
-    ---@param to number ms; likewise
-    ---@return moontide.RDD[] the oldest first; batches without a dataset are left out
-    function DStream:slice(from, to)
-        local class = require("moontide.dstream").class
-        check.self(self, class, "slice")
-        from, to = time_argument(1, from), time_argument(2, to)
-        local scope = self.scope
-        if scope.life.state == "STOPPED" then
-            check.fail("'slice': the streaming context is stopped (stop was called)")
-        elseif from > to then
-            check.fail("'slice': the first time (%.0f ms) is after the last (%.0f ms)", from, to)
-        elseif (to - from) / self.node:slide() > MOST_TIMES then
-            check.fail("'slice': these are more than %d batches", MOST_TIMES)
-        end
-        local begun, reason = self.node:slice(from, to)
-        if not begun then
-            check.fail("'slice': %s", reason)
-        end
-        local ok, result = pcall(run_slice, scope)
-        scope.life.graph:sliceEnd()
-        if not ok then
-            error(result, 0)
-        end
-        local datasets = {}
-        for index, node in ipairs(result) do
-            datasets[index] = scope.wrap_rdd(node)
-        end
-        return datasets
+    local begun, reason = self.node:slice(from, to)
+    if not begun then
+        check.fail("'slice': %s", reason)
     end
+    local ok, result = pcall(run_slice, scope)
+    scope.life.graph:sliceEnd()
+    if not ok then
+        error(result, 0)
+    end
+    local datasets = {}
+    for index, node in ipairs(result) do
+        datasets[index] = scope.wrap_rdd(node)
+    end
+    return datasets
 end
 
-return keeping
+handles.add { DStream = DStream }

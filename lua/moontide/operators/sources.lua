@@ -1,11 +1,18 @@
---- Datasets that a Context makes of nothing, of whole files and of files of records with a fixed length.
+--- Datasets that a Context makes of files, and of nothing (range).
+---
+--- Most files are read so: a dataset that is there has one record {path, offset, length} for each partition, and an operator like
+--- mapPartitions turns it into the records of that part of the file.
 
 local check = require "moontide.base.check"
 local files = require "moontide.driver.files"
+local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
 local raw_files = require "moontide.worker.raw_files"
 
-local sources = {}
+local class, begin = handles.Context, handles.begin
+
+---@class moontide.Context
+local Context = {}
 
 -- A partition of binaryRecords has about this many bytes at most.
 local MAX_SPLIT = 32 * 1024 * 1024
@@ -29,89 +36,164 @@ local function check_bound(index, value)
     return check.integer(index, "range", value)
 end
 
---- Adds these methods to Context.
----@param Context table
----@param begin fun(self: moontide.Context, method: string): table
-function sources.install(Context, begin)
-    --- The whole numbers from `first` up to but not including `stop`. With one number alone: from 0 up to it.
-    ---
-    ---     sc:range(5):collect()         --> { 0, 1, 2, 3, 4 }
-    ---     sc:range(10, 0, -5):collect() --> { 10, 5 }
-    ---
-    --- The workers count: a large range takes no memory.
-    --- A step of 0 is an error. As in Spark 1.5.
-    ---@param first integer
-    ---@param stop? integer not included; without it the numbers go from 0 up to `first`
-    ---@param step? integer not 0, default 1
-    ---@param n? integer partitions, default sc:defaultParallelism()
-    ---@return moontide.RDD
-    function Context:range(first, stop, step, n)
-        local scope = begin(self, "range")
-        check_bound(1, first)
-        if stop == nil then
-            first, stop = 0, first
-        end
-        check_bound(2, stop)
-        step = check.integer(3, "range", step, nil, nil, 1)
-        if step == 0 then
-            check.fail("bad argument #3 to 'range' (the step is 0)")
-        end
-        n = check.partitions(4, "range", n, self.state.parallelism)
-        local count = math.max(0, math.ceil((stop - first) / step))
-        local slices = {}
-        for index = 0, n - 1 do
-            slices[index + 1] = { first, step, math.floor(index * count / n), math.floor((index + 1) * count / n) }
-        end
-        local handle = scope.from_array("range", slices, n, 1)
-        return scope.wrap(operators.narrow(handle, "range", "range", check.site()))
+--- The whole numbers from `first` up to but not including `stop`. With one number alone: from 0 up to it.
+---
+---     sc:range(5):collect()         --> { 0, 1, 2, 3, 4 }
+---     sc:range(10, 0, -5):collect() --> { 10, 5 }
+---
+--- The workers count: a large range takes no memory.
+--- A step of 0 is an error. As in Spark 1.5.
+---@param first integer
+---@param stop? integer not included; without it the numbers go from 0 up to `first`
+---@param step? integer not 0, default 1
+---@param n? integer partitions, default sc:defaultParallelism()
+---@return moontide.RDD
+function Context:range(first, stop, step, n)
+    local scope = begin(self, class, "range")
+    check_bound(1, first)
+    if stop == nil then
+        first, stop = 0, first
     end
-
-    --- Pairs of the path and the content of each file of a directory, or of all files that a pattern matches: for many small
-    --- files that are one record each.
-    ---
-    ---     sc:wholeTextFiles("mails/*.eml"):mapValues(function(mail) return mail:match("Subject: ([^\n]*)") end)
-    ---
-    --- As in Spark 1.0.
-    ---@param path string as for textFile
-    ---@param minPartitions? integer default the smaller of 2 and sc:defaultParallelism(); never more than there are files
-    ---@return moontide.RDD
-    function Context:wholeTextFiles(path, minPartitions)
-        local scope = begin(self, "wholeTextFiles")
-        local inputs = inputs_of("wholeTextFiles", path)
-        local n = check.partitions(2, "wholeTextFiles", minPartitions, math.min(self.state.parallelism, 2))
-        local descriptions = {}
-        for index, input in ipairs(inputs) do
-            descriptions[index] = { input.path, input.size, input.once or 0 }
-        end
-        return described(scope, "wholeTextFiles", descriptions, math.max(1, math.min(n, #inputs)), "map", raw_files.whole)
+    check_bound(2, stop)
+    step = check.integer(3, "range", step, nil, nil, 1)
+    if step == 0 then
+        check.fail("bad argument #3 to 'range' (the step is 0)")
     end
+    n = check.partitions(4, "range", n, self.state.parallelism)
+    local count = math.max(0, math.ceil((stop - first) / step))
+    local slices = {}
+    for index = 0, n - 1 do
+        slices[index + 1] = { first, step, math.floor(index * count / n), math.floor((index + 1) * count / n) }
+    end
+    local handle = scope.from_array("range", slices, n, 1)
+    return scope.wrap(operators.narrow(handle, "range", "range", check.site()))
+end
 
-    --- Records of `length` bytes each, as strings, of a file, the files of a directory, or those a pattern matches.
-    ---
-    ---     sc:binaryRecords("samples.bin", 16)
-    ---
-    --- A file whose size is not a multiple of `length` is an error at the call. As in Spark 1.2.
-    ---@param path string as for textFile
-    ---@param length integer bytes
-    ---@return moontide.RDD
-    function Context:binaryRecords(path, length)
-        local scope = begin(self, "binaryRecords")
-        local inputs = inputs_of("binaryRecords", path, true)
-        check.integer(2, "binaryRecords", length, 1, MAX_SPLIT)
-        local splits = {}
-        local most = math.floor(MAX_SPLIT / length)
-        for _, input in ipairs(inputs) do
-            local count = input.size / length
-            if count ~= math.floor(count) then
-                check.fail("binaryRecords: %s has %.0f bytes, which is not a multiple of the record length %d", input.path,
-                    input.size, length)
-            end
-            for from = 0, count - 1, most do
-                splits[#splits + 1] = { input.path, from * length, math.min(most, count - from), length, input.size }
-            end
+--- The lines of a text file, of all files of a directory, or of the files that a pattern with `*`, `?`, `[…]`, `{a,b}` matches. In
+--- directories, and for the wildcards of patterns, names starting with "." or "_" are left out. Large files are read in several
+--- partitions; what ends in .gz is unpacked, each file in one partition.
+---
+---     sc:textFile("logs/*.txt"):filter(function(line) return line:find("ERROR", 1, true) end):count()
+---
+--- The files are looked up here and read by each action. A path that does not exist, or a file that is packed otherwise (.bz2, .zst …),
+--- is an error at the call; a damaged .gz, or a file that became shorter, is one of the action. Pipes and /dev/stdin are read once, in
+--- one partition: a second action is an error unless the dataset is kept with cache() or persist(). As in Spark 0.9.
+---@param path string or a URL that begins with file:
+---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+---   sc:defaultParallelism()
+---@return moontide.RDD
+function Context:textFile(path, minPartitions)
+    local scope = begin(self, class, "textFile")
+    check.text(1, "textFile", path, true)
+    minPartitions = check.partitions(2, "textFile", minPartitions, math.min(self.state.parallelism, 2))
+    local node = self.state.engine:files(files.splits(inputs_of("textFile", path), minPartitions))
+    node:madeBy(("textFile (%s)"):format(check.site()))
+    return scope.wrap(node)
+end
+
+--- Pairs of the path and the content of each file of a directory, or of all files that a pattern matches: for many small
+--- files that are one record each.
+---
+---     sc:wholeTextFiles("mails/*.eml"):mapValues(function(mail) return mail:match("Subject: ([^\n]*)") end)
+---
+--- As in Spark 1.0.
+---@param path string as for textFile
+---@param minPartitions? integer default the smaller of 2 and sc:defaultParallelism(); never more than there are files
+---@return moontide.RDD
+function Context:wholeTextFiles(path, minPartitions)
+    local scope = begin(self, class, "wholeTextFiles")
+    local inputs = inputs_of("wholeTextFiles", path)
+    local n = check.partitions(2, "wholeTextFiles", minPartitions, math.min(self.state.parallelism, 2))
+    local descriptions = {}
+    for index, input in ipairs(inputs) do
+        descriptions[index] = { input.path, input.size, input.once or 0 }
+    end
+    return described(scope, "wholeTextFiles", descriptions, math.max(1, math.min(n, #inputs)), "map", raw_files.whole)
+end
+
+--- Records of `length` bytes each, as strings, of a file, the files of a directory, or those a pattern matches.
+---
+---     sc:binaryRecords("samples.bin", 16)
+---
+--- A file whose size is not a multiple of `length` is an error at the call. As in Spark 1.2.
+---@param path string as for textFile
+---@param length integer bytes
+---@return moontide.RDD
+function Context:binaryRecords(path, length)
+    local scope = begin(self, class, "binaryRecords")
+    local inputs = inputs_of("binaryRecords", path, true)
+    check.integer(2, "binaryRecords", length, 1, MAX_SPLIT)
+    local splits = {}
+    local most = math.floor(MAX_SPLIT / length)
+    for _, input in ipairs(inputs) do
+        local count = input.size / length
+        if count ~= math.floor(count) then
+            check.fail("binaryRecords: %s has %.0f bytes, which is not a multiple of the record length %d", input.path,
+                input.size, length)
         end
-        return described(scope, "binaryRecords", splits, math.max(1, #splits), "flatMap", raw_files.records)
+        for from = 0, count - 1, most do
+            splits[#splits + 1] = { input.path, from * length, math.min(most, count - from), length, input.size }
+        end
+    end
+    return described(scope, "binaryRecords", splits, math.max(1, #splits), "flatMap", raw_files.records)
+end
+
+-- The function of the operator that reads; it runs in the workers.
+local function reader(name, site)
+    return function(it)
+        return require("moontide.worker.sequence").read(it, name, site)
     end
 end
 
-return sources
+-- Object files and SequenceFiles.
+local function sequence_files(sc, scope, name, path, n)
+    check.text(1, name, path, true)
+    n = check.partitions(2, name, n, math.min(sc.state.parallelism, 2))
+    local inputs = inputs_of(name, path, true)
+    local splits = files.splits(inputs, n)
+    -- A file without a byte is damaged: it is read, so that the action fails.
+    for _, input in ipairs(inputs) do
+        if input.size == 0 then
+            splits[#splits + 1] = { input.path, 0, 0 }
+        end
+    end
+    local site = check.site()
+    local node = scope.from_array(name, splits, #splits, 1).node
+    return scope.wrap(node:narrow(operators.descriptor("mapPartitions", name, site,
+        { fn = operators.package(1, name, reader(name, site)) }), false))
+end
+
+--- The records that saveAsObjectFile or saveAsObjectFiles wrote: a file, all files of a directory (names starting with
+--- "." or "_" are left out), or those that a pattern matches.
+---
+---     sc:parallelize({ 1, 2, 3 }):saveAsObjectFile("backup")
+---     sc:objectFile("backup"):collect()  --> { 1, 2, 3 } in any order
+---
+--- The files are looked up here and read by each action. Damaged files are an error of the action, with the path and
+--- the byte; a path that does not exist is one at the call. As in Spark 0.9.
+---@param path string
+---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+---   sc:defaultParallelism()
+---@return moontide.RDD
+function Context:objectFile(path, minPartitions)
+    return sequence_files(self, begin(self, class, "objectFile"), "objectFile", path, minPartitions)
+end
+
+--- The records of Hadoop SequenceFiles, as pairs: a file, all files of a directory, or those that a pattern matches. Text
+--- and BytesWritable are read as strings, numbers as numbers (LongWritable beyond 2^53 as int64), BooleanWritable
+--- as booleans, NullWritable as moontide.null.
+---
+---     sc:parallelizePairs({ { "ebb", 12 } }):saveAsHadoopFile("counts", { value = "IntWritable" })
+---     sc:sequenceFile("counts/part-*"):collect()  --> { { "ebb", 12 } }
+---
+--- Plain files, compressed records and compressed blocks are read (DefaultCodec, DeflateCodec, GzipCodec). Large files are
+--- read in several partitions, cut at their sync markers. Errors are as with objectFile. As in Spark 0.9.
+---@param path string
+---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and
+---   sc:defaultParallelism()
+---@return moontide.RDD
+function Context:sequenceFile(path, minPartitions)
+    return sequence_files(self, begin(self, class, "sequenceFile"), "sequenceFile", path, minPartitions)
+end
+
+handles.add { Context = Context }

@@ -5,11 +5,15 @@ local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local conf = require "moontide.base.conf"
 local duration = require "moontide.base.duration"
+local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.operators.partitioner"
 local shared = require "moontide.driver.shared"
 
 local state = {}
+
+---@class moontide.DStream
+local DStream = {}
 
 -- What mapWithState is to do --------------------------------------------------------------------------------------
 
@@ -58,7 +62,7 @@ end
 ---@return moontide.StateSpec a changed copy
 function StateSpec:initialState(rdd)
     check.self(self, class, "initialState")
-    check.handle(1, "initialState", rdd, require("moontide.rdd").class)
+    check.handle(1, "initialState", rdd, handles.RDD)
     return changed(self, "initial", rdd)
 end
 
@@ -127,90 +131,88 @@ end
 
 local OPTIONS = { "partitions", "initial" }
 
---- Adds these methods to DStream.
----@param DStream table methods
-function state.install(DStream)
-    --- Keeps a state for each key and updates it in every batch: `f(values, old)` gets the array of the key's new values, empty
-    --- when it has none, and its state, nil for a new key, and returns the new state; nil removes the key. The result holds
-    --- all keys and their states after each batch.
-    ---
-    ---     ones:updateStateByKey(function(values, count)
-    ---         count = count or 0
-    ---         for _, n in ipairs(values) do count = count + n end
-    ---         return count
-    ---     end)
-    ---
-    --- It is called for every key in every batch, also in batches without data; mapWithState touches only what changes. The
-    --- batch time and the key follow as third and fourth argument. Needs ssc:checkpoint(directory).
-    ---
-    --- A function that fails, fails the batch; with the setting `onError = "skip"` the key keeps the state it had.
-    --- Guide: "UpdateStateByKey Operation".
-    ---@param f fun(values: any[], old: any, time: number, key: any): any
-    ---@param options? integer|moontide.Partitioner|{ partitions: (integer|moontide.Partitioner)?, initial: moontide.RDD? }
-    ---   partitions, default the context's
-    ---   parallelism; pairs of key and state to begin with
-    ---@return moontide.DStream
-    function DStream:updateStateByKey(f, options)
-        local scope = operators.begin(self, "updateStateByKey")
-        local name = "updateStateByKey"
-        local fn = operators.package(1, name, f)
-        local by, initial = options, nil
-        if type(options) == "table" and getmetatable(options) ~= partitioner.class then
-            check.options(name, options, OPTIONS)
-            by, initial = options.partitions, options.initial
-        end
-        by = operators.partitioning(self, 2, name, by)
-        local site = closure.site(f)
-        local values = self.node:shuffle(operators.by_key(name, site, by))
-        local kept = values:state(by.count, operators.descriptor("updateState", name, site, { fn = fn, skip = skips(scope) }),
-            initial_node(scope, name, site, initial, by))
-        scope.label(kept, name, site)
-        return scope.wrap(kept)
+--- Keeps a state for each key and updates it in every batch: `f(values, old)` gets the array of the key's new values, empty
+--- when it has none, and its state, nil for a new key, and returns the new state; nil removes the key. The result holds
+--- all keys and their states after each batch.
+---
+---     ones:updateStateByKey(function(values, count)
+---         count = count or 0
+---         for _, n in ipairs(values) do count = count + n end
+---         return count
+---     end)
+---
+--- It is called for every key in every batch, also in batches without data; mapWithState touches only what changes. The
+--- batch time and the key follow as third and fourth argument. Needs ssc:checkpoint(directory).
+---
+--- A function that fails, fails the batch; with the setting `onError = "skip"` the key keeps the state it had.
+--- Guide: "UpdateStateByKey Operation".
+---@param f fun(values: any[], old: any, time: number, key: any): any
+---@param options? integer|moontide.Partitioner|{ partitions: (integer|moontide.Partitioner)?, initial: moontide.RDD? }
+---   partitions, default the context's
+---   parallelism; pairs of key and state to begin with
+---@return moontide.DStream
+function DStream:updateStateByKey(f, options)
+    local scope = operators.begin(self, "updateStateByKey")
+    local name = "updateStateByKey"
+    local fn = operators.package(1, name, f)
+    local by, initial = options, nil
+    if type(options) == "table" and getmetatable(options) ~= partitioner.class then
+        check.options(name, options, OPTIONS)
+        by, initial = options.partitions, options.initial
     end
-
-    --- Maps each record with the state of its key, which the function may read, update and remove.
-    ---
-    ---     local sums = scores:mapWithState(moontide.StateSpec.func(function(key, n, state)
-    ---         state:update((state:getOption() or 0) + n)
-    ---         return key, state:get()
-    ---     end))
-    ---     sums:stateSnapshots():print()
-    ---
-    --- The result has one record for each call that returned something. Only keys with records, or whose timeout has come,
-    --- cost anything. Needs ssc:checkpoint(directory). As in Spark 1.6.
-    ---@param spec moontide.StateSpec
-    ---@return moontide.DStream mapped with the method stateSnapshots()
-    function DStream:mapWithState(spec)
-        local scope = operators.begin(self, "mapWithState")
-        check.handle(1, "mapWithState", spec, class)
-        local name, fields = "mapWithState", spec.fields
-        local site = fields.site
-        local by = fields.partitions or scope.partitioner({ self.node })
-        local values = self.node:shuffle(operators.by_key(name, site, by))
-        local op = operators.descriptor("mapWithState", name, site,
-            { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
-        local kept = values:mapState(by.count, op, initial_node(scope, name, site, fields.initial, by))
-        scope.label(kept, name, site)
-        local mapped = scope.wrap(kept:view(operators.descriptor("pickMapped", name, site), false))
-        scope.kept[mapped.node:id()] = kept
-        return mapped
-    end
-
-    --- Of the result of mapWithState: pairs of each key and its state after the batch.
-    ---
-    ---     local sums = scores:mapWithState(spec)
-    ---     sums:stateSnapshots():print()
-    ---
-    --- Called on another stream it is an error. As in Spark 1.6.
-    ---@return moontide.DStream
-    function DStream:stateSnapshots()
-        local scope = operators.begin(self, "stateSnapshots")
-        local kept = scope.kept[self.node:id()]
-        if not kept or kept:kind() ~= "map_with_state" then
-            check.fail("'stateSnapshots': only the result of mapWithState has snapshots")
-        end
-        return scope.wrap(kept:view(operators.descriptor("pickState", "stateSnapshots", check.site()), true))
-    end
+    by = operators.partitioning(self, 2, name, by)
+    local site = closure.site(f)
+    local values = self.node:shuffle(operators.by_key(name, site, by))
+    local kept = values:state(by.count, operators.descriptor("updateState", name, site, { fn = fn, skip = skips(scope) }),
+        initial_node(scope, name, site, initial, by))
+    scope.label(kept, name, site)
+    return scope.wrap(kept)
 end
+
+--- Maps each record with the state of its key, which the function may read, update and remove.
+---
+---     local sums = scores:mapWithState(moontide.StateSpec.func(function(key, n, state)
+---         state:update((state:getOption() or 0) + n)
+---         return key, state:get()
+---     end))
+---     sums:stateSnapshots():print()
+---
+--- The result has one record for each call that returned something. Only keys with records, or whose timeout has come,
+--- cost anything. Needs ssc:checkpoint(directory). As in Spark 1.6.
+---@param spec moontide.StateSpec
+---@return moontide.DStream mapped with the method stateSnapshots()
+function DStream:mapWithState(spec)
+    local scope = operators.begin(self, "mapWithState")
+    check.handle(1, "mapWithState", spec, class)
+    local name, fields = "mapWithState", spec.fields
+    local site = fields.site
+    local by = fields.partitions or scope.partitioner({ self.node })
+    local values = self.node:shuffle(operators.by_key(name, site, by))
+    local op = operators.descriptor("mapWithState", name, site,
+        { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
+    local kept = values:mapState(by.count, op, initial_node(scope, name, site, fields.initial, by))
+    scope.label(kept, name, site)
+    local mapped = scope.wrap(kept:view(operators.descriptor("pickMapped", name, site), false))
+    scope.kept[mapped.node:id()] = kept
+    return mapped
+end
+
+--- Of the result of mapWithState: pairs of each key and its state after the batch.
+---
+---     local sums = scores:mapWithState(spec)
+---     sums:stateSnapshots():print()
+---
+--- Called on another stream it is an error. As in Spark 1.6.
+---@return moontide.DStream
+function DStream:stateSnapshots()
+    local scope = operators.begin(self, "stateSnapshots")
+    local kept = scope.kept[self.node:id()]
+    if not kept or kept:kind() ~= "map_with_state" then
+        check.fail("'stateSnapshots': only the result of mapWithState has snapshots")
+    end
+    return scope.wrap(kept:view(operators.descriptor("pickState", "stateSnapshots", check.site()), true))
+end
+
+handles.add { DStream = DStream }
 
 return state

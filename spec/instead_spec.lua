@@ -1,6 +1,6 @@
--- Names of Spark that have another home here.
+--- Names of Spark that a class does not have: what to use instead.
 
-local elsewhere = require "moontide.operators.elsewhere"
+local instead = require "moontide.operators.instead"
 local engine = require "spec.support.engine"
 local moontide = require "moontide"
 
@@ -27,14 +27,14 @@ describe("a name of Spark that has another home", function()
         }
         for _, case in ipairs(cases) do
             local class, name, cure = unpack(case)
-            assert.matches("elsewhere_spec.lua:%d+: " .. class .. " has no method '" .. name .. "' in this release: .*" .. cure,
+            assert.matches("instead_spec.lua:%d+: " .. class .. " has no method '" .. name .. "' in this release: .*" .. cure,
                 message(function() return handles[class][name](handles[class]) end))
         end
     end)
 
     it("is none that the class has, and every one says what to do", function()
         for class, handle in pairs(handles) do
-            for name, cure in pairs(elsewhere[class]) do
+            for name, cure in pairs(instead[class]) do
                 local text = message(function() return handle[name] end)
                 assert.matches("has no method '" .. name .. "' in this release: " .. cure, text, 1, true)
             end

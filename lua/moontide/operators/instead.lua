@@ -1,9 +1,9 @@
---- Names of Spark and PySpark that have another home here: by class, what to use instead. Asking a handle for one says so, instead of
---- proposing a name that looks alike.
+--- Names of Spark and PySpark that a class does not have: what to use instead. The error for such a name says so; otherwise it would
+--- propose a name that looks alike.
 
-local elsewhere = {}
+local instead = {}
 
-elsewhere.RDD = {
+instead.RDD = {
     localCheckpoint = "use checkpoint() to cut the lineage, persist() to keep records in memory",
     partitions = "use getNumPartitions() for their number, glom() for their records",
     saveAsNewAPIHadoopFile = "use saveAsHadoopFile, which writes the same files",
@@ -32,7 +32,7 @@ elsewhere.RDD = {
     foreachAsync = "use foreach(); an action in foreachRDD does not hold up the clock",
 }
 
-elsewhere.Context = {
+instead.Context = {
     runJob = "use the actions of an RDD",
     makeRDD = "it is called parallelize",
     checkpointFile = "checkpoints of datasets are read by the dataset that wrote them; saveAsObjectFile and objectFile keep records for "
@@ -47,7 +47,7 @@ elsewhere.Context = {
     collectionAccumulator = "use accumulator with a merge function", accumulable = "use accumulator with a merge function",
 }
 
-elsewhere.DStream = {
+instead.DStream = {
     saveAsNewAPIHadoopFiles = "use saveAsHadoopFiles, which writes the same files",
     saveAsSequenceFiles = "use saveAsHadoopFiles, which writes SequenceFiles of pairs",
     saveAsPickleFiles = "use saveAsObjectFiles",
@@ -56,16 +56,4 @@ elsewhere.DStream = {
     flatMapToPair = "use flatMap with an iterator of keys and values",
 }
 
---- Names of a class, with a hint for those that another class has.
----@param class string "DStream"
----@param other? fun(name: string): string? what to say of a name that is in no list
----@return table<string, string>
-function elsewhere.of(class, other)
-    return setmetatable({}, {
-        __index = function(_, name)
-            return elsewhere[class][name] or other and other(name)
-        end,
-    })
-end
-
-return elsewhere
+return instead

@@ -1,0 +1,67 @@
+--- The classes of the handles that scripts hold: Context, RDD and DStream. The files of this folder declare the methods, by topic,
+--- and add them when they are loaded; topics that few scripts use are loaded at the first name that is not found.
+
+local check = require "moontide.base.check"
+local instead = require "moontide.operators.instead"
+
+local handles = {}
+
+local methods = { Context = {}, RDD = {}, DStream = {} }
+
+--- The metatables, by which a handle is known.
+handles.Context = check.class("Context", "a", methods.Context, instead.Context)
+handles.RDD = check.class("RDD", "an", methods.RDD, instead.RDD)
+handles.DStream = check.class("DStream", "a", methods.DStream, setmetatable({}, {
+    __index = function(_, name)
+        return instead.DStream[name] or methods.RDD[name] and ("datasets have it: stream:transform(function(rdd) return "
+            .. "rdd:%s(…) end), or in foreachRDD if it is an action"):format(name)
+    end,
+}))
+
+local function add(class, functions)
+    for name, method in pairs(functions or {}) do
+        methods[class][name] = method
+    end
+end
+
+--- Adds methods to the classes.
+---@param topic { Handle: table?, RDD: table?, DStream: table?, Context: table? } functions by name; Handle: of datasets and streams
+function handles.add(topic)
+    add("RDD", topic.Handle)
+    add("DStream", topic.Handle)
+    for _, class in ipairs({ "Context", "RDD", "DStream" }) do
+        add(class, topic[class])
+    end
+end
+
+--- Names modules that add methods to a class. They are loaded one after the other when the class lacks a name that is asked for.
+---@param class string
+---@param modules string[] those more likely to be used first
+function handles.on_demand(class, modules)
+    local at = 0
+    setmetatable(methods[class], {
+        __index = function(list, name)
+            while at < #modules do
+                at = at + 1
+                require(modules[at])
+                local method = rawget(list, name)
+                if method ~= nil then
+                    return method
+                end
+            end
+        end,
+    })
+end
+
+--- Checks the receiver of a method, and that its context is open.
+---@param self any
+---@param class table handles.RDD, handles.DStream or handles.Context
+---@param method string
+---@return table scope see operators/init.lua
+function handles.begin(self, class, method)
+    check.self(self, class, method)
+    self.scope.ready(method)
+    return self.scope
+end
+
+return handles
