@@ -11,14 +11,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-struct tide_file_checksum {
-    uint64_t size;
-    uint32_t hash[2]; /* XXH3-64, high half first: halves are numbers that Lua holds exactly */
-};
-
-/* Reads the file once from end to end. TIDE_ENOTFOUND, TIDE_EIO: it can't be read; TIDE_ECORRUPT: it is another one now. The
- * text begins with the path. */
-int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *path, struct tide_error *err);
+#include "format/ffi.h"
 
 #endif

@@ -26,46 +26,6 @@
 #include <stdint.h>
 
 #include "base/error.h"
-
-enum { TIDE_OUTPUT_DIRECTORY_NAME = 48, TIDE_OUTPUT_DIRECTORY_MARK = 64 };
-
-struct tide_output_directory {
-    int fd;        /* the directory, with the lock */
-    uint32_t made; /* directories that begin has made: the innermost ones of the path */
-    int64_t begun; /* the time of the file system, ns */
-    char attempt[TIDE_OUTPUT_DIRECTORY_NAME];
-};
-
-/* What is known about a directory that may be there already. */
-struct tide_output_directory_rule {
-    bool fresh;      /* it must not be there */
-    const char *own; /* the mark of the _SUCCESS that this program has put there, or NULL */
-    /* When this program began: what it has not put there and is not older is somebody else's. */
-    uint64_t since;     /* monotonic, ns; 0: nothing is */
-    int64_t since_file; /* tide_clock_file_ns */
-};
-
-struct tide_output_directory_parts {
-    uint32_t count;
-    uint32_t made; /* as begin has given it */
-    int64_t begun; /* and this */
-    bool gzip, sync;
-};
-
-/* Makes the directory and those above it, takes the lock and makes an attempt. On failure nothing is left. */
-int tide_output_directory_begin(struct tide_output_directory *output, const char *directory,
-                                const struct tide_output_directory_rule *rule, struct tide_error *err);
-/* Puts exactly the parts 0 … count-1 in place of what is there, and _SUCCESS, whose mark it gives. On failure none of them stays. */
-int tide_output_directory_commit(const char *directory, const char *attempt,
-                                 const struct tide_output_directory_parts *parts,
-                                 char mark[TIDE_OUTPUT_DIRECTORY_MARK], struct tide_error *err);
-/* Takes away the attempt, and the directories that begin has made if they are empty, and gives the lock back. Tasks of the attempt
- * that are still at work find no place for a new part. */
-void tide_output_directory_abort(struct tide_output_directory *output, const char *directory);
-/* Gives the lock back, after a commit. Harmless the second time. */
-void tide_output_directory_end(struct tide_output_directory *output);
-/* Takes away the output of an earlier run, and the directory if nothing else is in it. */
-int tide_output_directory_clear(const char *directory, const struct tide_output_directory_rule *rule,
-                                struct tide_error *err);
+#include "format/ffi.h"
 
 #endif

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "format/ffi.h"
 
 /* Makes the file and opens it for writing; what an earlier try of the same task left there goes. The two directories that it is in
  * must be no links. Negative: TIDE_E*. */
@@ -22,16 +23,5 @@ int tide_part_write(int fd, const char *path, const uint8_t *data, size_t size, 
                     struct tide_error *err);
 /* Closes the file, also when it fails; `sync`: makes it durable before. */
 int tide_part_close(int fd, const char *path, bool sync, struct tide_error *err);
-
-struct tide_text_part;
-
-/* NULL and err: it can't be written. */
-struct tide_text_part *tide_text_part_new(const char *path, bool gzip, struct tide_error *err);
-/* Appends a line; the line end is added. After a failure the part can only be deleted. */
-int tide_text_part_line(struct tide_text_part *part, const char *text, size_t size, struct tide_error *err);
-/* Writes what is left and closes the file. The part can only be deleted then. */
-int tide_text_part_finish(struct tide_text_part *part, bool sync, struct tide_error *err);
-/* Closes the file as it is, unless it was finished. NULL is fine. */
-void tide_text_part_delete(struct tide_text_part *part);
 
 #endif

@@ -39,8 +39,7 @@
 enum {
     TIDE_SEQUENCE_SYNC = 16,                       /* sync bytes */
     TIDE_SEQUENCE_MARKER = 4 + TIDE_SEQUENCE_SYNC, /* escape and sync bytes */
-    TIDE_SEQUENCE_MAX_HEADER = 16 * 1024 * 1024,   /* metadata included; more is taken for damage */
-    TIDE_SEQUENCE_GROUP = 10                       /* records in a value of an object file */
+    TIDE_SEQUENCE_MAX_HEADER = 16 * 1024 * 1024    /* metadata included; more is taken for damage */
 };
 
 enum tide_sequence_compression { TIDE_SEQUENCE_PLAIN, TIDE_SEQUENCE_RECORDS, TIDE_SEQUENCE_BLOCKS };

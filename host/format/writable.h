@@ -23,36 +23,17 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "format/ffi.h"
 #include "store/block.h"
 
-enum tide_writable {
-    TIDE_WRITABLE_UNKNOWN, /* a class that is not read here */
-    TIDE_WRITABLE_TEXT,
-    TIDE_WRITABLE_INT,
-    TIDE_WRITABLE_LONG,
-    TIDE_WRITABLE_FLOAT,
-    TIDE_WRITABLE_DOUBLE,
-    TIDE_WRITABLE_BOOLEAN,
-    TIDE_WRITABLE_BYTES,
-    TIDE_WRITABLE_NULL,
-    TIDE_WRITABLES
-};
-
-/* "IntWritable"; static memory. */
-const char *tide_writable_name(enum tide_writable kind);
 /* "org.apache.hadoop.io.IntWritable"; static memory. */
 const char *tide_writable_class(enum tide_writable kind);
-/* The kind of a class name that need not be terminated, with or without the package; TIDE_WRITABLE_UNKNOWN for others. */
-enum tide_writable tide_writable_find(const char *name, size_t size);
 
 /* Appends one packed value in the form of the kind. The value must be complete (tide_unpack_skip). TIDE_EINVAL when it
  * does not fit, with a text that starts with what it is: "the number 1.5: IntWritable holds …"; TIDE_ENOMEM; TIDE_ELIMIT
  * when it is too long. `out` is as before then. */
 int tide_writable_encode(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
                          struct tide_error *err);
-/* The same for the text that Hadoop shows for it (toString): what TextOutputFormat writes. Nothing for NullWritable. */
-int tide_writable_text(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
-                       struct tide_error *err);
 /* Appends the record for the serialized bytes to a packed block. TIDE_ECORRUPT when they are not exactly one value of the
  * kind, with a text that says why; TIDE_ENOMEM. */
 int tide_writable_decode(enum tide_writable kind, const uint8_t *data, size_t size, struct tide_block *out,

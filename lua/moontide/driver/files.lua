@@ -19,8 +19,6 @@ declare.cdef [[
     };
     int glob(const char *pattern, int flags, void *on_error, struct moontide_glob *result);
     void globfree(struct moontide_glob *result);
-
-    uint32_t tide_once_new(void);
 ]]
 
 local C = ffi.C
@@ -219,7 +217,8 @@ end
 
 local look = ffi.new "struct tide_file_look"
 local err = ffi.new "struct tide_error"
-local DIRECTORY, ONCE, UNSIZED, SOCKET = 2, 3, 4, 5 -- enum tide_file_kind
+local DIRECTORY, ONCE = library.TIDE_FILE_DIRECTORY, library.TIDE_FILE_ONCE
+local UNSIZED, SOCKET = library.TIDE_FILE_UNSIZED, library.TIDE_FILE_SOCKET
 local NOT_FOUND = library.TIDE_ENOTFOUND
 local STDIN = "/dev/stdin"
 

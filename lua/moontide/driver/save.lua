@@ -12,13 +12,6 @@ local files = require "moontide.driver.files"
 local ffi, C = fast.ffi, fast.C
 
 declare.cdef [[
-struct tide_output_directory { int fd; uint32_t made; int64_t begun; char attempt[48]; };
-struct tide_output_directory_rule { bool fresh; const char *own; uint64_t since; int64_t since_file; };
-int tide_output_directory_begin(struct tide_output_directory *output, const char *directory,
-    const struct tide_output_directory_rule *rule, struct tide_error *err);
-void tide_output_directory_abort(struct tide_output_directory *output, const char *directory);
-void tide_output_directory_end(struct tide_output_directory *output);
-int tide_output_directory_clear(const char *directory, const struct tide_output_directory_rule *rule, struct tide_error *err);
 char *realpath(const char *path, char *resolved);
 void free(void *pointer);
 ]]

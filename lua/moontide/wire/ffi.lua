@@ -84,16 +84,6 @@ bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_
 bool tide_sort_by_key_has_place(const struct tide_block *block);
 bool tide_sort_by_key_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
-struct tide_text_reader;
-struct tide_file_look { uint64_t size; uint32_t kind; };
-int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err);
-int tide_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err);
-struct tide_byte_plan { uint64_t listed; uint32_t once; const uint32_t *cancelled; };
-struct tide_text_reader *tide_text_reader_open(const char *path, uint64_t offset, uint64_t length,
-                                               const struct tide_byte_plan *plan, struct tide_error *err);
-int tide_text_reader_next(struct tide_text_reader *reader, struct tide_block **block, struct tide_error *err);
-void tide_text_reader_delete(struct tide_text_reader *reader);
-
 void tide_worker_note(void *worker, const char *operators, int64_t batch_time);
 void tide_worker_code(void *worker, int code);
 void tide_worker_trace(void *worker, uintptr_t start, size_t size, const char *where);

@@ -1,17 +1,9 @@
 --- Whole input files as workers read them, unpacked when they are gzip (host/format/byte_source.h).
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C
-
-declare.cdef [[
-struct tide_byte_source;
-struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_plan *plan, struct tide_error *err);
-ssize_t tide_byte_source_read(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err);
-void tide_byte_source_delete(struct tide_byte_source *source);
-]]
 
 local byte_source = {}
 

@@ -1,23 +1,10 @@
 --- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
 --- Runs in workers, which may wait for the disk.
 
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C
-
-declare.cdef [[
-struct tide_text_part;
-struct tide_text_part *tide_text_part_new(const char *path, bool gzip, struct tide_error *err);
-int tide_text_part_line(struct tide_text_part *part, const char *text, size_t size, struct tide_error *err);
-int tide_text_part_finish(struct tide_text_part *part, bool sync, struct tide_error *err);
-void tide_text_part_delete(struct tide_text_part *part);
-
-struct tide_output_directory_parts { uint32_t count; uint32_t made; int64_t begun; bool gzip; bool sync; };
-int tide_output_directory_commit(const char *directory, const char *attempt, const struct tide_output_directory_parts *parts, char *mark,
-                       struct tide_error *err);
-]]
 
 local save = {}
 
@@ -73,7 +60,7 @@ save.err = err
 ---@return boolean done
 function save.commit(task)
     local parts = ffi.new("struct tide_output_directory_parts", task.parts, task.made, task.begun, task.gzip, task.sync)
-    local mark = ffi.new "char[64]"
+    local mark = ffi.new("char[?]", C.TIDE_OUTPUT_DIRECTORY_MARK)
     if C.tide_output_directory_commit(task.directory, task.attempt, parts, mark, err) ~= 0 then
         return failure.take(err, UNWRITABLE), false
     end

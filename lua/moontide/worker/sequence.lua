@@ -1,6 +1,5 @@
 --- SequenceFiles through FFI (host/format/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
 --- in workers, and the names of the writables for whoever checks options.
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local current = require "moontide.worker.current"
@@ -9,38 +8,15 @@ local failure = require "moontide.worker.failure"
 local ffi, C = fast.ffi, fast.C
 local decode = codec.decode
 
-declare.cdef [[
-const char *tide_writable_name(int kind);
-int tide_writable_find(const char *name, size_t size);
-int tide_writable_text(int kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out, struct tide_error *err);
-
-struct tide_file_checksum { uint64_t size; uint32_t hash[2]; };
-int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *path, struct tide_error *err);
-
-struct tide_sequence_writer;
-struct tide_sequence_writer *tide_sequence_writer_new(const char *path, int key, int value, bool compress,
-                                                      struct tide_error *err);
-int tide_sequence_writer_add(struct tide_sequence_writer *writer, const uint8_t *record, size_t size, struct tide_error *err);
-int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_t *bytes, size_t size, struct tide_error *err);
-int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err);
-void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *seal);
-void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
-
-struct tide_sequence_reader;
-struct tide_sequence_reader *tide_sequence_reader_new(const char *path, uint64_t offset, uint64_t length, int form,
-                                                      struct tide_error *err);
-int tide_sequence_reader_next(struct tide_sequence_reader *reader, struct tide_block **block, struct tide_error *err);
-uint64_t tide_sequence_reader_mixed_at(const struct tide_sequence_reader *reader);
-void tide_sequence_reader_delete(struct tide_sequence_reader *reader);
-]]
-
 local sequence = {}
 
-local FORMS = { sequenceFile = 1, objectFile = 2, checkpoint = 2 } -- enum tide_sequence_form
+local FORMS = {
+    sequenceFile = C.TIDE_SEQUENCE_PAIRS, objectFile = C.TIDE_SEQUENCE_OBJECTS, checkpoint = C.TIDE_SEQUENCE_OBJECTS,
+}
 local UNFIT = C.TIDE_EINVAL
 
 --- Records in one value of an object file.
-sequence.GROUP = 10
+sequence.GROUP = C.TIDE_SEQUENCE_GROUP
 
 --- Where failing functions of C leave their message.
 local err = ffi.new "struct tide_error"
@@ -57,16 +33,16 @@ sequence.fail = fail
 
 -- Writables -----------------------------------------------------------------------------------------------------
 
---- The writables by name, in the order of host/format/writable.h.
+--- The writables by name, in the order of enum tide_writable.
 ---@type string[]
 sequence.names = {}
-for kind = 1, 8 do sequence.names[kind] = ffi.string(C.tide_writable_name(kind)) end
+for kind = 1, C.TIDE_WRITABLES - 1 do sequence.names[kind] = ffi.string(C.tide_writable_name(kind)) end
 
 --- The number of a writable, or nil when there is none of that name. The name may have its package in front.
 ---@param name string
 ---@return integer?
 function sequence.kind(name)
-    local kind = C.tide_writable_find(name, #name)
+    local kind = tonumber(C.tide_writable_find(name, #name))
     return kind > 0 and kind or nil
 end
 
