@@ -143,7 +143,7 @@ static struct tide_cached *made_new(const struct tide_run *run, const struct tid
     struct tide_cached_options options = {
         .kind = run->keeps ? TIDE_CACHED_PARTITION : TIDE_CACHED_MAP_OUTPUT,
         .dataset = rdd->id,
-        .partition = task->partition,
+        .partition = task->work.partition,
         .lists = run->lists,
         .memory =
             level == 0 || (level & TIDE_LEVEL_MEMORY) != 0, /* 0: unpersisted, but there are jobs that wait for it */
@@ -155,10 +155,10 @@ static struct tide_cached *made_new(const struct tide_run *run, const struct tid
 }
 
 void tide_run_prepare(struct tide_run *run, struct tide_task *task, uint32_t index) {
-    task->batch_time = run->batch_time;
-    task->seed = run->means->seed;
-    task->limit = run->limit;
-    task->cancelled = &run->cancelled;
+    task->work.batch_time = run->batch_time;
+    task->work.seed = run->means->seed;
+    task->work.limit = run->limit;
+    task->work.cancelled = &run->cancelled;
     task->owner = run;
     task->index = index;
     if (run->lists > 0 && !task->made) task->made = made_new(run, task);
@@ -301,8 +301,8 @@ bool tide_run_hold(struct tide_run *run, struct tide_task *task) {
         run->held_slots = run->held_slots > 0 ? run->held_slots * 2 : 4;
         run->held = tide_xrealloc(run->held, run->held_slots * sizeof *run->held);
     }
-    run->held[run->nheld++] =
-        (struct tide_run_held){.index = task->index, .partition = task->partition, .updates = task->updates};
+    run->held[run->nheld++] = (struct tide_run_held){
+        .index = task->index, .partition = task->work.partition, .updates = task->work.updates};
     return true;
 }
 

@@ -161,9 +161,9 @@ static int run_route(struct tide_run *run, struct tide_error *err) {
     for (uint32_t i = 0; i < run->tasks; i++) {
         struct tide_task *task = tide_task_new(plan, 2, run->lists);
 
-        task->partition = run->numbers[i];
+        task->work.partition = run->numbers[i];
         tide_task_read(task, 0, sampled[i], 0);
-        tide_blocks_push(&task->inputs[1].blocks, tide_block_retain(bounds));
+        tide_blocks_push(&task->work.inputs[1].blocks, tide_block_retain(bounds));
         submit(run, task, i);
         tide_cached_release(sampled[i]);
     }
@@ -318,7 +318,7 @@ static void run_fail(struct tide_run *run, struct tide_error *take_err) {
 static void blame(struct tide_run *run, struct tide_task *task) {
     if (task->error.code != TIDE_ECANCELLED && tide_guards_set_apart(run->guards, run->nguards)) {
         run->scheduler->guards_left = true;
-        tide_run_lose(run, task->index, task->partition);
+        tide_run_lose(run, task->index, task->work.partition);
         return;
     }
     run_fail(run, &task->error);
@@ -326,7 +326,7 @@ static void blame(struct tide_run *run, struct tide_task *task) {
 
 /* It is made again, from what there is now. */
 static void task_lost(struct tide_run *run, const struct tide_task *task) {
-    tide_run_lose(run, task->index, task->partition);
+    tide_run_lose(run, task->index, task->work.partition);
     run_again(run);
 }
 
@@ -374,9 +374,9 @@ static void task_succeeded(struct tide_run *run, struct tide_task *task) {
         blame(run, task);
         return;
     }
-    if (!tide_run_hold(run, task)) tell_updates(run->scheduler, task->updates);
-    task->updates = NULL;
-    if (run->outputs) tide_blocks_move(&run->outputs[task->index], &task->outputs[run->sampling ? 1 : 0]);
+    if (!tide_run_hold(run, task)) tell_updates(run->scheduler, task->work.updates);
+    task->work.updates = NULL;
+    if (run->outputs) tide_blocks_move(&run->outputs[task->index], &task->work.outputs[run->sampling ? 1 : 0]);
     if (run->made) {
         run->made[task->index] = task->made;
         task->made = NULL;

@@ -292,10 +292,10 @@ static const struct tide_arity *maker_of(const struct tide_arities *arities, con
 void tide_arities_tell(const struct tide_arities *arities, struct tide_task *task, const uint32_t *indexes,
                        uint32_t count) {
     if (count == 0) return;
-    task->slots = tide_xcalloc(count, sizeof *task->slots);
-    task->nslots = count;
+    task->work.slots = tide_xcalloc(count, sizeof *task->work.slots);
+    task->work.nslots = count;
     for (uint32_t i = 0; i < count; i++) {
-        struct tide_task_slot *slot = &task->slots[i];
+        struct tide_task_slot *slot = &task->work.slots[i];
 
         slot->arity = indexes[i];
         if (slot->arity == TIDE_ARITY_NONE) continue;
@@ -310,8 +310,8 @@ static char *sighting(const struct tide_task *task, const char *record) {
 
     tide_buffer_create(&text);
     tide_buffer_format(&text, "%s in ", record);
-    if (task->batch_time >= 0) tide_buffer_format(&text, "batch %" PRId64 " ms, ", task->batch_time);
-    tide_buffer_format(&text, "partition %u", task->partition);
+    if (task->work.batch_time >= 0) tide_buffer_format(&text, "batch %" PRId64 " ms, ", task->work.batch_time);
+    tide_buffer_format(&text, "partition %u", task->work.partition);
     tide_buffer_append(&text, "", 1);
     return (char *)tide_buffer_take(&text, NULL);
 }
@@ -349,8 +349,8 @@ static int hear_one(struct tide_arities *arities, const struct tide_task *task, 
 }
 
 int tide_arities_hear(struct tide_arities *arities, struct tide_task *task, struct tide_error *err) {
-    for (uint32_t i = 0; i < task->nslots; i++) {
-        const struct tide_task_slot *slot = &task->slots[i];
+    for (uint32_t i = 0; i < task->work.nslots; i++) {
+        const struct tide_task_slot *slot = &task->work.slots[i];
 
         if (slot->learned == TIDE_ARITY_UNKNOWN || slot->arity == TIDE_ARITY_NONE) continue;
         if (hear_one(arities, task, slot, err) != TIDE_OK) return err->code;

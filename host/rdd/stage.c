@@ -525,12 +525,12 @@ void tide_stage_delete(struct tide_stage *stage) {
 /* ---- Tasks ---------------------------------------------------------------------------------------------------- */
 
 static void add_input(struct tide_task *task, uint32_t index, const struct tide_stage_leaf *leaf) {
-    struct tide_task_input *input = &task->inputs[index];
+    struct tide_task_input *input = &task->work.inputs[index];
     const struct tide_rdd *rdd = leaf->rdd;
     struct tide_cached *cached =
         leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
 
-    input->reserved = leaf->partition;
+    input->partition = leaf->partition;
     if (cached) {
         tide_task_read(task, index, cached, 0);
     } else if (rdd->kind == TIDE_RDD_BLOCKS) {
@@ -567,7 +567,7 @@ struct tide_task *tide_stage_task(const struct tide_stage *stage, const struct t
 
     struct tide_task *task = tide_task_new(part->plan, part->leaves, stage->outputs);
 
-    task->partition = part->partition;
+    task->work.partition = part->partition;
     tide_arities_tell(arities, task, stage->slots + part->first_slot, part->nslots);
     for (uint32_t i = 0; i < part->leaves; i++) add_input(task, i, &leaves[i]);
     return task;

@@ -84,7 +84,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
                                   bool again);
 void tide_stage_delete(struct tide_stage *stage);
 
-/* The task of the index-th part with its inputs filled in. All needs must be computed by now. inputs[i].reserved is the number of
+/* The task of the index-th part with its inputs filled in. All needs must be computed by now. inputs[i].partition is the number of
  * the partition of the leaf that the input is. NULL: something that was kept has been given up since the stage was cut, so that this
  * partition must be cut again. */
 struct tide_task *tide_stage_task(const struct tide_stage *stage, const struct tide_arities *arities, uint32_t index);

@@ -15,17 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    TIDE_COMMAND_BROKEN_OFF = -1, /* ended by us, or the task is being interrupted */
-    TIDE_COMMAND_NOMEM = -2       /* a line that no memory is left for */
-};
+#include "task/ffi.h"
 
-/* Runs `line` with /bin/sh. Its input is the file `input`, which is removed when it is open: nothing of it stays when
- * this process ends before the command does. 0: it can't be started, and `why` says so. */
-uint32_t tide_command_start(const char *line, const char *input, char *why, size_t size);
-/* The next line of its output, without the end of line, until the next call. NULL when there is none, with *status: how
- * it ended (0 to 255; 128 and the number of a signal), or one of the above. */
-const char *tide_command_line(uint32_t number, size_t *length, int *status);
 /* The task of this thread is over: ends what it left. */
 void tide_commands_end(void);
 /* The watcher goes, if no command is running anywhere. Any thread. */

@@ -1,7 +1,7 @@
 /*
  * One partition of one stage, as plain data both ways: plan + input blocks → output blocks. Made by the
- * driver, run by one worker, sent back to the driver. The first part is visible to worker Lua through FFI
- * (lua/moontide/wire/ffi.lua mirrors it, with a size handshake).
+ * driver, run by one worker, sent back to the driver. Its `work` is visible to worker Lua through
+ * FFI.
  *
  * plan bytes (MessagePack): [node, sink]
  *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange
@@ -11,7 +11,7 @@
  *                                     makes records of these lists
  *   child = node | ["same", n, i]    what the n-th child back was (children count when they are complete, each as often as it stands
  *                                     in the plan), with the inputs that begin i before the next one; it takes none itself
- *   An op of a chain that asks for the number of its partition stands as [difference, op]: added to `reserved` of the first
+ *   An op of a chain that asks for the number of its partition stands as [difference, op]: added to `partition` of the first
  *   input that its part of the plan takes, the difference gives that number; [difference, op, true] where it takes none: added to
  *   the number of the task's partition.
  *   sink, op, read = operator descriptors (maps) made in Lua, spliced in unread.
@@ -24,34 +24,12 @@
 #include "base/error.h"
 #include "store/block.h"
 #include "store/cache.h"
+#include "task/ffi.h"
 #include "thread/inbox.h"
-
-/* Immutable, reference counted (atomic). `id` is the content id of the bytes: workers cache compiled plans by it. */
-struct tide_plan {
-    uint64_t id[2];
-    uint8_t *bytes;
-    uint32_t size;
-    uint32_t refs;
-    struct tide_broadcast_refs
-        *broadcasts; /* the broadcast variables that it needs (store/broadcast.h); NULL: none */
-};
 
 struct tide_plan *tide_plan_new(const void *bytes, size_t size);
 struct tide_plan *tide_plan_retain(struct tide_plan *plan);
 void tide_plan_release(struct tide_plan *plan);
-
-enum { TIDE_TASK_INPUT_BLOCKS = 1, TIDE_TASK_INPUT_FILE = 2 };
-
-struct tide_task_input {
-    struct tide_blocks blocks; /* BLOCKS: the records, references held */
-    char *path;                /* FILE: a byte range of a text file; lines that begin in it belong to it */
-    uint64_t offset;
-    uint64_t length;
-    uint32_t kind;
-    uint32_t reserved; /* the number of the partition it is of its dataset */
-    uint64_t size;     /* FILE: of the file when it was listed; 0: not known */
-    uint32_t once;     /* FILE: not 0: it can be read only once (format/byte_source.h) */
-};
 
 /* A list of something kept (store/cache.h), to be appended to the blocks of an input when the task begins. */
 struct tide_task_read {
@@ -60,35 +38,8 @@ struct tide_task_read {
     uint32_t input;
 };
 
-/* An operator of the plan whose function decides whether records are single values or pairs (its descriptor has arity = 0), in
- * the order of the plan: that of a ZIP before those of its nodes, those of a CHAIN after those of its node. */
-struct tide_task_slot {
-    char *first;     /* known: a record that it is known by, for people; or NULL */
-    char *seen;      /* learned: the record that told; or NULL */
-    uint32_t arity;  /* for the driver's use: which one (rdd/arity.h) */
-    uint8_t known;   /* set by the driver: 1, 2, or 0 when it is not known yet */
-    uint8_t learned; /* set by the worker when it was not: 1 or 2, or 0 when there were no records */
-};
-
 struct tide_task {
-    /* visible to Lua */
-    struct tide_plan *plan;
-    struct tide_task_input *inputs;
-    struct tide_blocks *outputs; /* noutputs lists, filled by the worker */
-    int64_t batch_time;          /* ms, or -1 outside a batch */
-    uint64_t limit;              /* sink "take": records wanted */
-    uint64_t records_in;
-    uint64_t records_out;
-    uint32_t ninputs;
-    uint32_t noutputs;
-    uint32_t partition;
-    uint32_t nslots;
-    struct tide_task_slot *slots; /* or NULL when there are none */
-    struct tide_block
-        *updates; /* pairs (accumulator number, what this task adds to it), made by the worker; NULL: nothing */
-    /* C only */
-    double seed;                  /* of random numbers: the engine's */
-    const uint32_t *cancelled;    /* set non-zero by the driver: the worker gives up between blocks. May be NULL. */
+    struct tide_task_work work;   /* first: Lua has its address */
     struct tide_message message;  /* deliver: set by the driver, runs there when the task has ended */
     struct tide_task_read *reads; /* in order; the inputs they belong to have no other blocks */
     struct tide_cached *made;     /* where its first lists of outputs go, or NULL: they stay with the task */
@@ -109,9 +60,6 @@ struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32
 struct tide_task *tide_task_again(struct tide_task *failed);
 /* Retains cached. */
 void tide_task_read(struct tide_task *task, uint32_t input, struct tide_cached *cached, uint32_t list);
-
-/* The worker has seen the first record of a slot that was not known. Copies the text. */
-void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size);
 
 /* Around the work, by whoever does it (task/worker.h). Begin brings the inputs in; false: there is nothing to do, because one of them
  * can't be had (`error` is set, TIDE_ELOST when it has to be computed again) or because there is no room for what would be

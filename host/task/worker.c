@@ -259,7 +259,7 @@ static bool took_too_long(struct tide_worker *worker, struct tide_task *task) {
 
 void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
     task->started_ns = tide_clock_monotonic_ns();
-    if (task->cancelled && __atomic_load_n(task->cancelled, __ATOMIC_RELAXED)) {
+    if (task->work.cancelled && __atomic_load_n(task->work.cancelled, __ATOMIC_RELAXED)) {
         tide_error_set(&task->error, TIDE_ECANCELLED, "cancelled before it ran");
         task->ended_ns = task->started_ns;
         return;

@@ -12,9 +12,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "task/ffi.h"
 #include "task/task.h"
-
-struct tide_worker;
 
 /* Makes the state; call on the worker's thread. NULL and err on failure. Paths may be NULL. */
 struct tide_worker *tide_worker_new(const char *package_path, const char *package_cpath, struct tide_error *err);
@@ -33,14 +32,5 @@ bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size);
 void tide_worker_signal(struct tide_worker *worker);
 /* The same when the running task has taken longer than `ms`, which then fails with TIDE_ETIMEOUT. */
 void tide_worker_limit(struct tide_worker *worker, int64_t ms);
-
-/* For worker Lua through FFI, on the worker's thread. */
-void tide_worker_note(struct tide_worker *worker, const char *operators, int64_t batch_time);
-/* What the task is about to raise is no mistake of the script: the code for it. */
-void tide_worker_code(struct tide_worker *worker, int code);
-/* Machine code of a new trace and the script line it starts at ("" when it is not the script's): how a signal finds the line of
- * a loop that is compiled. */
-void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size, const char *where);
-void tide_worker_forget_traces(struct tide_worker *worker);
 
 #endif

@@ -3,6 +3,7 @@
  */
 #include <pthread.h>
 
+#include "store/block.h"
 #include "store/broadcast.h"
 #include "test.h"
 

@@ -47,10 +47,10 @@ static void give_back(int index, const char *failure) {
     if (failure) {
         tide_error_set(&task->error, TIDE_ECLOSURE, "%s", failure);
     } else {
-        for (uint32_t i = 0; i < task->noutputs; i++) {
-            int number = (int)(100 * task->partition + i);
+        for (uint32_t i = 0; i < task->work.noutputs; i++) {
+            int number = (int)(100 * task->work.partition + i);
 
-            tide_blocks_push(&task->outputs[i], rig_block(&number, 1));
+            tide_blocks_push(&task->work.outputs[i], rig_block(&number, 1));
         }
     }
     tide_task_end(task);
@@ -63,7 +63,7 @@ static void succeed_all(void) {
 }
 
 static void assert_task(int index, const char *plan, const char *input) {
-    char *text = rig_plan(tasks[index]->plan), *numbers = rig_numbers(&tasks[index]->inputs[0].blocks);
+    char *text = rig_plan(tasks[index]->work.plan), *numbers = rig_numbers(&tasks[index]->work.inputs[0].blocks);
 
     assert_string_equal(text, plan);
     assert_string_equal(numbers, input);
@@ -216,7 +216,7 @@ static void the_first_job_computes_all_partitions(void **state) {
 
     assert_int_equal(held, 2);
     assert_task(0, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "0");
-    assert_int_equal(tasks[0]->batch_time, 5);
+    assert_int_equal(tasks[0]->work.batch_time, 5);
     give_back(1, NULL);
     assert_false(tide_rdd_at_hand(kept, NULL));
     give_back(0, NULL);
@@ -314,10 +314,10 @@ static void cancelled_jobs_give_the_computation_up(void **state) {
 
     tide_job_cancel(a);
     turn();
-    assert_int_equal(*tasks[0]->cancelled, 0); /* b still wants it */
+    assert_int_equal(*tasks[0]->work.cancelled, 0); /* b still wants it */
     tide_job_cancel(b);
     turn();
-    assert_int_equal(*tasks[0]->cancelled, 1);
+    assert_int_equal(*tasks[0]->work.cancelled, 1);
     assert_int_equal(done, 2);
     succeed_all();
     assert_false(tide_rdd_at_hand(kept, NULL));
@@ -468,7 +468,7 @@ static void what_finds_no_room_is_computed_by_those_who_need_it(void **state) {
     assert_task(0, "[[chain, [leaf, nil], [g]], collect]", "0");
     assert_task(1, "[[chain, [leaf, nil], [g]], collect]", "100");
     assert_task(2, "[[chain, [leaf, nil], [f, g]], collect]", "2"); /* from the beginning */
-    assert_int_equal(tasks[2]->partition, 2);
+    assert_int_equal(tasks[2]->work.partition, 2);
     give_back(2, NULL);
     succeed_all();
     assert_result(job, 0, "0");

@@ -128,7 +128,7 @@ static struct tide_task *task_of(struct tide_plan *plan, int first, int count, u
     struct tide_task *task = tide_task_new(plan, 1, outputs);
 
     for (int i = 0; i < count; i++) tide_pack_number(&bytes, first + i);
-    tide_blocks_push(&task->inputs[0].blocks, packed_block(&bytes, (uint32_t)count, 1));
+    tide_blocks_push(&task->work.inputs[0].blocks, packed_block(&bytes, (uint32_t)count, 1));
     task->message.deliver = deliver;
     return task;
 }
@@ -159,7 +159,7 @@ static void expect(uint32_t index, const char *text) {
     struct tide_task *task = ended[index];
 
     if (task->error.code != 0) fail_msg("task %u failed: %s", index, task->error.text);
-    char *shown = packed_show(&task->outputs[0]);
+    char *shown = packed_show(&task->work.outputs[0]);
     assert_string_equal(shown, text);
     tide_free(shown);
 }
@@ -189,8 +189,8 @@ static void runs_tasks(void **state) {
     submit("local seen = 10\n return plan { map(function(x) seen = seen + x return seen end) }", 1, 3);
     wait_for(2);
     expect(0, "2=v1 4=v3 5=v4");
-    assert_int_equal(ended[0]->records_in, 4);
-    assert_int_equal(ended[0]->records_out, 3);
+    assert_int_equal(ended[0]->work.records_in, 4);
+    assert_int_equal(ended[0]->work.records_out, 3);
     assert_true(ended[0]->ended_ns >= ended[0]->started_ns && ended[0]->started_ns > 0);
     expect(1, "11 13 16");
     still_works();
@@ -215,9 +215,9 @@ static void runs_many_tasks_on_many_workers(void **state) {
         uint64_t records = 0;
         if (task->error.code != 0) fail_msg("task %u: %s", task->index, task->error.text);
         assert_true(task->worker < 4);
-        assert_int_equal(task->records_in, task->index % 9);
-        for (uint32_t p = 0; p < task->noutputs; p++) records += tide_blocks_records(&task->outputs[p]);
-        assert_int_equal(task->records_out, records);
+        assert_int_equal(task->work.records_in, task->index % 9);
+        for (uint32_t p = 0; p < task->work.noutputs; p++) records += tide_blocks_records(&task->work.outputs[p]);
+        assert_int_equal(task->work.records_out, records);
         if (task->index % 3 == 2) assert_int_equal(records, task->index % 9 > 7 ? 7 : task->index % 9);
         else assert_int_equal(records, (task->index % 9) * (1 + task->index % 3));
     }
@@ -238,12 +238,12 @@ static void combines_and_merges(void **state) {
         task->message.deliver = deliver;
         for (int i = 0; i < 2; i++) {
             assert_int_equal(ended[i]->error.code, 0);
-            tide_blocks_append(&task->inputs[0].blocks, &ended[i]->outputs[p]);
+            tide_blocks_append(&task->work.inputs[0].blocks, &ended[i]->work.outputs[p]);
         }
         tide_pool_submit(pool, task);
         wait_for(3 + p);
         assert_int_equal(ended[2 + p]->error.code, 0);
-        char *shown = packed_show(&ended[2 + p]->outputs[0]);
+        char *shown = packed_show(&ended[2 + p]->work.outputs[0]);
         for (char *at = strchr(shown, '='); at; at = strchr(at + 1, '=')) {
             records++;
             sum += atof(at + 1);
@@ -268,9 +268,9 @@ static void reads_files(void **state) {
     for (int i = 0; i < 2; i++) {
         struct tide_task *task = tide_task_new(plan, 1, 1);
         task->message.deliver = deliver;
-        task->inputs[0].kind = TIDE_TASK_INPUT_FILE;
-        task->inputs[0].path = tide_xstrdup(path);
-        task->inputs[0].length = 100;
+        task->work.inputs[0].kind = TIDE_TASK_INPUT_FILE;
+        task->work.inputs[0].path = tide_xstrdup(path);
+        task->work.inputs[0].length = 100;
         tide_pool_submit(pool, task);
         wait_for((uint32_t)i + 1);
         unlink(path);
@@ -292,8 +292,8 @@ static void errors_name_line_operator_and_record(void **state) {
                                      "  return (deep(x))\n"
                                      "end) }");
     struct tide_task *task = task_of(plan, 0, 10, 1);
-    task->batch_time = 5000;
-    task->partition = 4;
+    task->work.batch_time = 5000;
+    task->work.partition = 4;
     tide_pool_submit(pool, task);
     tide_plan_release(plan);
     wait_for(1);
@@ -332,7 +332,7 @@ static void the_flag_cancels(void **state) {
     start_pool(1);
     struct tide_plan *plan = plan_of("return plan { map(function(x) say(flag, 1) return x end) }");
     struct tide_task *task = task_of(plan, 0, 3, 1);
-    task->cancelled = &cancelled;
+    task->work.cancelled = &cancelled;
     tide_pool_submit(pool, task);
     wait_for(1);
     expect_error(0, TIDE_ECANCELLED, "cancelled before it ran");
@@ -347,9 +347,9 @@ static void the_flag_cancels(void **state) {
     task = task_of(wait, 0, 3, 1);
     for (int i = 0; i < 5; i++) {
         tide_pack_number(&bytes, 100 + i);
-        tide_blocks_push(&task->inputs[0].blocks, packed_block(&bytes, 1, 1));
+        tide_blocks_push(&task->work.inputs[0].blocks, packed_block(&bytes, 1, 1));
     }
-    task->cancelled = &cancelled;
+    task->work.cancelled = &cancelled;
     tide_pool_submit(pool, task);
     wait_for_flag(1);
     __atomic_store_n(&cancelled, 1, __ATOMIC_RELAXED);
@@ -371,7 +371,7 @@ static void describes_what_runs(void **state) {
                                      "  say(flag, 1) wait_for(flag, 2)\n"
                                      "  return x end), filter(function() return true end) }");
     struct tide_task *task = task_of(plan, 0, 1, 1);
-    task->batch_time = 3000;
+    task->work.batch_time = 3000;
     tide_pool_submit(pool, task);
     tide_plan_release(plan);
     wait_for_flag(1);
@@ -540,7 +540,7 @@ static void late_interrupts_hit_nobody(void **state) {
         submit("return plan { map(function(x) return x end) }", 7, 2);
         wait_for(before + 2);
         for (uint32_t i = before; i < before + 2; i++) {
-            if (ended[i]->inputs[0].blocks.items[0]->count == 2) expect(i, "7 8");
+            if (ended[i]->work.inputs[0].blocks.items[0]->count == 2) expect(i, "7 8");
             else if (ended[i]->error.code != 0) assert_int_equal(ended[i]->error.code, TIDE_ECANCELLED);
         }
     }

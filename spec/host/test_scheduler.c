@@ -30,13 +30,13 @@ static bool run_at_once; /* tasks come back by themselves */
 /* Each output list gets one block with the number 100 × partition + list; sampled keys are 1 … 4. */
 static void compute(struct tide_task *task) {
     int keys[] = {1, 2, 3, 4};
-    char *plan = rig_plan(task->plan);
+    char *plan = rig_plan(task->work.plan);
     bool samples = strstr(plan, "[sample, ");
 
-    for (uint32_t i = 0; i < task->noutputs; i++) {
-        int number = (int)(100 * task->partition + i);
+    for (uint32_t i = 0; i < task->work.noutputs; i++) {
+        int number = (int)(100 * task->work.partition + i);
 
-        tide_blocks_push(&task->outputs[i], samples && i == 1 ? rig_block(keys, 4) : rig_block(&number, 1));
+        tide_blocks_push(&task->work.outputs[i], samples && i == 1 ? rig_block(keys, 4) : rig_block(&number, 1));
     }
     tide_free(plan);
     tide_task_end(task);
@@ -91,18 +91,18 @@ static void fail_task(int index, const char *text) {
     give_back(task);
 }
 
-static bool is_cancelled(int index) { return __atomic_load_n(tasks[index]->cancelled, __ATOMIC_RELAXED) != 0; }
+static bool is_cancelled(int index) { return __atomic_load_n(tasks[index]->work.cancelled, __ATOMIC_RELAXED) != 0; }
 
 static void assert_task(int index, const char *plan, uint32_t outputs) {
-    char *text = rig_plan(tasks[index]->plan);
+    char *text = rig_plan(tasks[index]->work.plan);
 
     assert_string_equal(text, plan);
-    assert_int_equal(tasks[index]->noutputs, outputs);
+    assert_int_equal(tasks[index]->work.noutputs, outputs);
     tide_free(text);
 }
 
 static bool is_plan_with(int index, const char *name) {
-    char *text = rig_plan(tasks[index]->plan);
+    char *text = rig_plan(tasks[index]->work.plan);
     bool found = strstr(text, name);
 
     tide_free(text);
@@ -110,7 +110,7 @@ static bool is_plan_with(int index, const char *name) {
 }
 
 static void assert_input(int index, uint32_t input, const char *expected) {
-    char *numbers = rig_numbers(&tasks[index]->inputs[input].blocks);
+    char *numbers = rig_numbers(&tasks[index]->work.inputs[input].blocks);
 
     assert_string_equal(numbers, expected);
     tide_free(numbers);
@@ -248,14 +248,14 @@ static void options_reach_the_tasks(void **state) {
     struct tide_job *job = tide_job_start(scheduler, &options);
 
     assert_int_equal(held, 1);
-    assert_int_equal(tasks[0]->batch_time, 12000);
-    assert_int_equal(tasks[0]->limit, 0);
+    assert_int_equal(tasks[0]->work.batch_time, 12000);
+    assert_int_equal(tasks[0]->work.limit, 0);
     succeed(0);
     assert_int_equal(held, 2);
-    assert_int_equal(tasks[0]->partition, 3);
-    assert_int_equal(tasks[1]->partition, 1);
-    assert_int_equal(tasks[1]->limit, 7);
-    assert_int_equal(tasks[1]->batch_time, 12000);
+    assert_int_equal(tasks[0]->work.partition, 3);
+    assert_int_equal(tasks[1]->work.partition, 1);
+    assert_int_equal(tasks[1]->work.limit, 7);
+    assert_int_equal(tasks[1]->work.batch_time, 12000);
     succeed_all();
     assert_true(tide_job_ended(job));
     assert_int_equal(tide_job_partitions(job), 2);
@@ -395,9 +395,9 @@ static void ranges_are_found_in_a_phase_of_their_own(void **state) {
     succeed(0);
     assert_int_equal(held, 2);
     assert_task(0, "[[leaf, nil], [shuffle, w, 3, false]]", 3);
-    assert_ptr_equal(tasks[0]->plan, tasks[1]->plan);
-    assert_int_equal(tasks[1]->partition, 1);
-    assert_int_equal(tasks[1]->ninputs, 2);
+    assert_ptr_equal(tasks[0]->work.plan, tasks[1]->work.plan);
+    assert_int_equal(tasks[1]->work.partition, 1);
+    assert_int_equal(tasks[1]->work.ninputs, 2);
     assert_input(0, 0, "0"); /* the records of map task 0 */
     assert_input(1, 0, "100");
     assert_input(0, 1, "2 3"); /* bounds: three parts of 1 1 2 2 3 3 4 4 */
@@ -423,7 +423,7 @@ static void broken_samples_fail_the_job(void **state) {
     struct tide_block *block = rig_block(keys, 1);
 
     block->size = 1;
-    tide_blocks_push(&task->outputs[1], block);
+    tide_blocks_push(&task->work.outputs[1], block);
     give_back(task);
     assert_failed(&job, TIDE_ECORRUPT, "sampled key 1 of 1");
     assert_int_equal(held, 0);
@@ -468,7 +468,7 @@ static void a_failed_task_is_tried_again_from_its_inputs(void **state) {
     tide_scheduler_set_max_failures(scheduler, 3);
     start(&job, rdd);
 
-    char *plan = rig_plan(tasks[1]->plan), *numbers = rig_numbers(&tasks[1]->inputs[0].blocks);
+    char *plan = rig_plan(tasks[1]->work.plan), *numbers = rig_numbers(&tasks[1]->work.inputs[0].blocks);
 
     for (int attempt = 0; attempt < 2; attempt++) {
         fail_task(1, "a passing mood");
@@ -476,7 +476,7 @@ static void a_failed_task_is_tried_again_from_its_inputs(void **state) {
         assert_int_equal(held, 2);
         assert_task(1, plan, 1);
         assert_input(1, 0, numbers);
-        assert_int_equal(tasks[1]->partition, 1);
+        assert_int_equal(tasks[1]->work.partition, 1);
         assert_int_equal(tasks[1]->attempt, attempt + 1);
         assert_false(is_cancelled(1));
     }
@@ -536,7 +536,7 @@ static void on_updated(struct tide_block *block, void *arg) {
     tide_block_release(block);
 }
 
-static void add_update(int index, int number) { tasks[index]->updates = rig_block(&number, 1); }
+static void add_update(int index, int number) { tasks[index]->work.updates = rig_block(&number, 1); }
 
 static void updates_are_told_once_for_each_partition(void **state) {
     struct tide_rdd *rdd = rig_blocks(3, 1, 0);
@@ -753,7 +753,7 @@ static void failing_gives_up_other_shuffles(void **state) {
 
 /* The index-th task reports that its function made such a record. */
 static void report(int index, int arity, const char *record) {
-    tide_task_learn(tasks[index], 0, arity, record, strlen(record));
+    tide_task_learn(&tasks[index]->work, 0, arity, record, strlen(record));
 }
 
 static void tasks_of_a_run_agree_in_arity(void **state) {
@@ -761,8 +761,8 @@ static void tasks_of_a_run_agree_in_arity(void **state) {
     struct watched job;
 
     start(&job, rdd);
-    assert_int_equal(tasks[0]->nslots, 1);
-    assert_int_equal(tasks[0]->slots[0].known, TIDE_ARITY_UNKNOWN);
+    assert_int_equal(tasks[0]->work.nslots, 1);
+    assert_int_equal(tasks[0]->work.slots[0].known, TIDE_ARITY_UNKNOWN);
     report(1, 2, "(a, 1)");
     report(2, 2, "(b, 1)");
     report(3, 1, "c");
@@ -783,8 +783,8 @@ static void tasks_of_a_run_agree_in_arity(void **state) {
 
     start(&job, rdd);
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(tasks[i]->slots[0].known, TIDE_ARITY_SINGLE);
-        assert_string_equal(tasks[i]->slots[0].first, "c in partition 2");
+        assert_int_equal(tasks[i]->work.slots[0].known, TIDE_ARITY_SINGLE);
+        assert_string_equal(tasks[i]->work.slots[0].first, "c in partition 2");
     }
     succeed_all();
     assert_succeeded(&job);
@@ -1019,7 +1019,7 @@ static void tasks_may_never_come_back(void **state) {
 
     start(&job, rdd);
     stuck = take(1);
-    left_behind = stuck->cancelled;
+    left_behind = stuck->work.cancelled;
     tide_scheduler_close(scheduler);
     assert_failed(&job, TIDE_ECANCELLED, "the engine is closing");
     succeed(0);

@@ -49,17 +49,17 @@ static void assert_inputs(const struct tide_stage *stage, uint32_t index, const 
     assert_true(tide_task_begin(task));
 
     tide_buffer_create(&out);
-    for (uint32_t i = 0; i < task->ninputs; i++) {
-        char *numbers = rig_numbers(&task->inputs[i].blocks);
+    for (uint32_t i = 0; i < task->work.ninputs; i++) {
+        char *numbers = rig_numbers(&task->work.inputs[i].blocks);
 
-        assert_int_equal(task->inputs[i].kind, TIDE_TASK_INPUT_BLOCKS);
+        assert_int_equal(task->work.inputs[i].kind, TIDE_TASK_INPUT_BLOCKS);
         tide_buffer_format(&out, i > 0 ? " | %s" : "%s", numbers);
         tide_free(numbers);
     }
     tide_buffer_append(&out, "", 1);
     assert_string_equal((char *)out.data, expected);
-    assert_int_equal(task->partition, stage->parts[index].partition);
-    assert_int_equal(task->noutputs, stage->outputs);
+    assert_int_equal(task->work.partition, stage->parts[index].partition);
+    assert_int_equal(task->work.noutputs, stage->outputs);
     tide_buffer_destroy(&out);
     tide_task_delete(task);
 }
@@ -118,13 +118,13 @@ static void files_become_file_inputs(void **state) {
     struct tide_stage *stage = cut(rdd);
     struct tide_task *task = tide_stage_task(stage, arities, 1);
 
-    assert_plan(task->plan, "[[chain, [leaf, nil], [f]], collect]");
-    assert_int_equal(task->ninputs, 1);
-    assert_int_equal(task->inputs[0].kind, TIDE_TASK_INPUT_FILE);
-    assert_string_equal(task->inputs[0].path, "/tmp/a");
-    assert_int_equal(task->inputs[0].offset, 10);
-    assert_int_equal(task->inputs[0].length, 7);
-    assert_int_equal(task->inputs[0].reserved, 1);
+    assert_plan(task->work.plan, "[[chain, [leaf, nil], [f]], collect]");
+    assert_int_equal(task->work.ninputs, 1);
+    assert_int_equal(task->work.inputs[0].kind, TIDE_TASK_INPUT_FILE);
+    assert_string_equal(task->work.inputs[0].path, "/tmp/a");
+    assert_int_equal(task->work.inputs[0].offset, 10);
+    assert_int_equal(task->work.inputs[0].length, 7);
+    assert_int_equal(task->work.inputs[0].partition, 1);
     tide_task_delete(task);
     tide_stage_delete(stage);
     tide_rdd_release(rdd);
@@ -713,9 +713,9 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
     struct tide_value array = tide_unpack_value(at, end), kind = tide_unpack_value(array.next, end);
 
     if (memcmp(kind.data, "leaf", 4) == 0) {
-        assert_in_range(*input, 0, task->ninputs - 1);
+        assert_in_range(*input, 0, task->work.ninputs - 1);
 
-        char *numbers = rig_numbers(&task->inputs[(*input)++].blocks);
+        char *numbers = rig_numbers(&task->work.inputs[(*input)++].blocks);
 
         tide_buffer_format(out, "%s", numbers);
         tide_free(numbers);
@@ -745,7 +745,7 @@ static const uint8_t *read_plan(const uint8_t *at, const uint8_t *end, const str
             rig_show(op, (size_t)(next - of_task - op), out);
             if (indexed.type == TIDE_VALUE_ARRAY)
                 tide_buffer_format(out, "@%d",
-                                   (int)(of_task ? task->partition : task->inputs[first].reserved) +
+                                   (int)(of_task ? task->work.partition : task->work.inputs[first].partition) +
                                        (int)difference.number);
             op = next;
         }
@@ -862,11 +862,11 @@ static int check_parts(struct tide_rdd *rdd) {
         tide_buffer_create(&expected);
         tide_buffer_create(&got);
         read_lineage(rdd, i, &expected);
-        read_plan(task->plan->bytes + 1, task->plan->bytes + task->plan->size, task, &input, &got);
+        read_plan(task->work.plan->bytes + 1, task->work.plan->bytes + task->work.plan->size, task, &input, &got);
         tide_buffer_append(&expected, "", 1);
         tide_buffer_append(&got, "", 1);
         assert_string_equal((char *)got.data, (char *)expected.data);
-        assert_int_equal(input, task->ninputs);
+        assert_int_equal(input, task->work.ninputs);
         tide_buffer_destroy(&expected);
         tide_buffer_destroy(&got);
         tide_task_delete(task);

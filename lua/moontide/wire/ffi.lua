@@ -22,20 +22,6 @@ end
 declare.cdef(contract.text)
 
 declare.cdef [[
-struct tide_plan { uint64_t id[2]; uint8_t *bytes; uint32_t size; uint32_t refs; struct tide_broadcast_refs *broadcasts; };
-struct tide_task_input {
-    struct tide_blocks blocks; char *path; uint64_t offset; uint64_t length; uint32_t kind; uint32_t reserved;
-    uint64_t size; uint32_t once;
-};
-struct tide_task_slot { char *first; char *seen; uint32_t arity; uint8_t known; uint8_t learned; };
-struct tide_task {
-    struct tide_plan *plan; struct tide_task_input *inputs; struct tide_blocks *outputs; int64_t batch_time; uint64_t limit;
-    uint64_t records_in; uint64_t records_out; uint32_t ninputs; uint32_t noutputs; uint32_t partition; uint32_t nslots;
-    struct tide_task_slot *slots; struct tide_block *updates; double seed; const uint32_t *cancelled;
-};
-
-void tide_task_learn(struct tide_task *task, uint32_t slot, int arity, const char *text, size_t size);
-
 struct tide_combine { double *numbers; uint32_t count; uint32_t fresh; };
 struct tide_combine *tide_combine_new(void);
 void tide_combine_delete(struct tide_combine *combine);
@@ -84,11 +70,6 @@ bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_
 bool tide_sort_by_key_has_place(const struct tide_block *block);
 bool tide_sort_by_key_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
-void tide_worker_note(void *worker, const char *operators, int64_t batch_time);
-void tide_worker_code(void *worker, int code);
-void tide_worker_trace(void *worker, uintptr_t start, size_t size, const char *where);
-void tide_worker_forget_traces(void *worker);
-size_t tide_layout_size(int which);
 
 /* Lua only: the bits of a number. */
 union moontide_number { double d; uint32_t u[2]; int64_t i; uint64_t q; };
@@ -99,13 +80,4 @@ if C.tide_stress() then
     C = require("moontide.wire.stress").wrap(C, tonumber(C.tide_stress_draw() % 2147483646ULL) + 1)
 end
 
--- Both halves must agree on every struct: a mismatch would corrupt memory silently.
-for which, name in pairs { [3] = "tide_task_input", [4] = "tide_merge", [5] = "tide_plan", [6] = "tide_task", [7] = "tide_combine", [8] = "tide_task_slot" } do
-    local here, there = ffi.sizeof("struct " .. name), tonumber(C.tide_layout_size(which))
-    if here ~= there then
-        error(("moontide: the Lua modules and the library are of different versions (struct %s: %d and %d bytes); "
-            .. "install both from the same build"):format(name, here, there))
-    end
-end
-
-return { C = C, ffi = ffi, INPUT_FILE = 2 }
+return { C = C, ffi = ffi }

@@ -103,7 +103,7 @@ local JIT_OPTIONS = {
 
 --- Called once, with the worker's C struct.
 function worker.start(pointer)
-    self_pointer = ffi.cast("void *", pointer)
+    self_pointer = ffi.cast("struct tide_worker *", pointer)
     current.in_worker = true
     memory.describe = failure.exhausted
     require("moontide.worker.scan").install()
@@ -313,7 +313,7 @@ end
 
 --- Runs one task; raises one complete text when it fails. The outputs of a failed task are released by the driver.
 function worker.run(pointer)
-    local task = ffi.cast("struct tide_task *", pointer)
+    local task = ffi.cast("struct tide_task_work *", pointer)
     context.batch_time, context.partition, context.operators = tonumber(task.batch_time), tonumber(task.partition), "?"
     local cleanup = {}
     current.cleanup, current.cancelled = cleanup, task.cancelled

@@ -1,7 +1,6 @@
 --- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the command
 --- can be read from while it works, whatever it does with its input. How they are run and ended is host/task/command.h's.
 
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local failure = require "moontide.worker.failure"
 local text_form = require "moontide.base.text_form"
@@ -9,12 +8,7 @@ local text_form = require "moontide.base.text_form"
 local ffi, C = fast.ffi, fast.C
 local process = {}
 
-declare.cdef [[
-uint32_t tide_command_start(const char *line, const char *input, char *why, size_t size);
-const char *tide_command_line(uint32_t number, size_t *length, int *status);
-]]
-
-local BROKEN_OFF, NOMEM = -1, -2 -- host/task/command.h
+local BROKEN_OFF, NOMEM = C.TIDE_COMMAND_BROKEN_OFF, C.TIDE_COMMAND_NOMEM
 
 local function quote(word) return "'" .. word:gsub("'", "'\\''") .. "'" end
 

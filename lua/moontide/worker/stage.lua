@@ -172,7 +172,7 @@ end
 local function run_leaf(feed, S)
     local input = S.run.inputs[S.run.cursor]
     S.run.cursor = S.run.cursor + 1
-    if input.kind == fast.INPUT_FILE then
+    if input.kind == C.TIDE_TASK_INPUT_FILE then
         return run_file(feed, S, input)
     end
     local read = feed.source.read
@@ -293,7 +293,7 @@ end
 -- task have one partition, and one generator, for all that the union brings; `ops.own` are not above it.
 local function give_generators(feed, S)
     local run, ops = S.run, feed.ops
-    local first = run.cursor < run.task.ninputs and run.inputs[run.cursor].reserved or 0
+    local first = run.cursor < run.task.ninputs and run.inputs[run.cursor].partition or 0
     run.generators = run.generators or {}
     for _, k in ipairs(feed.draws) do
         local op, token = ops[k], ops.tokens[k]
@@ -350,7 +350,7 @@ function Pipe:pull_to(feed, outer, S)
     local op = self.terminal.op
     -- The partition's number where the operator stands; under a union it is not the task's (host/rdd/stage.c).
     local cursor = S.run.cursor
-    local index = op.shift and (op.of_task and S.run.partition or S.run.inputs[cursor].reserved) + op.shift or 0
+    local index = op.shift and (op.of_task and S.run.partition or S.run.inputs[cursor].partition) + op.shift or 0
     local after = cursor + self.inputs
     local firsts, seconds, runs = {}, {}, new_runs()
     S.firsts, S.seconds, S.n, S.bytes, S.most, S.tables = firsts, seconds, 0, 0, 1, false
