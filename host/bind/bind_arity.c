@@ -4,6 +4,8 @@
  * Called by Lua on the driver thread.
  */
 #include "bind/bind.h"
+#include "bind/bind_graph.h"
+#include "bind/object.h"
 #include "dstream/graph.h"
 #include "rdd/arity.h"
 

@@ -8,6 +8,9 @@
 
 #include "base/alloc.h"
 #include "bind/bind.h"
+#include "bind/object.h"
+#include "driver/event.h"
+#include "driver/job.h"
 
 /* What running tasks get before they are interrupted when nobody says (ms). */
 enum { CLOSE_TIMEOUT = 1000 };
@@ -126,23 +129,18 @@ static int engine_describe(lua_State *L) {
     return 1;
 }
 
-static void set_number(lua_State *L, const char *name, double number) {
-    lua_pushnumber(L, number);
-    lua_setfield(L, -2, name);
-}
-
 /* What is kept and where, in bytes, and how often something was given up. */
 static int engine_memory(lua_State *L) {
     struct tide_cache_figures figures;
 
     tide_cache_figures(tide_engine_cache(check_engine(L)), &figures);
     lua_createtable(L, 0, 6);
-    set_number(L, "limit", (double)figures.limit);
-    set_number(L, "memory", (double)figures.memory);
-    set_number(L, "peak", (double)figures.peak);
-    set_number(L, "disk", (double)figures.disk);
-    set_number(L, "spilled", (double)figures.spilled);
-    set_number(L, "dropped", (double)figures.dropped);
+    tide_bind_set_number(L, "limit", (double)figures.limit);
+    tide_bind_set_number(L, "memory", (double)figures.memory);
+    tide_bind_set_number(L, "peak", (double)figures.peak);
+    tide_bind_set_number(L, "disk", (double)figures.disk);
+    tide_bind_set_number(L, "spilled", (double)figures.spilled);
+    tide_bind_set_number(L, "dropped", (double)figures.dropped);
     return 1;
 }
 
@@ -179,7 +177,7 @@ static void set_text(lua_State *L, const char *name, const char *text) {
 
 /* A reading that is not there yet is left out. */
 static void set_reading(lua_State *L, const char *name, int64_t reading) {
-    if (reading >= 0) set_number(L, name, (double)reading);
+    if (reading >= 0) tide_bind_set_number(L, name, (double)reading);
 }
 
 static void set_rdd(lua_State *L, struct tide_rdd *rdd) {
@@ -232,8 +230,8 @@ static void set_info(lua_State *L, const struct tide_event *event) {
 
     lua_createtable(L, 0, 8);
     if (info->batch_time >= 0) {
-        set_number(L, "batchTime", (double)info->batch_time);
-        set_number(L, "numRecords", (double)info->records);
+        tide_bind_set_number(L, "batchTime", (double)info->batch_time);
+        tide_bind_set_number(L, "numRecords", (double)info->records);
         set_reading(L, "submissionTime", info->submission_time);
         set_reading(L, "processingStartTime", info->processing_start);
         set_reading(L, "processingEndTime", info->processing_end);
@@ -243,7 +241,7 @@ static void set_info(lua_State *L, const struct tide_event *event) {
     set_inputs(L, event);
     set_outputs(L, event);
     if (info->output_start >= 0) {
-        set_number(L, "id", info->output);
+        tide_bind_set_number(L, "id", info->output);
         set_reading(L, "startTime", info->output_start);
         set_reading(L, "endTime", info->output_end);
     }
@@ -251,46 +249,51 @@ static void set_info(lua_State *L, const struct tide_event *event) {
     lua_setfield(L, -2, "info");
 }
 
+/* Nil when the script has released it. */
+static void push_graph(lua_State *L, const struct tide_graph *graph) {
+    if (!tide_bind_known(L, graph)) lua_pushnil(L);
+}
+
 static void push_event(lua_State *L, const struct tide_event *event) {
     lua_createtable(L, 0, 8);
     set_text(L, "kind", kind_name(event->kind));
     if (event->graph) {
-        tide_bind_push_graph(L, 1, event->graph);
+        push_graph(L, event->graph);
         lua_setfield(L, -2, "graph");
     }
     tide_bind_set_error(L, &event->error, "error", "code");
     switch (event->kind) {
     case TIDE_EVENT_JOB: set_job(L, event->job); break;
     case TIDE_EVENT_TRANSFORM:
-        set_number(L, "node", event->node);
-        set_number(L, "time", (double)event->time);
-        set_number(L, "batch", (double)event->info.batch_time);
-        set_number(L, "token", (double)event->token);
+        tide_bind_set_number(L, "node", event->node);
+        tide_bind_set_number(L, "time", (double)event->time);
+        tide_bind_set_number(L, "batch", (double)event->info.batch_time);
+        tide_bind_set_number(L, "token", (double)event->token);
         set_rdds(L, event);
         break;
     case TIDE_EVENT_OUTPUT:
-        set_number(L, "node", event->node);
-        set_number(L, "time", (double)event->time);
-        set_number(L, "token", (double)event->token);
-        set_number(L, "id", event->info.output);
+        tide_bind_set_number(L, "node", event->node);
+        tide_bind_set_number(L, "time", (double)event->time);
+        tide_bind_set_number(L, "token", (double)event->token);
+        tide_bind_set_number(L, "id", event->info.output);
         set_rdd(L, event->nrdds > 0 ? event->rdds[0] : NULL);
         lua_setfield(L, -2, "rdd");
         break;
     case TIDE_EVENT_GENERATION:
-    case TIDE_EVENT_LOST: set_number(L, "time", (double)event->time); break;
+    case TIDE_EVENT_LOST: tide_bind_set_number(L, "time", (double)event->time); break;
     case TIDE_EVENT_LISTENER:
         set_text(L, "name", event->name);
-        set_number(L, "node", event->node);
-        set_number(L, "time", (double)event->time);
+        tide_bind_set_number(L, "node", event->node);
+        tide_bind_set_number(L, "time", (double)event->time);
         set_info(L, event);
         break;
     case TIDE_EVENT_RECEIVER:
-        set_number(L, "source", event->node);
+        tide_bind_set_number(L, "source", event->node);
         set_text(L, "state", event->name);
         break;
     case TIDE_EVENT_DRAINED: break;
-    case TIDE_EVENT_UPDATES: set_number(L, "block", (double)(uintptr_t)event->block); break;
-    case TIDE_EVENT_SIGNAL: set_number(L, "count", event->signals); break;
+    case TIDE_EVENT_UPDATES: tide_bind_set_number(L, "block", (double)(uintptr_t)event->block); break;
+    case TIDE_EVENT_SIGNAL: tide_bind_set_number(L, "count", event->signals); break;
     }
 }
 
@@ -311,10 +314,6 @@ static int engine_poll(lua_State *L) {
 }
 
 /* ---- Class ---------------------------------------------------------------------------------------------------- */
-
-void tide_bind_engine_methods(lua_State *L, const luaL_Reg *methods) {
-    tide_bind_add_methods(L, TIDE_BIND_ENGINE, methods);
-}
 
 void tide_bind_engine(lua_State *L) {
     static const luaL_Reg methods[] = {

@@ -1,6 +1,5 @@
 /*
- * Streams for Lua: engine:graph{}, the methods of graphs (declaring, starting, answering, stopping) and of
- * streams.
+ * Graphs for Lua: engine:graph{}, the methods of graphs: declaring, starting, answering, stopping.
  *
  * Called by Lua on the driver thread. A graph's userdata owns its batch runner and is a member of the engine:
  * when the engine closes first, the runner goes with it and the userdata stays as an empty shell. The graph's
@@ -10,15 +9,16 @@
  * The script may answer, stop or close what is closed already: that is a late answer and not a mistake.
  * Everything else raises on a closed graph.
  */
+#include "bind/bind_graph.h"
+
 #include <string.h>
 
 #include "base/alloc.h"
 #include "bind/bind.h"
+#include "bind/bind_op.h"
+#include "bind/object.h"
 #include "driver/runner.h"
 #include "dstream/graph.h"
-
-/* Milliseconds and tokens cross as numbers, which are exact up to here. */
-#define MOST (INT64_C(1) << 53)
 
 enum { FAMILY_ENGINE = 1, FAMILY_GRAPH = 2 }; /* slots of a graph's environment table */
 
@@ -29,14 +29,6 @@ struct graph {
 
 /* ---- Checks --------------------------------------------------------------------------------------------------- */
 
-/* Misuse that C has found: raises its text. */
-int tide_bind_refuse(lua_State *L, struct tide_error *err) {
-    tide_bind_failure(L, err);
-    lua_pop(L, 1);
-    return lua_error(L);
-}
-
-/* The graph's runner, NULL when it is closed. */
 struct tide_batch_runner *tide_bind_test_runner(lua_State *L, int index) {
     const struct graph *graph = tide_bind_check(L, index, TIDE_BIND_GRAPH)->pointer;
 
@@ -54,7 +46,7 @@ struct tide_graph *tide_bind_check_graph(lua_State *L, int index) {
     return tide_batch_runner_graph(tide_bind_check_runner(L, index));
 }
 
-static void push_graph_of(lua_State *L, int stream) {
+void tide_bind_push_graph_of(lua_State *L, int stream) {
     lua_getfenv(L, stream);
     lua_rawgeti(L, -1, FAMILY_GRAPH);
     lua_remove(L, -2);
@@ -63,20 +55,10 @@ static void push_graph_of(lua_State *L, int stream) {
 struct tide_stream *tide_bind_check_stream(lua_State *L, int index) {
     struct tide_stream *stream = tide_bind_check(L, index, TIDE_BIND_STREAM)->pointer;
 
-    push_graph_of(L, index);
+    tide_bind_push_graph_of(L, index);
     if (!stream || !tide_bind_test_runner(L, -1)) luaL_error(L, "the graph of this stream has been closed");
     lua_pop(L, 1);
     return stream;
-}
-
-/* The dataset at `at` (of argument `argument`), which must be one of the engine of the object at 1. */
-static struct tide_rdd *check_own_rdd(lua_State *L, int at, int argument) {
-    const struct tide_bind_object *self = lua_touserdata(L, 1);
-    const struct tide_bind_object *rdd = tide_bind_test(L, at, TIDE_BIND_RDD);
-
-    if (rdd && rdd->handle == self->handle) return rdd->pointer;
-    luaL_argerror(L, argument, "dataset of the same engine expected");
-    return NULL;
 }
 
 /* The array of streams at `index`, as scratch left on the stack. */
@@ -97,7 +79,6 @@ static struct tide_stream **check_streams(lua_State *L, int index, uint32_t *cou
     return streams;
 }
 
-/* A new stream's userdata goes to the script, or what C had against it is raised. */
 int tide_bind_answer_stream(lua_State *L, struct tide_bind_object *object, struct tide_stream *stream,
                             struct tide_error *err) {
     object->pointer = stream;
@@ -136,10 +117,10 @@ static int engine_graph(lua_State *L) {
         .events = tide_engine_events(engine),
         .cache = tide_engine_cache(engine),
         .workers = tide_engine_workers(engine),
-        .batch = tide_bind_field_whole(L, 2, "batch", 1, MOST, INT64_MIN),
-        .remember = tide_bind_field_whole(L, 2, "remember", 0, MOST, 0),
+        .batch = tide_bind_field_whole(L, 2, "batch", 1, TIDE_BIND_MOST, INT64_MIN),
+        .remember = tide_bind_field_whole(L, 2, "remember", 0, TIDE_BIND_MOST, 0),
         .manual_clock = is_manual(L, 2),
-        .manual_start = tide_bind_field_whole(L, 2, "start", 0, MOST, 0),
+        .manual_start = tide_bind_field_whole(L, 2, "start", 0, TIDE_BIND_MOST, 0),
         .concurrent = (uint32_t)tide_bind_field_whole(L, 2, "concurrent", 1, INT32_MAX, 1),
         .skips = tide_bind_field_boolean(L, 2, "skips", false),
     };
@@ -164,10 +145,6 @@ static int engine_graph(lua_State *L) {
     return 1;
 }
 
-void tide_bind_push_graph(lua_State *L, int parent, struct tide_graph *graph) {
-    if (!tide_bind_known(L, graph)) lua_pushnil(L);
-}
-
 static int graph_close(lua_State *L) {
     struct graph *graph = tide_bind_check(L, 1, TIDE_BIND_GRAPH)->pointer;
 
@@ -182,11 +159,6 @@ static int graph_gc(lua_State *L) {
     tide_free(object->pointer);
     object->pointer = NULL;
     tide_bind_drop_handle(object);
-    return 0;
-}
-
-static int stream_gc(lua_State *L) {
-    tide_bind_drop_handle(lua_touserdata(L, 1));
     return 0;
 }
 
@@ -205,7 +177,7 @@ static int graph_socket(lua_State *L) {
         .host = lua_tostring(L, -1),
         .port = (int)tide_bind_field_whole(L, 2, "port", 1, 65535, INT64_MIN),
         .max_line = (uint32_t)tide_bind_field_whole(L, 2, "maxLine", 1, UINT32_MAX, 0),
-        .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, MOST, 0),
+        .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, TIDE_BIND_MOST, 0),
         .budget = tide_engine_budget(tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_GRAPH))),
     };
     uint8_t level = (uint8_t)tide_bind_field_whole(L, 2, "level", 0, 31, 0);
@@ -228,7 +200,7 @@ static int graph_queue(lua_State *L) {
     }
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_getfield(L, 2, "default");
-    if (!lua_isnil(L, -1)) otherwise = check_own_rdd(L, -1, 2);
+    if (!lua_isnil(L, -1)) otherwise = tide_bind_check_own_rdd(L, -1, 2);
 
     bool one_at_a_time = tide_bind_field_boolean(L, 2, "oneAtATime", true);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
@@ -242,14 +214,14 @@ static int graph_replay(lua_State *L) {
 
     luaL_checktype(L, 2, LUA_TTABLE);
 
-    struct tide_rdd *otherwise = lua_isnoneornil(L, 3) ? NULL : check_own_rdd(L, 3, 3);
+    struct tide_rdd *otherwise = lua_isnoneornil(L, 3) ? NULL : tide_bind_check_own_rdd(L, 3, 3);
     size_t count = lua_objlen(L, 2);
     struct tide_rdd **entries = lua_newuserdata(L, (count ? count : 1) * sizeof *entries);
 
     for (size_t i = 0; i < count; i++) {
         lua_rawgeti(L, 2, (int)i + 1);
         entries[i] = NULL;
-        if (!lua_isboolean(L, -1) || lua_toboolean(L, -1)) entries[i] = check_own_rdd(L, -1, 2);
+        if (!lua_isboolean(L, -1) || lua_toboolean(L, -1)) entries[i] = tide_bind_check_own_rdd(L, -1, 2);
         lua_pop(L, 1);
     }
 
@@ -302,83 +274,6 @@ static int graph_zip(lua_State *L) {
     return tide_bind_answer_stream(L, object, stream, &err);
 }
 
-static int stream_narrow(lua_State *L) {
-    struct tide_stream *parent = tide_bind_check_stream(L, 1);
-    struct tide_error err = {0};
-    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
-
-    op->indexed = lua_toboolean(L, 4) != 0;
-
-    struct tide_stream *stream = tide_stream_narrow(parent, op, &err);
-
-    tide_op_release(op);
-    return tide_bind_answer_stream(L, object, stream, &err);
-}
-
-static int stream_shuffle(lua_State *L) {
-    struct tide_stream *parent = tide_bind_check_stream(L, 1);
-    struct tide_error err = {0};
-
-    lua_settop(L, 2);
-
-    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
-    struct tide_stream *stream = tide_stream_shuffled(parent, exchange, &err);
-
-    tide_exchange_release(exchange);
-    return tide_bind_answer_stream(L, object, stream, &err);
-}
-
-static int stream_persist(lua_State *L) {
-    struct tide_stream *stream = tide_bind_check_stream(L, 1);
-    struct tide_error err = {0};
-    int64_t level = tide_bind_check_whole(L, 2, 0, 31, "storage level");
-
-    if (tide_stream_persist(stream, (uint8_t)level, lua_toboolean(L, 3) != 0, &err) < 0)
-        return tide_bind_refuse(L, &err);
-    return 0;
-}
-
-static int stream_level(lua_State *L) {
-    lua_pushnumber(L, tide_stream_level(tide_bind_check_stream(L, 1)));
-    return 1;
-}
-
-static int stream_push(lua_State *L) {
-    struct tide_stream *stream = tide_bind_check_stream(L, 1);
-    struct tide_error err = {0};
-
-    if (tide_stream_push(stream, check_own_rdd(L, 2, 2), &err) < 0) return tide_bind_refuse(L, &err);
-    return 0;
-}
-
-static int stream_output(lua_State *L) {
-    struct tide_stream *stream = tide_bind_check_stream(L, 1);
-    struct tide_error err = {0};
-    uint32_t output;
-
-    if (tide_stream_output(stream, &output, &err) < 0) return tide_bind_refuse(L, &err);
-    lua_pushnumber(L, output);
-    return 1;
-}
-
-static int stream_id(lua_State *L) {
-    lua_pushnumber(L, tide_stream_id(tide_bind_check_stream(L, 1)));
-    return 1;
-}
-
-static int stream_slide(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)tide_stream_slide(tide_bind_check_stream(L, 1)));
-    return 1;
-}
-
-static int stream_graph(lua_State *L) {
-    tide_bind_check(L, 1, TIDE_BIND_STREAM);
-    push_graph_of(L, 1);
-    return 1;
-}
-
 /* ---- Running -------------------------------------------------------------------------------------------------- */
 
 static int graph_start(lua_State *L) {
@@ -391,8 +286,8 @@ static int graph_start(lua_State *L) {
 
 static int graph_transform_done(lua_State *L) {
     struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
-    uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, MOST, "token");
-    struct tide_rdd *rdd = lua_isnoneornil(L, 3) ? NULL : check_own_rdd(L, 3, 3);
+    uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "token");
+    struct tide_rdd *rdd = lua_isnoneornil(L, 3) ? NULL : tide_bind_check_own_rdd(L, 3, 3);
     const char *failure = luaL_optstring(L, 4, NULL);
 
     if (runner) tide_batch_runner_transform_done(runner, token, rdd, failure);
@@ -401,7 +296,7 @@ static int graph_transform_done(lua_State *L) {
 
 static int graph_output_done(lua_State *L) {
     struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
-    uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, MOST, "token");
+    uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "token");
     const char *failure = luaL_optstring(L, 3, NULL);
 
     if (runner) tide_batch_runner_output_done(runner, token, failure);
@@ -415,11 +310,6 @@ static int graph_stop(lua_State *L) {
     return 0;
 }
 
-static void set_number(lua_State *L, const char *name, double number) {
-    lua_pushnumber(L, number);
-    lua_setfield(L, -2, name);
-}
-
 /* graph:lost() → { {node=, batches=, records=, first=, last=, waiting=, begun=, begunTime=, begunToken=}, … }: see tide_batch_runner_lost */
 static int graph_lost(lua_State *L) {
     const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
@@ -430,15 +320,15 @@ static int graph_lost(lua_State *L) {
     for (uint32_t i = 0; i < count; i++) {
         if (lost[i].records == 0 && lost[i].waiting == 0 && lost[i].begun == 0) continue;
         lua_createtable(L, 0, 6);
-        set_number(L, "node", lost[i].stream);
-        set_number(L, "batches", lost[i].batches);
-        set_number(L, "records", (double)lost[i].records);
-        set_number(L, "first", (double)lost[i].first);
-        set_number(L, "last", (double)lost[i].last);
-        set_number(L, "waiting", (double)lost[i].waiting);
-        set_number(L, "begun", (double)lost[i].begun);
-        set_number(L, "begunTime", (double)lost[i].begun_time);
-        set_number(L, "begunToken", (double)lost[i].begun_token);
+        tide_bind_set_number(L, "node", lost[i].stream);
+        tide_bind_set_number(L, "batches", lost[i].batches);
+        tide_bind_set_number(L, "records", (double)lost[i].records);
+        tide_bind_set_number(L, "first", (double)lost[i].first);
+        tide_bind_set_number(L, "last", (double)lost[i].last);
+        tide_bind_set_number(L, "waiting", (double)lost[i].waiting);
+        tide_bind_set_number(L, "begun", (double)lost[i].begun);
+        tide_bind_set_number(L, "begunTime", (double)lost[i].begun_time);
+        tide_bind_set_number(L, "begunToken", (double)lost[i].begun_token);
         lua_rawseti(L, -2, (int)++found);
     }
     return 1;
@@ -460,7 +350,7 @@ static int graph_state(lua_State *L) {
 static int graph_advance(lua_State *L) {
     struct tide_batch_runner *runner = tide_bind_check_runner(L, 1);
 
-    if (tide_batch_runner_advance(runner, tide_bind_check_whole(L, 2, 0, MOST, "advance")) < 0)
+    if (tide_batch_runner_advance(runner, tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "advance")) < 0)
         return luaL_error(L, "advance: only a manual clock can be moved");
     return 0;
 }
@@ -481,7 +371,7 @@ static int graph_remember(lua_State *L) {
     struct tide_graph *graph = tide_bind_check_graph(L, 1);
 
     if (tide_graph_zero(graph) >= 0) return luaL_error(L, "remember: the graph has been started");
-    tide_graph_set_remember(graph, tide_bind_check_whole(L, 2, 0, MOST, "remember"));
+    tide_graph_set_remember(graph, tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "remember"));
     return 0;
 }
 
@@ -498,7 +388,13 @@ static int graph_listen(lua_State *L) {
     return 0;
 }
 
-void tide_bind_stream(lua_State *L) {
+/* graph:checkpointing(bool) */
+static int graph_checkpointing(lua_State *L) {
+    tide_graph_set_checkpointing(tide_bind_check_graph(L, 1), lua_toboolean(L, 2) != 0);
+    return 0;
+}
+
+void tide_bind_graph(lua_State *L) {
     static const luaL_Reg engine_methods[] = {{"graph", engine_graph}, {NULL, NULL}};
 
     static const luaL_Reg graph_methods[] = {
@@ -520,19 +416,11 @@ void tide_bind_stream(lua_State *L) {
         {"zero", graph_zero},
         {"listen", graph_listen},
         {"remember", graph_remember},
+        {"checkpointing", graph_checkpointing},
         {"close", graph_close},
         {NULL, NULL},
     };
-    static const luaL_Reg stream_methods[] = {
-        {"narrow", stream_narrow},   {"shuffle", stream_shuffle},
-        {"persist", stream_persist}, {"level", stream_level},
-        {"push", stream_push},       {"output", stream_output},
-        {"id", stream_id},           {"slide", stream_slide},
-        {"graph", stream_graph},     {NULL, NULL},
-    };
 
-    tide_bind_engine_methods(L, engine_methods);
+    tide_bind_add_methods(L, TIDE_BIND_ENGINE, engine_methods);
     tide_bind_class(L, TIDE_BIND_GRAPH, "Graph", graph_methods, graph_gc);
-    tide_bind_class(L, TIDE_BIND_STREAM, "Stream", stream_methods, stream_gc);
-    tide_bind_window(L);
 }

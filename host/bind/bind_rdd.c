@@ -9,10 +9,11 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "bind/bind.h"
+#include "bind/bind_op.h"
+#include "bind/object.h"
+#include "driver/event.h"
+#include "driver/job.h"
 #include "rdd/lineage.h"
-
-/* Addresses cross as numbers, which are exact up to here. */
-#define MAX_ADDRESS (INT64_C(1) << 53)
 
 /* ---- Making datasets ------------------------------------------------------------------------------------------ */
 
@@ -28,7 +29,7 @@ static void check_addresses(lua_State *L, int index) {
 
             double address = lua_tonumber(L, -1);
 
-            if (lua_type(L, -1) != LUA_TNUMBER || !(address > 0 && address < (double)MAX_ADDRESS))
+            if (lua_type(L, -1) != LUA_TNUMBER || !(address > 0 && address < (double)TIDE_BIND_MOST))
                 luaL_argerror(L, index, lua_pushfstring(L, "partition %d, block %d: not an address", (int)i, (int)j));
             lua_pop(L, 1);
         }
@@ -443,8 +444,9 @@ static int rdd_job(lua_State *L) {
 
     struct tide_job_options options = {
         .rdd = rdd,
-        .limit = lua_isnil(L, 4) ? 0 : (uint64_t)tide_bind_check_whole(L, 4, 0, MAX_ADDRESS, "limit"),
-        .batch_time = lua_isnil(L, 5) ? -1 : tide_bind_check_whole(L, 5, -MAX_ADDRESS, MAX_ADDRESS, "batch time"),
+        .limit = lua_isnil(L, 4) ? 0 : (uint64_t)tide_bind_check_whole(L, 4, 0, TIDE_BIND_MOST, "limit"),
+        .batch_time =
+            lua_isnil(L, 5) ? -1 : tide_bind_check_whole(L, 5, -TIDE_BIND_MOST, TIDE_BIND_MOST, "batch time"),
         .done = on_job_done,
         .arg = tide_engine_events(engine),
     };
@@ -559,7 +561,7 @@ void tide_bind_rdd(lua_State *L) {
         {"each", job_each},   {"cancel", job_cancel}, {NULL, NULL},
     };
 
-    tide_bind_engine_methods(L, engine_methods);
+    tide_bind_add_methods(L, TIDE_BIND_ENGINE, engine_methods);
     tide_bind_class(L, TIDE_BIND_RDD, "RDD", rdd_methods, rdd_gc);
     tide_bind_class(L, TIDE_BIND_JOB, "Job", job_methods, job_gc);
 }

@@ -1,22 +1,57 @@
 /*
- * Streams over several batches for Lua: windows and state, and what concerns how long datasets are kept.
+ * Streams for Lua: the methods that make streams of streams, and those that ask and set.
  *
- * Methods that are added to the classes of bind_stream.c, which holds the checks. Called by Lua on the driver thread.
+ * Called by Lua on the driver thread. A stream belongs to its graph (bind_graph.c): its userdata only points to it.
  */
 #include "bind/bind.h"
+#include "bind/bind_graph.h"
+#include "bind/bind_op.h"
+#include "bind/object.h"
 #include "driver/runner.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
 
-/* Milliseconds cross as numbers, which are exact up to here. */
-#define MOST (INT64_C(1) << 53)
+static int stream_gc(lua_State *L) {
+    tide_bind_drop_handle(lua_touserdata(L, 1));
+    return 0;
+}
+
+/* ---- Streams made of streams ---------------------------------------------------------------------------------- */
+
+static int stream_narrow(lua_State *L) {
+    struct tide_stream *parent = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
+    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+
+    op->indexed = lua_toboolean(L, 4) != 0;
+
+    struct tide_stream *stream = tide_stream_narrow(parent, op, &err);
+
+    tide_op_release(op);
+    return tide_bind_answer_stream(L, object, stream, &err);
+}
+
+static int stream_shuffle(lua_State *L) {
+    struct tide_stream *parent = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+
+    lua_settop(L, 2);
+
+    struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
+    struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
+    struct tide_stream *stream = tide_stream_shuffled(parent, exchange, &err);
+
+    tide_exchange_release(exchange);
+    return tide_bind_answer_stream(L, object, stream, &err);
+}
 
 /* stream:window(length, slide, single) → stream */
 static int stream_window(lua_State *L) {
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
-    int64_t length = tide_bind_check_whole(L, 2, 0, MOST, "window length");
-    int64_t slide = tide_bind_check_whole(L, 3, 0, MOST, "window slide");
+    int64_t length = tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "window length");
+    int64_t slide = tide_bind_check_whole(L, 3, 0, TIDE_BIND_MOST, "window slide");
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
 
     return tide_bind_answer_stream(L, object,
@@ -29,8 +64,8 @@ static int stream_merge_window(lua_State *L) {
         [TIDE_MERGES_NOT] = "none", [TIDE_MERGES] = "zip", [TIDE_MERGES_NARROW] = "narrow", NULL};
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
-    int64_t length = tide_bind_check_whole(L, 2, 0, MOST, "window length");
-    int64_t slide = tide_bind_check_whole(L, 3, 0, MOST, "window slide");
+    int64_t length = tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "window length");
+    int64_t slide = tide_bind_check_whole(L, 3, 0, TIDE_BIND_MOST, "window slide");
     int64_t partitions = tide_bind_check_whole(L, 4, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
     enum tide_merging merging = (enum tide_merging)luaL_checkoption(L, 6, "none", merges);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
@@ -46,8 +81,8 @@ static int stream_merge_window(lua_State *L) {
 static int stream_inverse_window(lua_State *L) {
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
-    int64_t length = tide_bind_check_whole(L, 2, 0, MOST, "window length");
-    int64_t slide = tide_bind_check_whole(L, 3, 0, MOST, "window slide");
+    int64_t length = tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "window length");
+    int64_t slide = tide_bind_check_whole(L, 3, 0, TIDE_BIND_MOST, "window slide");
     int64_t partitions = tide_bind_check_whole(L, 4, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
     struct tide_op *op = tide_bind_check_op(L, 5, true), *anew = tide_bind_check_op(L, 6, true);
@@ -93,6 +128,57 @@ static int stream_state(lua_State *L) { return new_state(L, tide_stream_state); 
 /* stream:mapState(partitions, op, initial) → stream */
 static int stream_map_state(lua_State *L) { return new_state(L, tide_stream_map_with_state); }
 
+/* ---- Asking and setting --------------------------------------------------------------------------------------- */
+
+static int stream_id(lua_State *L) {
+    lua_pushnumber(L, tide_stream_id(tide_bind_check_stream(L, 1)));
+    return 1;
+}
+
+static int stream_graph(lua_State *L) {
+    tide_bind_check(L, 1, TIDE_BIND_STREAM);
+    tide_bind_push_graph_of(L, 1);
+    return 1;
+}
+
+static int stream_slide(lua_State *L) {
+    lua_pushnumber(L, (lua_Number)tide_stream_slide(tide_bind_check_stream(L, 1)));
+    return 1;
+}
+
+static int stream_level(lua_State *L) {
+    lua_pushnumber(L, tide_stream_level(tide_bind_check_stream(L, 1)));
+    return 1;
+}
+
+static int stream_persist(lua_State *L) {
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+    int64_t level = tide_bind_check_whole(L, 2, 0, 31, "storage level");
+
+    if (tide_stream_persist(stream, (uint8_t)level, lua_toboolean(L, 3) != 0, &err) < 0)
+        return tide_bind_refuse(L, &err);
+    return 0;
+}
+
+static int stream_output(lua_State *L) {
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+    uint32_t output;
+
+    if (tide_stream_output(stream, &output, &err) < 0) return tide_bind_refuse(L, &err);
+    lua_pushnumber(L, output);
+    return 1;
+}
+
+static int stream_push(lua_State *L) {
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+
+    if (tide_stream_push(stream, tide_bind_check_own_rdd(L, 2, 2), &err) < 0) return tide_bind_refuse(L, &err);
+    return 0;
+}
+
 /* stream:kind() → text */
 static int stream_kind(lua_State *L) {
     lua_pushstring(L, tide_stream_kind(tide_bind_check_stream(L, 1)));
@@ -108,7 +194,7 @@ static int stream_remember(lua_State *L) {
 /* stream:dataset(time) → rdd in memory, or nil */
 static int stream_dataset(lua_State *L) {
     struct tide_stream *stream = tide_bind_check_stream(L, 1);
-    struct tide_rdd *rdd = tide_stream_dataset(stream, tide_bind_check_whole(L, 2, 0, MOST, "time"));
+    struct tide_rdd *rdd = tide_stream_dataset(stream, tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "time"));
 
     if (rdd) tide_bind_push_rdd(L, 1, rdd);
     else lua_pushnil(L);
@@ -127,115 +213,29 @@ static int stream_checkpoint(lua_State *L) {
         else lua_pushnil(L);
         return 1;
     }
-    if (tide_stream_checkpoint(stream, tide_bind_check_whole(L, 2, 1, MOST, "checkpoint interval"), &err) < 0)
+    if (tide_stream_checkpoint(stream, tide_bind_check_whole(L, 2, 1, TIDE_BIND_MOST, "checkpoint interval"), &err) <
+        0)
         return tide_bind_refuse(L, &err);
     return 0;
 }
 
-/* ---- Slices ---------------------------------------------------------------------------------------------------- */
-
-/* stream:slice(from, to) → true | nil, text, code: begins; graph:sliceStep() and at last graph:sliceEnd() follow. */
-static int stream_slice(lua_State *L) {
-    struct tide_stream *stream = tide_bind_check_stream(L, 1);
-    int64_t from = tide_bind_check_whole(L, 2, 0, MOST, "from"), to = tide_bind_check_whole(L, 3, 0, MOST, "to");
-    struct tide_error err = {0};
-
-    lua_getfield(L, 1, "graph");
-    lua_pushvalue(L, 1);
-    lua_call(L, 1, 1);
-    if (tide_batch_runner_slice(tide_bind_check_runner(L, lua_gettop(L)), stream, from, to, &err) < 0)
-        return tide_bind_failure(L, &err);
-    lua_pushboolean(L, 1);
-    return 1;
-}
-
-static struct tide_generation *check_slicing(lua_State *L) {
-    struct tide_generation *slicing = tide_batch_runner_slicing(tide_bind_check_runner(L, 1));
-
-    if (!slicing) luaL_error(L, "the context was stopped");
-    return slicing;
-}
-
-static int push_asks(lua_State *L, struct tide_generation *slicing) {
-    struct tide_rdd *const *parents;
-    uint32_t count;
-    struct tide_stream *stream = tide_generation_asks(slicing, &parents, &count);
-
-    lua_pushliteral(L, "asks");
-    lua_pushnumber(L, tide_stream_id(stream));
-    lua_createtable(L, (int)count, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        tide_bind_push_rdd(L, 1, parents[i]);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-    lua_pushnumber(L, (lua_Number)tide_generation_asks_time(slicing));
-    return 4;
-}
-
-/* graph:sliceStep() → "asks", stream id, {rdd, …}, time: graph:sliceAnswer(rdd) is wanted
- *                   | "done", {rdd, …} (those that are) | nil, text, code */
-static int graph_slice_step(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_check_runner(L, 1);
-    struct tide_generation *slicing = check_slicing(L);
-    struct tide_error err = {0};
-    int status = tide_generation_run(slicing, &err), found = 0;
-
-    if (status < 0) return tide_bind_failure(L, &err);
-    if (status == TIDE_GENERATION_ASKS) return push_asks(L, slicing);
-    lua_pushliteral(L, "done");
-    lua_newtable(L);
-    for (uint32_t i = 0; i < tide_batch_runner_sliced(runner); i++) {
-        struct tide_rdd *rdd = tide_batch_runner_slice_at(runner, i);
-
-        if (!rdd) continue;
-        tide_bind_push_rdd(L, 1, rdd);
-        lua_rawseti(L, -2, ++found);
-    }
-    return 2;
-}
-
-/* graph:sliceAnswer(rdd) */
-static int graph_slice_answer(lua_State *L) {
-    struct tide_generation *slicing = check_slicing(L);
-
-    tide_generation_answer(slicing, tide_bind_check_rdd(L, 2));
-    return 0;
-}
-
-/* graph:slicePass() → boolean: instead of an answer, or after a failure, where failures are passed over */
-static int graph_slice_pass(lua_State *L) {
-    lua_pushboolean(L, tide_generation_pass_over(check_slicing(L)));
-    return 1;
-}
-
-/* graph:sliceEnd() */
-static int graph_slice_end(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
-
-    if (runner) tide_batch_runner_slice_end(runner);
-    return 0;
-}
-
-/* graph:checkpointing(bool) */
-static int graph_checkpointing(lua_State *L) {
-    tide_graph_set_checkpointing(tide_bind_check_graph(L, 1), lua_toboolean(L, 2) != 0);
-    return 0;
-}
-
-void tide_bind_window(lua_State *L) {
-    static const luaL_Reg graph_methods[] = {
-        {"checkpointing", graph_checkpointing}, {"sliceStep", graph_slice_step}, {"sliceAnswer", graph_slice_answer},
-        {"slicePass", graph_slice_pass},        {"sliceEnd", graph_slice_end},   {NULL, NULL},
-    };
-
-    static const luaL_Reg stream_methods[] = {
+void tide_bind_stream(lua_State *L) {
+    static const luaL_Reg methods[] = {
+        {"narrow", stream_narrow},
+        {"shuffle", stream_shuffle},
         {"window", stream_window},
         {"mergeWindow", stream_merge_window},
         {"inverseWindow", stream_inverse_window},
         {"view", stream_view},
         {"state", stream_state},
         {"mapState", stream_map_state},
-        {"slice", stream_slice},
+        {"id", stream_id},
+        {"graph", stream_graph},
+        {"slide", stream_slide},
+        {"level", stream_level},
+        {"persist", stream_persist},
+        {"output", stream_output},
+        {"push", stream_push},
         {"kind", stream_kind},
         {"remember", stream_remember},
         {"dataset", stream_dataset},
@@ -243,6 +243,5 @@ void tide_bind_window(lua_State *L) {
         {NULL, NULL},
     };
 
-    tide_bind_add_methods(L, TIDE_BIND_GRAPH, graph_methods);
-    tide_bind_add_methods(L, TIDE_BIND_STREAM, stream_methods);
+    tide_bind_class(L, TIDE_BIND_STREAM, "Stream", methods, stream_gc);
 }
