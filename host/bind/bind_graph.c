@@ -23,27 +23,27 @@
 enum { FAMILY_ENGINE = 1, FAMILY_GRAPH = 2 }; /* slots of a graph's environment table */
 
 struct graph {
-    struct tide_batch_runner *runner; /* NULL once closed */
+    struct tide_runner *runner; /* NULL once closed */
     struct tide_engine_member member;
 };
 
 /* ---- Checks --------------------------------------------------------------------------------------------------- */
 
-struct tide_batch_runner *tide_bind_test_runner(lua_State *L, int index) {
+struct tide_runner *tide_bind_test_runner(lua_State *L, int index) {
     const struct graph *graph = tide_bind_check(L, index, TIDE_BIND_GRAPH)->pointer;
 
     return graph ? graph->runner : NULL;
 }
 
-struct tide_batch_runner *tide_bind_check_runner(lua_State *L, int index) {
-    struct tide_batch_runner *runner = tide_bind_test_runner(L, index);
+struct tide_runner *tide_bind_check_runner(lua_State *L, int index) {
+    struct tide_runner *runner = tide_bind_test_runner(L, index);
 
     if (!runner) luaL_error(L, "the graph has been closed");
     return runner;
 }
 
 struct tide_graph *tide_bind_check_graph(lua_State *L, int index) {
-    return tide_batch_runner_graph(tide_bind_check_runner(L, index));
+    return tide_runner_graph(tide_bind_check_runner(L, index));
 }
 
 void tide_bind_push_graph_of(lua_State *L, int stream) {
@@ -91,7 +91,7 @@ static void close_graph(void *arg) {
     struct graph *graph = arg;
 
     tide_engine_leave(&graph->member);
-    tide_batch_runner_delete(graph->runner);
+    tide_runner_delete(graph->runner);
     graph->runner = NULL;
 }
 
@@ -112,7 +112,7 @@ static int engine_graph(lua_State *L) {
 
     luaL_checktype(L, 2, LUA_TTABLE);
 
-    struct tide_batch_options options = {
+    struct tide_runner_options options = {
         .loop = tide_engine_loop(engine),
         .events = tide_engine_events(engine),
         .cache = tide_engine_cache(engine),
@@ -135,13 +135,13 @@ static int engine_graph(lua_State *L) {
 
     struct graph *graph = tide_xcalloc(1, sizeof *graph);
 
-    graph->runner = tide_batch_runner_new(&options);
+    graph->runner = tide_runner_new(&options);
     graph->member.close = close_graph;
     graph->member.arg = graph;
     tide_list_create(&graph->member.link);
     tide_engine_join(engine, &graph->member);
     object->pointer = graph;
-    tide_bind_remember(L, tide_batch_runner_graph(graph->runner));
+    tide_bind_remember(L, tide_runner_graph(graph->runner));
     return 1;
 }
 
@@ -279,42 +279,42 @@ static int graph_zip(lua_State *L) {
 static int graph_start(lua_State *L) {
     struct tide_error err = {0};
 
-    if (tide_batch_runner_start(tide_bind_check_runner(L, 1), &err) < 0) return tide_bind_failure(L, &err);
+    if (tide_runner_start(tide_bind_check_runner(L, 1), &err) < 0) return tide_bind_failure(L, &err);
     lua_pushboolean(L, 1);
     return 1;
 }
 
 static int graph_transform_done(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    struct tide_runner *runner = tide_bind_test_runner(L, 1);
     uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "token");
     struct tide_rdd *rdd = lua_isnoneornil(L, 3) ? NULL : tide_bind_check_own_rdd(L, 3, 3);
     const char *failure = luaL_optstring(L, 4, NULL);
 
-    if (runner) tide_batch_runner_transform_done(runner, token, rdd, failure);
+    if (runner) tide_runner_transform_done(runner, token, rdd, failure);
     return 0;
 }
 
 static int graph_output_done(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    struct tide_runner *runner = tide_bind_test_runner(L, 1);
     uint64_t token = (uint64_t)tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "token");
     const char *failure = luaL_optstring(L, 3, NULL);
 
-    if (runner) tide_batch_runner_output_done(runner, token, failure);
+    if (runner) tide_runner_output_done(runner, token, failure);
     return 0;
 }
 
 static int graph_stop(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    struct tide_runner *runner = tide_bind_test_runner(L, 1);
 
-    if (runner) tide_batch_runner_stop(runner, lua_toboolean(L, 2) != 0);
+    if (runner) tide_runner_stop(runner, lua_toboolean(L, 2) != 0);
     return 0;
 }
 
-/* graph:lost() → { {node=, batches=, records=, first=, last=, waiting=, begun=, begunTime=, begunToken=}, … }: see tide_batch_runner_lost */
+/* graph:lost() → { {node=, batches=, records=, first=, last=, waiting=, begun=, begunTime=, begunToken=}, … }: see tide_runner_lost */
 static int graph_lost(lua_State *L) {
-    const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    const struct tide_runner *runner = tide_bind_test_runner(L, 1);
     uint32_t count = 0, found = 0;
-    const struct tide_input_count *lost = runner ? tide_batch_runner_lost(runner, &count) : NULL;
+    const struct tide_input_count *lost = runner ? tide_runner_lost(runner, &count) : NULL;
 
     lua_newtable(L);
     for (uint32_t i = 0; i < count; i++) {
@@ -336,34 +336,34 @@ static int graph_lost(lua_State *L) {
 
 static int graph_state(lua_State *L) {
     static const char *const names[] = {
-        [TIDE_BATCH_INITIALIZED] = "initialized",
-        [TIDE_BATCH_ACTIVE] = "active",
-        [TIDE_BATCH_STOPPING] = "stopping",
-        [TIDE_BATCH_STOPPED] = "stopped",
+        [TIDE_RUNNER_INITIALIZED] = "initialized",
+        [TIDE_RUNNER_ACTIVE] = "active",
+        [TIDE_RUNNER_STOPPING] = "stopping",
+        [TIDE_RUNNER_STOPPED] = "stopped",
     };
-    const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    const struct tide_runner *runner = tide_bind_test_runner(L, 1);
 
-    lua_pushstring(L, names[runner ? tide_batch_runner_state(runner) : TIDE_BATCH_STOPPED]);
+    lua_pushstring(L, names[runner ? tide_runner_state(runner) : TIDE_RUNNER_STOPPED]);
     return 1;
 }
 
 static int graph_advance(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_check_runner(L, 1);
+    struct tide_runner *runner = tide_bind_check_runner(L, 1);
 
-    if (tide_batch_runner_advance(runner, tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "advance")) < 0)
+    if (tide_runner_advance(runner, tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "advance")) < 0)
         return luaL_error(L, "advance: only a manual clock can be moved");
     return 0;
 }
 
 static int graph_now(lua_State *L) {
-    lua_pushnumber(L, (lua_Number)tide_batch_runner_now(tide_bind_check_runner(L, 1)));
+    lua_pushnumber(L, (lua_Number)tide_runner_now(tide_bind_check_runner(L, 1)));
     return 1;
 }
 
 static int graph_idle(lua_State *L) {
-    const struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    const struct tide_runner *runner = tide_bind_test_runner(L, 1);
 
-    lua_pushboolean(L, !runner || tide_batch_runner_idle(runner));
+    lua_pushboolean(L, !runner || tide_runner_idle(runner));
     return 1;
 }
 
@@ -384,7 +384,7 @@ static int graph_zero(lua_State *L) {
 }
 
 static int graph_listen(lua_State *L) {
-    tide_batch_runner_listen(tide_bind_check_runner(L, 1), lua_toboolean(L, 2) != 0);
+    tide_runner_listen(tide_bind_check_runner(L, 1), lua_toboolean(L, 2) != 0);
     return 0;
 }
 

@@ -456,7 +456,7 @@ static int rdd_job(lua_State *L) {
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_JOB);
 
     options.sink = tide_bind_check_op(L, 2, false);
-    object->pointer = tide_job_start(tide_engine_scheduler(engine), &options);
+    object->pointer = tide_scheduler_start(tide_engine_scheduler(engine), &options);
     tide_op_release(options.sink);
     tide_bind_remember(L, object->pointer);
     return 1;
@@ -511,7 +511,7 @@ static int job_each(lua_State *L) {
 }
 
 static int job_cancel(lua_State *L) {
-    tide_job_cancel(check_job(L));
+    tide_scheduler_cancel(check_job(L));
     return 0;
 }
 

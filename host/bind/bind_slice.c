@@ -19,14 +19,14 @@ static int stream_slice(lua_State *L) {
     struct tide_error err = {0};
 
     tide_bind_push_graph_of(L, 1);
-    if (tide_batch_runner_slice(tide_bind_check_runner(L, lua_gettop(L)), stream, from, to, &err) < 0)
+    if (tide_runner_slice(tide_bind_check_runner(L, lua_gettop(L)), stream, from, to, &err) < 0)
         return tide_bind_failure(L, &err);
     lua_pushboolean(L, 1);
     return 1;
 }
 
 static struct tide_generation *check_slicing(lua_State *L) {
-    struct tide_generation *slicing = tide_batch_runner_slicing(tide_bind_check_runner(L, 1));
+    struct tide_generation *slicing = tide_runner_slicing(tide_bind_check_runner(L, 1));
 
     if (!slicing) luaL_error(L, "the context was stopped");
     return slicing;
@@ -51,7 +51,7 @@ static int push_asks(lua_State *L, struct tide_generation *slicing) {
 /* graph:sliceStep() → "asks", stream id, {rdd, …}, time: graph:sliceAnswer(rdd) is wanted
  *                   | "done", {rdd, …} (those that are) | nil, text, code */
 static int graph_slice_step(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_check_runner(L, 1);
+    struct tide_runner *runner = tide_bind_check_runner(L, 1);
     struct tide_generation *slicing = check_slicing(L);
     struct tide_error err = {0};
     int status = tide_generation_run(slicing, &err), found = 0;
@@ -60,8 +60,8 @@ static int graph_slice_step(lua_State *L) {
     if (status == TIDE_GENERATION_ASKS) return push_asks(L, slicing);
     lua_pushliteral(L, "done");
     lua_newtable(L);
-    for (uint32_t i = 0; i < tide_batch_runner_sliced(runner); i++) {
-        struct tide_rdd *rdd = tide_batch_runner_slice_at(runner, i);
+    for (uint32_t i = 0; i < tide_runner_sliced(runner); i++) {
+        struct tide_rdd *rdd = tide_runner_slice_at(runner, i);
 
         if (!rdd) continue;
         tide_bind_push_rdd(L, 1, rdd);
@@ -80,15 +80,15 @@ static int graph_slice_answer(lua_State *L) {
 
 /* graph:slicePass() → boolean: instead of an answer, or after a failure, where failures are passed over */
 static int graph_slice_pass(lua_State *L) {
-    lua_pushboolean(L, tide_generation_pass_over(check_slicing(L)));
+    lua_pushboolean(L, tide_generation_skip(check_slicing(L)));
     return 1;
 }
 
 /* graph:sliceEnd() */
 static int graph_slice_end(lua_State *L) {
-    struct tide_batch_runner *runner = tide_bind_test_runner(L, 1);
+    struct tide_runner *runner = tide_bind_test_runner(L, 1);
 
-    if (runner) tide_batch_runner_slice_end(runner);
+    if (runner) tide_runner_slice_end(runner);
     return 0;
 }
 

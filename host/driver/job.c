@@ -1,17 +1,14 @@
 /*
- * Jobs as values: start, reference counts, results.
- *
- * Called by the bindings (actions) and by batches (output operations). Driver thread. How a job is computed is the
- * scheduler's business (scheduler.c).
+ * Jobs as values (see job.h): options, reference counts, results. The scheduler computes them. Driver thread.
  */
 #include "driver/job.h"
 
 #include <assert.h>
 
 #include "base/alloc.h"
-#include "driver/run.h"
+#include "driver/job_body.h"
 
-struct tide_job *tide_job_start(struct tide_scheduler *scheduler, const struct tide_job_options *options) {
+struct tide_job *tide_job_new(struct tide_scheduler *scheduler, const struct tide_job_options *options) {
     struct tide_job *job = tide_xcalloc(1, sizeof *job);
 
     job->refs = 2;
@@ -22,7 +19,6 @@ struct tide_job *tide_job_start(struct tide_scheduler *scheduler, const struct t
     job->done = options->done;
     job->arg = options->arg;
     tide_list_create(&job->link);
-    tide_scheduler_admit(scheduler, job, options);
     return job;
 }
 
@@ -38,14 +34,6 @@ void tide_job_release(struct tide_job *job) {
     tide_free(job->results);
     tide_error_clear(&job->error);
     tide_free(job);
-}
-
-void tide_job_cancel(struct tide_job *job) {
-    struct tide_error err = {0};
-
-    if (job->ended) return;
-    tide_error_set(&err, TIDE_ECANCELLED, "the job was cancelled");
-    tide_scheduler_withdraw(job, &err);
 }
 
 bool tide_job_ended(const struct tide_job *job) { return job->ended; }

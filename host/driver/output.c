@@ -164,7 +164,7 @@ void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generat
 static void batch_done(struct tide_outputs *outputs, struct batch *batch) {
     batch->info.processing_end = tide_stopwatch_ms(&batch->watch);
     tell(outputs, "onBatchCompleted", batch, NULL, -1, NULL);
-    if (outputs->skips) tide_graph_pass(outputs->graph, batch->time);
+    if (outputs->skips) tide_graph_remake(outputs->graph, batch->time);
     if (!batch->failed || outputs->skips) tide_graph_forget(outputs->graph, batch->time);
     tide_graph_cache_received(outputs->graph, batch->time);
     batch_delete(batch);

@@ -35,9 +35,9 @@ struct port {
 /* What the generation of a batch is waiting for. */
 enum phase { IDLE, CUTTING, ASKING };
 
-struct tide_batch_runner {
-    struct tide_batch_options options;
-    enum tide_batch_state state;
+struct tide_runner {
+    struct tide_runner_options options;
+    enum tide_runner_state state;
     struct tide_graph *graph;
     struct tide_generation *generation;
     struct tide_generation *slice; /* what the script has asked for by itself; NULL: nothing */
@@ -70,26 +70,26 @@ struct tide_batch_runner {
     bool ending; /* cuts that come back now are counted */
 };
 
-static void pump(struct tide_batch_runner *runner);
+static void pump(struct tide_runner *runner);
 
-static void enter(struct tide_batch_runner *runner, enum tide_batch_state to) {
+static void enter(struct tide_runner *runner, enum tide_runner_state to) {
     static const unsigned allowed_from[] = {
-        [TIDE_BATCH_ACTIVE] = 1U << TIDE_BATCH_INITIALIZED,
-        [TIDE_BATCH_STOPPING] = 1U << TIDE_BATCH_ACTIVE,
-        [TIDE_BATCH_STOPPED] = 1U << TIDE_BATCH_INITIALIZED | 1U << TIDE_BATCH_ACTIVE | 1U << TIDE_BATCH_STOPPING,
+        [TIDE_RUNNER_ACTIVE] = 1U << TIDE_RUNNER_INITIALIZED,
+        [TIDE_RUNNER_STOPPING] = 1U << TIDE_RUNNER_ACTIVE,
+        [TIDE_RUNNER_STOPPED] = 1U << TIDE_RUNNER_INITIALIZED | 1U << TIDE_RUNNER_ACTIVE | 1U << TIDE_RUNNER_STOPPING,
     };
 
-    assert(to != TIDE_BATCH_INITIALIZED && (allowed_from[to] & 1U << runner->state));
+    assert(to != TIDE_RUNNER_INITIALIZED && (allowed_from[to] & 1U << runner->state));
     runner->state = to;
 }
 
-void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t token, const char *failure) {
+void tide_runner_output_done(struct tide_runner *runner, uint64_t token, const char *failure) {
     if (tide_outputs_done(&runner->outputs, token, failure)) pump(runner);
 }
 
 /* ---- Generation ----------------------------------------------------------------------------------------------- */
 
-static void make_room_for_tick(struct tide_batch_runner *runner) {
+static void make_room_for_tick(struct tide_runner *runner) {
     if (runner->first_tick + runner->nticks < runner->ticks_capacity) return;
     if (runner->first_tick > runner->ticks_capacity / 2) {
         memmove(runner->ticks, runner->ticks + runner->first_tick, runner->nticks * sizeof *runner->ticks);
@@ -101,14 +101,14 @@ static void make_room_for_tick(struct tide_batch_runner *runner) {
 }
 
 static void on_tick(int64_t time, void *arg) {
-    struct tide_batch_runner *runner = arg;
+    struct tide_runner *runner = arg;
 
     make_room_for_tick(runner);
     runner->ticks[runner->first_tick + runner->nticks++] = time;
     pump(runner);
 }
 
-static void generation_done(struct tide_batch_runner *runner, bool generated) {
+static void generation_done(struct tide_runner *runner, bool generated) {
     tide_generation_end(runner->generation);
     tide_graph_settle(runner->graph, runner->time, generated);
     tide_free(runner->failure);
@@ -117,9 +117,9 @@ static void generation_done(struct tide_batch_runner *runner, bool generated) {
 }
 
 /* Takes the error. true: it is passed over, and the generation goes on without that dataset. */
-static bool generation_failed(struct tide_batch_runner *runner, struct tide_error *err) {
+static bool generation_failed(struct tide_runner *runner, struct tide_error *err) {
     struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_GENERATION, runner->time);
-    bool passed = tide_generation_pass_over(runner->generation);
+    bool passed = tide_generation_skip(runner->generation);
 
     if (passed && !runner->failure && err->text) runner->failure = tide_xstrdup(err->text);
     if (!passed && runner->last_cut) runner->extra_failed = true;
@@ -129,7 +129,7 @@ static bool generation_failed(struct tide_batch_runner *runner, struct tide_erro
     return passed;
 }
 
-static void ask(struct tide_batch_runner *runner) {
+static void ask(struct tide_runner *runner) {
     struct tide_rdd *const *parents;
     uint32_t count;
     struct tide_stream *stream = tide_generation_asks(runner->generation, &parents, &count);
@@ -145,7 +145,7 @@ static void ask(struct tide_batch_runner *runner) {
     tide_events_push(runner->options.events, event);
 }
 
-static void go_on(struct tide_batch_runner *runner) {
+static void go_on(struct tide_runner *runner) {
     struct tide_error err = {0};
     int status;
 
@@ -160,15 +160,15 @@ static void go_on(struct tide_batch_runner *runner) {
     generation_done(runner, true);
 }
 
-static void generate(struct tide_batch_runner *runner, struct tide_cut *cut) {
+static void generate(struct tide_runner *runner, struct tide_cut *cut) {
     tide_graph_allocate(runner->graph, runner->time, cut ? cut->entries : NULL, cut ? cut->count : 0,
                         runner->options.workers * PARTITIONS_PER_WORKER);
     tide_generation_begin(runner->generation, runner->time);
     go_on(runner);
 }
 
-void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t token, struct tide_rdd *rdd,
-                                      const char *failure) {
+void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, struct tide_rdd *rdd,
+                                const char *failure) {
     if (runner->phase != ASKING || runner->asked != token) return;
     if (rdd && !failure) {
         tide_generation_answer(runner->generation, rdd);
@@ -191,13 +191,13 @@ void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t
 
 /* ---- Slices --------------------------------------------------------------------------------------------------- */
 
-int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
-                            struct tide_error *err) {
+int tide_runner_slice(struct tide_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
+                      struct tide_error *err) {
     int64_t slide = tide_stream_slide(stream), zero = tide_graph_zero(runner->graph);
 
-    if (runner->state == TIDE_BATCH_INITIALIZED || zero < 0)
+    if (runner->state == TIDE_RUNNER_INITIALIZED || zero < 0)
         return tide_error_set(err, TIDE_ESTATE, "the context has not been started, so there are no batches yet");
-    if (runner->state == TIDE_BATCH_STOPPED)
+    if (runner->state == TIDE_RUNNER_STOPPED)
         return tide_error_set(err, TIDE_ESTATE, "the context was stopped, and its datasets are gone");
     if (runner->phase == ASKING || runner->slice)
         return tide_error_set(err, TIDE_ESTATE,
@@ -217,24 +217,24 @@ int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream
     return TIDE_OK;
 }
 
-struct tide_generation *tide_batch_runner_slicing(struct tide_batch_runner *runner) {
+struct tide_generation *tide_runner_slicing(struct tide_runner *runner) {
     return runner->slice;
 }
 
-uint32_t tide_batch_runner_sliced(const struct tide_batch_runner *runner) { return runner->nwants; }
+uint32_t tide_runner_sliced(const struct tide_runner *runner) { return runner->nwants; }
 
-struct tide_rdd *tide_batch_runner_slice_at(const struct tide_batch_runner *runner, uint32_t index) {
+struct tide_rdd *tide_runner_slice_at(const struct tide_runner *runner, uint32_t index) {
     struct tide_rdd *rdd = tide_generation_answer_of(runner->slice, runner->wants[index]);
     int64_t time = runner->slice_from + index * tide_stream_slide(runner->sliced);
 
     return rdd && runner->options.skips ? tide_stream_guarded(runner->sliced, time) : rdd;
 }
 
-void tide_batch_runner_slice_end(struct tide_batch_runner *runner) {
+void tide_runner_slice_end(struct tide_runner *runner) {
     if (!runner->slice) return;
     tide_generation_delete(runner->slice);
     runner->slice = NULL;
-    if (runner->state != TIDE_BATCH_STOPPED) pump(runner);
+    if (runner->state != TIDE_RUNNER_STOPPED) pump(runner);
 }
 
 /* ---- Cuts ----------------------------------------------------------------------------------------------------- */
@@ -246,7 +246,7 @@ static bool brought_nothing(const struct tide_cut *cut) {
     return true;
 }
 
-static void count_cut(struct tide_batch_runner *runner, const struct tide_cut *cut) {
+static void count_cut(struct tide_runner *runner, const struct tide_cut *cut) {
     for (uint32_t i = 0; i < cut->count; i++)
         for (uint32_t k = 0; k < runner->nlost; k++)
             if (runner->lost[k].stream == cut->entries[i].source_id)
@@ -255,7 +255,7 @@ static void count_cut(struct tide_batch_runner *runner, const struct tide_cut *c
 
 static void on_cut(struct tide_message *message, void *owner) {
     struct tide_cut *cut = TIDE_CONTAINER_OF(message, struct tide_cut, message);
-    struct tide_batch_runner *runner = owner;
+    struct tide_runner *runner = owner;
 
     if (runner && runner->ending) count_cut(runner, cut);
     if (!runner || runner->phase != CUTTING || runner->cut != cut) {
@@ -275,7 +275,7 @@ static void on_cut(struct tide_message *message, void *owner) {
     pump(runner);
 }
 
-static void ask_cut(struct tide_batch_runner *runner, int64_t time) {
+static void ask_cut(struct tide_runner *runner, int64_t time) {
     runner->phase = CUTTING;
     runner->cut = tide_cut_new(time);
     runner->cut->message.deliver = on_cut;
@@ -291,7 +291,7 @@ static void on_source(struct tide_message *message, void *owner) {
         [TIDE_SOURCE_STOPPED] = "stopped",
     };
     struct tide_source_event *report = TIDE_CONTAINER_OF(message, struct tide_source_event, message);
-    struct tide_batch_runner *runner = owner;
+    struct tide_runner *runner = owner;
 
     if (runner) {
         struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_RECEIVER, tide_clock_wall_ms());
@@ -305,7 +305,7 @@ static void on_source(struct tide_message *message, void *owner) {
 
 /* ---- What comes next ------------------------------------------------------------------------------------------ */
 
-static bool start_generation(struct tide_batch_runner *runner) {
+static bool start_generation(struct tide_runner *runner) {
     if (runner->phase != IDLE || runner->slice) return false;
     if (runner->nticks > 0) {
         runner->time = runner->ticks[runner->first_tick++];
@@ -314,7 +314,7 @@ static bool start_generation(struct tide_batch_runner *runner) {
         else generate(runner, NULL);
         return true;
     }
-    if (runner->state != TIDE_BATCH_STOPPING || !runner->ingest || runner->nothing_left) return false;
+    if (runner->state != TIDE_RUNNER_STOPPING || !runner->ingest || runner->nothing_left) return false;
     /* Sources have stopped: what they still hold makes batches at the next nominal times, until a cut is empty.
      * */
     runner->last_cut = true;
@@ -322,7 +322,7 @@ static bool start_generation(struct tide_batch_runner *runner) {
     return true;
 }
 
-static bool nothing_to_do(const struct tide_batch_runner *runner) {
+static bool nothing_to_do(const struct tide_runner *runner) {
     return runner->phase == IDLE && runner->nticks == 0 && tide_outputs_empty(&runner->outputs);
 }
 
@@ -347,7 +347,7 @@ static void close_port(struct port *port) {
     uv_close((uv_handle_t *)&port->closer, on_port_closed);
 }
 
-static struct port *port_new(struct tide_batch_runner *runner, struct tide_error *err) {
+static struct port *port_new(struct tide_runner *runner, struct tide_error *err) {
     struct port *port = tide_xcalloc(1, sizeof *port);
     int status = tide_inbox_create(&port->inbox, runner->options.loop, runner, true);
 
@@ -363,7 +363,7 @@ static struct port *port_new(struct tide_batch_runner *runner, struct tide_error
 }
 
 /* What is dropped by the end, but for what sources still hold. */
-static void count_lost(struct tide_batch_runner *runner) {
+static void count_lost(struct tide_runner *runner) {
     runner->nlost = tide_graph_inputs(runner->graph);
     runner->lost = tide_xcalloc(runner->nlost ? runner->nlost : 1, sizeof *runner->lost);
     for (uint32_t i = 0; i < runner->nlost; i++) {
@@ -376,7 +376,7 @@ static void count_lost(struct tide_batch_runner *runner) {
 }
 
 /* Ends the sources, which give what they still hold for a last time. */
-static void end_ingest(struct tide_batch_runner *runner) {
+static void end_ingest(struct tide_runner *runner) {
     struct tide_cut *last = tide_cut_new(runner->time);
 
     runner->ending = true;
@@ -393,9 +393,9 @@ static void end_ingest(struct tide_batch_runner *runner) {
 }
 
 /* Into STOPPED, from wherever. What the sources have reported up to now still becomes events. */
-static void end(struct tide_batch_runner *runner) {
-    if (runner->state != TIDE_BATCH_INITIALIZED) count_lost(runner);
-    enter(runner, TIDE_BATCH_STOPPED);
+static void end(struct tide_runner *runner) {
+    if (runner->state != TIDE_RUNNER_INITIALIZED) count_lost(runner);
+    enter(runner, TIDE_RUNNER_STOPPED);
     tide_clock_stop(runner->clock);
     tide_graph_seal(runner->graph);
     runner->nticks = 0;
@@ -409,14 +409,14 @@ static void end(struct tide_batch_runner *runner) {
     tide_graph_forget_all(runner->graph);
 }
 
-static void drained(struct tide_batch_runner *runner) {
+static void drained(struct tide_runner *runner) {
     tide_events_push(runner->options.events, tide_outputs_event(&runner->outputs, TIDE_EVENT_DRAINED, runner->time));
 }
 
-static void pump(struct tide_batch_runner *runner) {
+static void pump(struct tide_runner *runner) {
     do tide_outputs_start(&runner->outputs); /* first, so that workers have something to do meanwhile */
     while (start_generation(runner));
-    if (runner->state != TIDE_BATCH_STOPPING || !nothing_to_do(runner)) return;
+    if (runner->state != TIDE_RUNNER_STOPPING || !nothing_to_do(runner)) return;
     int64_t lost = tide_graph_leftovers(runner->graph);
     if (lost > 0) {
         tide_log(TIDE_LOG_WARN, "stream",
@@ -428,9 +428,9 @@ static void pump(struct tide_batch_runner *runner) {
 
 /* ---- Life cycle ----------------------------------------------------------------------------------------------- */
 
-struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options *options) {
+struct tide_runner *tide_runner_new(const struct tide_runner_options *options) {
     assert(options->loop && options->events && options->batch >= 1 && options->manual_start >= 0);
-    struct tide_batch_runner *runner = tide_xcalloc(1, sizeof *runner);
+    struct tide_runner *runner = tide_xcalloc(1, sizeof *runner);
     runner->options = *options;
     if (runner->options.workers == 0) runner->options.workers = 1;
     runner->graph = tide_graph_new(options->batch, options->remember);
@@ -450,9 +450,9 @@ struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options 
     return runner;
 }
 
-void tide_batch_runner_delete(struct tide_batch_runner *runner) {
+void tide_runner_delete(struct tide_runner *runner) {
     if (!runner) return;
-    if (runner->state != TIDE_BATCH_STOPPED) end(runner);
+    if (runner->state != TIDE_RUNNER_STOPPED) end(runner);
     tide_events_forget(runner->options.events, runner->graph);
     tide_clock_close(runner->clock);
     tide_free(runner->wants);
@@ -464,11 +464,11 @@ void tide_batch_runner_delete(struct tide_batch_runner *runner) {
     tide_free(runner);
 }
 
-struct tide_graph *tide_batch_runner_graph(struct tide_batch_runner *runner) {
+struct tide_graph *tide_runner_graph(struct tide_runner *runner) {
     return runner->graph;
 }
 
-static int start_ingest(struct tide_batch_runner *runner, struct tide_error *err) {
+static int start_ingest(struct tide_runner *runner, struct tide_error *err) {
     if (!tide_graph_has_receivers(runner->graph)) return TIDE_OK;
     struct tide_error own = {0};
     runner->port = port_new(runner, &own);
@@ -485,13 +485,13 @@ static int start_ingest(struct tide_batch_runner *runner, struct tide_error *err
     return TIDE_OK;
 }
 
-int tide_batch_runner_start(struct tide_batch_runner *runner, struct tide_error *err) {
-    if (runner->state == TIDE_BATCH_STOPPED) {
+int tide_runner_start(struct tide_runner *runner, struct tide_error *err) {
+    if (runner->state == TIDE_RUNNER_STOPPED) {
         return tide_error_set(
             err, TIDE_ESTATE,
             "start: this context was stopped and can't be started again; make a new StreamingContext");
     }
-    if (runner->state != TIDE_BATCH_INITIALIZED) {
+    if (runner->state != TIDE_RUNNER_INITIALIZED) {
         return tide_error_set(err, TIDE_ESTATE, "start: this context has already been started");
     }
     int64_t now = tide_clock_now(runner->clock);
@@ -502,42 +502,40 @@ int tide_batch_runner_start(struct tide_batch_runner *runner, struct tide_error 
         end(runner);
         return status;
     }
-    enter(runner, TIDE_BATCH_ACTIVE);
+    enter(runner, TIDE_RUNNER_ACTIVE);
     runner->time = first - runner->options.batch;
     tide_outputs_tell_started(&runner->outputs, now);
     tide_clock_start(runner->clock, first, runner->options.batch, on_tick, runner);
     return TIDE_OK;
 }
 
-void tide_batch_runner_stop(struct tide_batch_runner *runner, bool graceful) {
-    if (runner->state == TIDE_BATCH_STOPPED) return;
-    if (!graceful || runner->state == TIDE_BATCH_INITIALIZED) {
+void tide_runner_stop(struct tide_runner *runner, bool graceful) {
+    if (runner->state == TIDE_RUNNER_STOPPED) return;
+    if (!graceful || runner->state == TIDE_RUNNER_INITIALIZED) {
         end(runner);
         drained(runner);
         return;
     }
-    if (runner->state == TIDE_BATCH_STOPPING) return;
-    enter(runner, TIDE_BATCH_STOPPING);
+    if (runner->state == TIDE_RUNNER_STOPPING) return;
+    enter(runner, TIDE_RUNNER_STOPPING);
     tide_clock_stop(runner->clock);
     if (runner->ingest) tide_ingest_stop_sources(runner->ingest);
     pump(runner);
 }
 
-enum tide_batch_state tide_batch_runner_state(const struct tide_batch_runner *runner) { return runner->state; }
+enum tide_runner_state tide_runner_state(const struct tide_runner *runner) { return runner->state; }
 
-int64_t tide_batch_runner_now(struct tide_batch_runner *runner) { return tide_clock_now(runner->clock); }
+int64_t tide_runner_now(struct tide_runner *runner) { return tide_clock_now(runner->clock); }
 
-int tide_batch_runner_advance(struct tide_batch_runner *runner, int64_t ms) {
-    return tide_clock_advance(runner->clock, ms);
+int tide_runner_advance(struct tide_runner *runner, int64_t ms) { return tide_clock_advance(runner->clock, ms); }
+
+bool tide_runner_idle(const struct tide_runner *runner) {
+    return nothing_to_do(runner) && runner->state != TIDE_RUNNER_STOPPING;
 }
 
-bool tide_batch_runner_idle(const struct tide_batch_runner *runner) {
-    return nothing_to_do(runner) && runner->state != TIDE_BATCH_STOPPING;
-}
-
-const struct tide_input_count *tide_batch_runner_lost(const struct tide_batch_runner *runner, uint32_t *count) {
+const struct tide_input_count *tide_runner_lost(const struct tide_runner *runner, uint32_t *count) {
     *count = runner->nlost;
     return runner->lost;
 }
 
-void tide_batch_runner_listen(struct tide_batch_runner *runner, bool listen) { runner->outputs.listening = listen; }
+void tide_runner_listen(struct tide_runner *runner, bool listen) { runner->outputs.listening = listen; }

@@ -10,7 +10,7 @@
  * generation. Nothing is skipped or merged: what is not done yet waits.
  *
  * The script takes part through events (driver/event.h) and answers them by token: TRANSFORM by
- * tide_batch_runner_transform_done, OUTPUT by tide_batch_runner_output_done. An answer with a token that is not
+ * tide_runner_transform_done, OUTPUT by tide_runner_output_done. An answer with a token that is not
  * awaited (any more) is ignored.
  *
  * A batch that can't be generated becomes a GENERATION event; its received blocks go to the next batch, the clock
@@ -39,74 +39,74 @@
 #include "driver/output.h"
 #include "dstream/graph.h"
 
-struct tide_batch_runner;
+struct tide_runner;
 
-enum tide_batch_state { TIDE_BATCH_INITIALIZED, TIDE_BATCH_ACTIVE, TIDE_BATCH_STOPPING, TIDE_BATCH_STOPPED };
+enum tide_runner_state { TIDE_RUNNER_INITIALIZED, TIDE_RUNNER_ACTIVE, TIDE_RUNNER_STOPPING, TIDE_RUNNER_STOPPED };
 
-struct tide_batch_options {
-    uv_loop_t *loop; /* borrowed, like events, until tide_batch_runner_delete */
+struct tide_runner_options {
+    uv_loop_t *loop; /* borrowed, like events, until tide_runner_delete */
     struct tide_events *events;
     struct tide_cache *cache; /* where received data rests; borrowed likewise; NULL: it stays in memory */
     uint32_t workers;         /* a receiver's dataset has at most four partitions for each */
     int64_t batch;            /* ms, at least 1 */
     int64_t remember;         /* ms; 0: datasets are kept only as long as needed */
-    bool manual_clock;        /* moves by tide_batch_runner_advance only */
+    bool manual_clock;        /* moves by tide_runner_advance only */
     int64_t manual_start;     /* its first reading, at least 0 */
     uint32_t concurrent;      /* outputs at a time; 0: 1 */
     bool skips; /* what fails is passed over: batches after it go on without it, and nothing is kept for it */
 };
 
-struct tide_batch_runner *tide_batch_runner_new(const struct tide_batch_options *options);
+struct tide_runner *tide_runner_new(const struct tide_runner_options *options);
 /* Ends everything at once without further events, drops the graph's events from the queue and deletes the graph.
  * The loop must run until the handles that close now are closed. NULL is fine. */
-void tide_batch_runner_delete(struct tide_batch_runner *runner);
+void tide_runner_delete(struct tide_runner *runner);
 
 /* The graph to declare streams in; owned by the runner. Its address is the `graph` of all events. */
-struct tide_graph *tide_batch_runner_graph(struct tide_batch_runner *runner);
+struct tide_graph *tide_runner_graph(struct tide_runner *runner);
 
 /* Validates the graph, starts all sources and the clock. The first batch is the first multiple of the batch
  * interval (since the epoch) strictly after now. TIDE_EINVAL (no output operation), TIDE_ESTATE (not
  * INITIALIZED), TIDE_EIO (no ingest thread); then the state is STOPPED, except when it was ACTIVE or STOPPING,
  * which goes on. */
-int tide_batch_runner_start(struct tide_batch_runner *runner, struct tide_error *err);
+int tide_runner_start(struct tide_runner *runner, struct tide_error *err);
 /* Graceful: finishes what was received. Otherwise at once: queued generations and batches are dropped, outputs
  * under way are no longer waited for. Queues DRAINED when done (before it returns, if there is nothing to wait
  * for); nothing when it is STOPPED. */
-void tide_batch_runner_stop(struct tide_batch_runner *runner, bool graceful);
+void tide_runner_stop(struct tide_runner *runner, bool graceful);
 
 /* The transform function's result (retained); or NULL and the text of its failure; or neither: it returned no
  * dataset, which is a failure too. */
-void tide_batch_runner_transform_done(struct tide_batch_runner *runner, uint64_t token, struct tide_rdd *rdd,
-                                      const char *failure);
+void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, struct tide_rdd *rdd,
+                                const char *failure);
 /* The output operation has ended; `failure` is NULL or what went wrong. */
-void tide_batch_runner_output_done(struct tide_batch_runner *runner, uint64_t token, const char *failure);
+void tide_runner_output_done(struct tide_runner *runner, uint64_t token, const char *failure);
 
 /* The datasets of a stream at all its times from `from` to `to`, both included and rounded down to its grid, computed if they
  * are not in memory (also for batches that have not come yet). No batch is generated meanwhile. TIDE_ESTATE when the context
- * does not run or a transform function is at work. Then: tide_generation_run of what tide_batch_runner_slicing gives, until it
+ * does not run or a transform function is at work. Then: tide_generation_run of what tide_runner_slicing gives, until it
  * is done, with answers where it asks; the results, borrowed (NULL: none at that time); and in any case slice_end. */
-int tide_batch_runner_slice(struct tide_batch_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
-                            struct tide_error *err);
+int tide_runner_slice(struct tide_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
+                      struct tide_error *err);
 /* NULL: nothing has been asked for, or the context was stopped in the meantime. */
-struct tide_generation *tide_batch_runner_slicing(struct tide_batch_runner *runner);
-uint32_t tide_batch_runner_sliced(const struct tide_batch_runner *runner);
-struct tide_rdd *tide_batch_runner_slice_at(const struct tide_batch_runner *runner, uint32_t index);
-void tide_batch_runner_slice_end(struct tide_batch_runner *runner);
+struct tide_generation *tide_runner_slicing(struct tide_runner *runner);
+uint32_t tide_runner_sliced(const struct tide_runner *runner);
+struct tide_rdd *tide_runner_slice_at(const struct tide_runner *runner, uint32_t index);
+void tide_runner_slice_end(struct tide_runner *runner);
 
-enum tide_batch_state tide_batch_runner_state(const struct tide_batch_runner *runner);
+enum tide_runner_state tide_runner_state(const struct tide_runner *runner);
 /* The clock's reading, ms since the epoch. */
-int64_t tide_batch_runner_now(struct tide_batch_runner *runner);
+int64_t tide_runner_now(struct tide_runner *runner);
 /* Manual clock: moves it and handles every tick reached. TIDE_EINVAL on a real clock or for ms < 0. */
-int tide_batch_runner_advance(struct tide_batch_runner *runner, int64_t ms);
+int tide_runner_advance(struct tide_runner *runner, int64_t ms);
 /* No tick, generation or batch is queued or in progress. */
-bool tide_batch_runner_idle(const struct tide_batch_runner *runner);
+bool tide_runner_idle(const struct tide_runner *runner);
 /* STOPPED: what was received and not processed, one entry for each input that an output depends on. What a batch brought counts until
  * its last output has been started, and stands apart until that has ended. Borrowed; none when it was never started. */
-const struct tide_input_count *tide_batch_runner_lost(const struct tide_batch_runner *runner, uint32_t *count);
+const struct tide_input_count *tide_runner_lost(const struct tide_runner *runner, uint32_t *count);
 /* Listener events are made only while listening:
  *   onStreamingStarted, then for each batch onBatchSubmitted, onBatchStarted, for each output
  *   onOutputOperationStarted and onOutputOperationCompleted (info.output: its position in the batch, node: its
  *   number; error and info.reason when it failed), onBatchCompleted. */
-void tide_batch_runner_listen(struct tide_batch_runner *runner, bool listen);
+void tide_runner_listen(struct tide_runner *runner, bool listen);
 
 #endif

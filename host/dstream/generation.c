@@ -314,7 +314,7 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
     return generation->steps[generation->order[generation->next]].stream;
 }
 
-bool tide_generation_pass_over(struct tide_generation *generation) {
+bool tide_generation_skip(struct tide_generation *generation) {
     if (!generation->graph->skipping || generation->gone) return false;
     assert(generation->next < generation->norder);
 

@@ -41,7 +41,7 @@ void tide_generation_answer(struct tide_generation *generation, struct tide_rdd 
 bool tide_generation_failed(const struct tide_generation *generation, uint32_t output);
 /* For graphs that are skipping, after ASKS or an error: what was to be made has failed, for good (tide_graph_set_skipping); go on
  * with tide_generation_run. false: that can't be passed over. */
-bool tide_generation_pass_over(struct tide_generation *generation);
+bool tide_generation_skip(struct tide_generation *generation);
 /* After DONE: the dataset of an output, borrowed until tide_generation_end, or NULL when it has none for this
  * batch. */
 struct tide_rdd *tide_generation_output(const struct tide_generation *generation, uint32_t output);

@@ -211,7 +211,7 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph) {
 
 /* ---- Batches that fail ----------------------------------------------------------------------------------------- */
 
-void tide_graph_pass(struct tide_graph *graph, int64_t time) {
+void tide_graph_remake(struct tide_graph *graph, int64_t time) {
     if (graph->done < time) graph->done = time;
     for (uint32_t i = 0; i < graph->nstreams; i++) {
         struct tide_stream *stream = graph->streams[i];

@@ -179,7 +179,7 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph);
 void tide_graph_forget(struct tide_graph *graph, int64_t time);
 /* For graphs that are skipping. The outputs of batch `time` have ended: what was generated since and is to be made from a dataset
  * that could not be computed is made from the last one that could. */
-void tide_graph_pass(struct tide_graph *graph, int64_t time);
+void tide_graph_remake(struct tide_graph *graph, int64_t time);
 /* How many datasets, and nodes that stand for several (merge_window.c), batches and forgetting have looked at so far: what is done
  * for a batch besides its tasks. */
 uint64_t tide_graph_visits(const struct tide_graph *graph);

@@ -4,7 +4,7 @@
  *
  * A fact (struct tide_arity) belongs to a dataset or a stream and is shared by the nodes that must be alike: a filter has that of
  * its parent, every batch's node of a mapped stream has that of the stream. Facts of operators that always make the same kind
- * are known from the start. The others become known when a run (driver/run.h) that saw records of them has succeeded: what a
+ * are known from the start. The others become known when a run (driver/stage_run.h) that saw records of them has succeeded: what a
  * failed run has seen teaches nothing, so that the outcome does not depend on which task came first.
  *
  * A ledger (struct tide_arities) collects what one run sees: its facts, what its tasks report of them, and which facts

@@ -7,7 +7,7 @@
  *   a dataset fails   that the stage needs: the guards that stand before it are lost
  *   a guard fails     that was set apart: it is lost
  *
- * What was made through a guard before it was set apart or lost does not count (driver/run.h), so that it does not matter which task
+ * What was made through a guard before it was set apart or lost does not count (driver/stage_run.h), so that it does not matter which task
  * ended first.
  *
  * Thread: driver only.

@@ -50,7 +50,7 @@ struct tide_task {
     void *owner;      /* for the driver's use */
     uint32_t index;   /* for the driver's use */
     uint32_t attempt; /* for the driver's use: how often this partition was tried before */
-    uint32_t round;   /* for the driver's use (driver/run.h) */
+    uint32_t round;   /* for the driver's use (driver/stage_run.h) */
     struct tide_task *next;
 };
 

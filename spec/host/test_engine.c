@@ -209,7 +209,7 @@ static void jobs_are_cancelled_at_the_end(void **state) {
     struct tide_op *sink = rig_op("no such sink", false);
     int code = 1;
     struct tide_job_options job_options = {.rdd = rdd, .sink = sink, .batch_time = -1, .done = on_job, .arg = &code};
-    struct tide_job *job = tide_job_start(tide_engine_scheduler(engine), &job_options);
+    struct tide_job *job = tide_scheduler_start(tide_engine_scheduler(engine), &job_options);
 
     tide_rdd_release(rdd);
     tide_op_release(sink);

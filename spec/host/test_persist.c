@@ -78,7 +78,7 @@ static void on_done(struct tide_job *job, void *arg) { done++; }
 static struct tide_job *start(struct tide_rdd *rdd) {
     struct tide_job_options options = {.rdd = rdd, .sink = collect, .batch_time = -1, .done = on_done};
 
-    return tide_job_start(scheduler, &options);
+    return tide_scheduler_start(scheduler, &options);
 }
 
 static void assert_result(struct tide_job *job, uint32_t index, const char *expected) {
@@ -212,7 +212,7 @@ static void the_first_job_computes_all_partitions(void **state) {
 
     struct tide_job_options options = {
         .rdd = rdd, .sink = collect, .partitions = &one, .npartitions = 1, .batch_time = 5, .done = on_done};
-    struct tide_job *job = tide_job_start(scheduler, &options);
+    struct tide_job *job = tide_scheduler_start(scheduler, &options);
 
     assert_int_equal(held, 2);
     assert_task(0, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "0");
@@ -312,10 +312,10 @@ static void cancelled_jobs_give_the_computation_up(void **state) {
 
     struct tide_job *a = start(kept), *b = start(kept);
 
-    tide_job_cancel(a);
+    tide_scheduler_cancel(a);
     turn();
     assert_int_equal(*tasks[0]->work.cancelled, 0); /* b still wants it */
-    tide_job_cancel(b);
+    tide_scheduler_cancel(b);
     turn();
     assert_int_equal(*tasks[0]->work.cancelled, 1);
     assert_int_equal(done, 2);

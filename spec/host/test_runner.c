@@ -19,31 +19,31 @@ static const uint64_t PATIENCE_NS = UINT64_C(60) * 1000 * 1000 * 1000;
 struct bench {
     uv_loop_t loop;
     struct tide_events events;
-    struct tide_batch_runner *runner;
+    struct tide_runner *runner;
     struct tide_graph *graph;
     struct tide_op *op;
     struct tide_event *last; /* the event taken last */
 };
 
-static void create_with(struct bench *bench, struct tide_batch_options options) {
+static void create_with(struct bench *bench, struct tide_runner_options options) {
     assert_int_equal(uv_loop_init(&bench->loop), 0);
     tide_events_create(&bench->events);
     options.loop = &bench->loop;
     options.events = &bench->events;
     options.workers = 2;
     if (!options.batch) options.batch = 1000;
-    bench->runner = tide_batch_runner_new(&options);
-    bench->graph = tide_batch_runner_graph(bench->runner);
+    bench->runner = tide_runner_new(&options);
+    bench->graph = tide_runner_graph(bench->runner);
     bench->op = op_of("operator");
     bench->last = NULL;
 }
 
 static void create(struct bench *bench) {
-    create_with(bench, (struct tide_batch_options){.manual_clock = true, .manual_start = 10500});
+    create_with(bench, (struct tide_runner_options){.manual_clock = true, .manual_start = 10500});
 }
 
 static void close_runner(struct bench *bench) {
-    tide_batch_runner_delete(bench->runner);
+    tide_runner_delete(bench->runner);
     bench->runner = NULL;
     uv_run(&bench->loop, UV_RUN_DEFAULT);
 }
@@ -82,7 +82,7 @@ static struct tide_event *await(struct bench *bench) {
 static void until_idle(struct bench *bench) {
     uint64_t started = uv_hrtime();
 
-    while (!tide_batch_runner_idle(bench->runner)) {
+    while (!tide_runner_idle(bench->runner)) {
         uv_run(&bench->loop, UV_RUN_ONCE);
         if (uv_hrtime() - started > PATIENCE_NS) fail_msg("not idle");
     }
@@ -102,14 +102,14 @@ static uint64_t expect_output(struct bench *bench, uint32_t output, int64_t time
     return event->token;
 }
 
-static void done(struct bench *bench, uint64_t token) { tide_batch_runner_output_done(bench->runner, token, NULL); }
+static void done(struct bench *bench, uint64_t token) { tide_runner_output_done(bench->runner, token, NULL); }
 
 static void expect_drained(struct bench *bench) {
     struct tide_event *event = take(bench);
 
     assert_non_null(event);
     assert_int_equal(event->kind, TIDE_EVENT_DRAINED);
-    assert_int_equal(tide_batch_runner_state(bench->runner), TIDE_BATCH_STOPPED);
+    assert_int_equal(tide_runner_state(bench->runner), TIDE_RUNNER_STOPPED);
     expect_nothing(bench);
 }
 
@@ -143,17 +143,15 @@ static void expect_receiver(struct bench *bench, uint32_t source, const char *na
     assert_non_null(strstr(event->error.text, text));
 }
 
-static void advance(struct bench *bench, int64_t ms) {
-    assert_int_equal(tide_batch_runner_advance(bench->runner, ms), 0);
-}
+static void advance(struct bench *bench, int64_t ms) { assert_int_equal(tide_runner_advance(bench->runner, ms), 0); }
 
 static void start(struct bench *bench) {
     struct tide_error err = {0};
 
-    if (tide_batch_runner_start(bench->runner, &err) < 0) fail_msg("%s", err.text);
+    if (tide_runner_start(bench->runner, &err) < 0) fail_msg("%s", err.text);
 }
 
-static void stop(struct bench *bench, bool graceful) { tide_batch_runner_stop(bench->runner, graceful); }
+static void stop(struct bench *bench, bool graceful) { tide_runner_stop(bench->runner, graceful); }
 
 static struct tide_stream *queue_of(struct bench *bench) { return tide_stream_queue(bench->graph, true, NULL, NULL); }
 
@@ -184,20 +182,20 @@ static void the_first_batch_is_strictly_after_now(void **state) {
     } cases[] = {{10500, 1000, 11000}, {10000, 1000, 11000}, {10999, 1000, 11000}, {0, 700, 700}, {7, 1, 8}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct bench bench;
-        create_with(&bench, (struct tide_batch_options){
+        create_with(&bench, (struct tide_runner_options){
                                 .manual_clock = true, .manual_start = cases[i].start, .batch = cases[i].batch});
         output(queue_of(&bench));
         assert_int_equal(tide_graph_zero(bench.graph), -1);
         start(&bench);
         assert_int_equal(tide_graph_zero(bench.graph), cases[i].first - cases[i].batch);
-        assert_true(tide_batch_runner_idle(bench.runner));
+        assert_true(tide_runner_idle(bench.runner));
         advance(&bench, cases[i].first - cases[i].start - 1);
         expect_nothing(&bench);
-        assert_true(tide_batch_runner_idle(bench.runner));
+        assert_true(tide_runner_idle(bench.runner));
         advance(&bench, 1);
-        assert_false(tide_batch_runner_idle(bench.runner));
+        assert_false(tide_runner_idle(bench.runner));
         done(&bench, expect_output(&bench, 0, cases[i].first, "|"));
-        assert_true(tide_batch_runner_idle(bench.runner));
+        assert_true(tide_runner_idle(bench.runner));
         destroy(&bench);
     }
 }
@@ -219,7 +217,7 @@ static void outputs_run_one_by_one_in_order(void **state) {
             uint64_t token = expect_output(&bench, i, 11000 + batch * 1000, texts[batch][i != 1]);
             assert_int_equal(bench.last->info.output, i);
             expect_nothing(&bench);
-            assert_false(tide_batch_runner_idle(bench.runner));
+            assert_false(tide_runner_idle(bench.runner));
             done(&bench, token + 1000); /* nobody's token */
             expect_nothing(&bench);
             done(&bench, token);
@@ -227,14 +225,14 @@ static void outputs_run_one_by_one_in_order(void **state) {
         }
     }
     expect_nothing(&bench);
-    assert_true(tide_batch_runner_idle(bench.runner));
+    assert_true(tide_runner_idle(bench.runner));
     destroy(&bench);
 }
 
 static void outputs_may_run_at_the_same_time(void **state) {
     struct bench bench;
 
-    create_with(&bench, (struct tide_batch_options){.manual_clock = true, .concurrent = 3});
+    create_with(&bench, (struct tide_runner_options){.manual_clock = true, .concurrent = 3});
     struct tide_stream *queue = queue_of(&bench);
     output(queue);
     output(queue);
@@ -255,7 +253,7 @@ static void outputs_may_run_at_the_same_time(void **state) {
     done(&bench, fifth);
     expect_nothing(&bench);
     done(&bench, sixth);
-    assert_true(tide_batch_runner_idle(bench.runner));
+    assert_true(tide_runner_idle(bench.runner));
     destroy(&bench);
 }
 
@@ -269,13 +267,13 @@ static void outputs_without_dataset_are_not_called(void **state) {
     tide_rdd_release(entries[1]);
     output(tide_stream_narrow(replay, bench.op, NULL));
     output(window_of(replay, 3000, 2000));
-    tide_batch_runner_listen(bench.runner, true);
+    tide_runner_listen(bench.runner, true);
     start(&bench);
     expect_listener(&bench, "onStreamingStarted", 10500);
     advance(&bench, 500);
     expect_nothing(&bench);
-    assert_true(tide_batch_runner_idle(bench.runner));
-    tide_batch_runner_listen(bench.runner, false);
+    assert_true(tide_runner_idle(bench.runner));
+    tide_runner_listen(bench.runner, false);
     advance(&bench, 1000);
     done(&bench, expect_output(&bench, 0, 12000, "1|"));
     done(&bench, expect_output(&bench, 1, 12000, "1|"));
@@ -296,7 +294,7 @@ static void listeners_hear_everything_in_order(void **state) {
     struct tide_stream *queue = queue_of(&bench);
     output(queue);
     output(queue);
-    tide_batch_runner_listen(bench.runner, true);
+    tide_runner_listen(bench.runner, true);
     start(&bench);
     int64_t before = tide_clock_wall_ms();
     advance(&bench, 1500);
@@ -315,7 +313,7 @@ static void listeners_hear_everything_in_order(void **state) {
     uint64_t token = expect_output(&bench, 0, 11000, "|");
     expect_listener(&bench, "onBatchSubmitted", 12000);
     expect_nothing(&bench);
-    tide_batch_runner_output_done(bench.runner, token, "job.lua:7: boom");
+    tide_runner_output_done(bench.runner, token, "job.lua:7: boom");
     expect_listener(&bench, "onOutputOperationCompleted", 11000);
     assert_int_equal(bench.last->node, 0);
     assert_true(bench.last->info.output_end >= bench.last->info.output_start);
@@ -345,7 +343,7 @@ static void forgetting_waits_for_success(void **state) {
         push(queue, (uint32_t)time, 1);
         advance(&bench, 1000);
         uint64_t token = take(&bench)->token;
-        tide_batch_runner_output_done(bench.runner, token, time == 12000 ? "boom" : NULL);
+        tide_runner_output_done(bench.runner, token, time == 12000 ? "boom" : NULL);
         done(&bench, take(&bench)->token);
         take(&bench);
         assert_non_null(tide_stream_dataset(queue, time));
@@ -377,12 +375,12 @@ static void a_transform_stops_its_batch_and_the_later_ones(void **state) {
     assert_string_equal(text_of(event->rdds[0]), "1|");
     uint64_t asked = event->token;
     expect_nothing(&bench);
-    assert_false(tide_batch_runner_idle(bench.runner));
+    assert_false(tide_runner_idle(bench.runner));
     struct tide_rdd *answer = rdd_of(5, 1);
-    tide_batch_runner_transform_done(bench.runner, asked + 99, answer, NULL);
+    tide_runner_transform_done(bench.runner, asked + 99, answer, NULL);
     expect_nothing(&bench);
-    tide_batch_runner_transform_done(bench.runner, asked, answer, NULL);
-    tide_batch_runner_transform_done(bench.runner, asked, answer, NULL);
+    tide_runner_transform_done(bench.runner, asked, answer, NULL);
+    tide_runner_transform_done(bench.runner, asked, answer, NULL);
     uint64_t token = expect_output(&bench, 0, 11000, "1|");
     event = take(&bench); /* the next generation does not wait for outputs */
     assert_int_equal(event->kind, TIDE_EVENT_TRANSFORM);
@@ -391,10 +389,10 @@ static void a_transform_stops_its_batch_and_the_later_ones(void **state) {
     done(&bench, token);
     done(&bench, expect_output(&bench, 1, 11000, "5|"));
     expect_nothing(&bench);
-    tide_batch_runner_transform_done(bench.runner, asked, answer, NULL);
+    tide_runner_transform_done(bench.runner, asked, answer, NULL);
     done(&bench, expect_output(&bench, 0, 12000, "2|"));
     done(&bench, expect_output(&bench, 1, 12000, "5|"));
-    assert_true(tide_batch_runner_idle(bench.runner));
+    assert_true(tide_runner_idle(bench.runner));
     tide_rdd_release(answer);
     destroy(&bench);
 }
@@ -414,14 +412,14 @@ static void batches_that_fail_are_dropped_and_the_clock_goes_on(void **state) {
     expect_generation_error(&bench, 11000, TIDE_EGENERATION,
                             "transform: stream 0 generated no dataset for batch 11000 ms");
     assert_int_equal(take(&bench)->kind, TIDE_EVENT_TRANSFORM);
-    tide_batch_runner_transform_done(bench.runner, bench.last->token, NULL, "job.lua:3: no");
+    tide_runner_transform_done(bench.runner, bench.last->token, NULL, "job.lua:3: no");
     expect_generation_error(&bench, 12000, TIDE_ECLOSURE, "job.lua:3: no");
     assert_int_equal(take(&bench)->kind, TIDE_EVENT_TRANSFORM);
-    tide_batch_runner_transform_done(bench.runner, bench.last->token, NULL, NULL);
+    tide_runner_transform_done(bench.runner, bench.last->token, NULL, NULL);
     expect_generation_error(&bench, 13000, TIDE_EGENERATION,
                             "transform: the function of stream 1 returned no dataset for batch 13000 ms");
     assert_int_equal(take(&bench)->kind, TIDE_EVENT_TRANSFORM);
-    tide_batch_runner_transform_done(bench.runner, bench.last->token, bench.last->rdds[0], NULL);
+    tide_runner_transform_done(bench.runner, bench.last->token, bench.last->rdds[0], NULL);
     done(&bench, expect_output(&bench, 0, 14000, "4|"));
     done(&bench, expect_output(&bench, 1, 14000, "4|"));
     destroy(&bench);
@@ -430,7 +428,7 @@ static void batches_that_fail_are_dropped_and_the_clock_goes_on(void **state) {
 static void memory_stays_flat_over_many_batches(void **state) {
     struct bench bench;
 
-    create_with(&bench, (struct tide_batch_options){.manual_clock = true, .batch = 1});
+    create_with(&bench, (struct tide_runner_options){.manual_clock = true, .batch = 1});
     struct tide_stream *queue = queue_of(&bench);
     struct tide_stream *mapped = tide_stream_narrow(queue, bench.op, NULL);
     output(mapped);
@@ -450,7 +448,7 @@ static void memory_stays_flat_over_many_batches(void **state) {
 static void ticks_queue_up_while_the_script_is_slow(void **state) {
     struct bench bench;
 
-    create_with(&bench, (struct tide_batch_options){.manual_clock = true, .batch = 1});
+    create_with(&bench, (struct tide_runner_options){.manual_clock = true, .batch = 1});
     struct tide_stream *queue = queue_of(&bench);
     output(tide_stream_transform(bench.graph, &queue, 1, NULL));
     start(&bench);
@@ -459,7 +457,7 @@ static void ticks_queue_up_while_the_script_is_slow(void **state) {
         if (take(&bench)->kind == TIDE_EVENT_OUTPUT) take(&bench); /* the first one, never answered */
         assert_int_equal(bench.last->kind, TIDE_EVENT_TRANSFORM);
         assert_int_equal(bench.last->time, i + 1);
-        tide_batch_runner_transform_done(bench.runner, bench.last->token, bench.last->rdds[0], NULL);
+        tide_runner_transform_done(bench.runner, bench.last->token, bench.last->rdds[0], NULL);
     }
     stop(&bench, false);
     while (take(&bench)->kind != TIDE_EVENT_DRAINED) continue;
@@ -474,12 +472,12 @@ static void start_is_for_fresh_contexts_with_outputs(void **state) {
 
     create(&bench);
     struct tide_stream *queue = queue_of(&bench);
-    assert_int_equal(tide_batch_runner_start(bench.runner, &err), TIDE_EINVAL);
+    assert_int_equal(tide_runner_start(bench.runner, &err), TIDE_EINVAL);
     expect_error(&err, TIDE_EINVAL, "no output operations registered");
-    assert_int_equal(tide_batch_runner_state(bench.runner), TIDE_BATCH_STOPPED);
+    assert_int_equal(tide_runner_state(bench.runner), TIDE_RUNNER_STOPPED);
     uint32_t number;
     assert_int_equal(tide_stream_output(queue, &number, NULL), TIDE_ESTATE);
-    assert_int_equal(tide_batch_runner_start(bench.runner, &err), TIDE_ESTATE);
+    assert_int_equal(tide_runner_start(bench.runner, &err), TIDE_ESTATE);
     expect_error(&err, TIDE_ESTATE, "make a new StreamingContext");
     advance(&bench, 5000);
     expect_nothing(&bench);
@@ -487,13 +485,13 @@ static void start_is_for_fresh_contexts_with_outputs(void **state) {
 
     create(&bench);
     output(queue_of(&bench));
-    assert_int_equal(tide_batch_runner_state(bench.runner), TIDE_BATCH_INITIALIZED);
+    assert_int_equal(tide_runner_state(bench.runner), TIDE_RUNNER_INITIALIZED);
     start(&bench);
-    assert_int_equal(tide_batch_runner_state(bench.runner), TIDE_BATCH_ACTIVE);
-    assert_int_equal(tide_batch_runner_start(bench.runner, &err), TIDE_ESTATE);
+    assert_int_equal(tide_runner_state(bench.runner), TIDE_RUNNER_ACTIVE);
+    assert_int_equal(tide_runner_start(bench.runner, &err), TIDE_ESTATE);
     expect_error(&err, TIDE_ESTATE, "already been started");
-    assert_int_equal(tide_batch_runner_state(bench.runner), TIDE_BATCH_ACTIVE);
-    assert_int_equal(tide_batch_runner_advance(bench.runner, -1), TIDE_EINVAL);
+    assert_int_equal(tide_runner_state(bench.runner), TIDE_RUNNER_ACTIVE);
+    assert_int_equal(tide_runner_advance(bench.runner, -1), TIDE_EINVAL);
     destroy(&bench);
 }
 
@@ -543,7 +541,7 @@ static void an_immediate_stop_while_a_function_is_asked(void **state) {
     struct tide_event *event = take(&bench);
     assert_int_equal(event->kind, TIDE_EVENT_TRANSFORM);
     stop(&bench, false);
-    tide_batch_runner_transform_done(bench.runner, event->token, event->rdds[0], NULL);
+    tide_runner_transform_done(bench.runner, event->token, event->rdds[0], NULL);
     expect_drained(&bench);
     destroy(&bench);
 }
@@ -561,22 +559,22 @@ static void a_graceful_stop_finishes_what_was_ticked(void **state) {
     struct tide_event *event = take(&bench);
     assert_int_equal(event->kind, TIDE_EVENT_TRANSFORM);
     stop(&bench, true);
-    assert_int_equal(tide_batch_runner_state(bench.runner), TIDE_BATCH_STOPPING);
+    assert_int_equal(tide_runner_state(bench.runner), TIDE_RUNNER_STOPPING);
     advance(&bench, 5000); /* no tick after the stop */
-    tide_batch_runner_transform_done(bench.runner, event->token, event->rdds[0], NULL);
+    tide_runner_transform_done(bench.runner, event->token, event->rdds[0], NULL);
     uint64_t token = expect_output(&bench, 0, 11000, "1|");
     event = take(&bench);
     assert_int_equal(event->kind, TIDE_EVENT_TRANSFORM);
     assert_int_equal(event->time, 12000);
-    tide_batch_runner_transform_done(bench.runner, event->token, event->rdds[0], NULL);
+    tide_runner_transform_done(bench.runner, event->token, event->rdds[0], NULL);
     stop(&bench, true);
     done(&bench, token);
     done(&bench, expect_output(&bench, 1, 11000, "1|"));
     done(&bench, expect_output(&bench, 0, 12000, "2|"));
-    assert_false(tide_batch_runner_idle(bench.runner));
+    assert_false(tide_runner_idle(bench.runner));
     done(&bench, expect_output(&bench, 1, 12000, "2|"));
     expect_drained(&bench);
-    assert_true(tide_batch_runner_idle(bench.runner));
+    assert_true(tide_runner_idle(bench.runner));
     destroy(&bench);
 }
 
@@ -611,11 +609,11 @@ static void an_immediate_stop_ends_a_graceful_one(void **state) {
 static void the_real_clock_ticks(void **state) {
     struct bench bench;
 
-    create_with(&bench, (struct tide_batch_options){.batch = 2});
+    create_with(&bench, (struct tide_runner_options){.batch = 2});
     output(queue_of(&bench));
     int64_t now = tide_clock_wall_ms();
     start(&bench);
-    assert_int_equal(tide_batch_runner_advance(bench.runner, 5), TIDE_EINVAL);
+    assert_int_equal(tide_runner_advance(bench.runner, 5), TIDE_EINVAL);
     int64_t time = 0;
     for (int i = 0; i < 10; i++) {
         struct tide_event *event = await(&bench);
@@ -625,7 +623,7 @@ static void the_real_clock_ticks(void **state) {
         time = event->time;
         done(&bench, event->token);
     }
-    assert_true(tide_batch_runner_now(bench.runner) >= time);
+    assert_true(tide_runner_now(bench.runner) >= time);
     destroy(&bench);
 }
 
@@ -650,10 +648,10 @@ static void a_batch_has_what_came_before_its_cut(void **state) {
     struct tide_stream *from_a = receive(&bench, &a), *from_b = receive(&bench, &b);
     output(from_b);
     output(from_a);
-    tide_batch_runner_listen(bench.runner, true);
+    tide_runner_listen(bench.runner, true);
     start(&bench);
     expect_listener(&bench, "onStreamingStarted", 10500);
-    tide_batch_runner_listen(bench.runner, false);
+    tide_runner_listen(bench.runner, false);
     await(&bench);
     assert_string_equal(bench.last->name, "started");
     assert_int_equal(bench.last->node, tide_stream_id(from_a));
@@ -661,7 +659,7 @@ static void a_batch_has_what_came_before_its_cut(void **state) {
     supply_lines(&a, 1, 2, 2);
     supply_lines(&b, 10, 1, 3);
     advance(&bench, 1000);
-    assert_false(tide_batch_runner_idle(bench.runner)); /* the cut is on its way */
+    assert_false(tide_runner_idle(bench.runner)); /* the cut is on its way */
     await(&bench);
     assert_string_equal(text_of(bench.last->rdds[0]), "10 11 12|");
     assert_int_equal(bench.last->info.records, 7);
@@ -698,13 +696,13 @@ static void a_failed_batch_leaves_its_records_to_the_next(void **state) {
         advance(&bench, 1000);
         await(&bench);
         assert_int_equal(bench.last->kind, TIDE_EVENT_TRANSFORM);
-        tide_batch_runner_transform_done(bench.runner, bench.last->token, NULL, "no");
+        tide_runner_transform_done(bench.runner, bench.last->token, NULL, "no");
         expect_generation_error(&bench, 10000 + i * 1000, TIDE_ECLOSURE, "no");
     }
     supply_lines(&supply, 3, 1, 1);
     advance(&bench, 1000);
     await(&bench);
-    tide_batch_runner_transform_done(bench.runner, bench.last->token, bench.last->rdds[0], NULL);
+    tide_runner_transform_done(bench.runner, bench.last->token, bench.last->rdds[0], NULL);
     uint64_t token = expect_output(&bench, 0, 13000, "1|2|3|");
     assert_int_equal(bench.last->info.records, 3);
     done(&bench, token);
@@ -734,7 +732,7 @@ static void a_graceful_stop_makes_one_more_batch_of_what_is_left(void **state) {
         assert_string_equal(await(&bench)->name ? bench.last->name : "output", "output");
         assert_int_equal(bench.last->time, ticked ? 12000 : 11000);
         assert_string_equal(text_of(bench.last->rdds[0]), "1 2|");
-        assert_int_equal(tide_batch_runner_state(bench.runner), TIDE_BATCH_STOPPING);
+        assert_int_equal(tide_runner_state(bench.runner), TIDE_RUNNER_STOPPING);
         done(&bench, bench.last->token);
         await(&bench);
         assert_int_equal(bench.last->kind, TIDE_EVENT_DRAINED);
@@ -762,7 +760,7 @@ static void a_graceful_stop_never_waits_for_a_batch_that_cannot_come(void **stat
         if (left) {
             await(&bench);
             assert_int_equal(bench.last->kind, TIDE_EVENT_TRANSFORM);
-            tide_batch_runner_transform_done(bench.runner, bench.last->token, NULL, "no");
+            tide_runner_transform_done(bench.runner, bench.last->token, NULL, "no");
             expect_generation_error(&bench, 11000, TIDE_ECLOSURE, "no");
         }
         await(&bench);
@@ -833,14 +831,14 @@ static void two_runners_share_a_loop(void **state) {
     struct supply supplies[2];
 
     create(&bench);
-    struct tide_batch_runner *runners[2] = {bench.runner};
-    runners[1] = tide_batch_runner_new(&(struct tide_batch_options){
+    struct tide_runner *runners[2] = {bench.runner};
+    runners[1] = tide_runner_new(&(struct tide_runner_options){
         .loop = &bench.loop, .events = &bench.events, .workers = 1, .batch = 1000, .manual_clock = true});
     for (int i = 0; i < 2; i++) {
         supply_create(&supplies[i]);
         supplies[i].silent = true;
         bench.runner = runners[i];
-        bench.graph = tide_batch_runner_graph(runners[i]);
+        bench.graph = tide_runner_graph(runners[i]);
         output(receive(&bench, &supplies[i]));
         start(&bench);
     }
@@ -848,20 +846,20 @@ static void two_runners_share_a_loop(void **state) {
         for (int i = round; i < 2; i++) {
             supply_lines(&supplies[i], (uint32_t)(100 * i + round), 1, 1);
             bench.runner = runners[i];
-            bench.graph = tide_batch_runner_graph(runners[i]);
+            bench.graph = tide_runner_graph(runners[i]);
             advance(&bench, 1000);
             await(&bench);
             assert_string_equal(text_of(bench.last->rdds[0]), i == 0 ? "0|" : round ? "101|" : "100|");
             done(&bench, bench.last->token);
         }
         bench.runner = runners[0];
-        bench.graph = tide_batch_runner_graph(runners[0]);
+        bench.graph = tide_runner_graph(runners[0]);
         if (round == 0) {
             stop(&bench, false);
             expect_drained(&bench);
         }
     }
-    tide_batch_runner_delete(runners[1]);
+    tide_runner_delete(runners[1]);
     destroy(&bench);
     supply_destroy(&supplies[0]);
     supply_destroy(&supplies[1]);

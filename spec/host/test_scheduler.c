@@ -171,7 +171,7 @@ static void start(struct watched *watched, struct tide_rdd *rdd) {
 
     watched->done = 0;
     watched->job = NULL;
-    watched->job = tide_job_start(scheduler, &options);
+    watched->job = tide_scheduler_start(scheduler, &options);
     assert_int_equal(watched->done, 0);
 }
 
@@ -245,7 +245,7 @@ static void options_reach_the_tasks(void **state) {
     uint32_t chosen[] = {3, 1};
     struct tide_job_options options = {
         .rdd = rdd, .sink = collect, .partitions = chosen, .npartitions = 2, .limit = 7, .batch_time = 12000};
-    struct tide_job *job = tide_job_start(scheduler, &options);
+    struct tide_job *job = tide_scheduler_start(scheduler, &options);
 
     assert_int_equal(held, 1);
     assert_int_equal(tasks[0]->work.batch_time, 12000);
@@ -519,7 +519,7 @@ static void what_was_broken_off_is_not_tried_again(void **state) {
 
     /* Nor is what comes back to a job that has ended. */
     start(&job, rdd);
-    tide_job_cancel(job.job);
+    tide_scheduler_cancel(job.job);
     fail_task(0, "too late");
     assert_failed(&job, TIDE_ECANCELLED, "cancelled");
     assert_int_equal(held, 0);
@@ -562,7 +562,7 @@ static void updates_are_told_once_for_each_partition(void **state) {
     /* Of a job that has ended nothing counts, and without a listener nothing leaks. */
     start(&job, rdd);
     add_update(0, 5);
-    tide_job_cancel(job.job);
+    tide_scheduler_cancel(job.job);
     succeed_all();
     assert_string_equal(told, "21");
     tide_job_release(job.job);
@@ -868,13 +868,13 @@ static void cancelled_jobs_end_from_the_loop(void **state) {
     struct watched job;
 
     start(&job, rdd);
-    tide_job_cancel(job.job);
-    tide_job_cancel(job.job);
+    tide_scheduler_cancel(job.job);
+    tide_scheduler_cancel(job.job);
     assert_int_equal(job.done, 0);
     assert_true(is_cancelled(0));
     turn();
     assert_failed(&job, TIDE_ECANCELLED, "cancelled");
-    tide_job_cancel(job.job);
+    tide_scheduler_cancel(job.job);
     succeed_all();
     assert_int_equal(job.done, 1);
     tide_job_release(job.job);
@@ -887,11 +887,11 @@ static void shared_shuffles_outlive_a_cancelled_job(void **state) {
 
     start(&jobs[0], rdd);
     start(&jobs[1], rdd);
-    tide_job_cancel(jobs[0].job);
+    tide_scheduler_cancel(jobs[0].job);
     turn();
     assert_failed(&jobs[0], TIDE_ECANCELLED, "cancelled");
     assert_false(is_cancelled(0));
-    tide_job_cancel(jobs[1].job);
+    tide_scheduler_cancel(jobs[1].job);
     assert_true(is_cancelled(0));
     turn();
     assert_failed(&jobs[1], TIDE_ECANCELLED, "cancelled");
@@ -920,7 +920,7 @@ static void on_plot(struct tide_job *job, void *arg) {
 
     assert_true(tide_job_ended(job));
     tide_job_release(plot->first.job);
-    tide_job_cancel(plot->other.job);
+    tide_scheduler_cancel(plot->other.job);
     start(&plot->next, none); /* has nothing to do, and yet does not end in here */
     tide_rdd_release(none);
 }
@@ -931,7 +931,7 @@ static void callbacks_may_do_anything(void **state) {
         .rdd = plot.rdd, .sink = collect, .batch_time = -1, .done = on_plot, .arg = &plot};
 
     start(&plot.other, plot.rdd);
-    plot.first.job = tide_job_start(scheduler, &options);
+    plot.first.job = tide_scheduler_start(scheduler, &options);
     succeed(1);
     assert_failed(&plot.other, TIDE_ECANCELLED, "cancelled");
     assert_succeeded(&plot.next);
@@ -972,7 +972,7 @@ static void failures_travel_long_chains(void **state) {
     fail_task(0, "at the very bottom");
     assert_failed(&jobs[0], TIDE_ECLOSURE, "at the very bottom");
     start(&jobs[1], rdd);
-    tide_job_cancel(jobs[1].job);
+    tide_scheduler_cancel(jobs[1].job);
     assert_true(is_cancelled(0));
     turn();
     assert_failed(&jobs[1], TIDE_ECANCELLED, "cancelled");
@@ -1004,7 +1004,7 @@ static void closing_cancels_everything(void **state) {
     assert_int_equal(shut_down(), 0);
     for (int i = 0; i < 4; i++) {
         assert_true(tide_job_ended(jobs[i].job)); /* jobs can be read when the scheduler is gone */
-        tide_job_cancel(jobs[i].job);
+        tide_scheduler_cancel(jobs[i].job);
         tide_job_release(jobs[i].job);
     }
     tide_rdd_release(rdd);
