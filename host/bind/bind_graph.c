@@ -254,19 +254,20 @@ static int graph_transform(lua_State *L) {
 static int graph_zip(lua_State *L) {
     struct tide_graph *graph = tide_bind_check_graph(L, 1);
     struct tide_error err = {0};
+    struct tide_bind_exchange checked;
     uint32_t count;
 
     lua_settop(L, 5);
 
     struct tide_stream **streams = check_streams(L, 2, &count);
+    bool exchanged = !lua_isnil(L, 5);
+
+    tide_bind_check_ops(L, 3, 1);
+    if (exchanged) tide_bind_check_exchange(L, 5, &checked);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    bool keeps_keys = lua_toboolean(L, 4) != 0;
-
-    /* Both may raise: the first is checked, and made only when the second one is there. */
-    tide_op_release(tide_bind_check_op(L, 3, keeps_keys));
-
-    struct tide_exchange *exchange = lua_isnil(L, 5) ? NULL : tide_bind_check_exchange(L, 5);
-    struct tide_op *op = tide_bind_check_op(L, 3, keeps_keys);
+    struct tide_op *op = tide_bind_new_op(L, 3, lua_toboolean(L, 4) != 0);
+    struct tide_exchange *exchange = exchanged ? tide_bind_new_exchange(&checked) : NULL;
     struct tide_stream *stream = tide_stream_zip(graph, streams, count, op, exchange, &err);
 
     tide_op_release(op);

@@ -158,8 +158,11 @@ static int engine_union(lua_State *L) {
 
 static int rdd_narrow(lua_State *L) {
     struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+
+    tide_bind_check_ops(L, 2, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
-    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+    struct tide_op *op = tide_bind_new_op(L, 2, lua_toboolean(L, 3) != 0);
 
     op->indexed = lua_toboolean(L, 4) != 0;
     object->pointer = tide_rdd_narrow_new(rdd, op);
@@ -178,11 +181,13 @@ static int rdd_coalesce(lua_State *L) {
 
 static int rdd_shuffle(lua_State *L) {
     struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    struct tide_bind_exchange checked;
 
     lua_settop(L, 2);
+    tide_bind_check_exchange(L, 2, &checked);
 
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
-    struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
+    struct tide_exchange *exchange = tide_bind_new_exchange(&checked);
 
     object->pointer = tide_rdd_partitioned_new(rdd, exchange);
     tide_exchange_release(exchange);
@@ -203,8 +208,10 @@ static int rdd_zip(lua_State *L) {
                           lua_pushfstring(L, "entry %d has %d partitions, the dataset itself has %d", (int)i,
                                           (int)tide_rdd_partitions(parents[i]), (int)tide_rdd_partitions(rdd)));
 
+    tide_bind_check_ops(L, 3, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
-    struct tide_op *op = tide_bind_check_op(L, 3, lua_toboolean(L, 4) != 0);
+    struct tide_op *op = tide_bind_new_op(L, 3, lua_toboolean(L, 4) != 0);
 
     object->pointer = tide_rdd_zip_new(parents, count, op);
     tide_op_release(op);
@@ -221,8 +228,10 @@ static int rdd_cartesian(lua_State *L) {
         luaL_error(L, "the product would have more than %d partitions: coalesce its datasets first",
                    TIDE_RDD_MAX_PARTITIONS);
 
+    tide_bind_check_ops(L, 3, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_RDD);
-    struct tide_op *op = tide_bind_check_op(L, 3, false);
+    struct tide_op *op = tide_bind_new_op(L, 3, false);
 
     object->pointer = tide_rdd_cartesian_new(rdd, other, op);
     tide_op_release(op);
@@ -293,24 +302,33 @@ static int rdd_checkpoint(lua_State *L) {
     return 3;
 }
 
+struct nodes {
+    struct tide_rdd **items;
+    uint32_t count;
+};
+
+static int push_nodes(lua_State *L) {
+    const struct nodes *nodes = lua_touserdata(L, 2);
+
+    tide_bind_push_rdds(L, 1, nodes->items, nodes->count);
+    return 1;
+}
+
 /* rdd:checkpointsDue() → datasets to be written when a job on it has succeeded, or nil */
 static int rdd_checkpoints_due(lua_State *L) {
-    struct tide_rdd **marked, *rdd = tide_bind_check_rdd(L, 1);
-    uint32_t count = tide_rdd_checkpoint_due(rdd, &marked);
+    struct tide_rdd *rdd = tide_bind_check_rdd(L, 1);
+    struct nodes due;
 
-    if (count == 0) return 0;
+    lua_pushcfunction(L, push_nodes);
+    lua_pushvalue(L, 1);
+    lua_pushlightuserdata(L, &due);
+    due.count = tide_rdd_checkpoint_due(rdd, &due.items);
+    if (due.count == 0) return 0;
 
-    /* As scratch on the stack, since what follows may raise; the nodes are alive as long as the dataset is. */
-    struct tide_rdd **due = lua_newuserdata(L, count * sizeof(struct tide_rdd *));
+    int status = lua_pcall(L, 2, 1, 0);
 
-    memcpy(due, marked, count * sizeof(struct tide_rdd *));
-    tide_free(marked);
-    lua_createtable(L, (int)count, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        tide_bind_push_rdd(L, 1, due[i]);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
-    return 1;
+    tide_free(due.items);
+    return status == 0 ? 1 : lua_error(L);
 }
 
 static int rdd_checkpoint_begin(lua_State *L) {
@@ -332,7 +350,9 @@ static int rdd_checkpoint_end(lua_State *L) {
     if (tide_rdd_partitions(parts) != tide_rdd_partitions(rdd))
         luaL_argerror(L, 2, "dataset of as many partitions expected");
 
-    struct tide_op *read = tide_bind_check_op(L, 3, true);
+    tide_bind_check_ops(L, 3, 1);
+
+    struct tide_op *read = tide_bind_new_op(L, 3, true);
 
     tide_rdd_checkpoint_end(rdd, parts, read);
     tide_op_release(read);
@@ -452,10 +472,11 @@ static int rdd_job(lua_State *L) {
     };
 
     options.partitions = check_partitions(L, 3, rdd, &options.npartitions);
+    tide_bind_check_ops(L, 2, 1);
 
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_JOB);
 
-    options.sink = tide_bind_check_op(L, 2, false);
+    options.sink = tide_bind_new_op(L, 2, false);
     object->pointer = tide_scheduler_start(tide_engine_scheduler(engine), &options);
     tide_op_release(options.sink);
     tide_bind_remember(L, object->pointer);

@@ -39,11 +39,7 @@ static int push_asks(lua_State *L, struct tide_generation *slicing) {
 
     lua_pushliteral(L, "asks");
     lua_pushnumber(L, tide_stream_id(stream));
-    lua_createtable(L, (int)count, 0);
-    for (uint32_t i = 0; i < count; i++) {
-        tide_bind_push_rdd(L, 1, parents[i]);
-        lua_rawseti(L, -2, (int)i + 1);
-    }
+    tide_bind_push_rdds(L, 1, parents, count);
     lua_pushnumber(L, (lua_Number)tide_generation_asks_time(slicing));
     return 4;
 }

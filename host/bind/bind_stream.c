@@ -21,8 +21,11 @@ static int stream_gc(lua_State *L) {
 static int stream_narrow(lua_State *L) {
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
+
+    tide_bind_check_ops(L, 2, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+    struct tide_op *op = tide_bind_new_op(L, 2, lua_toboolean(L, 3) != 0);
 
     op->indexed = lua_toboolean(L, 4) != 0;
 
@@ -35,11 +38,13 @@ static int stream_narrow(lua_State *L) {
 static int stream_shuffle(lua_State *L) {
     struct tide_stream *parent = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
+    struct tide_bind_exchange checked;
 
     lua_settop(L, 2);
+    tide_bind_check_exchange(L, 2, &checked);
 
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_exchange *exchange = tide_bind_check_exchange(L, 2);
+    struct tide_exchange *exchange = tide_bind_new_exchange(&checked);
     struct tide_stream *stream = tide_stream_shuffled(parent, exchange, &err);
 
     tide_exchange_release(exchange);
@@ -68,8 +73,11 @@ static int stream_merge_window(lua_State *L) {
     int64_t slide = tide_bind_check_whole(L, 3, 0, TIDE_BIND_MOST, "window slide");
     int64_t partitions = tide_bind_check_whole(L, 4, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
     enum tide_merging merging = (enum tide_merging)luaL_checkoption(L, 6, "none", merges);
+
+    tide_bind_check_ops(L, 5, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 5, true);
+    struct tide_op *op = tide_bind_new_op(L, 5, true);
     struct tide_stream *stream =
         tide_stream_merge_window(parent, length, slide, (uint32_t)partitions, op, merging, &err);
 
@@ -84,8 +92,11 @@ static int stream_inverse_window(lua_State *L) {
     int64_t length = tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "window length");
     int64_t slide = tide_bind_check_whole(L, 3, 0, TIDE_BIND_MOST, "window slide");
     int64_t partitions = tide_bind_check_whole(L, 4, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
+
+    tide_bind_check_ops(L, 5, 2);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 5, true), *anew = tide_bind_check_op(L, 6, true);
+    struct tide_op *op = tide_bind_new_op(L, 5, true), *anew = tide_bind_new_op(L, 6, true);
     struct tide_stream *stream =
         tide_stream_inverse_window(parent, length, slide, (uint32_t)partitions, op, anew, &err);
 
@@ -98,8 +109,11 @@ static int stream_inverse_window(lua_State *L) {
 static int stream_view(lua_State *L) {
     struct tide_stream *behind = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
+
+    tide_bind_check_ops(L, 2, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 2, lua_toboolean(L, 3) != 0);
+    struct tide_op *op = tide_bind_new_op(L, 2, lua_toboolean(L, 3) != 0);
     struct tide_stream *stream = tide_stream_view(behind, op, &err);
 
     tide_op_release(op);
@@ -114,8 +128,11 @@ static int new_state(lua_State *L, state_constructor *construct) {
     struct tide_error err = {0};
     int64_t partitions = tide_bind_check_whole(L, 2, 1, TIDE_RDD_MAX_PARTITIONS, "number of partitions");
     struct tide_rdd *initial = lua_isnoneornil(L, 4) ? NULL : tide_bind_check_rdd(L, 4);
+
+    tide_bind_check_ops(L, 3, 1);
+
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_op *op = tide_bind_check_op(L, 3, true);
+    struct tide_op *op = tide_bind_new_op(L, 3, true);
     struct tide_stream *stream = construct(parent, (uint32_t)partitions, op, initial, &err);
 
     tide_op_release(op);

@@ -109,7 +109,7 @@ int luaopen_moontide_core(lua_State *L) {
     lua_setfield(L, -2, "moontide.walk");
     lua_pop(L, 2);
     tide_vm_preload(L, "moontide.wire.cdef");
-    tide_bind_open_known(L);
+    tide_bind_open(L);
     tide_bind_engine(L);
     tide_bind_rdd(L);
     tide_bind_graph(L);

@@ -10,6 +10,19 @@
 #include "vm/gcstress.h"
 
 #define KNOWN "moontide.core.known"
+#define ERROR_TEXT "moontide.core.error_text"
+
+static const char *error_text(const struct tide_error *err) {
+    return err->text ? err->text : tide_error_name(err->code);
+}
+
+/* Called under protection: the text is memory of C, which running out of memory in Lua must not lose. */
+static int push_error_text(lua_State *L) {
+    struct tide_error *err = lua_touserdata(L, 1);
+
+    lua_pushstring(L, error_text(err));
+    return 1;
+}
 
 /* ---- Userdata ------------------------------------------------------------------------------------------------- */
 
@@ -71,7 +84,9 @@ void tide_bind_push_rdds(lua_State *L, int parent, struct tide_rdd *const *rdds,
     }
 }
 
-void tide_bind_open_known(lua_State *L) {
+void tide_bind_open(lua_State *L) {
+    lua_pushcfunction(L, push_error_text);
+    lua_setfield(L, LUA_REGISTRYINDEX, ERROR_TEXT);
     lua_newtable(L);
     lua_newtable(L);
     lua_pushliteral(L, "v");
@@ -206,23 +221,11 @@ void tide_bind_set_number(lua_State *L, const char *name, double number) {
     lua_setfield(L, -2, name);
 }
 
-static const char *error_text(const struct tide_error *err) {
-    return err->text ? err->text : tide_error_name(err->code);
-}
-
-/* The text is heap memory of C: it is copied under protection, so that running out of memory in Lua loses neither. */
-static int push_error_text(lua_State *L) {
-    struct tide_error *err = lua_touserdata(L, 1);
-
-    lua_pushstring(L, error_text(err));
-    return 1;
-}
-
 int tide_bind_failure(lua_State *L, struct tide_error *err) {
     const char *name = tide_error_name(err->code);
 
     lua_pushnil(L);
-    lua_pushcfunction(L, push_error_text);
+    lua_getfield(L, LUA_REGISTRYINDEX, ERROR_TEXT); /* not a new closure, which may raise */
     lua_pushlightuserdata(L, err);
 
     int status = lua_pcall(L, 1, 1, 0);

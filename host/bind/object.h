@@ -47,6 +47,9 @@ struct tide_bind_object {
     struct tide_bind_handle *handle;
 };
 
+/* Prepares a state, once, before the classes. */
+void tide_bind_open(lua_State *L);
+
 /* ---- Making userdata ------------------------------------------------------------------------------------------ */
 
 /* Registers a metatable: `name` is its registry name, `title` its name in messages and in __moontide ("RDD"). `methods`
@@ -69,8 +72,6 @@ void tide_bind_push_rdds(lua_State *L, int parent, struct tide_rdd *const *rdds,
  * tide_bind_known pushes it and returns true, or pushes nothing when it has been collected. */
 bool tide_bind_known(lua_State *L, const void *pointer);
 void tide_bind_remember(lua_State *L, const void *pointer);
-/* Once, before them. */
-void tide_bind_open_known(lua_State *L);
 
 /* For __gc: releases the handle. Releasing the pointer is up to the caller. */
 void tide_bind_drop_handle(struct tide_bind_object *object);
