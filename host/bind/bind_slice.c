@@ -1,7 +1,7 @@
 /*
  * Slices for Lua: the datasets of a stream within an interval, generated now, outside of any batch.
  *
- * stream:slice begins; graph:sliceStep, sliceAnswer and slicePass follow, and at last sliceEnd. Called by Lua on the
+ * stream:slice begins; graph:sliceStep, sliceAnswer and sliceSkip follow, and at last sliceEnd. Called by Lua on the
  * driver thread.
  */
 #include "bind/bind.h"
@@ -25,39 +25,39 @@ static int stream_slice(lua_State *L) {
     return 1;
 }
 
-static struct tide_generation *check_slicing(lua_State *L) {
-    struct tide_generation *slicing = tide_runner_slicing(tide_bind_check_runner(L, 1));
+static struct tide_slice *check_slice(lua_State *L) {
+    struct tide_slice *slice = tide_runner_slicing(tide_bind_check_runner(L, 1));
 
-    if (!slicing) luaL_error(L, "the context was stopped");
-    return slicing;
+    if (!slice) luaL_error(L, "the context was stopped");
+    return slice;
 }
 
-static int push_asks(lua_State *L, struct tide_generation *slicing) {
+static int push_asks(lua_State *L, struct tide_generation *generation) {
     struct tide_rdd *const *parents;
     uint32_t count;
-    struct tide_stream *stream = tide_generation_asks(slicing, &parents, &count);
+    struct tide_stream *stream = tide_generation_asks(generation, &parents, &count);
 
     lua_pushliteral(L, "asks");
     lua_pushnumber(L, tide_stream_id(stream));
     tide_bind_push_rdds(L, 1, parents, count);
-    lua_pushnumber(L, (lua_Number)tide_generation_asks_time(slicing));
+    lua_pushnumber(L, (lua_Number)tide_generation_asks_time(generation));
     return 4;
 }
 
 /* graph:sliceStep() → "asks", stream id, {rdd, …}, time: graph:sliceAnswer(rdd) is wanted
  *                   | "done", {rdd, …} (those that are) | nil, text, code */
 static int graph_slice_step(lua_State *L) {
-    struct tide_runner *runner = tide_bind_check_runner(L, 1);
-    struct tide_generation *slicing = check_slicing(L);
+    struct tide_slice *slice = check_slice(L);
+    struct tide_generation *generation = tide_slice_generation(slice);
     struct tide_error err = {0};
-    int status = tide_generation_run(slicing, &err), found = 0;
+    int status = tide_generation_run(generation, &err), found = 0;
 
     if (status < 0) return tide_bind_failure(L, &err);
-    if (status == TIDE_GENERATION_ASKS) return push_asks(L, slicing);
+    if (status == TIDE_GENERATION_ASKS) return push_asks(L, generation);
     lua_pushliteral(L, "done");
     lua_newtable(L);
-    for (uint32_t i = 0; i < tide_runner_sliced(runner); i++) {
-        struct tide_rdd *rdd = tide_runner_slice_at(runner, i);
+    for (uint32_t i = 0; i < tide_slice_count(slice); i++) {
+        struct tide_rdd *rdd = tide_slice_at(slice, i);
 
         if (!rdd) continue;
         tide_bind_push_rdd(L, 1, rdd);
@@ -68,15 +68,15 @@ static int graph_slice_step(lua_State *L) {
 
 /* graph:sliceAnswer(rdd) */
 static int graph_slice_answer(lua_State *L) {
-    struct tide_generation *slicing = check_slicing(L);
+    struct tide_slice *slice = check_slice(L);
 
-    tide_generation_answer(slicing, tide_bind_check_rdd(L, 2));
+    tide_generation_answer(tide_slice_generation(slice), tide_bind_check_rdd(L, 2));
     return 0;
 }
 
-/* graph:slicePass() → boolean: instead of an answer, or after a failure, where failures are passed over */
-static int graph_slice_pass(lua_State *L) {
-    lua_pushboolean(L, tide_generation_skip(check_slicing(L)));
+/* graph:sliceSkip() → boolean: instead of an answer, or after a failure, where failures are skipped */
+static int graph_slice_skip(lua_State *L) {
+    lua_pushboolean(L, tide_generation_skip(tide_slice_generation(check_slice(L))));
     return 1;
 }
 
@@ -92,7 +92,7 @@ void tide_bind_slice(lua_State *L) {
     static const luaL_Reg graph_methods[] = {
         {"sliceStep", graph_slice_step},
         {"sliceAnswer", graph_slice_answer},
-        {"slicePass", graph_slice_pass},
+        {"sliceSkip", graph_slice_skip},
         {"sliceEnd", graph_slice_end},
         {NULL, NULL},
     };

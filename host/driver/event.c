@@ -1,8 +1,8 @@
 /*
  * The queue of events between the engine and the script.
  *
- * Filled by the scheduler's and the graph's callbacks while the loop runs, emptied by the binding (engine:poll). Driver
- * thread only. First in, first out.
+ * Filled by the scheduler's and the graph's callbacks while the loop runs, emptied by the binding (engine:poll).
+ * Driver thread only. First in, first out.
  */
 #include "driver/event.h"
 

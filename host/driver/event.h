@@ -1,6 +1,25 @@
 /*
- * What the driver tells the script. C never calls into Lua on the driver thread: it queues events, and Lua drains
- * them after each turn of the loop (engine:turn, engine:poll). Queue order is the order in which things happened.
+ * Events: messages from the engine to the script. C never calls into Lua on the driver thread: it queues events, and
+ * Lua takes them after each turn of the loop (engine:turn, engine:poll). Queue order is the order in which things
+ * happened.
+ *
+ *   kind        when                                               in Lua
+ *   JOB         a job has ended                                    {kind="job", job=}
+ *   TRANSFORM   transform function `node` is to run on rdds        {kind="transform", graph=, node=, time=, batch=,
+ *                                                                   rdds={…}, token=}
+ *   OUTPUT      output operation `node` is to be run on rdds[0]    {kind="output", graph=, node=, time=, rdd=,
+ *                                                                   token=, id=}
+ *   GENERATION  batch `time` could not be generated                {kind="generation", graph=, time=, code=, error=}
+ *   LOST        a dataset of batch `time` has failed; it is skipped {kind="lost", graph=, time=, code=, error=}
+ *   LISTENER    a callback of the listeners: name and fields       {kind="listener", graph=, name=, info={…}}
+ *   RECEIVER    a source has started, failed or stopped            {kind="receiver", graph=, source=, state=,
+ *                                                                   code=, error=}
+ *   DRAINED     a stop has finished                                {kind="drained", graph=}
+ *   UPDATES     a task has added to accumulators                   {kind="updates", block=address}; Lua gets the
+ *                                                                  reference
+ *   SIGNAL      the loop got SIGINT, SIGTERM or SIGHUP             {kind="signal", count=}
+ *
+ * Thread: driver only.
  */
 #ifndef TIDE_DRIVER_EVENT_H
 #define TIDE_DRIVER_EVENT_H
@@ -15,19 +34,19 @@ struct tide_job;
 struct tide_graph;
 
 enum tide_event_kind {
-    TIDE_EVENT_JOB,       /* job ended                                       → {kind="job", job=…} */
-    TIDE_EVENT_TRANSFORM, /* run transform function `node` on rdds           → {kind="transform", graph=, node=, time=, batch=, rdds={…}, token=} */
-    TIDE_EVENT_OUTPUT, /* run output operation `node` on rdds[0]          → {kind="output", graph=, node=, time=, rdd=, token=, id=} */
-    TIDE_EVENT_GENERATION, /* batch `time` could not be generated             → {kind="generation", graph=, time=, code=, error=} */
-    TIDE_EVENT_LOST, /* a dataset of batch `time` has failed, its readers do without → {kind="lost", graph=, time=, code=, error=} */
-    TIDE_EVENT_LISTENER, /* name + fields                                   → {kind="listener", graph=, name=, info={…}} */
-    TIDE_EVENT_RECEIVER, /* receiver started/error/stopped                  → {kind="receiver", graph=, source=, state=, code=, error=} */
-    TIDE_EVENT_DRAINED, /* a stop that was asked for has finished          → {kind="drained", graph=} */
-    TIDE_EVENT_UPDATES, /* a task added to accumulators                    → {kind="updates", block=address, its reference goes to Lua} */
-    TIDE_EVENT_SIGNAL /* SIGINT, SIGTERM or SIGHUP reached the loop      → {kind="signal", count=} */
+    TIDE_EVENT_JOB,
+    TIDE_EVENT_TRANSFORM,
+    TIDE_EVENT_OUTPUT,
+    TIDE_EVENT_GENERATION,
+    TIDE_EVENT_LOST,
+    TIDE_EVENT_LISTENER,
+    TIDE_EVENT_RECEIVER,
+    TIDE_EVENT_DRAINED,
+    TIDE_EVENT_UPDATES,
+    TIDE_EVENT_SIGNAL
 };
 
-/* Timing of one batch; -1 = not yet. Wall clock ms. */
+/* Times of one batch in wall clock ms; -1: not yet. */
 struct tide_batch_info {
     int64_t batch_time, submission_time, processing_start, processing_end;
     int64_t records; /* sum over inputs */
@@ -36,10 +55,10 @@ struct tide_batch_info {
     const char *reason; /* static text or owned by error */
 };
 
-/* What one input brings to a batch. */
+/* The records that one input brings to a batch. */
 struct tide_input_info {
     uint32_t stream; /* its id */
-    int64_t records; /* 0 when that is not known before they are read */
+    int64_t records; /* 0: not known before they are read */
 };
 
 struct tide_event {
@@ -49,7 +68,7 @@ struct tide_event {
     struct tide_job *job;     /* retained */
     uint32_t node;            /* stream id, output index, source id */
     int64_t time;
-    uint64_t token;         /* to be given back with the answer */
+    uint64_t token;         /* identifies the answer */
     struct tide_rdd **rdds; /* retained, heap array */
     uint32_t nrdds;
     const char *name; /* static: listener callback name, receiver state */
@@ -73,7 +92,7 @@ struct tide_event *tide_event_new(enum tide_event_kind kind);
 void tide_event_delete(struct tide_event *event);
 void tide_events_push(struct tide_events *events, struct tide_event *take);
 struct tide_event *tide_events_pop(struct tide_events *events); /* NULL when empty; caller deletes */
-/* Drops queued events of this graph. */
+/* Deletes the queued events of this graph. */
 void tide_events_forget(struct tide_events *events, const struct tide_graph *graph);
 
 #endif

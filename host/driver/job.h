@@ -1,6 +1,6 @@
 /*
- * A job computes chosen partitions of one dataset with one sink and collects the records that the sink lets through. Here
- * it is a value: options, reference count, results. Jobs are started and cancelled in driver/scheduler.h.
+ * A job computes chosen partitions of one dataset with one sink and collects the records that the sink lets through.
+ * Here it is a value: options, reference count, results. Jobs are started and cancelled in driver/scheduler.h.
  *
  * Thread: driver only.
  */

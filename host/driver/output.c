@@ -1,8 +1,9 @@
 /*
- * The batch queue and the outputs that run (see output.h). Called by the runner (driver/runner.c), on the driver thread.
+ * The batch queue and the outputs that run (see output.h). Called by the runner (driver/runner.c), on the driver
+ * thread.
  *
- * The times of one batch are those of one stopwatch, started when it is submitted, so that no delay is negative whatever the wall
- * clock does meanwhile.
+ * The times of one batch are read from one stopwatch, started when it is submitted, so no delay is negative when the
+ * wall clock is set meanwhile.
  */
 #include "driver/output.h"
 
@@ -80,7 +81,7 @@ void tide_outputs_tell_started(struct tide_outputs *outputs, int64_t now) {
     tide_events_push(outputs->events, event);
 }
 
-/* `run` is NULL for what concerns the whole batch; `ended` is -1 while the output runs. */
+/* run: NULL for events of the whole batch. ended: -1 while the output runs. */
 static void tell(struct tide_outputs *outputs, const char *name, const struct batch *batch,
                  const struct output_run *run, int64_t ended, const char *failure) {
     if (!outputs->listening) return;
@@ -108,7 +109,7 @@ static void tell(struct tide_outputs *outputs, const char *name, const struct ba
 
 /* ---- Submitting ----------------------------------------------------------------------------------------------- */
 
-/* Notes what the inputs bring; the sum of their records. */
+/* Notes the records of each input; returns their sum. */
 static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph) {
     int64_t records = 0;
 
@@ -121,7 +122,7 @@ static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph)
     return records;
 }
 
-/* Whether an output is part of a batch: it has a dataset, or that has failed. */
+/* Whether an output is part of the batch: it has a dataset, or its dataset has failed. */
 static bool takes_part(const struct tide_generation *generation, uint32_t output) {
     return tide_generation_output(generation, output) || tide_generation_failed(generation, output);
 }

@@ -1,9 +1,9 @@
 /*
- * Batches that have been generated, until their last output operation has ended: the queue of one streaming context, and what
- * its listeners are told of it. At most `concurrent` outputs run at a time, batch by batch and within a batch in the order of
- * their registration.
+ * The batch queue of one streaming context: batches from their generation until their last output operation has
+ * ended, and the listener events about them. At most `concurrent` outputs run at a time, batch by batch and within a
+ * batch in the order of their registration.
  *
- * An output whose dataset has failed (dstream/graph.h) is not run; it starts and ends, with the reason, as one that was.
+ * An output whose dataset has failed (dstream/graph.h) is not run; listeners see it start and end, with the reason.
  *
  * Thread: driver only.
  */
@@ -23,7 +23,7 @@ struct tide_outputs {
     struct tide_clock *clock;
     struct tide_events *events;
     uint32_t concurrent;
-    bool skips; /* batches with an output that failed are done all the same */
+    bool skips; /* a batch with an output that failed is done all the same */
     bool listening;
     uint64_t tokens;          /* last token given out */
     struct tide_list batches; /* submitted, not finished, in order */
@@ -31,13 +31,13 @@ struct tide_outputs {
     uint32_t nrunning;
 };
 
-/* What an input has brought to batches. */
+/* Records that an input has brought to batches which are not finished. */
 struct tide_input_count {
     uint32_t stream; /* its id */
     uint32_t batches;
     int64_t records;
     int64_t first, last; /* times of those batches */
-    int64_t waiting;     /* records that have come since, for no batch yet */
+    int64_t waiting;     /* records that are in no batch yet */
     int64_t begun;       /* records of batches whose outputs have all been started; not part of the above */
     int64_t begun_time;  /* of the last of these batches, and the token of its last output */
     uint64_t begun_token;
@@ -45,7 +45,7 @@ struct tide_input_count {
 
 /* Zeroed but for graph, clock, events, concurrent and skips. */
 void tide_outputs_create(struct tide_outputs *outputs);
-/* Drops what is queued and what runs. */
+/* Drops queued batches, and no longer waits for outputs that run. */
 void tide_outputs_clear(struct tide_outputs *outputs);
 bool tide_outputs_empty(const struct tide_outputs *outputs);
 
@@ -53,18 +53,19 @@ bool tide_outputs_empty(const struct tide_outputs *outputs);
 struct tide_event *tide_outputs_event(const struct tide_outputs *outputs, enum tide_event_kind kind, int64_t time);
 /* Its datasets (retained). */
 void tide_event_set_rdds(struct tide_event *event, struct tide_rdd *const *rdds, uint32_t count);
+/* The listener event onStreamingStarted. */
 void tide_outputs_tell_started(struct tide_outputs *outputs, int64_t now);
 
-/* A batch was generated. Without any dataset for its outputs nothing happens but that its received data rests; `failure` (may be
- * NULL) says why datasets of it have failed. */
+/* Queues a batch that was generated. Without any dataset for its outputs it is finished at once. failure: why
+ * datasets of it have failed, or NULL. */
 void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generation *generation, int64_t time,
                          const char *failure);
-/* Starts what may be started. */
+/* Starts outputs, as many as may run. */
 void tide_outputs_start(struct tide_outputs *outputs);
-/* The output has ended; `failure` is NULL or what went wrong. false: no such output runs. */
+/* The output has ended; failure: NULL, or the text of the error. false: no such output runs. */
 bool tide_outputs_done(struct tide_outputs *outputs, uint64_t token, const char *failure);
 
-/* Adds to the count of an input what it has brought to the batches that are not finished. */
+/* Adds the records that the input has brought to the batches that are not finished. */
 void tide_outputs_count(const struct tide_outputs *outputs, struct tide_input_count *count);
 /* Adds a batch. */
 void tide_input_count_add(struct tide_input_count *count, int64_t time, int64_t records);

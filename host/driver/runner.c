@@ -1,11 +1,11 @@
 /*
- * Batches: the generation queue, the batch queue, starting and stopping (see batch.h). Called by the bindings, by
- * the clock (ticks) and by the ingest thread's messages (cuts, source reports), all on the driver thread.
+ * From ticks to finished batches: the generation queue, starting and stopping (see runner.h). Called by the bindings,
+ * by the clock (ticks) and by the ingest thread's messages (cuts, source reports), all on the driver thread.
  *
  * Each runner with receiver inputs has an ingest thread and an inbox of its own on the driver's loop, so cuts and
- * stops concern its own sources only, and closing the inbox disposes of every answer still on its way.
+ * stops concern its own sources only, and closing the inbox discards every answer that is still on its way.
  *
- * Whatever happens ends in `pump`, the one place that decides what comes next.
+ * Every entry point ends in `pump`, the one place that decides what comes next.
  */
 #include "driver/runner.h"
 
@@ -14,23 +14,16 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/list.h"
+#include "base/array.h"
 #include "base/log.h"
 #include "clock/boundary.h"
 #include "clock/clock.h"
 #include "driver/output.h"
+#include "driver/port.h"
 #include "dstream/generation.h"
 #include "ingest/ingest.h"
-#include "thread/inbox.h"
 
 enum { PARTITIONS_PER_WORKER = 4 };
-
-/* Where messages of the ingest thread arrive. Outlives the runner until its handles are closed. */
-struct port {
-    struct tide_inbox inbox;
-    uv_check_t closer; /* never started: its close callbacks tell that the inbox's handle is closed */
-    bool closed_once;
-};
 
 /* What the generation of a batch is waiting for. */
 enum phase { IDLE, CUTTING, ASKING };
@@ -40,16 +33,12 @@ struct tide_runner {
     enum tide_runner_state state;
     struct tide_graph *graph;
     struct tide_generation *generation;
-    struct tide_generation *slice; /* what the script has asked for by itself; NULL: nothing */
-    struct tide_stream *sliced;    /* its stream, from this time on */
-    int64_t slice_from;
-    uint32_t *wants; /* of the slice, one for each time */
-    uint32_t nwants, wants_capacity;
+    struct tide_slice *slice; /* the script is making it; NULL: none. No batch is generated meanwhile */
     struct tide_clock *clock;
-    struct port *port;          /* with receiver inputs, from start to STOPPED */
+    struct tide_port *port;     /* with receiver inputs, from start to STOPPED */
     struct tide_ingest *ingest; /* likewise */
     uint64_t tokens;            /* last token of a transform function */
-    char *failure;              /* what failed first in the generation in progress, and was passed over; or NULL */
+    char *failure;              /* of the first dataset that failed in this generation and was skipped; or NULL */
 
     int64_t *ticks; /* nominal times to generate: [first_tick, first_tick + nticks) */
     uint32_t first_tick, nticks, ticks_capacity;
@@ -65,9 +54,9 @@ struct tide_runner {
 
     struct tide_outputs outputs;
 
-    struct tide_input_count *lost; /* STOPPED: what was received and not processed, one for each input */
+    struct tide_input_count *lost; /* STOPPED: records received and not processed, one entry for each input */
     uint32_t nlost;
-    bool ending; /* cuts that come back now are counted */
+    bool ending; /* cuts that come back now are counted as lost */
 };
 
 static void pump(struct tide_runner *runner);
@@ -96,8 +85,7 @@ static void make_room_for_tick(struct tide_runner *runner) {
         runner->first_tick = 0;
         return;
     }
-    runner->ticks_capacity = runner->ticks_capacity ? runner->ticks_capacity * 2 : 16;
-    runner->ticks = tide_xrealloc(runner->ticks, runner->ticks_capacity * sizeof *runner->ticks);
+    TIDE_ARRAY_RESERVE(runner->ticks, runner->ticks_capacity, runner->first_tick + runner->nticks + 1);
 }
 
 static void on_tick(int64_t time, void *arg) {
@@ -116,17 +104,17 @@ static void generation_done(struct tide_runner *runner, bool generated) {
     runner->phase = IDLE;
 }
 
-/* Takes the error. true: it is passed over, and the generation goes on without that dataset. */
+/* Takes the error. true: it is skipped, and the generation continues without that dataset. */
 static bool generation_failed(struct tide_runner *runner, struct tide_error *err) {
     struct tide_event *event = tide_outputs_event(&runner->outputs, TIDE_EVENT_GENERATION, runner->time);
-    bool passed = tide_generation_skip(runner->generation);
+    bool skipped = tide_generation_skip(runner->generation);
 
-    if (passed && !runner->failure && err->text) runner->failure = tide_xstrdup(err->text);
-    if (!passed && runner->last_cut) runner->extra_failed = true;
-    if (!passed) generation_done(runner, false);
+    if (skipped && !runner->failure && err->text) runner->failure = tide_xstrdup(err->text);
+    if (!skipped && runner->last_cut) runner->extra_failed = true;
+    if (!skipped) generation_done(runner, false);
     tide_error_move(&event->error, err);
     tide_events_push(runner->options.events, event);
-    return passed;
+    return skipped;
 }
 
 static void ask(struct tide_runner *runner) {
@@ -145,7 +133,7 @@ static void ask(struct tide_runner *runner) {
     tide_events_push(runner->options.events, event);
 }
 
-static void go_on(struct tide_runner *runner) {
+static void continue_generation(struct tide_runner *runner) {
     struct tide_error err = {0};
     int status;
 
@@ -164,7 +152,7 @@ static void generate(struct tide_runner *runner, struct tide_cut *cut) {
     tide_graph_allocate(runner->graph, runner->time, cut ? cut->entries : NULL, cut ? cut->count : 0,
                         runner->options.workers * PARTITIONS_PER_WORKER);
     tide_generation_begin(runner->generation, runner->time);
-    go_on(runner);
+    continue_generation(runner);
 }
 
 void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, struct tide_rdd *rdd,
@@ -172,7 +160,7 @@ void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, stru
     if (runner->phase != ASKING || runner->asked != token) return;
     if (rdd && !failure) {
         tide_generation_answer(runner->generation, rdd);
-        go_on(runner);
+        continue_generation(runner);
     } else {
         struct tide_error err = {0};
         struct tide_rdd *const *parents;
@@ -184,7 +172,7 @@ void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, stru
                            "transform: the function of stream %" PRIu32 " returned no dataset for batch %" PRId64
                            " ms; return an RDD, an empty one if there is nothing",
                            stream, runner->time);
-        if (generation_failed(runner, &err)) go_on(runner);
+        if (generation_failed(runner, &err)) continue_generation(runner);
     }
     pump(runner);
 }
@@ -193,46 +181,24 @@ void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, stru
 
 int tide_runner_slice(struct tide_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
                       struct tide_error *err) {
-    int64_t slide = tide_stream_slide(stream), zero = tide_graph_zero(runner->graph);
-
-    if (runner->state == TIDE_RUNNER_INITIALIZED || zero < 0)
+    if (runner->state == TIDE_RUNNER_INITIALIZED || tide_graph_zero(runner->graph) < 0)
         return tide_error_set(err, TIDE_ESTATE, "the context has not been started, so there are no batches yet");
     if (runner->state == TIDE_RUNNER_STOPPED)
         return tide_error_set(err, TIDE_ESTATE, "the context was stopped, and its datasets are gone");
     if (runner->phase == ASKING || runner->slice)
         return tide_error_set(err, TIDE_ESTATE,
                               "a transform function is running; call it from foreachRDD or from the main script");
-    runner->slice = tide_generation_new(runner->graph);
-    runner->sliced = stream;
-    runner->nwants = 0;
-    from = from > zero ? tide_boundary_floor(from, slide, zero) : zero;
-    runner->slice_from = from > zero ? from : zero + slide;
-    for (int64_t t = runner->slice_from; t <= to; t += slide) {
-        if (runner->nwants == runner->wants_capacity) {
-            runner->wants_capacity = runner->wants_capacity ? runner->wants_capacity * 2 : 16;
-            runner->wants = tide_xrealloc(runner->wants, runner->wants_capacity * sizeof *runner->wants);
-        }
-        runner->wants[runner->nwants++] = tide_generation_want(runner->slice, stream, t);
-    }
+    runner->slice = tide_slice_new(stream, from, to, runner->options.skips);
     return TIDE_OK;
 }
 
-struct tide_generation *tide_runner_slicing(struct tide_runner *runner) {
+struct tide_slice *tide_runner_slicing(struct tide_runner *runner) {
     return runner->slice;
-}
-
-uint32_t tide_runner_sliced(const struct tide_runner *runner) { return runner->nwants; }
-
-struct tide_rdd *tide_runner_slice_at(const struct tide_runner *runner, uint32_t index) {
-    struct tide_rdd *rdd = tide_generation_answer_of(runner->slice, runner->wants[index]);
-    int64_t time = runner->slice_from + index * tide_stream_slide(runner->sliced);
-
-    return rdd && runner->options.skips ? tide_stream_guarded(runner->sliced, time) : rdd;
 }
 
 void tide_runner_slice_end(struct tide_runner *runner) {
     if (!runner->slice) return;
-    tide_generation_delete(runner->slice);
+    tide_slice_delete(runner->slice);
     runner->slice = NULL;
     if (runner->state != TIDE_RUNNER_STOPPED) pump(runner);
 }
@@ -315,8 +281,8 @@ static bool start_generation(struct tide_runner *runner) {
         return true;
     }
     if (runner->state != TIDE_RUNNER_STOPPING || !runner->ingest || runner->nothing_left) return false;
-    /* Sources have stopped: what they still hold makes batches at the next nominal times, until a cut is empty.
-     * */
+    /* Sources have stopped: the data they still have makes batches at the next nominal times, until a cut is
+     * empty. */
     runner->last_cut = true;
     ask_cut(runner, runner->time + runner->options.batch);
     return true;
@@ -326,43 +292,7 @@ static bool nothing_to_do(const struct tide_runner *runner) {
     return runner->phase == IDLE && runner->nticks == 0 && tide_outputs_empty(&runner->outputs);
 }
 
-/* The inbox says nothing when its handle is closed. Closing handles are worked off in rounds: what begins to
- * close inside a round is closed in the next one, so after a second round of our own everything that closed with
- * us is done. */
-static void on_port_closed(uv_handle_t *handle) {
-    struct port *port = handle->data;
-
-    if (!port->closed_once) {
-        port->closed_once = true;
-        uv_check_init(handle->loop, &port->closer);
-        uv_close((uv_handle_t *)&port->closer, on_port_closed);
-        return;
-    }
-    tide_inbox_destroy(&port->inbox);
-    tide_free(port);
-}
-
-static void close_port(struct port *port) {
-    tide_inbox_close(&port->inbox);
-    uv_close((uv_handle_t *)&port->closer, on_port_closed);
-}
-
-static struct port *port_new(struct tide_runner *runner, struct tide_error *err) {
-    struct port *port = tide_xcalloc(1, sizeof *port);
-    int status = tide_inbox_create(&port->inbox, runner->options.loop, runner, true);
-
-    if (status < 0) {
-        tide_error_set(err, status, "no inbox for received data (%s); is the limit of open files reached?",
-                       tide_error_name(status));
-        tide_free(port);
-        return NULL;
-    }
-    uv_check_init(runner->options.loop, &port->closer); /* cannot fail */
-    port->closer.data = port;
-    return port;
-}
-
-/* What is dropped by the end, but for what sources still hold. */
+/* Counts the records that ending now loses, except those that sources still have (end_ingest). */
 static void count_lost(struct tide_runner *runner) {
     runner->nlost = tide_graph_inputs(runner->graph);
     runner->lost = tide_xcalloc(runner->nlost ? runner->nlost : 1, sizeof *runner->lost);
@@ -375,7 +305,7 @@ static void count_lost(struct tide_runner *runner) {
     }
 }
 
-/* Ends the sources, which give what they still hold for a last time. */
+/* Ends the sources. A last cut brings the data they still have, to be counted. */
 static void end_ingest(struct tide_runner *runner) {
     struct tide_cut *last = tide_cut_new(runner->time);
 
@@ -386,13 +316,13 @@ static void end_ingest(struct tide_runner *runner) {
     tide_ingest_cut(runner->ingest, last);
     tide_ingest_delete(runner->ingest);
     runner->ingest = NULL;
-    tide_inbox_drain(&runner->port->inbox);
+    tide_inbox_drain(tide_port_inbox(runner->port));
     runner->ending = false;
-    close_port(runner->port);
+    tide_port_close(runner->port);
     runner->port = NULL;
 }
 
-/* Into STOPPED, from wherever. What the sources have reported up to now still becomes events. */
+/* Into STOPPED, from any state. Reports of sources up to now still become events. */
 static void end(struct tide_runner *runner) {
     if (runner->state != TIDE_RUNNER_INITIALIZED) count_lost(runner);
     enter(runner, TIDE_RUNNER_STOPPED);
@@ -402,7 +332,7 @@ static void end(struct tide_runner *runner) {
     runner->phase = IDLE;
     runner->cut = NULL;
     tide_generation_end(runner->generation);
-    tide_generation_delete(runner->slice);
+    tide_slice_delete(runner->slice);
     runner->slice = NULL;
     if (runner->ingest) end_ingest(runner);
     tide_outputs_clear(&runner->outputs);
@@ -414,7 +344,7 @@ static void drained(struct tide_runner *runner) {
 }
 
 static void pump(struct tide_runner *runner) {
-    do tide_outputs_start(&runner->outputs); /* first, so that workers have something to do meanwhile */
+    do tide_outputs_start(&runner->outputs); /* first, so that workers are busy meanwhile */
     while (start_generation(runner));
     if (runner->state != TIDE_RUNNER_STOPPING || !nothing_to_do(runner)) return;
     int64_t lost = tide_graph_leftovers(runner->graph);
@@ -455,7 +385,6 @@ void tide_runner_delete(struct tide_runner *runner) {
     if (runner->state != TIDE_RUNNER_STOPPED) end(runner);
     tide_events_forget(runner->options.events, runner->graph);
     tide_clock_close(runner->clock);
-    tide_free(runner->wants);
     tide_generation_delete(runner->generation);
     tide_graph_delete(runner->graph);
     tide_free(runner->ticks);
@@ -471,10 +400,10 @@ struct tide_graph *tide_runner_graph(struct tide_runner *runner) {
 static int start_ingest(struct tide_runner *runner, struct tide_error *err) {
     if (!tide_graph_has_receivers(runner->graph)) return TIDE_OK;
     struct tide_error own = {0};
-    runner->port = port_new(runner, &own);
-    if (runner->port) runner->ingest = tide_ingest_new(&runner->port->inbox, on_source, &own);
+    runner->port = tide_port_new(runner->options.loop, runner, &own);
+    if (runner->port) runner->ingest = tide_ingest_new(tide_port_inbox(runner->port), on_source, &own);
     if (!runner->ingest) {
-        if (runner->port) close_port(runner->port);
+        if (runner->port) tide_port_close(runner->port);
         runner->port = NULL;
         int code = own.code;
         if (err) tide_error_move(err, &own);

@@ -1,5 +1,5 @@
 /*
- * From a tick to a finished batch: the life of one streaming context once its streams are declared.
+ * From a tick to a finished batch: one streaming context once its streams are declared.
  *
  *   clock ──tick──► generation queue ──► generation ──► batch queue ──► outputs ──► finished
  *                   (nominal times)      cut, demand,   (submitted)     run by the   forget old
@@ -7,21 +7,21 @@
  *
  * One generation at a time, in order of time; at most `concurrent` outputs at a time, batch by batch and within a
  * batch in order of registration. Generations and outputs overlap: a slow output never delays a tick or a
- * generation. Nothing is skipped or merged: what is not done yet waits.
+ * generation. No tick is skipped and no two are merged.
  *
  * The script takes part through events (driver/event.h) and answers them by token: TRANSFORM by
- * tide_runner_transform_done, OUTPUT by tide_runner_output_done. An answer with a token that is not
- * awaited (any more) is ignored.
+ * tide_runner_transform_done, OUTPUT by tide_runner_output_done. An answer with a token that is not awaited (any
+ * more) is ignored.
  *
  * A batch that can't be generated becomes a GENERATION event; its received blocks go to the next batch, the clock
- * goes on. Where failures are passed over (`skips`), only what depends on the dataset that could not be made is left out, and the
- * batch is done like any other. A batch in which no output has a dataset makes no events at all. Datasets are forgotten only after a
- * batch of which every output succeeded.
+ * continues. With `skips`, only the streams that depend on the dataset that failed are left out, and the batch is
+ * done like any other. A batch in which no output has a dataset makes no events at all. Datasets are forgotten only
+ * after a batch of which every output succeeded.
  *
  * Life cycle, one way:
  *   INITIALIZED  streams may be declared; start() → ACTIVE, or STOPPED when it fails; stop() → STOPPED
  *   ACTIVE       ticks; stop(graceful) → STOPPING, stop() → STOPPED
- *   STOPPING     no more ticks and no reading of sources; what was ticked is generated, one more batch is made when
+ *   STOPPING     no more ticks and no reading of sources; queued ticks are generated, one more batch is made when
  *                received data is left over, all batches are finished → STOPPED; stop() → STOPPED at once
  *   STOPPED      sources, datasets and queues are gone; DRAINED was queued, once
  *
@@ -37,6 +37,7 @@
 #include "base/error.h"
 #include "driver/event.h"
 #include "driver/output.h"
+#include "driver/slice.h"
 #include "dstream/graph.h"
 
 struct tide_runner;
@@ -46,14 +47,14 @@ enum tide_runner_state { TIDE_RUNNER_INITIALIZED, TIDE_RUNNER_ACTIVE, TIDE_RUNNE
 struct tide_runner_options {
     uv_loop_t *loop; /* borrowed, like events, until tide_runner_delete */
     struct tide_events *events;
-    struct tide_cache *cache; /* where received data rests; borrowed likewise; NULL: it stays in memory */
+    struct tide_cache *cache; /* takes received data of finished batches; borrowed; NULL: it stays in memory */
     uint32_t workers;         /* a receiver's dataset has at most four partitions for each */
     int64_t batch;            /* ms, at least 1 */
     int64_t remember;         /* ms; 0: datasets are kept only as long as needed */
     bool manual_clock;        /* moves by tide_runner_advance only */
     int64_t manual_start;     /* its first reading, at least 0 */
     uint32_t concurrent;      /* outputs at a time; 0: 1 */
-    bool skips; /* what fails is passed over: batches after it go on without it, and nothing is kept for it */
+    bool skips;               /* batches continue without datasets that fail, and no data is kept for them */
 };
 
 struct tide_runner *tide_runner_new(const struct tide_runner_options *options);
@@ -74,23 +75,19 @@ int tide_runner_start(struct tide_runner *runner, struct tide_error *err);
  * for); nothing when it is STOPPED. */
 void tide_runner_stop(struct tide_runner *runner, bool graceful);
 
-/* The transform function's result (retained); or NULL and the text of its failure; or neither: it returned no
- * dataset, which is a failure too. */
+/* The transform function has ended: its result (retained); or NULL and the text of its failure; or neither, when it
+ * returned no dataset, which is a failure too. */
 void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, struct tide_rdd *rdd,
                                 const char *failure);
-/* The output operation has ended; `failure` is NULL or what went wrong. */
+/* The output operation has ended; failure: NULL, or the text of the error. */
 void tide_runner_output_done(struct tide_runner *runner, uint64_t token, const char *failure);
 
-/* The datasets of a stream at all its times from `from` to `to`, both included and rounded down to its grid, computed if they
- * are not in memory (also for batches that have not come yet). No batch is generated meanwhile. TIDE_ESTATE when the context
- * does not run or a transform function is at work. Then: tide_generation_run of what tide_runner_slicing gives, until it
- * is done, with answers where it asks; the results, borrowed (NULL: none at that time); and in any case slice_end. */
+/* Begins a slice (driver/slice.h), also for times of batches that have not come yet. Until slice_end, which must
+ * follow, no batch is generated. TIDE_ESTATE when the context does not run or a transform function is running. */
 int tide_runner_slice(struct tide_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
                       struct tide_error *err);
-/* NULL: nothing has been asked for, or the context was stopped in the meantime. */
-struct tide_generation *tide_runner_slicing(struct tide_runner *runner);
-uint32_t tide_runner_sliced(const struct tide_runner *runner);
-struct tide_rdd *tide_runner_slice_at(const struct tide_runner *runner, uint32_t index);
+/* The slice in progress, borrowed; NULL: none, or the context was stopped in the meantime. */
+struct tide_slice *tide_runner_slicing(struct tide_runner *runner);
 void tide_runner_slice_end(struct tide_runner *runner);
 
 enum tide_runner_state tide_runner_state(const struct tide_runner *runner);
@@ -100,8 +97,9 @@ int64_t tide_runner_now(struct tide_runner *runner);
 int tide_runner_advance(struct tide_runner *runner, int64_t ms);
 /* No tick, generation or batch is queued or in progress. */
 bool tide_runner_idle(const struct tide_runner *runner);
-/* STOPPED: what was received and not processed, one entry for each input that an output depends on. What a batch brought counts until
- * its last output has been started, and stands apart until that has ended. Borrowed; none when it was never started. */
+/* STOPPED: records received and not processed, one entry for each input that an output depends on. The records of a
+ * batch count until its last output has been started, and are listed as `begun` until that has ended. Borrowed; no
+ * entry when it was never started. */
 const struct tide_input_count *tide_runner_lost(const struct tide_runner *runner, uint32_t *count);
 /* Listener events are made only while listening:
  *   onStreamingStarted, then for each batch onBatchSubmitted, onBatchStarted, for each output

@@ -1,14 +1,14 @@
 /*
  * From jobs to tasks and back.
  *
- * The last stage of a job is a run (driver/stage_run.h). Every shuffle and persistent dataset that it needs and that is
- * not computed yet is a run too, with an edge from the run that waits to the run it waits for. A run that waits for nothing
- * sends all its tasks to the executor, whose queue serves all jobs first come first served. Tasks come back one by one
- * through the inbox (on_task).
+ * The last stage of a job is a run (driver/stage_run.h). Every shuffle and persistent dataset that it needs and that
+ * is not computed yet is a run too, with an edge from the run that waits to the run it waits for. A run that waits
+ * for nothing sends all its tasks to the executor, whose queue serves all jobs first come first served. Tasks come
+ * back one by one through the inbox (on_task).
  *
  * Everything that could go deep (chains of shuffles, failures passed on from run to run) goes through work lists. The
- * `done` callbacks run from the loop only, when the scheduler's own state is in order, and may start, cancel and release
- * jobs as they like.
+ * `done` callbacks run from the loop only, when the scheduler's own state is in order, and may start, cancel and
+ * release jobs as they like.
  *
  * Driver thread.
  */
@@ -73,8 +73,8 @@ static struct tide_stage_run *needed_run(struct tide_scheduler *scheduler, const
     return run;
 }
 
-/* Before a stage is cut: if datasets that it needs are lost, either the guards above them are lost too, or the run can't be
- * computed. Costs a walk of the lineage once something was lost, nothing before. */
+/* Before a stage is cut: if datasets that it needs are lost, either the guards above them are lost too, or the run
+ * can't be computed. Costs a walk of the lineage once something was lost, nothing before. */
 static void look_for_losses(struct tide_stage_run *run) {
     struct tide_rdd *root = tide_stage_run_root(run);
     struct tide_error why = {0};
@@ -224,8 +224,8 @@ static void abandon_needs(struct tide_stage_run *run, bool all, struct tide_list
     tide_error_clear(&gone);
 }
 
-/* The run can't be computed because a run that it waited for has failed. A state that it waits for too is computed all the
- * same: the next batch has to know whether it is made from that one or from the one before. */
+/* The run can't be computed because a run that it waited for has failed. A state that it waits for too is computed
+ * all the same: the next batch has to know whether it is made from that one or from the one before. */
 static void doom(struct tide_stage_run *run, const struct tide_error *err, struct tide_list *failing) {
     if (run->doomed.code == TIDE_OK) tide_error_copy(&run->doomed, err);
     abandon_needs(run, err->code == TIDE_ECANCELLED, failing);
@@ -277,7 +277,8 @@ static void run_fail(struct tide_stage_run *run, struct tide_error *take_err) {
 
 /* ---- Tasks coming back ---------------------------------------------------------------------------------------- */
 
-/* Trying the task again can't help. If the failure may come from guarded datasets, these are set apart; else the run fails. */
+/* Trying the task again can't help. If the failure may come from guarded datasets, these are set apart; else the run
+ * fails. */
 static void blame(struct tide_stage_run *run, struct tide_task *task) {
     if (task->error.code != TIDE_ECANCELLED && tide_stage_run_set_apart(run)) {
         run->scheduler->guards_left = true;
@@ -293,8 +294,8 @@ static void task_lost(struct tide_stage_run *run, const struct tide_task *task) 
     run_again(run);
 }
 
-/* Decides what a failed task means: it is tried again from its inputs, or the run fails with the task's error. A cancelled
- * task is not tried again. */
+/* Decides what a failed task means: it is tried again from its inputs, or the run fails with the task's error. A
+ * cancelled task is not tried again. */
 static void task_failed(struct tide_stage_run *run, struct tide_task *task) {
     uint32_t most = run->scheduler->max_failures, attempt = task->attempt + 1;
 

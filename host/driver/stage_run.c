@@ -243,7 +243,7 @@ void tide_stage_run_settle(struct tide_stage_run *run) {
     own->made = NULL;
 }
 
-/* ---- The second phase of a range shuffle ------------------------------------------------------------------------ */
+/* ---- The second phase of a range shuffle ---------------------------------------------------------------------- */
 
 static struct tide_block *bounds_of(const struct tide_stage_run *run, uint32_t partitions, struct tide_error *err) {
     const struct tide_stage_run_own *own = run->own;

@@ -1,18 +1,18 @@
 /*
- * One execution of a stage by the scheduler (a run): the last stage of a job, the map side of a shuffle, or a persistent
- * dataset. A run cuts its stage, makes tasks of it, and keeps account of their results and of what was lost. The order of
- * runs, and sending tasks, is the scheduler's (driver/scheduler.c), its only caller.
+ * One execution of a stage by the scheduler (a run): the last stage of a job, the map side of a shuffle, or a
+ * persistent dataset. A run cuts its stage, makes tasks of it, and keeps account of their results and of what was
+ * lost. The order of runs, and sending tasks, is the scheduler's (driver/scheduler.c), its only caller.
  *
- * Life cycle: WAITING (for the shuffles and persistent datasets it needs) → ACTIVE (tasks are with the executor; a range
- * shuffle has two such phases) → ENDED (succeeded, failed or cancelled). The memory is freed when the run has ended and
- * its last task has come back.
+ * Life cycle: WAITING (for the shuffles and persistent datasets it needs) → ACTIVE (tasks are with the executor; a
+ * range shuffle has two such phases) → ENDED (succeeded, failed or cancelled). The memory is freed when the run has
+ * ended and its last task has come back.
  *
- * A task is lost if the cache has dropped a cached input of it: its partition is cut again, as a stage of its own, which
- * may have needs like the first one. The other tasks continue.
+ * A task is lost if the cache has dropped a cached input of it: its partition is cut again, as a stage of its own,
+ * which may have needs like the first one. The other tasks continue.
  *
- * Records made through a guard (rdd/guard.h) that has left the stage since do not count. The run takes back the results of
- * such tasks; those still running are discarded when they come back. Their partitions are lost too. Their accumulator
- * updates are held until nothing can be taken back any more.
+ * Records made through a guard (rdd/guard.h) that has left the stage since do not count. The run takes back the
+ * results of such tasks; those still running are discarded when they come back. Their partitions are lost too. Their
+ * accumulator updates are held until nothing can be taken back any more.
  *
  * Thread: driver only; `cancelled` alone is read by workers.
  */
@@ -82,8 +82,8 @@ struct tide_stage_run *tide_stage_run_for_job(const struct tide_stage_run_resour
                                               const struct tide_job_options *options);
 struct tide_stage_run *tide_stage_run_for_need(const struct tide_stage_run_resources *resources,
                                                const struct tide_stage_need *need, int64_t batch_time);
-/* Releases everything it has, removes it from the scheduler's lists unless tasks are outstanding, and clears the mark that
- * its target is being computed. Twice is fine. The memory itself is the caller's to free. */
+/* Releases everything it has, removes it from the scheduler's lists unless tasks are outstanding, and clears the mark
+ * that its target is being computed. Twice is fine. The memory itself is the caller's to free. */
 void tide_stage_run_end(struct tide_stage_run *run);
 
 /* Cuts its stage for these partitions of a job (NULL: all). */
@@ -100,8 +100,8 @@ void tide_stage_run_begin(struct tide_stage_run *run);
 struct tide_task *tide_stage_run_next(struct tide_stage_run *run, uint32_t *index);
 /* Fills in the surroundings of the task, and where its results will be cached. */
 void tide_stage_run_prepare(struct tide_stage_run *run, struct tide_task *task, uint32_t index);
-/* The second phase of a range shuffle: bounds from the sampled keys, and one task for each of the first phase, which read
- * the results of that. A heap array of run->tasks tasks, or NULL and an error. */
+/* The second phase of a range shuffle: bounds from the sampled keys, and one task for each of the first phase, which
+ * read the results of that. A heap array of run->tasks tasks, or NULL and an error. */
 struct tide_task **tide_stage_run_route(struct tide_stage_run *run, struct tide_error *err);
 
 /* Takes the results of a task that has succeeded. true: all tasks of this phase have. */
@@ -141,8 +141,8 @@ struct tide_stage_run_edge *tide_stage_run_first_waiter(struct tide_stage_run *r
 /* Whether it computes a dataset from which later batches are made, such as a state, or waits for a run that does. */
 bool tide_stage_run_computes_base(struct tide_stage_run *run);
 
-/* Single values and pairs met in one task: replaces the error by one that names the operators, from what is known and what
- * the task has reported. */
+/* Single values and pairs met in one task: replaces the error by one that names the operators, from what is known and
+ * what the task has reported. */
 void tide_stage_run_explain_mix(struct tide_stage_run *run, struct tide_task *task);
 
 #endif

@@ -27,7 +27,7 @@ end
 -- A dataset can't be made: the slice fails, or goes on without it.
 local function fail(scope, err, time)
     local life = scope.life
-    if not life.graph:slicePass() then
+    if not life.graph:sliceSkip() then
         error(err, 0)
     end
     lifecycle.fail(life, errors.is(err) and err or errors.new("ECLOSURE", errors.text(err), { time = time }))
