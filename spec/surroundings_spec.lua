@@ -162,6 +162,18 @@ describe("a function that runs in a worker", function()
         assert.same({ "functionnil1" }, own:collect())
     end)
 
+    it("may keep the compiler from itself and from another function, and ask what io reads from", function()
+        local sc = engine.context("local[1]")
+        assert.same({ true, true, true }, sc:parallelize({ 1 }, 1):flatMap(function()
+            jit.off(true)
+            jit.off(function() end, true)
+            return { (jit.status()), io.input() == io.stdin, io.output() == io.stdout }
+        end):collect())
+        assert.matches("surroundings_spec.lua:%d+: .*no_such_file", engine.message(function()
+            sc:parallelize({ 1 }, 1):foreach(function() io.input("no_such_file") end)
+        end))
+    end)
+
     it("may leave something for later tasks in _G", function()
         local sc = engine.context("local[1]")
         local function count()

@@ -2,8 +2,8 @@
 --- driver (host/rdd/arity.h), which tells it with each task for the operators whose functions decide that (their descriptors have
 --- arity = 0). Where it is not known yet, the first record of the task decides, and the driver hears of it.
 ---
---- A task's run (lua/moontide/worker/init.lua) has: `arities`, by operator what is known; `seen`, by operator a record that it is
---- known by, as text; `stamp`, a number that no other run has and that changes when something becomes known.
+--- A task's run (lua/moontide/worker/init.lua) has: `arities`, by operator what is known; `seen`, by operator a record that made
+--- it known in this task, as text; `stamp`, a number that no other run has and that changes when something becomes known.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
@@ -25,19 +25,25 @@ end
 ---@param ops table[] the stage's operators that have a slot, in order
 function arity.begin(run, ops)
     local task = run.task
-    run.arities, run.seen, run.ops, run.stamp = {}, {}, ops, new_stamp()
+    run.arities, run.seen, run.stamp = {}, {}, new_stamp()
     if tonumber(task.nslots) ~= #ops then
         error(("moontide: the plan has %d operators to be learned, the task %d"):format(#ops, tonumber(task.nslots)), 0)
     end
     for at, op in ipairs(ops) do
-        local slot = task.slots[at - 1]
-        if slot.known ~= 0 then
-            run.arities[op] = slot.known
-            if slot.first ~= nil then
-                run.seen[op] = ffi.string(slot.first)
-            end
+        local known = task.slots[at - 1].known
+        if known ~= 0 then
+            run.arities[op] = known
         end
     end
+end
+
+-- A record that the operator's kind is known by, as text, or nil.
+local function seen_of(run, op)
+    local first = run.seen[op] == nil and op.slot and run.task.slots[op.slot].first
+    if first and first ~= nil then
+        return ffi.string(first)
+    end
+    return run.seen[op]
 end
 
 local function record_text(value, a, b) return (value == 2 and "the pair " or "the single value ") .. failure.preview(a, b) end
@@ -49,7 +55,7 @@ local function record_text(value, a, b) return (value == 2 and "the pair " or "t
 ---@param a any the record
 ---@param b any
 function arity.mixed(run, op, expected, a, b)
-    local seen = run.seen[op]
+    local seen = seen_of(run, op)
     failure.broken(op, ("the function returned %s after %s%s; a stream or dataset is of one kind: return pairs always or never (a "
         .. "pair is two returned values, and its value can't be nil; a call that returns two values, such as s:gsub(…), makes one "
         .. "unless it stands in parentheses)"):format(record_text(3 - expected, a, b), KINDS[expected],

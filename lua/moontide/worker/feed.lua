@@ -49,16 +49,27 @@ local function new_variant(feed, form)
     return variant
 end
 
--- What is known has changed: other variants are used from now on.
-function Feed:look(run)
+local function variants_of(feed)
     local known = {}
-    for at, k in ipairs(self.learning) do
-        self.known[k] = arity.of(run, self.ops[k])
-        known[at] = self.known[k] or 0
-    end
+    for at, k in ipairs(feed.learning) do known[at] = feed.known[k] or 0 end
     local signature = table.concat(known, ",")
-    self.variants[signature] = self.variants[signature] or {}
-    self.current_run, self.stamp, self.current = run, run.stamp, self.variants[signature]
+    feed.variants[signature] = feed.variants[signature] or {}
+    return feed.variants[signature]
+end
+
+-- A task has begun, or what is known has changed: then other variants are used from now on.
+function Feed:look(run)
+    local same = self.current ~= nil
+    for _, k in ipairs(self.learning) do
+        local known = arity.of(run, self.ops[k])
+        if known ~= self.known[k] then
+            self.known[k], same = known, false
+        end
+    end
+    if not same then
+        self.current = variants_of(self)
+    end
+    self.current_run, self.stamp = run, run.stamp
 end
 
 -- The variant for a form of input. Detours go on in it, too.

@@ -297,10 +297,10 @@ end
 local function work(task, cleanup)
     local stage = stage_of(task.plan)
     C.tide_worker_note(self_pointer, stage.note, task.batch_time)
-    randomness.begin(task.seed, tonumber(task.batch_time), tonumber(task.partition), stage.place)
+    randomness.begin(task.seed, context.batch_time, context.partition, stage.place)
     context.operators = stage.note
     local run = {
-        task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = tonumber(task.partition),
+        task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = context.partition,
         cleanup = cleanup, cancelled = task.cancelled,
     }
     arity.begin(run, stage.slots)

@@ -23,6 +23,7 @@ end
 
 -- An input that comes again in the plan is computed once for the partitions it reads.
 local function collect_shared(child, run, state_of)
+    run.collected = run.collected or {}
     local known = run.collected[child]
     if known == nil then
         known = {}
@@ -98,7 +99,7 @@ end
 --- Lets go of what was computed once for several readers, at the end of a task.
 ---@param run table of pipe.lua
 function inputs.release_shared(run)
-    if run.drained then
+    if run.drained or not run.collected then
         return
     end
     for _, known in pairs(run.collected) do

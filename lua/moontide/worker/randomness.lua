@@ -29,12 +29,14 @@ local use = ffi.new "struct moontide_generator_use"
 randomness.use = use
 
 local used = 1
+local drawn = false -- by this task, from any of them
 local places, partitions = { [0] = 0 }, { [0] = 0 }
 local seed, batch_time = 0, -1
 
 local function seed_with(generator, ...)
     local a, b, c, d = random.words(...)
     generator.a, generator.b, generator.c, generator.d, generator.ready = a, b, c, d, 1
+    drawn = true
 end
 
 local function prepare(slot)
@@ -112,10 +114,18 @@ end
 ---@param partition integer
 ---@param place number what tells this task's plan from others
 function randomness.begin(engine_seed, time, partition, place)
-    for slot = 0, used - 1 do generators[slot].ready = 0 end
-    used, use.slot = 1, 0
+    if drawn or used > 1 then
+        used, drawn, use.slot, generators[0].ready = 1, false, 0, 0
+    end
     seed, batch_time = engine_seed, time
     places[0], partitions[0] = place, partition
+end
+
+--- An operator's function has been called: from here on it is the task's generator that counts.
+function randomness.rest()
+    if used > 1 then
+        use.slot = 0
+    end
 end
 
 --- A generator for an operator in one partition of its dataset.

@@ -324,7 +324,7 @@ function Pipe:consume(S, parts)
             else
                 stop = feed.source.pipe:yield_to(feed, S)
             end
-            randomness.use.slot = 0
+            randomness.rest()
             if stop then
                 return true
             end
@@ -541,7 +541,6 @@ end
 
 --- Runs a stage over a task's inputs into its outputs.
 function pipe.run(stage, run)
-    run.collected = {}
     local S = new_state(run)
     stage.terminal:begin(S)
     stage:consume(S)

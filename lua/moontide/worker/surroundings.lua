@@ -3,16 +3,15 @@
 --- in the other. So what would reach beyond the worker is refused, and the rest is as it was before when the task has ended.
 ---
 --- Looked at after each task (a microsecond): every name in _G, in the standard libraries and in package.loaded that was there when
---- the worker started, the metatables of strings and of the other types, io.input and io.output. What has been added stays.
---- Rarer things are noted when they happen: hooks, the collector's and the compiler's settings, environments of functions.
+--- the worker started, and the metatable of _G. What has been added stays. Rarer things are noted when they happen: metatables of
+--- other types than tables, io.input and io.output, hooks, the collector's and the compiler's settings, environments of functions.
 local surroundings = {}
 
 local rawget, rawset, type, error = rawget, rawset, type, error
 local getmetatable, setmetatable = debug.getmetatable, debug.setmetatable -- these see what __metatable hides
 local setfenv, getfenv, getinfo = setfenv, getfenv, debug.getinfo
-local pairs, pcall, unpack = pairs, pcall, unpack
-local input, output, stdin, stdout = io.input, io.output, io.stdin, io.stdout
-local compiles, compile = jit.status, jit.on
+local pairs, ipairs, pcall, unpack = pairs, ipairs, pcall, unpack
+local compile = jit.on
 
 -- What is done at the end of this task, by kind; nil: nothing.
 local undo = {}
@@ -85,6 +84,26 @@ local function noted_options(start, options)
     end
 end
 
+-- jit.off() switches the compiler off; with arguments it concerns one function only.
+local function noted_compiler(off)
+    return function(...)
+        if (...) == nil then
+            at_end("compiler", compile)
+        end
+        return off(...)
+    end
+end
+
+-- io.input and io.output.
+local function noted_default(kind, choose, standard)
+    return function(file)
+        if file ~= nil then
+            at_end(kind, function() choose(standard) end)
+        end
+        return choose(file)
+    end
+end
+
 local function noted_environments()
     local before = {}
     return function(fn, env)
@@ -108,6 +127,24 @@ local function noted_environments()
     end
 end
 
+-- One value of each type whose metatable all values of the type share, but for strings and nil.
+local function a_function() end
+local SAMPLES = { 0, true, a_function, coroutine.create(a_function) }
+
+local function noted_metatables(string_metatable)
+    local function restore()
+        setmetatable("", string_metatable)
+        setmetatable(nil, nil)
+        for _, sample in ipairs(SAMPLES) do setmetatable(sample, nil) end
+    end
+    return function(value, mt)
+        if type(value) ~= "table" then
+            at_end("metatables", restore)
+        end
+        return setmetatable(value, mt)
+    end
+end
+
 -- What is looked at ------------------------------------------------------------------------------------------------
 
 local tables, names, values, count = {}, {}, {}, 0
@@ -127,43 +164,16 @@ local function look()
     end
 end
 
--- One value of each type whose metatable all values of the type share.
-local function a_function() end
-local SAMPLES = { "", 0, true, a_function, coroutine.create(a_function) }
-local string_metatable, thread_environment
-
-local function look_at_types()
-    if getmetatable "" ~= string_metatable then
-        setmetatable("", string_metatable)
-    end
-    for at = 2, #SAMPLES do
-        if getmetatable(SAMPLES[at]) ~= nil then
-            setmetatable(SAMPLES[at], nil)
-        end
-    end
-    if getmetatable(nil) ~= nil then
-        setmetatable(nil, nil)
-    end
-    if getmetatable(_G) ~= nil then
-        setmetatable(_G, nil)
-    end
-end
+local thread_environment
 
 --- Everything is as it was when the worker started. Called when a task has ended, and before a failure is told.
 function surroundings.restore()
     look()
-    look_at_types()
+    if getmetatable(_G) ~= nil then
+        setmetatable(_G, nil)
+    end
     if getfenv(0) ~= thread_environment then
         setfenv(0, thread_environment)
-    end
-    if input() ~= stdin then
-        input(stdin)
-    end
-    if output() ~= stdout then
-        output(stdout)
-    end
-    if not compiles() then
-        compile()
     end
     if dirty then
         dirty = false
@@ -183,18 +193,20 @@ function surroundings.install(jit_options)
     surroundings.sethook = debug.sethook -- for specs that count what the interpreter does from task to task
     debug.sethook = noted_hooks(debug.sethook)
     rawset(_G, "collectgarbage", noted_collector(collectgarbage))
-    jit.attach = noted_handlers(jit.attach)
+    thread_environment = getfenv(0)
+    debug.setmetatable = noted_metatables(getmetatable "")
+    io.input, io.output = noted_default("input", io.input, io.stdin), noted_default("output", io.output, io.stdout)
+    jit.attach, jit.off = noted_handlers(jit.attach), noted_compiler(jit.off)
     local opt = require "jit.opt"
     opt.start = noted_options(opt.start, jit_options)
     rawset(_G, "setfenv", noted_environments())
     -- luacheck: pop
-    string_metatable, thread_environment = getmetatable "", getfenv(0)
     for _, name in ipairs { "string", "table", "math", "os", "io", "coroutine", "debug", "bit", "jit", "package" } do keep(_G[name]) end
     keep(_G)
     keep(opt)
     keep(package.loaded)
     keep(package.loaders)
-    keep(string_metatable)
+    keep(getmetatable "")
 end
 
 return surroundings
