@@ -1,6 +1,7 @@
--- The layers of host/ hold: includes point to lower layers only, and some things happen in one place only.
+-- The layers of host/ and lua/ hold: includes and requires point to lower layers only, and some things happen in one place only.
 
 local layers = require "spec.support.layers"
+local lua_layers = require "spec.support.lua_layers"
 
 local function host_files()
     local pipe = assert(io.popen("find host -name '*.[ch]' | LC_ALL=C sort", "r"))
@@ -96,5 +97,96 @@ describe("the check of the layers", function()
             const char *text = "stderr, exit(1), a \" quote /*"; char quote = '"';
             int half = exit_code / 2, tide_exit = on_exit_done;
         ]]))
+    end)
+end)
+
+-- Lua -------------------------------------------------------------------------------------------------------------
+
+local MOST_LINES = 600
+
+local function lua_files()
+    local pipe = assert(io.popen("find lua stdlib -name '*.lua'", "r"))
+    local files = {}
+    for path in pipe:lines() do
+        files[path] = read(path)
+    end
+    pipe:close()
+    return files
+end
+
+describe("the layers of lua/", function()
+    local files = lua_files()
+    local modules = lua_layers.read(files)
+
+    it("are kept by every module", function()
+        assert.is_truthy(modules["moontide.base.check"], "no file of lua/ was read: run the specs from the top folder")
+        local problems = lua_layers.problems(modules, lua_layers.LAZY)
+        assert(#problems == 0, "\n" .. table.concat(problems, "\n"))
+    end)
+
+    it("have no circle, through lazy requires either", function()
+        assert.is_nil(lua_layers.circle(modules))
+    end)
+
+    it("list no lazy require that is gone", function()
+        assert.same({}, lua_layers.stale(modules, lua_layers.LAZY))
+    end)
+
+    it(("have no file of more than %d lines"):format(MOST_LINES), function()
+        local long = {}
+        for path, content in pairs(files) do
+            local _, lines = content:gsub("\n", "")
+            if lines > MOST_LINES and path ~= "lua/moontide/wire/codec.lua" then -- to be cut: reading, writing, blocks
+                long[#long + 1] = ("%s: %d lines"):format(path, lines)
+            end
+        end
+        assert.same({}, long)
+    end)
+end)
+
+describe("the check of the layers of lua/", function()
+    local function problems(files, lazy)
+        return lua_layers.problems(lua_layers.read(files), lazy or {})
+    end
+
+    it("lets a module require its own layer and lower ones", function()
+        assert.same({}, problems {
+            ["lua/moontide/rdd.lua"] = 'local joins = require "moontide.operators.joins"',
+            ["lua/moontide/operators/joins.lua"] = 'local sets = require "moontide.operators.sets"\n-- see "moontide.rdd"',
+            ["lua/moontide/operators/sets.lua"] = 'local check = require("moontide.base.check")\nlocal core = require "moontide.core"',
+            ["lua/moontide/base/check.lua"] = 'local MODULE = "moontide"',
+        })
+    end)
+
+    it("refuses higher layers, and workers and the driver to know each other", function()
+        assert.same({
+            "lua/moontide/base/check.lua:2: requires moontide.wire.ffi: 'base' is below 'wire': let the higher one pass a function down",
+            "lua/moontide/worker/scan.lua:1: requires moontide.driver.loop: 'worker' and 'driver' do not know each other",
+        }, problems {
+            ["lua/moontide/base/check.lua"] = '\nlocal ffi = require "moontide.wire.ffi"', ["lua/moontide/wire/ffi.lua"] = "",
+            ["lua/moontide/worker/scan.lua"] = 'local loop = require "moontide.driver.loop"', ["lua/moontide/driver/loop.lua"] = "",
+        })
+        assert.matches("'new' is no layer", problems({
+            ["lua/moontide/new/a.lua"] = 'local check = require "moontide.base.check"', ["lua/moontide/base/check.lua"] = "",
+        })[1])
+    end)
+
+    it("refuses a lazy require that is not listed, and names that only stand in a list", function()
+        local files = {
+            ["lua/moontide/base/check.lua"] = 'function f()\n    return require("moontide.base.values")\nend\n    core = "moontide.core"',
+            ["lua/moontide/base/values.lua"] = "",
+        }
+        assert.matches("check.lua:2: requires moontide.base.values: a lazy require is listed", problems(files)[1])
+        local listed = { ["moontide.base.check"] = { ["moontide.base.values"] = "rare", ["moontide.base.nan"] = "gone" } }
+        assert.same({}, problems(files, listed))
+        assert.same({ "moontide.base.check → moontide.base.nan" }, lua_layers.stale(lua_layers.read(files), listed))
+    end)
+
+    it("finds a circle", function()
+        assert.equal("moontide.base.a → moontide.base.b → moontide.base.c → moontide.base.a", lua_layers.circle(lua_layers.read {
+            ["lua/moontide/base/a.lua"] = 'local b = require "moontide.base.b"',
+            ["lua/moontide/base/b.lua"] = 'local c = require "moontide.base.c"',
+            ["lua/moontide/base/c.lua"] = 'function f()\n    return require "moontide.base.a"\nend',
+        }))
     end)
 end)

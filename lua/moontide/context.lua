@@ -5,9 +5,12 @@ local check = require "moontide.base.check"
 local conf = require "moontide.base.conf"
 local environment = require "moontide.driver.environment"
 local errors = require "moontide.base.errors"
+require "moontide.driver.error_writes"
 local handles = require "moontide.operators.handles"
 local loop = require "moontide.driver.loop"
 local rdd = require "moontide.rdd"
+local save = require "moontide.driver.save"
+local seeding = require "moontide.driver.seeding"
 local shared = require "moontide.driver.shared"
 
 local context = {}
@@ -23,7 +26,6 @@ context.overrides = { conf = {}, watch_signals = false }
 local Context = {}
 
 local class, begin = handles.Context, handles.begin
-context.class = class
 
 local MAX_WORKERS = 1024
 
@@ -186,8 +188,8 @@ function context.create(what, master, app_name, given)
         closed = false, closing = false, interrupted = false,
         parallelism = settings.defaultParallelism or workers,
     }
-    state.outputs = require("moontide.driver.save").outputs(state)
-    require("moontide.driver.seeding").begin(state)
+    state.outputs = save.outputs(state)
+    seeding.begin(state)
     add_callbacks(state)
     loop.add(state)
     local sc = setmetatable({ master = settings.master, appName = settings.appName, state = state, scope = false }, class)

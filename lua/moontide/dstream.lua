@@ -7,7 +7,6 @@ local closure = require "moontide.closure"
 local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
 local partitioner = require "moontide.operators.partitioner"
-local rdd = require "moontide.rdd"
 local text_form = require "moontide.base.text_form"
 
 local dstream = {}
@@ -20,7 +19,6 @@ local dstream = {}
 local DStream = {}
 
 local class = handles.DStream
-dstream.class = class
 
 -- What sets something and adds nothing to the graph.
 local SETTINGS = { remember = true, checkpoint = true, persist = true, cache = true }
@@ -63,7 +61,7 @@ function dstream.scope(ssc, life)
     end
 
     function scope.is_rdd(value)
-        return getmetatable(value) == rdd.class
+        return getmetatable(value) == handles.RDD
     end
 
     -- Streams that are combined: of this context, and with one slide.
@@ -91,7 +89,7 @@ function dstream.scope(ssc, life)
     -- All of single values, or all of pairs.
     function scope.union(name, streams)
         local nodes = scope.nodes(name, streams)
-        rdd.check_alike(name, nodes)
+        operators.check_alike(name, nodes)
         local node = life.graph:union(nodes)
         node:joinedBy(("%s (%s)"):format(name, check.site()))
         return scope.wrap(node)
@@ -210,28 +208,6 @@ function DStream:print(n)
             error("cannot write to standard output: " .. tostring(reason), 0)
         end
     end)
-end
-
---- Adds a dataset to a stream made by ssc:queueStream; also while the stream runs.
----
----     local numbers = ssc:queueStream({})
----     numbers:push({ 1, 2, 3 })
----
---- An error on streams that queueStream did not make, and when the context is stopped. Not in Spark.
----@param dataset any[]|moontide.RDD an array of single records, or an RDD of the same Context
-function DStream:push(dataset)
-    check.self(self, class, "push")
-    local queue
-    for _, other in ipairs(self.scope.life.queues) do
-        queue = other.id == self.number and other or queue
-    end
-    if not queue then
-        check.fail("'push': only streams made by queueStream take datasets")
-    end
-    if self.scope.life.state == "STOPPED" then
-        check.fail("'push': the streaming context is stopped (stop was called)")
-    end
-    queue.push("push", dataset)
 end
 
 --- How often the stream has a dataset, ms.

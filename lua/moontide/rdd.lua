@@ -2,11 +2,10 @@
 --- (operators/ has both). A record is one Lua value, or a pair of two; outside of closures a pair is the table {key, value}.
 
 local check = require "moontide.base.check"
-local codec = require "moontide.wire.codec"
 local handles = require "moontide.operators.handles"
-local memory = require "moontide.base.memory"
+local operators = require "moontide.operators"
+local pack = require "moontide.driver.pack"
 local partitioner = require "moontide.operators.partitioner"
-local preview = require "moontide.base.preview"
 
 local rdd = {}
 
@@ -17,82 +16,6 @@ local rdd = {}
 local RDD = {}
 
 local class = handles.RDD
-rdd.class = class
-
--- Records are packed in blocks of this many, so that a cancelled job ends soon and memory is freed piece by piece.
-local BLOCK_RECORDS = 16384
-
---- Part `index` (from 0) of `n` of an array of `length` records holds first…last.
----@param index integer
----@param n integer
----@param length integer
----@return integer first
----@return integer last
-function rdd.slice(index, n, length)
-    return math.floor(index * length / n) + 1, math.floor((index + 1) * length / n)
-end
-
-local function pack_slices(array, n, arity, add)
-    for index = 0, n - 1 do
-        local first, last = rdd.slice(index, n, #array)
-        local blocks = {}
-        add(blocks)
-        while first <= last do
-            local stop = math.min(last, first + BLOCK_RECORDS - 1)
-            blocks[#blocks + 1] = codec.block_of(array, first, stop, arity)
-            first = stop + 1
-        end
-    end
-end
-
---- Packs an array in partitions for engine:blocks. Bad records are an error at the caller's line.
----@param what string function that was called, for messages
----@param array any[]
----@param n integer partitions
----@param arity 1|2
----@return number[][] addresses of blocks
-function rdd.pack(what, array, n, arity)
-    local partitions = {}
-    local ok, message = pcall(pack_slices, array, n, arity, function(blocks)
-        partitions[#partitions + 1] = blocks
-    end)
-    if not ok then
-        for _, blocks in ipairs(partitions) do
-            for _, address in ipairs(blocks) do
-                codec.release(address)
-            end
-        end
-        memory.rethrow(message)
-        check.fail("%s: %s", what, check.without_position(message))
-    end
-    return partitions
-end
-
---- Tells what messages say of a dataset's records: where in the script they come from, and one of them.
----@param node userdata
----@param what string function that was called
----@param array any[]
----@param arity 1|2
-function rdd.describe(node, what, array, arity)
-    local first = array[1]
-    if first ~= nil then
-        node:madeBy(("%s (%s)"):format(what, check.site()), arity == 2 and preview(first[1], first[2]) or preview(first))
-    end
-end
-
---- Raises when datasets or streams that are to be united are known to be of different kinds.
----@param name string operator
----@param nodes userdata[]
-function rdd.check_alike(name, nodes)
-    local known
-    for _, node in ipairs(nodes) do
-        local reason = known and known:clash(node)
-        if reason then
-            check.fail("'%s': %s", name, reason)
-        end
-        known = known or node:arity() > 0 and node or nil
-    end
-end
 
 --- What the handles of one context share.
 ---@param sc moontide.Context
@@ -126,8 +49,8 @@ function rdd.scope(sc, state)
     end
 
     function scope.from_array(what, array, n, arity)
-        local node = state.engine:blocks(rdd.pack(what, array, n, arity))
-        rdd.describe(node, what, array, arity)
+        local node = state.engine:blocks(pack.partitions(what, array, n, arity))
+        pack.describe(node, what, array, arity)
         return scope.wrap(node)
     end
 
@@ -145,7 +68,7 @@ function rdd.scope(sc, state)
             end
             nodes[index] = other.node
         end
-        rdd.check_alike(what, nodes)
+        operators.check_alike(what, nodes)
         local node = state.engine:union(nodes)
         if node:arity() == 0 then
             node:joinedBy(("%s (%s)"):format(what, check.site()))

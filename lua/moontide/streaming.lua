@@ -9,12 +9,11 @@ local context = require "moontide.context"
 local dstream = require "moontide.dstream"
 local duration = require "moontide.base.duration"
 local errors = require "moontide.base.errors"
+local handles = require "moontide.operators.handles"
 local lifecycle = require "moontide.driver.lifecycle"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
-local rdd = require "moontide.rdd"
-local storage_bits = require "moontide.wire.storage_bits"
-local storage_level = require "moontide.base.storage_level"
+local seeding = require "moontide.driver.seeding"
 
 local streaming = {}
 
@@ -23,17 +22,7 @@ local streaming = {}
 ---@field sc moontide.Context the engine under it
 local StreamingContext = {}
 
-local FILES, RECEIVERS = "file streams come later", "custom receivers come later"
-
-local LATER = {
-    textFileStream = FILES, fileStream = FILES, binaryRecordsStream = FILES,
-    rawSocketStream = "other sources come later", socketStream = "other sources come later",
-    receiverStream = RECEIVERS, networkStream = RECEIVERS, actorStream = RECEIVERS,
-    sparkContext = "use the field sc",
-}
-
-local class = check.class("StreamingContext", "a", StreamingContext, LATER)
-streaming.class = class
+local class, begin = handles.StreamingContext, handles.begin
 
 --- Makes a streaming context on an engine.
 ---@param sc moontide.Context
@@ -62,118 +51,6 @@ function class.__tostring(self)
     return ("StreamingContext(%s, %s, %.0f ms)"):format(self.sc.master, self.sc.appName, self.life.batch)
 end
 
-local function begin(self, name)
-    check.self(self, class, name)
-    self.scope.ready(name)
-    return self.scope
-end
-
--- Inputs ----------------------------------------------------------------------------------------------------------
-
---- Lines received from a TCP server, to which the context connects as a client. A refused or lost connection is tried
---- again after two seconds (setting `socket.reconnect`), for ever.
----
----     local lines = ssc:socketTextStream("localhost", 9999)
----
---- Lines end with \n, \r\n or \r. A line longer than the setting `socket.maxLine` is reported and left out.
---- Guide: "Input Sources".
----@param host string name or address
----@param port integer 1…65535
----@param storageLevel? moontide.StorageLevel of what windows keep of it after its batch, default MEMORY_AND_DISK_SER_2; it goes
----   to disk, and is never given up, when memory.limit is reached. Data of unfinished batches stays in memory, and sockets
----   are read more slowly when batches fall behind (socket.memory)
----@return moontide.DStream
-function StreamingContext:socketTextStream(host, port, storageLevel)
-    local scope = begin(self, "socketTextStream")
-    check.text(1, "socketTextStream", host, true)
-    check.integer(2, "socketTextStream", port, 1, 65535)
-    if storageLevel ~= nil then
-        check.handle(3, "socketTextStream", storageLevel, storage_level.class)
-        storage_level.note(storageLevel)
-    end
-    local settings = self.life.settings
-    local node, reason = self.life.graph:socket({
-        host = host, port = port, maxLine = conf.get(settings, "socket.maxLine"),
-        reconnect = conf.get(settings, "socket.reconnect"),
-        level = storageLevel and storage_bits.of(storageLevel),
-    })
-    if not node then
-        check.fail("socketTextStream: %s", reason)
-    end
-    node:madeBy(("socketTextStream (%s)"):format(check.site()))
-    listener.source(self.life, node:id(), ("socketTextStream(%s:%d)"):format(host, port))
-    return scope.wrap(node)
-end
-
--- The core's dataset of an RDD of this context, or of an array.
-local function dataset_node(self, what, value)
-    if getmetatable(value) == rdd.class then
-        if value.scope ~= self.sc.scope then
-            check.fail("'%s': the RDD belongs to another Context", what)
-        end
-        return value.node
-    end
-    local reason = check.not_array(value)
-    if reason then
-        check.fail("'%s': an array of records or an RDD expected (%s)", what, reason)
-    end
-    local state = self.sc.state
-    local node = state.engine:blocks(rdd.pack(what, value, state.parallelism, 1))
-    rdd.describe(node, what, value, 1)
-    return node
-end
-
--- What the list has now goes in at once; what the script appends later is seen before each turn of the loop.
-local function add_queue(self, node, list)
-    local life, site, taken = self.life, check.site(), 0
-    local queue = { id = node:id() }
-
-    function queue.push(what, value)
-        node:push(dataset_node(self, what, value))
-    end
-
-    function queue.sync()
-        while list[taken + 1] ~= nil do
-            taken = taken + 1
-            local ok, message = pcall(queue.push, "queueStream", list[taken])
-            if not ok then
-                local text = ("queueStream (%s): item %d of the list: %s"):format(site, taken, message)
-                lifecycle.fail(life, errors.new(errors.is(message) and message.code or "EINVAL", text, { time = life.graph:now() }))
-            end
-        end
-    end
-
-    for index = 1, #list do
-        queue.push("queueStream", list[index])
-        taken = index
-    end
-    table.insert(life.queues, queue)
-end
-
---- A stream of datasets that the script provides, for tests and for trying things out.
----
----     local numbers = ssc:queueStream({ { 1, 2, 3 }, { 4, 5 } })
----     numbers:push({ 6 })
----
---- Datasets are arrays of single records, or RDDs (sc:parallelizePairs for pairs). The list may be appended to later; what
---- is in it at the call is taken at once. As in Spark 0.9.
----@param queue (any[]|moontide.RDD)[] datasets, the first one for the first batch
----@param oneAtATime? boolean true (default): one dataset for each batch; false: all that are there in one batch
----@param default? any[]|moontide.RDD the dataset when nothing is queued, default an empty one
----@return moontide.DStream
-function StreamingContext:queueStream(queue, oneAtATime, default)
-    local scope = begin(self, "queueStream")
-    check.array(1, "queueStream", queue)
-    oneAtATime = check.boolean(2, "queueStream", oneAtATime, true)
-    local default_node = default ~= nil and dataset_node(self, "queueStream", default)
-        or self.sc.state.engine:blocks({ {} })
-    local node = self.life.graph:queue({ oneAtATime = oneAtATime, default = default_node })
-    node:joinedBy(("queueStream (%s)"):format(check.site()))
-    listener.source(self.life, node:id(), "queueStream")
-    add_queue(self, node, queue)
-    return scope.wrap(node)
-end
-
 -- Combining -------------------------------------------------------------------------------------------------------
 
 --- The records of all the streams of a list.
@@ -184,7 +61,7 @@ end
 ---@param streams moontide.DStream[] at least one; of this context, with one slide
 ---@return moontide.DStream
 function StreamingContext:union(streams)
-    local scope = begin(self, "union")
+    local scope = begin(self, class, "union")
     check.array(1, "union", streams)
     return scope.union("union", streams)
 end
@@ -199,7 +76,7 @@ end
 ---@param f fun(rdds: moontide.RDD[], time: number): moontide.RDD
 ---@return moontide.DStream
 function StreamingContext:transform(streams, f)
-    local scope = begin(self, "transform")
+    local scope = begin(self, class, "transform")
     check.array(1, "transform", streams)
     check.func(2, "transform", f)
     return scope.transform("transform", scope.nodes("transform", streams), f, f)
@@ -279,7 +156,7 @@ function StreamingContext:start()
     if life.checkpoint and not life.checkpoint_lent then
         refuse_unstorable(life)
     end
-    require("moontide.driver.seeding").freeze(self.sc.state)
+    seeding.freeze(self.sc.state)
     life.graph:listen(#life.listeners > 0)
     life.start_site = check.site()
     local started, reason = life.graph:start()
@@ -398,7 +275,7 @@ end
 --- A second call is an error. As in Spark 0.9.
 ---@param time number|string duration, longer than 0
 function StreamingContext:remember(time)
-    begin(self, "remember")
+    begin(self, class, "remember")
     local ms = duration.argument(1, "remember", time)
     if self.life.remember then
         check.fail("'remember': it was set to %.0f ms already", self.life.remember)
@@ -418,7 +295,7 @@ end
 --- A directory that cannot be made or written to is an error.
 ---@param directory string? nil takes it away again
 function StreamingContext:checkpoint(directory)
-    begin(self, "checkpoint")
+    begin(self, class, "checkpoint")
     if directory ~= nil then
         check.text(1, "checkpoint", directory, true)
         local ok, reason = checkpoint.prepare(directory)
@@ -502,7 +379,7 @@ local function from_options(options)
     end
     local sc = options.sc
     if sc ~= nil then
-        if getmetatable(sc) ~= context.class then
+        if getmetatable(sc) ~= handles.Context then
             check.fail("StreamingContext: option 'sc': Context expected, got %s", check.type_name(sc))
         end
         if options.master or options.appName or options.conf then
@@ -531,7 +408,7 @@ end
 ---@param third? number|string batch interval, a duration
 ---@return moontide.StreamingContext
 local function new(_, first, second, third)
-    if getmetatable(first) == context.class then
+    if getmetatable(first) == handles.Context then
         return on_context(first, duration.argument(2, "StreamingContext", second))
     end
     if type(first) == "string" then
@@ -598,6 +475,9 @@ function constructor.getActiveOrCreate(create, ...)
     end
     return made
 end
+
+handles.add { StreamingContext = StreamingContext }
+require "moontide.operators.inputs"
 
 streaming.constructor = setmetatable(constructor, {
     __call = new,

@@ -16,13 +16,13 @@ local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local checkpoint = require "moontide.driver.checkpoint"
 local context = require "moontide.context"
-local dstream = require "moontide.dstream"
 local duration = require "moontide.base.duration"
 local errors = require "moontide.base.errors"
+local handles = require "moontide.operators.handles"
 local lifecycle = require "moontide.driver.lifecycle"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
-local rdd = require "moontide.rdd"
+local pack = require "moontide.driver.pack"
 local streaming = require "moontide.streaming"
 
 ---@class moontide.testing
@@ -158,8 +158,8 @@ local function replay(ssc, run, index)
     local arity = run.pairs[index] and 2 or 1
     local function dataset(records, number)
         local what = ("testing.run: inputs[%d], batch %d"):format(index, number)
-        local node = engine:blocks(rdd.pack(what, records, run.partitions, arity))
-        rdd.describe(node, what, records, arity)
+        local node = engine:blocks(pack.partitions(what, records, run.partitions, arity))
+        pack.describe(node, what, records, arity)
         return node
     end
     local datasets = {}
@@ -175,7 +175,7 @@ local function observe(ssc, stream, position)
     if stream == nil then
         return nil
     end
-    if getmetatable(stream) ~= dstream.class then
+    if getmetatable(stream) ~= handles.DStream then
         check.fail("testing.run: build must return the stream to observe, got %s%s", check.type_name(stream),
             position == 2 and " as the second result" or "")
     end

@@ -1,6 +1,7 @@
 -- A pipeline as a program for the library: each node becomes a stream.
 
 local functions = require "spec.differential.functions"
+local handles = require "moontide.operators.handles"
 local moontide = require "moontide"
 local testing = require "moontide.testing"
 
@@ -12,7 +13,7 @@ local BATCH = 1000 -- ms
 ---@param name string
 function build.has(name)
     local kind, method = name:match("^(%a+):(%w+)$")
-    local class = require(kind == "rdd" and "moontide.rdd" or "moontide.dstream").class
+    local class = handles[kind == "rdd" and "RDD" or "DStream"]
     local ok, value = pcall(class.__index, nil, method)
     return ok and type(value) == "function"
 end

@@ -1,12 +1,11 @@
 --- Error values of operational failures: a job that failed, a batch that could not be generated, a file that cannot be
 --- written. They carry what programs want to know, and wherever a script uses them as text they are their message: in `..` and
---- tostring, with the methods of strings, and in what files write.
+--- tostring, with the methods of strings, and in what files write (driver/error_writes.lua).
 ---
 ---     local ok, err = pcall(function() return rdd:count() end)
 ---     if not ok and err:find("timed out", 1, true) then io.stderr:write(err.operator, " at ", err.file, ": ", err, "\n") end
 
 local check = require "moontide.base.check"
-local library = require "moontide.closure.library"
 local memory = require "moontide.base.memory"
 local preview = require "moontide.base.preview"
 
@@ -102,32 +101,6 @@ function errors.text(value)
     end
     return preview.raised(value)
 end
-
--- Files write strings and numbers only, and `io.stderr:write(err)` is what scripts do with an error.
-local function as_texts(...)
-    for index = 1, select("#", ...) do
-        if errors.is((select(index, ...))) then
-            local list, count = { ... }, select("#", ...)
-            for at = 1, count do
-                list[at] = errors.is(list[at]) and tostring(list[at]) or list[at]
-            end
-            return unpack(list, 1, count)
-        end
-    end
-    return ...
-end
-
-local function accept_errors(holder)
-    local write = holder.write
-    local function writes(...)
-        return write(as_texts(...))
-    end
-    holder.write = writes
-    library.stands_for(writes, write)
-end
-
-accept_errors(io)
-accept_errors(getmetatable(io.stdout).__index)
 
 -- A line of a traceback that tells nothing about the script: the library, and what C calls it from.
 local function is_inside(line, is_top)

@@ -585,17 +585,4 @@ function M.site(fn)
     return refusal.site(fn)
 end
 
---- What a function does, independent of where it stands and how its variables are called, so that well-known functions
---- such as `function(a, b) return a + b end` can be recognised. Two functions with equal fingerprints behave the same.
----@param fn function
----@return string? fingerprint nil for C functions and for functions that use upvalues or globals
-function M.fingerprint(fn)
-    local info = getinfo(fn, "Su")
-    if info.what == "C" or info.nups > 0 then
-        return nil
-    end
-    local scan = functions.scan(string.dump(fn, true))
-    return #scan.globals == 0 and scan.dump or nil
-end
-
 return M

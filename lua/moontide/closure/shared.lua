@@ -10,6 +10,10 @@ local ffi, C = fast.ffi, fast.C
 
 local shared = {}
 
+--- Rebuilds a value that was packed like a function; moontide.closure.unpack sets it.
+---@type fun(bytes: string): any, string?
+shared.load_package = nil
+
 -- Copies that this worker holds may have this many bytes, packed; more are kept until the task ends.
 local MOST_BYTES = 256 * 1024 * 1024
 
@@ -48,7 +52,7 @@ local function read(handle, block)
     local value = codec.decode(block.data, at)
     if kind == PACKAGE then
         local why
-        value, why = require("moontide.closure.unpack").load(value)
+        value, why = shared.load_package(value)
         if value == nil then
             error(("the broadcast variable #%d: %s"):format(handle.id, why), 0)
         end

@@ -13,7 +13,9 @@
 -- table between two calls, each closure keeps the table as it was at its call, wherever the stages are cut. For the
 -- globals that is decided name by name: packages share one table of globals unless they disagree about a name.
 local new_table = require "table.new"
+local directory = require "moontide.closure.directory"
 local format = require "moontide.closure.format"
+local shared_variables = require "moontide.closure.shared"
 
 local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE, SHARED =
     format.TABLE, format.FUNCTION, format.CELL, format.ENV, format.GLOBAL, format.PATH, format.BYTECODE, format.SHARED
@@ -21,34 +23,10 @@ local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE, SHARED =
 local setupvalue, upvaluejoin = debug.setupvalue, debug.upvaluejoin
 local rawget, rawset, load = rawget, rawset, require("moontide.closure.templates").load
 
+local record, reader = directory.record, directory.reader
+
 ---@class moontide.closure.unpack
 local M = {}
-
--- A package and its directory ------------------------------------------------------------------------------------
-
----@class moontide.unpack.Package
----@field bytes string
----@field name string content digest
----@field label string where the root function was written
----@field n integer nodes
----@field kind integer[]
----@field a any[] first word of the shape: array size, bytecode node, environment node or module
----@field b any[] second word: hash size, environment node or fields
----@field c any[] third word: has metatable
----@field from integer[] where the record of a node is, from 0
----@field to integer[]
----@field root integer where the root value is
----@field claims moontide.unpack.Claim[]
----@field claimed table<integer, moontide.unpack.Claim>
----@field objects table<integer, any> what the nodes became
----@field globals integer[] nodes of globals
-
----@class moontide.unpack.Claim
----@field node integer in this package
----@field key string which packages may have brought the node: digest and what was new in it
----@field name string digest of that package
----@field rank integer 0: the last of them
----@field target integer node there
 
 ---@class moontide.unpack.Cell a variable that functions share
 ---@field fn? function a function that has it
@@ -58,86 +36,6 @@ local M = {}
 ---@class moontide.unpack.Env
 ---@field env table the environment of the rebuilt functions
 ---@field origin table<string, {[1]: moontide.unpack.Package, [2]: integer}> node that brought a name
-
-local function read_claims(bytes, head)
-    local claims, claimed = {}, {}
-    local r = format.reader(bytes, head.claims, head.stop)
-    if r.pos == r.stop then
-        return claims, claimed
-    end
-    for _ = 1, r:uint() do
-        local name = bytes:sub(r.pos + 1, r.pos + 8)
-        r.pos = r.pos + 8
-        local key = name .. r:uint() .. "/" .. r:uint()
-        local rank = r:uint()
-        for _ = 1, r:uint() do
-            local claim = { key = key, name = name, rank = rank, node = r:uint(), target = r:uint() }
-            claims[#claims + 1] = claim
-            claimed[claim.node] = claim
-        end
-    end
-    return claims, claimed
-end
-
----@return moontide.unpack.Package
-local function open(bytes)
-    local head, err = format.open(bytes)
-    if not head then
-        error(err, 0)
-    end
-    local n = head.nodes
-    local kind, from, to = new_table(n, 0), new_table(n, 0), new_table(n, 0)
-    local a, b, c = new_table(n, 0), new_table(n, 0), new_table(n, 0)
-    local globals = {}
-    local r = format.reader(bytes, head.dir, head.body)
-    local label = r:string()
-
-    local body = format.reader(bytes, head.body, head.claims)
-    body:skip()
-    local at = body.pos
-    for node = 1, n do
-        local k = r:byte()
-        kind[node] = k
-        if k == TABLE then
-            a[node], b[node], c[node] = r:uint(), r:uint(), r:byte()
-        elseif k == FUNCTION then
-            a[node], b[node] = r:uint(), r:uint()
-        elseif k == PATH then
-            local fields = {}
-            a[node] = r:string()
-            for i = 1, r:uint() do
-                fields[i] = r:string()
-            end
-            b[node] = fields
-        elseif k == SHARED then
-            a[node], b[node] = r:string(), r:uint()
-        elseif k == ENV then
-            a[node] = r:byte()
-        elseif k == GLOBAL then
-            a[node] = r:uint()
-            globals[#globals + 1] = node
-        end
-        from[node] = at
-        at = at + r:uint()
-        to[node] = at
-    end
-    if at ~= head.claims or r.pos ~= r.stop then
-        error("the closure package is damaged (its directory does not match its body)", 0)
-    end
-    local claims, claimed = read_claims(bytes, head)
-    return {
-        bytes = bytes, name = head.name, label = label, n = n, kind = kind, a = a, b = b, c = c, from = from, to = to,
-        root = head.body, claims = claims, claimed = claimed, objects = new_table(n, 0), globals = globals,
-    }
-end
-
-local function record(package, node)
-    return package.bytes:sub(package.from[node] + 1, package.to[node])
-end
-
-local function reader(package, node)
-    return format.reader(package.bytes, package.from[node], package.to[node])
-end
 
 -- Sharing with packages loaded before ----------------------------------------------------------------------------
 
@@ -359,7 +257,7 @@ local function make_objects(package, shared)
         elseif k == PATH then
             objects[node] = resolve_path(package, node)
         elseif k == SHARED then
-            objects[node] = require("moontide.closure.shared").handle(package.a[node], package.b[node])
+            objects[node] = shared_variables.handle(package.a[node], package.b[node])
         end
     end
     for i = 1, functions and #functions or 0 do
@@ -445,7 +343,7 @@ local function fill_objects(package, shared)
                 fill_function(r, objects[node], objects)
             elseif k == SHARED and package.a[node] == "Accumulator" then
                 local zero = r:value(objects)
-                require("moontide.closure.shared").complete(objects[node], zero, (r:value(objects)))
+                shared_variables.complete(objects[node], zero, (r:value(objects)))
             elseif k == CELL then
                 objects[node].value = r:value(objects)
                 cells = cells or {}
@@ -566,7 +464,7 @@ function Session:register(package, candidates, shared, new_main)
 end
 
 local function load_package(session, bytes)
-    local package = open(bytes)
+    local package = directory.open(bytes)
     local candidates = session:candidates(package)
     local shared, new_main = session:shared(package, candidates)
     make_objects(package, shared)
@@ -606,5 +504,7 @@ end
 function M.load(bytes)
     return M.session():load(bytes)
 end
+
+shared_variables.load_package = M.load
 
 return M

@@ -9,13 +9,13 @@
 --- functions get stopTimeout, then they are reported and broken off. If even that does not end them they are left behind.
 
 local check = require "moontide.base.check"
-local closure = require "moontide.closure"
 local conf = require "moontide.base.conf"
 local errors = require "moontide.base.errors"
 local event_queue = require "moontide.driver.event_queue"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
 local pace = require "moontide.driver.pace"
+local stop_report = require "moontide.driver.stop_report"
 
 local lifecycle = {}
 
@@ -170,79 +170,10 @@ local function finish(life)
     end
 end
 
--- What workers still run for the batches that a stop has broken off: a cancelled job has ended, but a function that
--- does not return goes on.
-local function lingering(life)
-    local found = {}
-    if next(life.broken_off) then
-        for _, text in ipairs(life.context.engine:describe()) do
-            for batch in pairs(life.broken_off) do
-                if text:find(batch, 1, true) then
-                    found[#found + 1] = text
-                    break
-                end
-            end
-        end
-    end
-    return found
-end
-
 local function finish_when_done(life)
-    if life.drained and life.tasks == 0 and #lingering(life) == 0 then
+    if life.drained and life.tasks == 0 and #stop_report.lingering(life) == 0 then
         finish(life)
     end
-end
-
--- What a function of the script is called in messages: "foreachRDD (job.lua:8), batch 2000 ms".
-local function task_name(task)
-    local text = ("%s (%s)"):format(task.name, task.site or closure.site(task.fn))
-    return task.time and ("%s, batch %.0f ms"):format(text, task.time) or text
-end
-
-local function listed(texts)
-    return #texts > 0 and "; running: " .. table.concat(texts, "; ") or ""
-end
-
--- What a stop waits for: functions of the script in workers, and those of outputs and the like in the driver.
-local function running(life)
-    local texts = life.context.engine:describe()
-    local held_up_by = life.held_up_by
-    if held_up_by then
-        table.insert(texts, ("the script's own function %s for %.1f s"):format(task_name(held_up_by.task), held_up_by.seconds))
-    end
-    for _, task in ipairs(loop.waiting_tasks(life)) do
-        if not held_up_by or held_up_by.task ~= task then
-            table.insert(texts, task_name(task) .. ", waiting for a job")
-        end
-    end
-    return listed(texts)
-end
-
--- What was received and is dropped: a line for each input. Of a batch whose outputs have all been started nothing is lost unless they
--- were broken off.
-local function lost_texts(life)
-    local texts = {}
-    for _, lost in ipairs(life.graph:lost()) do
-        local broken_off = lost.begunToken > life.last_output or next(life.broken_off) ~= nil
-        local parts, sum = {}, lost.records + lost.waiting + (broken_off and lost.begun or 0)
-        if broken_off and lost.begun > 0 then
-            parts[1] = ("%.0f of the batch of %.0f ms, which was not finished"):format(lost.begun, lost.begunTime)
-        end
-        if lost.batches > 1 then
-            parts[#parts + 1] = ("%.0f of %.0f batches from %.0f to %.0f ms"):format(lost.records, lost.batches, lost.first,
-                lost.last)
-        elseif lost.batches == 1 then
-            parts[#parts + 1] = ("%.0f of the batch of %.0f ms"):format(lost.records, lost.first)
-        end
-        if lost.waiting > 0 then
-            parts[#parts + 1] = ("%.0f that were for no batch yet"):format(lost.waiting)
-        end
-        if sum > 0 then
-            texts[#texts + 1] = ("%s: %.0f received records were not processed: %s"):format(
-                listener.source(life, lost.node).name, sum, table.concat(parts, ", "))
-        end
-    end
-    return texts
 end
 
 -- To be called when the graph has been stopped: tells what is lost, once, and adds it to the error that the stop ends with.
@@ -250,7 +181,7 @@ local function tell_lost(life)
     if life.lost then
         return
     end
-    life.lost = lost_texts(life)
+    life.lost = stop_report.lost(life)
     for _, text in ipairs(life.lost) do
         log("warn", "%s", text)
     end
@@ -292,20 +223,20 @@ local function overdue(life)
     local stopping = life.stopping
     if stopping.stage == "graceful" then
         incomplete(life, ("the graceful stop took longer than %.0f ms and was broken off%s"):format(
-            graceful_timeout(life), running(life)))
+            graceful_timeout(life), stop_report.running(life)))
         stop_now(life)
         life.context.engine:interrupt()
         stopping.stage = "interrupted"
     elseif stopping.stage == "immediate" then
-        local left = lingering(life)
+        local left = stop_report.lingering(life)
         if #left > 0 then
-            incomplete(life, "functions that did not return were broken off by the stop" .. listed(left))
+            incomplete(life, "functions that did not return were broken off by the stop" .. stop_report.listed(left))
         end
         life.context.engine:interrupt()
         stopping.stage = "interrupted"
         stopping.deadline = seconds_from_now(math.max(1000, conf.get(life.settings, "stopTimeout")))
     else
-        log("error", "the stop left something running behind%s", listed(lingering(life)))
+        log("error", "the stop left something running behind%s", stop_report.listed(stop_report.lingering(life)))
         finish(life)
     end
 end
@@ -564,7 +495,7 @@ local function add_callbacks(life)
             log("info", "stopping gracefully; a second signal stops at once")
             lifecycle.stop(life, true, false)
         elseif not life.is_stopping_now() then
-            incomplete(life, "stopped at once by a second signal" .. running(life))
+            incomplete(life, "stopped at once by a second signal" .. stop_report.running(life))
             lifecycle.stop(life, false, false)
         else
             life.context.engine:interrupt()

@@ -13,6 +13,7 @@ local loop = require "moontide.driver.loop"
 local nan = require "moontide.base.nan"
 local operators = require "moontide.operators"
 local preview = require "moontide.base.preview"
+local save = require "moontide.driver.save"
 local totals = require "moontide.operators.totals"
 
 local actions = {}
@@ -31,12 +32,12 @@ end
 
 -- The datasets to be written to files when a job on the node has succeeded; nil when there are none.
 local function checkpoints_due(scope, node)
-    return scope.state.has_checkpoints and node:checkpointsDue()
+    return scope.state.write_checkpoints and node:checkpointsDue()
 end
 
 local function write_checkpoints(scope, due)
     if due then
-        require("moontide.operators.checkpoint").write(scope, due)
+        scope.state.write_checkpoints(scope, due)
     end
 end
 
@@ -185,7 +186,6 @@ local packed_committer -- made once: it is the same for all outputs
 
 -- Has a worker commit what other workers have written. Returns nil, or why that failed.
 local function commit(scope, saving, parts, options)
-    local save = require "moontide.driver.save"
     local name, site = options.name, options.site
     local task = scope.from_array(name, { save.commission(saving, parts, options.gzip) }, 1, 1)
     packed_committer = packed_committer or operators.own("commit", committer)
@@ -214,7 +214,6 @@ end
 ---@param options moontide.SaveOptions
 ---@return any what options.write gave first
 function actions.write_parts(scope, parts, directory, options)
-    local save = require "moontide.driver.save"
     local label = options.label and options.label .. ": " or ""
     local saving, reason = save.begin(scope.state, directory,
         { label = options.site .. ": " .. options.name, fresh = options.fresh })
@@ -243,7 +242,7 @@ end
 ---@param options moontide.SaveOptions without write
 function actions.save(rdd, directory, writer, options)
     local function clear()
-        local done, reason = require("moontide.driver.save").clear(rdd.scope.state, directory)
+        local done, reason = save.clear(rdd.scope.state, directory)
         if not done then
             error(errors.new("EIO", options.label .. ": " .. reason), 0)
         end

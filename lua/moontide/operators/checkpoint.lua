@@ -11,8 +11,6 @@ local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
 local saved = require "moontide.worker.save"
 
-local checkpoint = {}
-
 local begin = handles.begin
 
 ---@class moontide.RDD
@@ -64,10 +62,9 @@ local function failed(raised, node, directory, site)
         site, node:id(), directory, errors.text(raised)))
 end
 
---- Writes the datasets of a list that nobody else is writing. The first failure is raised.
----@param scope table
----@param nodes userdata[] what node:checkpointsDue() gave before the job
-function checkpoint.write(scope, nodes)
+-- Writes the datasets of a list (what node:checkpointsDue() gave before the job), but for those that another action is writing.
+-- The first failure is raised.
+local function write_all(scope, nodes)
     for _, node in ipairs(nodes) do
         if node:checkpointBegin() then
             local _, directory, site = node:checkpoint()
@@ -103,7 +100,7 @@ function RDD:checkpoint()
         check.fail("'checkpoint': there is no directory for checkpoints: call sc:setCheckpointDir(directory) before")
     end
     self.node:checkpoint(("%s/rdd-%d"):format(base, self.node:id()), check.site())
-    scope.state.has_checkpoints = true
+    scope.state.write_checkpoints = write_all -- actions ask for it after a job
     return self
 end
 
@@ -182,5 +179,3 @@ function Context:getCheckpointDir()
 end
 
 handles.add { RDD = RDD, DStream = DStream, Context = Context }
-
-return checkpoint

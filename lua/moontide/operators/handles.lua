@@ -1,4 +1,4 @@
---- The classes of the handles that scripts hold: Context, RDD and DStream. The files of this folder declare the methods, by topic,
+--- The classes of the handles that scripts hold. The files of this folder declare the methods, by topic,
 --- and add them when they are loaded; topics that few scripts use are loaded at the first name that is not found.
 
 local check = require "moontide.base.check"
@@ -6,11 +6,12 @@ local instead = require "moontide.operators.instead"
 
 local handles = {}
 
-local methods = { Context = {}, RDD = {}, DStream = {} }
+local methods = { Context = {}, RDD = {}, StreamingContext = {}, DStream = {} }
 
 --- The metatables, by which a handle is known.
 handles.Context = check.class("Context", "a", methods.Context, instead.Context)
 handles.RDD = check.class("RDD", "an", methods.RDD, instead.RDD)
+handles.StreamingContext = check.class("StreamingContext", "a", methods.StreamingContext, instead.StreamingContext)
 handles.DStream = check.class("DStream", "a", methods.DStream, setmetatable({}, {
     __index = function(_, name)
         return instead.DStream[name] or methods.RDD[name] and ("datasets have it: stream:transform(function(rdd) return "
@@ -18,19 +19,15 @@ handles.DStream = check.class("DStream", "a", methods.DStream, setmetatable({}, 
     end,
 }))
 
-local function add(class, functions)
-    for name, method in pairs(functions or {}) do
-        methods[class][name] = method
-    end
-end
-
 --- Adds methods to the classes.
----@param topic { Handle: table?, RDD: table?, DStream: table?, Context: table? } functions by name; Handle: of datasets and streams
+---@param topic table<string, table<string, function>> methods by class and name; class Handle: of datasets and streams
 function handles.add(topic)
-    add("RDD", topic.Handle)
-    add("DStream", topic.Handle)
-    for _, class in ipairs({ "Context", "RDD", "DStream" }) do
-        add(class, topic[class])
+    for class, functions in pairs(topic) do
+        for _, each in ipairs(class == "Handle" and { "RDD", "DStream" } or { class }) do
+            for name, method in pairs(functions) do
+                methods[each][name] = method
+            end
+        end
     end
 end
 
@@ -55,7 +52,7 @@ end
 
 --- Checks the receiver of a method, and that its context is open.
 ---@param self any
----@param class table handles.RDD, handles.DStream or handles.Context
+---@param class table handles.RDD …
 ---@param method string
 ---@return table scope see operators/init.lua
 function handles.begin(self, class, method)

@@ -213,6 +213,20 @@ function operators.partitioning(handle, index, name, by)
     return partitioner.argument(index, name, by, handle.scope.partitioner({ handle.node }))
 end
 
+--- Raises when datasets or streams that are to be united are known to be of different kinds.
+---@param name string operator
+---@param nodes userdata[]
+function operators.check_alike(name, nodes)
+    local known
+    for _, node in ipairs(nodes) do
+        local reason = known and known:clash(node)
+        if reason then
+            check.fail("'%s': %s", name, reason)
+        end
+        known = known or node:arity() > 0 and node or nil
+    end
+end
+
 --- Packages a zero value, argument 1 of `name`.
 ---@param name string operator, for messages
 ---@param zero any plain data

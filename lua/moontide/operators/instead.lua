@@ -56,4 +56,14 @@ instead.DStream = {
     flatMapToPair = "use flatMap with an iterator of keys and values",
 }
 
+-- These do not exist yet.
+local FILES, RECEIVERS = "file streams come later", "custom receivers come later"
+
+instead.StreamingContext = {
+    textFileStream = FILES, fileStream = FILES, binaryRecordsStream = FILES,
+    rawSocketStream = "other sources come later", socketStream = "other sources come later",
+    receiverStream = RECEIVERS, networkStream = RECEIVERS, actorStream = RECEIVERS,
+    sparkContext = "use the field sc",
+}
+
 return instead

@@ -3,6 +3,7 @@
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
 local codec = require "moontide.wire.codec"
+local fast = require "moontide.wire.ffi"
 local memory = require "moontide.base.memory"
 local number_text = require "moontide.base.number_text"
 local shared = require "moontide.driver.shared"
@@ -91,7 +92,6 @@ local functions = setmetatable({}, { __mode = "k" }) -- loaded from their packag
 
 -- The partition of `n` that a key's hash says.
 local function by_hash(packed, n)
-    local fast = require "moontide.wire.ffi"
     return fast.C.tide_hash_partition(fast.ffi.cast("const uint8_t *", packed), #packed, n)
 end
 
