@@ -19,6 +19,7 @@
 #include "bind/object.h"
 #include "driver/runner.h"
 #include "dstream/graph.h"
+#include "ingest/socket.h"
 
 enum { FAMILY_ENGINE = 1, FAMILY_GRAPH = 2 }; /* slots of a graph's environment table */
 
@@ -178,11 +179,13 @@ static int graph_socket(lua_State *L) {
         .port = (int)tide_bind_field_whole(L, 2, "port", 1, 65535, INT64_MIN),
         .max_line = (uint32_t)tide_bind_field_whole(L, 2, "maxLine", 1, UINT32_MAX, 0),
         .reconnect_ms = (uint64_t)tide_bind_field_whole(L, 2, "reconnect", 1, TIDE_BIND_MOST, 0),
+        .batch_ms = (uint64_t)tide_graph_batch(graph),
         .budget = tide_engine_budget(tide_bind_engine_of(L, tide_bind_check(L, 1, TIDE_BIND_GRAPH))),
     };
     uint8_t level = (uint8_t)tide_bind_field_whole(L, 2, "level", 0, 31, 0);
     struct tide_bind_object *object = tide_bind_new(L, 1, TIDE_BIND_STREAM);
-    struct tide_stream *stream = tide_stream_socket(graph, &options, &err);
+    struct tide_source *source = tide_socket_source_new(tide_graph_next_id(graph), &options, &err);
+    struct tide_stream *stream = source ? tide_stream_receiver(graph, source, &err) : NULL;
 
     if (stream) tide_stream_set_received_level(stream, level);
     return tide_bind_answer_stream(L, object, stream, &err);

@@ -18,7 +18,6 @@
 
 #include "base/error.h"
 #include "ingest/ingest.h"
-#include "ingest/socket.h"
 #include "rdd/rdd.h"
 
 struct tide_graph;
@@ -42,11 +41,8 @@ void tide_graph_set_cache(struct tide_graph *graph, struct tide_cache *cache);
 /* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
 void tide_graph_delete(struct tide_graph *graph);
 
-/* A text stream read from a TCP server (ingest/socket.h). */
-struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct tide_socket_options *options,
-                                       struct tide_error *err);
-/* The stream of any source; its dataset is what arrived since the batch before. Takes the source, also when it
- * fails; the source's id must be tide_graph_next_id. */
+/* The stream of a source that bind/ has made; its dataset is what arrived since the batch before. Takes the source, also
+ * when it fails; the source's id must be tide_graph_next_id. */
 struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_source *take, struct tide_error *err);
 /* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_cache_received). 0: memory first, then disk. */
 void tide_stream_set_received_level(struct tide_stream *stream, uint8_t level);

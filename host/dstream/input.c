@@ -144,16 +144,6 @@ struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_s
     return &input->stream;
 }
 
-struct tide_stream *tide_stream_socket(struct tide_graph *graph, const struct tide_socket_options *options,
-                                       struct tide_error *err) {
-    struct tide_socket_options own = *options;
-
-    own.batch_ms = (uint64_t)graph->batch;
-
-    struct tide_source *source = tide_socket_source_new(graph->nstreams, &own, err);
-    return source ? tide_stream_receiver(graph, source, err) : NULL;
-}
-
 void tide_stream_set_received_level(struct tide_stream *stream, uint8_t level) {
     assert(stream->ops == &INPUT_OPS);
     input_of(stream)->level = level;

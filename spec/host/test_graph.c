@@ -159,18 +159,25 @@ static void a_graph_without_output_does_not_begin(void **state) {
     tide_graph_delete(graph);
 }
 
-static void bad_sockets_are_refused(void **state) {
-    struct tide_error err = {0};
+static void a_source_makes_a_receiver(void **state) {
     struct tide_graph *graph = tide_graph_new(1000, 0);
+    struct supply supply;
 
-    assert_null(tide_stream_socket(graph, &(struct tide_socket_options){.host = "", .port = 1}, &err));
-    expect_error(&err, TIDE_EINVAL, "host is empty");
-    assert_null(tide_stream_socket(graph, &(struct tide_socket_options){.host = "localhost", .port = 70000}, &err));
-    expect_error(&err, TIDE_EINVAL, "70000");
-    assert_int_equal(tide_graph_streams(graph), 0);
-    assert_non_null(tide_stream_socket(graph, &(struct tide_socket_options){.host = "localhost", .port = 9}, &err));
+    supply_create(&supply);
+    assert_false(tide_graph_has_receivers(graph));
+    assert_non_null(tide_stream_receiver(graph, supply_source(&supply, tide_graph_next_id(graph)), NULL));
+    assert_int_equal(tide_graph_next_id(graph), 1);
     assert_true(tide_graph_has_receivers(graph));
+    tide_graph_seal(graph);
+
+    struct tide_error err = {0};
+
+    assert_null(tide_stream_receiver(graph, supply_source(&supply, tide_graph_next_id(graph)), &err));
+    expect_error(&err, TIDE_ESTATE, "");
+    assert_int_equal(supply.closed, 1); /* taken, also where it fails */
     tide_graph_delete(graph);
+    assert_int_equal(supply.closed, 2);
+    supply_destroy(&supply);
 }
 
 /* The example of Spark's remember rules: 1 s batches, 3 s asked for, a window over a window. */
@@ -616,7 +623,7 @@ int main(void) {
         cmocka_unit_test(unfit_parents_are_refused),
         cmocka_unit_test(a_graph_that_has_begun_is_sealed),
         cmocka_unit_test(a_graph_without_output_does_not_begin),
-        cmocka_unit_test(bad_sockets_are_refused),
+        cmocka_unit_test(a_source_makes_a_receiver),
         cmocka_unit_test(windows_make_their_parents_remember),
         cmocka_unit_test(parents_come_before_children_outputs_in_order),
         cmocka_unit_test(two_outputs_share_one_dataset),

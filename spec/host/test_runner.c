@@ -887,8 +887,10 @@ static void a_socket_loses_nothing(void **state) {
 
     assert_true(server_start(&server, AF_INET, 0, serve_numbers));
     create(&bench);
-    struct tide_stream *stream = tide_stream_socket(
-        bench.graph, &(struct tide_socket_options){.host = "127.0.0.1", .port = server.port}, NULL);
+    struct tide_socket_options options = {.host = "127.0.0.1", .port = server.port, .batch_ms = 1000};
+    struct tide_source *source = tide_socket_source_new(tide_graph_next_id(bench.graph), &options, NULL);
+    struct tide_stream *stream = tide_stream_receiver(bench.graph, source, NULL);
+
     output(stream);
     start(&bench);
     await(&bench);
