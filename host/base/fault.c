@@ -9,49 +9,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
-#include "base/list.h"
 #include "base/log.h"
 
+enum { ENVIRONMENT_UNREAD = -1, MOST_FAULTS = 16, MOST_NAME = 64 };
+
 struct armed_fault {
-    struct tide_list link;
+    char name[MOST_NAME];
     long skip;
     long times; /* < 0: for ever */
-    char name[];
 };
-
-enum { ENVIRONMENT_UNREAD = -1 };
 
 static int armed = ENVIRONMENT_UNREAD; /* otherwise the number of armed names */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct tide_list faults = {&faults, &faults};
+static struct armed_fault faults[MOST_FAULTS]; /* a table, because base/alloc.h is above: it asks for faults */
 
 /* With the lock held. */
-static struct armed_fault *find(const char *name) {
-    TIDE_LIST_EACH(it, &faults) {
-        struct armed_fault *fault = TIDE_CONTAINER_OF(it, struct armed_fault, link);
-        if (strcmp(fault->name, name) == 0) return fault;
-    }
+static struct armed_fault *find(const char *name, size_t size) {
+    for (int i = 0; i < armed; i++)
+        if (strlen(faults[i].name) == size && memcmp(faults[i].name, name, size) == 0) return &faults[i];
     return NULL;
 }
 
 static void set_armed(int count) { __atomic_store_n(&armed, count, __ATOMIC_RELAXED); }
 
 static void arm(const char *name, size_t size, long skip, long times) {
-    char *copy = tide_xmalloc(size + 1);
+    struct armed_fault *fault = find(name, size);
 
-    memcpy(copy, name, size);
-    copy[size] = 0;
-    struct armed_fault *fault = find(copy);
     if (!fault) {
-        fault = tide_xmalloc(sizeof *fault + size + 1);
-        memcpy(fault->name, copy, size + 1);
-        tide_list_push(&faults, &fault->link);
+        if (armed == MOST_FAULTS || size >= MOST_NAME) {
+            tide_log(TIDE_LOG_WARN, "fault",
+                     "'%.*s' is not armed: at most %d faults with names of less than %d bytes", (int)size, name,
+                     MOST_FAULTS, MOST_NAME);
+            return;
+        }
+        fault = &faults[armed];
+        memcpy(fault->name, name, size);
+        fault->name[size] = 0;
         set_armed(armed + 1);
     }
     fault->skip = skip;
     fault->times = times;
-    tide_free(copy);
 }
 
 /* ":12" at `*at`: moves behind it. False when there is something else. */
@@ -97,7 +94,7 @@ bool tide_fault(const char *name) {
     bool fails = false;
     pthread_mutex_lock(&lock);
     read_environment();
-    struct armed_fault *fault = find(name);
+    struct armed_fault *fault = find(name, strlen(name));
     if (fault) {
         if (fault->skip > 0) {
             fault->skip--;
@@ -119,8 +116,6 @@ void tide_fault_arm(const char *name, long skip, long times) {
 
 void tide_fault_clear(void) {
     pthread_mutex_lock(&lock);
-    struct tide_list *node;
-    while ((node = tide_list_pop(&faults))) tide_free(TIDE_CONTAINER_OF(node, struct armed_fault, link));
     set_armed(0); /* also when the environment was not read yet: cleared means cleared */
     pthread_mutex_unlock(&lock);
 }

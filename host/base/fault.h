@@ -9,7 +9,7 @@
 #include <stdbool.h>
 
 bool tide_fault(const char *name);
-/* After `skip` passes the next `times` passes fail (times < 0: all). */
+/* After `skip` passes the next `times` passes fail (times < 0: all). At most 16 names. */
 void tide_fault_arm(const char *name, long skip, long times);
 void tide_fault_clear(void);
 
