@@ -10,7 +10,7 @@
 
 #include "base/alloc.h"
 #include "store/budget.h"
-#include "store/copies.h"
+#include "store/copy.h"
 
 enum {
     FEWEST_LINES = 16,

@@ -23,11 +23,11 @@ struct unit {
     uint32_t held; /* copies; with the lock */
 };
 
-struct tide_copy {
+struct copy {
+    struct tide_copy copy;
     struct unit *unit;
     uint64_t from, to; /* within the extent */
-    uint32_t refs;
-    bool damaged; /* atomic */
+    bool damaged;      /* atomic */
 };
 
 struct tide_copies {
@@ -108,23 +108,10 @@ uint64_t tide_copies_bytes(const struct tide_copies *copies) { return tide_spill
 
 /* ---- Copies --------------------------------------------------------------------------------------------------- */
 
-static void copy_new(struct unit *unit, uint64_t from, uint64_t to, struct tide_copy **copy) {
-    *copy = tide_xcalloc(1, sizeof **copy);
-    (*copy)->unit = unit;
-    (*copy)->from = from;
-    (*copy)->to = to;
-    (*copy)->refs = 1;
-}
+static struct copy *copy_of(const struct tide_copy *copy) { return (struct copy *)copy; }
 
-struct tide_copy *tide_copy_retain(struct tide_copy *copy) {
-    __atomic_add_fetch(&copy->refs, 1, __ATOMIC_RELAXED);
-    return copy;
-}
-
-void tide_copy_release(struct tide_copy *copy) {
-    if (!copy || __atomic_sub_fetch(&copy->refs, 1, __ATOMIC_ACQ_REL) != 0) return;
-
-    struct unit *unit = copy->unit;
+static void copy_delete(struct tide_copy *copy) {
+    struct unit *unit = copy_of(copy)->unit;
     struct tide_copies *copies = unit->copies;
 
     tide_free(copy);
@@ -141,7 +128,20 @@ void tide_copy_release(struct tide_copy *copy) {
     if (unused && closed) unit_delete(unit);
 }
 
-bool tide_copy_damaged(const struct tide_copy *copy) { return __atomic_load_n(&copy->damaged, __ATOMIC_RELAXED); }
+static struct tide_copy *copy_new(struct unit *unit, uint64_t from, uint64_t to) {
+    struct copy *copy = tide_xcalloc(1, sizeof *copy);
+
+    copy->copy.refs = 1;
+    copy->copy.destroy = copy_delete;
+    copy->unit = unit;
+    copy->from = from;
+    copy->to = to;
+    return &copy->copy;
+}
+
+bool tide_copy_damaged(const struct tide_copy *copy) {
+    return __atomic_load_n(&copy_of(copy)->damaged, __ATOMIC_RELAXED);
+}
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
@@ -170,7 +170,7 @@ static int write_unit(struct tide_copies *copies, struct tide_block *const *bloc
     if (status == TIDE_OK) {
         unit->copies = copies;
         unit->held = count;
-        for (uint32_t i = 0; i < count; i++) copy_new(unit, i > 0 ? ends[i - 1] : 0, ends[i], &made[i]);
+        for (uint32_t i = 0; i < count; i++) made[i] = copy_new(unit, i > 0 ? ends[i - 1] : 0, ends[i]);
         pthread_mutex_lock(&copies->lock);
         copies->refs++;
         if (copies->closed) tide_spill_free(copies->spill, &unit->extent);
@@ -197,7 +197,7 @@ int tide_copies_write(struct tide_copies *copies, struct tide_block *const *bloc
         status = write_unit(copies, blocks + i, some, made + i, err);
         for (uint32_t k = i; k < i + some && status == TIDE_OK; k++) {
             own[k] = true;
-            bytes += made[k]->to - made[k]->from;
+            bytes += copy_of(made[k])->to - copy_of(made[k])->from;
         }
     }
     for (uint32_t i = 0; i < count && status != TIDE_OK; i++) {
@@ -214,9 +214,13 @@ int tide_copies_write(struct tide_copies *copies, struct tide_block *const *bloc
 
 /* Copies that follow one another on disk are read at once. */
 static uint32_t run_of(struct tide_copy *const *from, uint32_t count) {
+    const struct copy *last = copy_of(from[0]), *next;
     uint32_t some = 1;
 
-    while (some < count && from[some]->unit == from[0]->unit && from[some]->from == from[some - 1]->to) some++;
+    for (; some < count; some++, last = next) {
+        next = copy_of(from[some]);
+        if (next->unit != last->unit || next->from != last->to) break;
+    }
     return some;
 }
 
@@ -228,11 +232,13 @@ int tide_copies_read(struct tide_copies *copies, struct tide_copy *const *from, 
     tide_blocks_create(&blocks);
     for (uint32_t i = 0, some; i < count && status == TIDE_OK; i += some) {
         some = run_of(from + i, count - i);
-        status = tide_spill_read(copies->spill, &from[i]->unit->extent, from[i]->from, from[i + some - 1]->to,
-                                 &blocks, err);
+
+        const struct copy *first = copy_of(from[i]), *last = copy_of(from[i + some - 1]);
+
+        status = tide_spill_read(copies->spill, &first->unit->extent, first->from, last->to, &blocks, err);
         for (uint32_t k = i; k < i + some; k++) {
             if (status == TIDE_OK) blocks.items[k]->copy = tide_copy_retain(from[k]);
-            else if (status != TIDE_ENOMEM) __atomic_store_n(&from[k]->damaged, true, __ATOMIC_RELAXED);
+            else if (status != TIDE_ENOMEM) __atomic_store_n(&copy_of(from[k])->damaged, true, __ATOMIC_RELAXED);
         }
     }
     if (status == TIDE_OK) tide_blocks_move(out, &blocks);

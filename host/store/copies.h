@@ -19,10 +19,10 @@
 
 #include "base/error.h"
 #include "store/block.h"
+#include "store/copy.h"
 #include "store/spill.h"
 
 struct tide_copies;
-struct tide_copy;
 
 /* Takes the spill. */
 struct tide_copies *tide_copies_new(struct tide_spill *take_spill);
@@ -45,8 +45,6 @@ int tide_copies_write(struct tide_copies *copies, struct tide_block *const *bloc
 int tide_copies_read(struct tide_copies *copies, struct tide_copy *const *from, uint32_t count,
                      struct tide_blocks *out, struct tide_error *err);
 
-struct tide_copy *tide_copy_retain(struct tide_copy *copy);
-void tide_copy_release(struct tide_copy *copy); /* NULL is fine */
 /* It could not be read: a block that is in memory is to be written again. */
 bool tide_copy_damaged(const struct tide_copy *copy);
 
