@@ -9,7 +9,6 @@
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "dstream/stream.h"
-#include "rdd/lineage.h"
 
 struct zip {
     struct tide_stream stream;

@@ -7,17 +7,19 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/buffer.h"
-#include "rdd/lineage.h"
 #include "rdd/node.h"
 
 #define ADVICE                                                                                                       \
     "a dataset or stream is of one kind: return pairs always or never (a pair is two returned values, and its "      \
     "value can't be "                                                                                                \
     "nil)"
+
+static atomic_uint_fast64_t last_mark; /* of a ledger */
 
 /* ---- Facts ---------------------------------------------------------------------------------------------------- */
 
@@ -233,7 +235,7 @@ void tide_arities_delete(struct tide_arities *arities) {
 }
 
 void tide_arities_begin(struct tide_arities *arities) {
-    arities->mark = tide_rdd_next_mark();
+    arities->mark = atomic_fetch_add_explicit(&last_mark, 1, memory_order_relaxed) + 1;
     for (uint32_t i = 0; i < arities->count; i++) {
         arities->items[i].arity->mark = arities->mark;
         arities->items[i].arity->index = i;

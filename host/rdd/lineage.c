@@ -6,11 +6,8 @@
  */
 #include "rdd/lineage.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
 #include "rdd/node.h"
-#include "wire/unpack.h"
 
 struct step {
     struct tide_rdd *rdd;
@@ -29,31 +26,6 @@ static void push(struct steps *steps, struct tide_rdd *rdd, uint32_t depth, bool
         steps->items = tide_xrealloc(steps->items, steps->capacity * sizeof *steps->items);
     }
     steps->items[steps->count++] = (struct step){.rdd = rdd, .depth = depth, .branch = branch};
-}
-
-void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out) {
-    struct tide_value name = {0}, site = {0};
-
-    if (op) {
-        const uint8_t *end = op->bytes + op->size;
-        struct tide_value map = tide_unpack_value(op->bytes, end);
-        const uint8_t *at = map.type == TIDE_VALUE_MAP ? map.next : NULL;
-
-        for (uint32_t i = 0; at && i < map.size; i++) {
-            struct tide_value key = tide_unpack_value(at, end);
-            const uint8_t *value = tide_unpack_skip(at, end);
-
-            if (!value) break;
-            if (key.type == TIDE_VALUE_STRING && key.size == 4) {
-                if (memcmp(key.data, "name", 4) == 0) name = tide_unpack_value(value, end);
-                else if (memcmp(key.data, "site", 4) == 0) site = tide_unpack_value(value, end);
-            }
-            at = tide_unpack_skip(value, end);
-        }
-    }
-    if (name.type == TIDE_VALUE_STRING) tide_buffer_append(out, name.data, name.size);
-    else tide_buffer_append(out, otherwise, strlen(otherwise));
-    if (site.type == TIDE_VALUE_STRING) tide_buffer_format(out, " (%.*s)", (int)site.size, (const char *)site.data);
 }
 
 static const char *route_text(const struct tide_exchange *exchange) {

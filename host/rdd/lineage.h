@@ -18,7 +18,4 @@
 /* Appends the text. A node met a second time is named, not written out again. */
 void tide_rdd_lineage(struct tide_rdd *rdd, struct tide_buffer *out);
 
-/* Appends "map (job.lua:12)" from the operator's descriptor, or `otherwise` when it tells no name. */
-void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out);
-
 #endif

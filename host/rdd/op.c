@@ -60,6 +60,31 @@ void tide_op_release(struct tide_op *op) {
     tide_free(op);
 }
 
+void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out) {
+    struct tide_value name = {0}, site = {0};
+
+    if (op) {
+        const uint8_t *end = op->bytes + op->size;
+        struct tide_value map = tide_unpack_value(op->bytes, end);
+        const uint8_t *at = map.type == TIDE_VALUE_MAP ? map.next : NULL;
+
+        for (uint32_t i = 0; at && i < map.size; i++) {
+            struct tide_value key = tide_unpack_value(at, end);
+            const uint8_t *value = tide_unpack_skip(at, end);
+
+            if (!value) break;
+            if (key.type == TIDE_VALUE_STRING && key.size == 4) {
+                if (memcmp(key.data, "name", 4) == 0) name = tide_unpack_value(value, end);
+                else if (memcmp(key.data, "site", 4) == 0) site = tide_unpack_value(value, end);
+            }
+            at = tide_unpack_skip(value, end);
+        }
+    }
+    if (name.type == TIDE_VALUE_STRING) tide_buffer_append(out, name.data, name.size);
+    else tide_buffer_append(out, otherwise, strlen(otherwise));
+    if (site.type == TIDE_VALUE_STRING) tide_buffer_format(out, " (%.*s)", (int)site.size, (const char *)site.data);
+}
+
 struct tide_partitioner *tide_partitioner_new(const void *identity, size_t identity_size, const void *bytes,
                                               size_t size) {
     struct tide_partitioner *partitioner = tide_xmalloc(sizeof *partitioner + size);

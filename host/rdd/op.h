@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buffer.h"
 #include "rdd/ffi.h"
 
 struct tide_broadcast_refs;
@@ -33,6 +34,8 @@ struct tide_op {
 struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys);
 struct tide_op *tide_op_retain(struct tide_op *op);
 void tide_op_release(struct tide_op *op);
+/* Appends "map (job.lua:12)" from the descriptor, or `otherwise` when it tells no name. op may be NULL. */
+void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out);
 
 /* A function of the script that says which partition a key belongs to. Two of them are the same when their identity is, which is
  * the content of the function unless the script named it. `bytes` is a descriptor made in Lua: opaque. Reference counted. */
