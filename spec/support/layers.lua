@@ -1,9 +1,12 @@
--- Checks one C file of host/ against the layers of the project: which folder may include which, where lua.h may
--- appear, and which calls belong to one place only. Used by spec/layers_spec.lua.
+-- Checks the C files of host/ against the layers of the project: which folder may include which, where lua.h may
+-- appear, which calls belong to one place only; which modules need each other. Used by spec/layers_spec.lua.
 --
 --     layers.problems("store/block.c", source)   --> { "store/block.c:7: includes task/task.h: …", … }
+--     layers.circles({ ["store/a.h"] = source, … })   --> { "store/a → store/b → store/a", … }
 --
 -- Paths are relative to host/.
+
+local graphs = require "spec.support.graphs"
 
 local layers = {}
 
@@ -32,6 +35,9 @@ end
 local LUA_HEADERS = { ["lua.h"] = true, ["lauxlib.h"] = true, ["lualib.h"] = true, ["luajit.h"] = true }
 local FILE_HEADERS = { ["fcntl.h"] = true, ["sys/stat.h"] = true, ["dirent.h"] = true }
 local LIBRARY_HEADERS = { "^uv%.h$", "^uv/", "^msgpack", "^xxhash", "^xxh3", "^lz4", "^zlib" }
+
+-- Sources of data are made in bind/: to everything else they are ingest/source.h, so that a new one touches nothing there.
+local SOURCES = { inside = "ingest", makes = "bind", open = { ["ingest/ingest.h"] = true, ["ingest/source.h"] = true } }
 
 -- Each: names that belong to one place, the files that may have them, what to tell the others.
 local RESERVED = {
@@ -125,6 +131,9 @@ local function check_own_include(path, included)
         return "the public header includes nothing of the project"
     end
     local from, to = layer_of(path), layer_of(included)
+    if to == SOURCES.inside and from ~= SOURCES.inside and from ~= SOURCES.makes and not SOURCES.open[included] then
+        return "sources are made in bind/; others know ingest/source.h"
+    end
     if not included:find("/", 1, true) and included ~= "engine.h" then
         return "includes are written with the folder"
     end
@@ -199,6 +208,47 @@ function layers.problems(path, source)
         end
     end
     return problems, includes
+end
+
+--- Modules (the .c and .h of one name) that need each other, directly or around. A module needs another when its .c names
+--- a function that the other's .c defines: types of a common header make no circle, and a header that declares
+--- functions of several modules hides none. Headers must not include each other either.
+---@param sources table<string, string> path relative to host/ → content
+---@return string[] circles each as "a → b → a"
+function layers.circles(sources)
+    local code, defined_in, needs, includes = {}, {}, {}, {}
+    for path, source in pairs(sources) do
+        code[path] = strip(source, true)
+        local module = path:match("^(.*)%.c$")
+        for line in code[path]:gmatch(module and "[^\n]+" or "^$") do
+            local name = line:match("^[%a][%w_ *]-[ *](tide_[%w_]+)%(") or line:match("^[%a][%w_ *]-[ *](luaopen_[%w_]+)%(")
+            if name and not line:find("^static ") and not line:find(";%s*$") then
+                defined_in[name] = module
+            end
+        end
+    end
+    for path in pairs(sources) do
+        local module, extension = path:match("^(.*)%.([ch])$")
+        if extension == "h" then
+            includes[path] = {}
+            for other in strip(sources[path], false):gmatch('#%s*include%s*"([^"]+%.h)"') do
+                includes[path][other] = true
+            end
+        else
+            needs[module] = {}
+            for name in code[path]:gmatch("%f[%w_](%l+_[%w_]+)") do
+                local other = defined_in[name]
+                if other and other ~= module then
+                    needs[module][other] = true
+                end
+            end
+        end
+    end
+    local found = graphs.circles(needs)
+    for _, circle in ipairs(graphs.circles(includes)) do
+        found[#found + 1] = circle
+    end
+    return found
 end
 
 return layers
