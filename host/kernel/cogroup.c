@@ -4,153 +4,59 @@
  */
 #include "kernel/cogroup.h"
 
-#include <assert.h>
-#include <string.h>
-
 #include "base/alloc.h"
-#include "kernel/combine.h"
+#include "kernel/chains.h"
 #include "kernel/record_writer.h"
-#include "wire/hash.h"
-#include "wire/unpack.h"
-
-struct value_ref {
-    const uint8_t *data;
-    uint32_t size;
-    uint32_t next; /* index + 1 of the next value of the same key and side; 0: none */
-};
-
-struct chain {
-    uint32_t head, tail; /* index + 1; 0: no value */
-    uint32_t count;
-    uint64_t bytes;
-};
 
 struct tide_cogroup {
     enum tide_cogroup_mode mode;
-    uint32_t sides;
-    struct tide_combine *keys;
-    struct chain *chains; /* of key k and side s: k * sides + s */
-    struct value_ref *values;
-    uint32_t chain_slots, value_slots, count; /* count: values */
-    /* Where the next record is made from. */
+    struct tide_chains chains;
+    /* The next record is made from these. */
     uint32_t key;
-    uint32_t left, right; /* values (index + 1) of the key to pair; 0: that side has none. Both 0: begin the key */
+    uint32_t left, right; /* links of the key to pair; 0: that side has none. Both 0: the key has not begun */
 };
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
-
-/* Makes the chains of a new key. */
-static bool new_key(struct tide_cogroup *group, uint32_t key) {
-    if (key >= UINT32_MAX / group->sides - 1) return false;
-
-    uint32_t needed = (key + 1) * group->sides;
-
-    if (!tide_record_writer_grow((void **)&group->chains, &group->chain_slots, needed, sizeof *group->chains))
-        return false;
-    memset(group->chains + (size_t)key * group->sides, 0, group->sides * sizeof *group->chains);
-    return true;
-}
-
-static bool add_value(struct tide_cogroup *group, struct chain *chain, const uint8_t *data, size_t size) {
-    if (group->count >= UINT32_MAX - 1 || !tide_record_writer_grow((void **)&group->values, &group->value_slots,
-                                                                   group->count + 1, sizeof *group->values))
-        return false;
-    group->values[group->count++] = (struct value_ref){.data = data, .size = (uint32_t)size};
-    if (chain->tail != 0) group->values[chain->tail - 1].next = group->count;
-    else chain->head = group->count;
-    chain->tail = group->count;
-    chain->bytes += size;
-    return true;
-}
-
-/* A record that has been looked at. */
-struct record {
-    const uint8_t *key, *value, *next;
-    uint64_t hash; /* of the key */
-};
-
-static bool add_record(struct tide_cogroup *group, uint32_t side, bool wanted, const struct record *record) {
-    uint32_t key = tide_combine_hashed(group->keys, record->hash, record->key, (size_t)(record->value - record->key));
-
-    if (key == TIDE_COMBINE_NOMEM) return false;
-    if (group->keys->fresh && !new_key(group, key)) return false;
-    assert(group->chains);
-
-    struct chain *chain = &group->chains[(size_t)key * group->sides + side];
-
-    if (wanted && !add_value(group, chain, record->value, (size_t)(record->next - record->value))) return false;
-    chain->count++;
-    return true;
-}
-
-/* Some records at a time, so that the waiting for the table's memory is shared by them. */
-static bool read_block(struct tide_cogroup *group, uint32_t side, const struct tide_block *block) {
-    enum { TOGETHER = 32 };
-    struct record records[TOGETHER];
-    const uint8_t *at = block->data, *end = block->data + block->size;
-    bool wanted = side == 0 || (group->mode != TIDE_COGROUP_SUBTRACT && group->mode != TIDE_COGROUP_INTERSECT);
-
-    for (uint32_t done = 0, count; done < block->count; done += count) {
-        count = block->count - done < TOGETHER ? block->count - done : TOGETHER;
-        for (uint32_t i = 0; i < count; i++) {
-            const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
-
-            records[i] = (struct record){at, value, next, tide_hash_packed(at, (size_t)(value - at))};
-            tide_combine_fetch_slot(group->keys, records[i].hash);
-            at = next;
-        }
-        for (uint32_t i = 0; i < count; i++) tide_combine_fetch_entry(group->keys, records[i].hash);
-        for (uint32_t i = 0; i < count; i++)
-            if (!add_record(group, side, wanted, &records[i])) return false;
-    }
-    return true;
-}
 
 struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode) {
     struct tide_cogroup *group = tide_alloc_try(sizeof *group);
 
     if (!group) return NULL;
-    *group = (struct tide_cogroup){.mode = (enum tide_cogroup_mode)mode, .sides = count, .keys = tide_combine_new()};
-    if (!group->keys) goto fail;
-    for (uint32_t s = 0; s < count; s++)
-        for (uint32_t i = 0; i < sides[s]->count; i++)
-            if (!read_block(group, s, sides[s]->items[i])) goto fail;
-    return group;
-fail:
+    *group = (struct tide_cogroup){.mode = (enum tide_cogroup_mode)mode};
+
+    bool ok = tide_chains_create(&group->chains, count);
+
+    for (uint32_t s = 0; ok && s < count; s++) {
+        bool keys_only = s > 0 && (mode == TIDE_COGROUP_SUBTRACT || mode == TIDE_COGROUP_INTERSECT);
+
+        ok = tide_chains_read(&group->chains, s, sides[s], keys_only ? TIDE_CHAIN_COUNTED : TIDE_CHAIN_LINKED);
+    }
+    if (ok) return group;
     tide_cogroup_delete(group);
     return NULL;
 }
 
 void tide_cogroup_delete(struct tide_cogroup *group) {
     if (!group) return;
-    tide_combine_delete(group->keys);
-    tide_free(group->chains);
-    tide_free(group->values);
+    tide_chains_destroy(&group->chains);
     tide_free(group);
 }
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
-static uint8_t *write_chain(const struct tide_cogroup *group, uint8_t *at, const struct chain *chain) {
-    at = tide_record_writer_array(at, chain->count);
-    for (uint32_t v = chain->head; v != 0; v = group->values[v - 1].next)
-        at = tide_record_writer_bytes(at, group->values[v - 1].data, group->values[v - 1].size);
-    return at;
-}
-
 /* (k, [[…], […]]) */
-static bool write_lists(struct tide_cogroup *group, const struct chain *chains, struct tide_block **block) {
+static bool write_lists(struct tide_cogroup *group, const struct tide_chain *chains, struct tide_block **block) {
     uint32_t key_size;
-    const uint8_t *key = tide_combine_key(group->keys, group->key, &key_size);
+    const uint8_t *key = tide_combine_key(group->chains.keys, group->key, &key_size);
     size_t size = key_size + TIDE_RECORD_WRITER_ARRAY;
 
-    for (uint32_t s = 0; s < group->sides; s++) size += TIDE_RECORD_WRITER_ARRAY + chains[s].bytes;
+    for (uint32_t s = 0; s < group->chains.sides; s++) size += TIDE_RECORD_WRITER_ARRAY + chains[s].bytes;
     if (!tide_record_writer_room(block, 2, size)) return false;
 
     uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(*block), key, key_size);
 
-    at = tide_record_writer_array(at, group->sides);
-    for (uint32_t s = 0; s < group->sides; s++) at = write_chain(group, at, &chains[s]);
+    at = tide_record_writer_array(at, group->chains.sides);
+    for (uint32_t s = 0; s < group->chains.sides; s++) at = tide_chains_write(&group->chains, &chains[s], at);
     tide_record_writer_record(*block, at);
     return true;
 }
@@ -158,8 +64,8 @@ static bool write_lists(struct tide_cogroup *group, const struct chain *chains, 
 /* (k, v) for the left value alone. */
 static bool write_value(struct tide_cogroup *group, uint32_t value, struct tide_block **block) {
     uint32_t key_size;
-    const uint8_t *key = tide_combine_key(group->keys, group->key, &key_size);
-    const struct value_ref *left = &group->values[value - 1];
+    const uint8_t *key = tide_combine_key(group->chains.keys, group->key, &key_size);
+    const struct tide_chain_link *left = &group->chains.links[value - 1];
 
     if (!tide_record_writer_room(block, 2, (size_t)key_size + left->size)) return false;
 
@@ -173,10 +79,10 @@ static bool write_value(struct tide_cogroup *group, uint32_t value, struct tide_
 static bool write_pair(struct tide_cogroup *group, uint32_t left, uint32_t right, struct tide_block **block) {
     static const uint8_t nil = 0xc0;
     uint32_t key_size;
-    const uint8_t *key = tide_combine_key(group->keys, group->key, &key_size);
-    const struct value_ref absent = {.data = &nil, .size = 1};
-    const struct value_ref *v = left != 0 ? &group->values[left - 1] : &absent;
-    const struct value_ref *w = right != 0 ? &group->values[right - 1] : NULL;
+    const uint8_t *key = tide_combine_key(group->chains.keys, group->key, &key_size);
+    const struct tide_chain_link absent = {.data = &nil, .size = 1};
+    const struct tide_chain_link *v = left != 0 ? &group->chains.links[left - 1] : &absent;
+    const struct tide_chain_link *w = right != 0 ? &group->chains.links[right - 1] : NULL;
 
     if (!tide_record_writer_room(block, 2, (size_t)key_size + TIDE_RECORD_WRITER_ARRAY + v->size + (w ? w->size : 0)))
         return false;
@@ -190,7 +96,7 @@ static bool write_pair(struct tide_cogroup *group, uint32_t left, uint32_t right
 }
 
 /* Whether a key with these chains has records in the result at all. */
-static bool joins(enum tide_cogroup_mode mode, const struct chain *chains) {
+static bool joins(enum tide_cogroup_mode mode, const struct tide_chain *chains) {
     bool left = chains[0].count > 0, right = chains[1].count > 0;
 
     switch (mode) {
@@ -202,14 +108,14 @@ static bool joins(enum tide_cogroup_mode mode, const struct chain *chains) {
     }
 }
 
-static bool meets_all(const struct tide_cogroup *group, const struct chain *chains) {
-    for (uint32_t s = 0; s < group->sides; s++)
+static bool meets_all(const struct tide_cogroup *group, const struct tide_chain *chains) {
+    for (uint32_t s = 0; s < group->chains.sides; s++)
         if (chains[s].count == 0) return false;
     return true;
 }
 
 /* Writes the next record of the key of pairs, and goes on to the next pair or key. */
-static bool step_pairs(struct tide_cogroup *group, const struct chain *chains, struct tide_block **block) {
+static bool step_pairs(struct tide_cogroup *group, const struct tide_chain *chains, struct tide_block **block) {
     if (group->left == 0 && group->right == 0) {
         if (!joins(group->mode, chains)) {
             group->key++;
@@ -221,9 +127,9 @@ static bool step_pairs(struct tide_cogroup *group, const struct chain *chains, s
     if (group->mode == TIDE_COGROUP_SUBTRACT ? !write_value(group, group->left, block)
                                              : !write_pair(group, group->left, group->right, block))
         return false;
-    if (group->right != 0) group->right = group->values[group->right - 1].next;
+    if (group->right != 0) group->right = group->chains.links[group->right - 1].next;
     if (group->right != 0) return true;
-    if (group->left != 0) group->left = group->values[group->left - 1].next;
+    if (group->left != 0) group->left = group->chains.links[group->left - 1].next;
     if (group->left != 0) group->right = chains[1].head;
     else group->key++;
     return true;
@@ -231,7 +137,7 @@ static bool step_pairs(struct tide_cogroup *group, const struct chain *chains, s
 
 /* Writes what is next, at most one record. */
 static bool step(struct tide_cogroup *group, struct tide_block **block) {
-    const struct chain *chains = &group->chains[(size_t)group->key * group->sides];
+    const struct tide_chain *chains = tide_chains_of(&group->chains, group->key);
 
     switch (group->mode) {
     case TIDE_COGROUP:
@@ -246,14 +152,16 @@ static bool step(struct tide_cogroup *group, struct tide_block **block) {
     }
 }
 
-int tide_cogroup_next(struct tide_cogroup *group, struct tide_block **out) {
+bool tide_cogroup_next(struct tide_cogroup *group, struct tide_block **out) {
     struct tide_block *block = NULL;
+    bool ok = true;
 
-    while (group->key < group->keys->count && (!block || block->size < TIDE_BLOCK_TARGET)) {
-        if (step(group, &block)) continue;
+    while (ok && group->key < group->chains.keys->count && (!block || block->size < TIDE_BLOCK_TARGET))
+        ok = step(group, &block);
+    if (!ok) {
         tide_block_release(block);
-        return -1;
+        block = NULL;
     }
     *out = block;
-    return block ? 1 : 0;
+    return ok;
 }

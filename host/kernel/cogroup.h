@@ -19,6 +19,7 @@
 #ifndef TIDE_KERNEL_COGROUP_H
 #define TIDE_KERNEL_COGROUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "store/block.h"
@@ -40,7 +41,7 @@ struct tide_cogroup;
 struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode);
 void tide_cogroup_delete(struct tide_cogroup *cogroup); /* NULL is fine */
 
-/* 1: *out is the next block, the caller's; 0: there are no more; -1: no memory. */
-int tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
+/* *out is the next block, the caller's, or NULL when there are no more. false: no memory. */
+bool tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
 
 #endif

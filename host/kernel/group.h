@@ -1,6 +1,12 @@
 /*
- * groupByKey's reading side without Lua: packed (key, value) blocks → packed (key, array of values) blocks. Values
- * of a key keep their order of arrival. Keys come in order of first arrival.
+ * The values of each key collected into one array, in their order of arrival: packed (key, value) blocks in, packed
+ * (key, [values]) blocks out. Keys come in the order of their first arrival. No value is decoded.
+ *
+ *   (k, v) (l, w) (k, x)   ── tide_group_blocks ──►  (k, [v, x]) (l, [w])          groupByKey
+ *   (k, [v, x]) (k, [y])   ── tide_group_concat ──►  (k, [v, x, y])                groupByKeyAndWindow
+ *
+ * Thread: the worker that runs the task. Called by worker Lua through FFI. Both append to `out`; false: no memory (`out` then
+ * holds a part of the result, and the task fails).
  */
 #ifndef TIDE_KERNEL_GROUP_H
 #define TIDE_KERNEL_GROUP_H
@@ -9,7 +15,9 @@
 
 #include "store/block.h"
 
-/* Appends to `out`. false: memory is gone (out then holds a part; the task fails). */
+/* Every block is packed and of arity 2. */
 bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out);
+/* The same, and every value is an array. */
+bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out);
 
 #endif

@@ -102,7 +102,7 @@ struct tide_product *tide_product_new(const struct tide_blocks *a, const struct 
 
 void tide_product_delete(struct tide_product *product) { tide_free(product); }
 
-int tide_product_next(struct tide_product *product, struct tide_block **out) {
+bool tide_product_next(struct tide_product *product, struct tide_block **out) {
     struct tide_block *block = NULL;
 
     *out = NULL;
@@ -114,8 +114,8 @@ int tide_product_next(struct tide_product *product, struct tide_block **out) {
         }
         if (write_pair(&product->v, &product->spans[product->next++], &block)) continue;
         tide_block_release(block);
-        return -1;
+        return false;
     }
     *out = block;
-    return block ? 1 : 0;
+    return true;
 }

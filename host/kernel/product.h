@@ -20,7 +20,7 @@ struct tide_product;
 /* Every record of a with every record of b, in the order of a. The blocks must live as long as it. NULL: no memory. */
 struct tide_product *tide_product_new(const struct tide_blocks *a, const struct tide_blocks *b);
 void tide_product_delete(struct tide_product *cartesian); /* NULL is fine */
-/* 1: *out is the next block, the caller's; 0: there are no more; -1: no memory. */
-int tide_product_next(struct tide_product *cartesian, struct tide_block **out);
+/* *out is the next block, the caller's, or NULL when there are no more. false: no memory. */
+bool tide_product_next(struct tide_product *cartesian, struct tide_block **out);
 
 #endif

@@ -45,11 +45,10 @@ end
 local function blocks_of(kernel, next_block)
     local slot = ffi.new "struct tide_block *[1]"
     return function()
-        local more = next_block(kernel, slot)
-        if more < 0 then
+        if not next_block(kernel, slot) then
             no_memory()
         end
-        return more > 0 and slot[0] or nil
+        return slot[0] ~= nil and slot[0] or nil
     end
 end
 

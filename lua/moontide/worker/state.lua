@@ -84,11 +84,10 @@ function gather.readers.updateState(op, lists)
     local time, out, slot = time_of(lists[3]), gather.blocks(), ffi.new "struct tide_block *[1]"
     local report = op.skip and skipping.reporter(op, time)
     while true do
-        local more = C.tide_cogroup_next(kernel, slot)
-        if more < 0 then
+        if not C.tide_cogroup_next(kernel, slot) then
             no_memory()
         end
-        if more == 0 then
+        if slot[0] == nil then
             return out
         end
         local block = ffi.gc(slot[0], C.tide_block_release)
