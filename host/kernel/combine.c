@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "wire/hash.h"
+#include "wire/key.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
@@ -182,8 +183,7 @@ static uint32_t find_equal(struct tide_combine *combine, uint64_t hash, const ui
         if (slot.tag != tag) continue;
         const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
         const uint8_t *key = combine->arena + entry->offset;
-        if (entry->head == 0 && ((entry->size == size && memcmp(key, data, size) == 0) ||
-                                 tide_unpack_compare(key, key + entry->size, data, data + size) == 0)) {
+        if (entry->head == 0 && tide_key_same(key, entry->size, data, size)) {
             combine->fresh = 0;
             return slot.entry - 1;
         }

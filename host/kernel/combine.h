@@ -14,7 +14,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "wire/hash.h"
+#include "wire/key.h"
+
 #define TIDE_COMBINE_NOMEM UINT32_MAX
+#define TIDE_COMBINE_ABSENT UINT32_MAX
 
 struct tide_combine_entry {
     uint64_t hash;
@@ -72,6 +76,21 @@ bool tide_combine_add_number(struct tide_combine *combine, double key, double va
 static inline const uint8_t *tide_combine_key(const struct tide_combine *combine, uint32_t entry, uint32_t *size) {
     *size = combine->entries[entry].size;
     return combine->arena + combine->entries[entry].offset;
+}
+
+/* The entry of a key without making one, or TIDE_COMBINE_ABSENT. */
+static inline uint32_t tide_combine_find(const struct tide_combine *combine, const uint8_t *data, size_t size) {
+    uint32_t tag = (uint32_t)tide_hash_packed(data, size), at = tag & combine->mask;
+
+    for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
+        if (slot.tag != tag) continue;
+
+        uint32_t key_size;
+        const uint8_t *key = tide_combine_key(combine, slot.entry - 1, &key_size);
+
+        if (tide_key_same(key, key_size, data, size)) return slot.entry - 1;
+    }
+    return TIDE_COMBINE_ABSENT;
 }
 
 #endif

@@ -16,7 +16,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "kernel/radix.h"
 #include "store/block.h"
 
 /* Most bytes tide_record_writer_array writes. */
@@ -24,12 +23,6 @@ enum { TIDE_RECORD_WRITER_ARRAY = 5 };
 
 /* Makes room for `size` more bytes, and the block if *block is NULL. false: no memory; *block is valid still. */
 bool tide_record_writer_room(struct tide_block **block, int arity, size_t size);
-
-/* A growing array of items of `item` bytes: room for `needed` of them. false: no memory; the array is as before. */
-bool tide_record_writer_grow(void **array, uint32_t *capacity, uint32_t needed, size_t item);
-
-/* Appends the pairs that the items point to to `out`, in their order. false: no memory. */
-bool tide_record_writer_items(const struct tide_radix_item *items, uint32_t count, struct tide_blocks *out);
 
 static inline uint8_t *tide_record_writer_at(const struct tide_block *block) { return block->data + block->size; }
 

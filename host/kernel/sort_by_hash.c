@@ -4,9 +4,8 @@
  */
 #include "kernel/sort_by_hash.h"
 
-#include "base/alloc.h"
 #include "kernel/radix.h"
-#include "kernel/record_writer.h"
+#include "kernel/sort_items.h"
 #include "wire/hash.h"
 #include "wire/unpack.h"
 
@@ -44,22 +43,14 @@ static void insert(struct tide_radix_item *items, uint32_t count) {
     }
 }
 
-bool tide_sort_by_hash(const struct tide_blocks *in, struct tide_blocks *out) {
-    uint64_t count = tide_blocks_records(in);
-    struct tide_radix_item *items = NULL, *spare = NULL, *sorted;
-    bool ok = false;
-
-    if (count == 0) return true;
-    if (count > UINT32_MAX) return false;
-    items = tide_alloc_try(count * sizeof *items);
-    spare = tide_alloc_try(count * sizeof *spare);
-    if (!items || !spare) goto done;
+static struct tide_radix_item *sort(const struct tide_blocks *in, struct tide_radix_item *items,
+                                    struct tide_radix_item *spare, uint32_t count, bool ascending) {
     read_records(in, items);
-    sorted = count > FEW ? tide_radix_sort(items, spare, (uint32_t)count, FIRST_BIT) : items;
-    insert(sorted, (uint32_t)count);
-    ok = tide_record_writer_items(sorted, (uint32_t)count, out);
-done:
-    tide_free(items);
-    tide_free(spare);
-    return ok;
+    if (count > FEW) items = tide_radix_sort(items, spare, count, FIRST_BIT);
+    insert(items, count);
+    return items;
+}
+
+bool tide_sort_by_hash(const struct tide_blocks *in, struct tide_blocks *out) {
+    return tide_sort_items(in, sort, true, out);
 }

@@ -7,9 +7,8 @@
 
 #include <string.h>
 
-#include "base/alloc.h"
 #include "kernel/radix.h"
-#include "kernel/record_writer.h"
+#include "kernel/sort_items.h"
 #include "wire/key.h"
 #include "wire/unpack.h"
 
@@ -122,32 +121,22 @@ static void sort_ties(struct tide_radix_item *items, struct tide_radix_item *spa
     }
 }
 
-bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_blocks *out) {
-    uint64_t total = tide_blocks_records(in);
-    struct tide_radix_item *items = NULL, *spare = NULL, *sorted;
-    bool ok = false;
-
-    if (total == 0) return true;
-    if (total > UINT32_MAX) return false;
-    items = tide_alloc_try(total * sizeof *items);
-    spare = tide_alloc_try(total * sizeof *spare);
-    if (!items || !spare) goto done;
-
-    uint32_t count = (uint32_t)total;
+static struct tide_radix_item *sort(const struct tide_blocks *in, struct tide_radix_item *items,
+                                    struct tide_radix_item *spare, uint32_t count, bool ascending) {
     unsigned kinds = read_records(in, ascending, items);
+    struct tide_radix_item *sorted;
 
-    if (kinds == NUMBERS || kinds == STRINGS) {
-        sorted = tide_radix_sort(items, spare, count, 0);
-        if (kinds == STRINGS) sort_ties(sorted, sorted == items ? spare : items, count, ascending);
-    } else {
-        sorted = items;
+    if (kinds != NUMBERS && kinds != STRINGS) {
         sort_by_comparing(items, spare, count, ascending);
+        return items;
     }
-    ok = tide_record_writer_items(sorted, count, out);
-done:
-    tide_free(items);
-    tide_free(spare);
-    return ok;
+    sorted = tide_radix_sort(items, spare, count, 0);
+    if (kinds == STRINGS) sort_ties(sorted, sorted == items ? spare : items, count, ascending);
+    return sorted;
+}
+
+bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_blocks *out) {
+    return tide_sort_items(in, sort, ascending, out);
 }
 
 /* ---- Bounds --------------------------------------------------------------------------------------------------- */

@@ -6,15 +6,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "kernel/record_writer.h"
-#include "wire/hash.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
 /* The head of a state record's value. */
 enum { STATE = 0x92 };
-
-static const uint32_t NOT_ADDED = UINT32_MAX;
 
 /* Smaller blocks are copied and so joined, that a state does not fall apart into ever more of them. */
 enum { SHARED_BYTES = TIDE_BLOCK_TARGET / 4 };
@@ -54,9 +52,7 @@ static bool add_record(struct tide_state_delta *delta, const uint8_t *key, size_
     uint32_t entry = tide_combine_packed(delta->keys, key, size);
 
     if (entry == TIDE_COMBINE_NOMEM || delta->records == UINT32_MAX - 1) return false;
-    if (!tide_record_writer_grow((void **)&delta->order, &delta->order_slots, delta->records + 1,
-                                 sizeof *delta->order))
-        return false;
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->order, delta->order_slots, delta->records + 1)) return false;
     delta->order[delta->records++] = entry;
     return true;
 }
@@ -106,29 +102,9 @@ static bool copy_run(struct tide_state_delta *delta, struct run *run, const uint
 }
 
 static bool add_due(struct tide_state_delta *delta, const uint8_t *key, const uint8_t *value) {
-    if (!tide_record_writer_grow((void **)&delta->due, &delta->due_slots, delta->dues + 1, sizeof *delta->due))
-        return false;
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->due, delta->due_slots, delta->dues + 1)) return false;
     delta->due[delta->dues++] = (struct tide_state_delta_due){.key = key, .value = value};
     return true;
-}
-
-static bool same_key(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
-    return (a_size == b_size && memcmp(a, b, a_size) == 0) || tide_unpack_compare(a, a + a_size, b, b + b_size) == 0;
-}
-
-/* The entry of a key that was added, or NOT_ADDED. */
-static uint32_t entry_of(const struct tide_combine *keys, const uint8_t *key, size_t size) {
-    uint32_t tag = (uint32_t)tide_hash_packed(key, size), at = tag & keys->mask;
-
-    for (struct tide_combine_slot slot; (slot = keys->slots[at]).entry != 0; at = (at + 1) & keys->mask) {
-        if (slot.tag != tag) continue;
-
-        uint32_t own_size;
-        const uint8_t *own = tide_combine_key(keys, slot.entry - 1, &own_size);
-
-        if (same_key(own, own_size, key, size)) return slot.entry - 1;
-    }
-    return NOT_ADDED;
 }
 
 static bool scan_block(struct tide_state_delta *delta, struct tide_block *block, double limit) {
@@ -140,14 +116,14 @@ static bool scan_block(struct tide_state_delta *delta, struct tide_block *block,
 
         at = tide_unpack_skip(value, end);
         if (*value == STATE) {
-            uint32_t entry = entry_of(delta->keys, key, (size_t)(value - key));
+            uint32_t entry = tide_combine_find(delta->keys, key, (size_t)(value - key));
             struct tide_value n = tide_unpack_value(value + 1, at);
 
-            if (entry == NOT_ADDED && !(n.number < limit)) {
+            if (entry == TIDE_COMBINE_ABSENT && !(n.number < limit)) {
                 if (run.count++ == 0) run.from = key;
                 continue;
             }
-            if (entry == NOT_ADDED) {
+            if (entry == TIDE_COMBINE_ABSENT) {
                 if (!add_due(delta, key, n.next)) return false;
             } else {
                 delta->old[entry] =
@@ -166,9 +142,8 @@ bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blo
                            struct tide_blocks *out) {
     uint32_t count = delta->keys->count;
 
-    if (!tide_record_writer_grow((void **)&delta->old, &delta->old_slots, count > 0 ? count : 1, sizeof *delta->old))
-        return false;
-    memset(delta->old, 0, (size_t)count * sizeof *delta->old);
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->old, delta->old_slots, count)) return false;
+    if (count > 0) memset(delta->old, 0, (size_t)count * sizeof *delta->old);
     delta->out = out;
     for (uint32_t b = 0; b < state->count; b++)
         if (!scan_block(delta, state->items[b], limit)) return false;

@@ -68,17 +68,4 @@ bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double
                           size_t size);
 void tide_state_delta_finish(struct tide_state_delta *delta);
 
-/* Appends the pair to the last block of `out`, which is the caller's alone, or to a new one. */
-bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value,
-                         size_t size);
-/* The same for what tide_state_rows_project_mapped reads: key NULL: the record is x alone. */
-bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x,
-                                size_t size);
-
-/* (key, [n, x]) → (key, x); other pairs are passed over. Appends to out. */
-bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out);
-/* (nil, [x]) → x, (key, [x, nil, nil]) → (key, x); other pairs are passed over: what mapWithState hands on besides its state.
- * Appends to out. */
-bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out);
-
 #endif

@@ -1,34 +1,34 @@
 /*
- * Writing records one by one, and taking a keyed state, or what came out beside it, out of the records that hold both (see
- * state_delta.h). Runs on a worker.
+ * Rows of keyed states (see state_rows.h). Runs on a worker.
  */
+#include "kernel/state_rows.h"
+
 #include "kernel/record_writer.h"
-#include "kernel/state_delta.h"
 #include "wire/unpack.h"
 
 enum { MAPPED_ONE = 0x91, STATE = 0x92, MAPPED_PAIR = 0x93, TRAILING_NILS = 2 };
 
-struct picker {
+struct projection {
     struct tide_block *block;
     struct tide_blocks *out;
 };
 
-static bool emit(struct picker *picker, int arity, const uint8_t *key, size_t key_size, const uint8_t *value,
-                 size_t size) {
-    if (picker->block && picker->block->size >= TIDE_BLOCK_TARGET) {
-        tide_blocks_push(picker->out, picker->block);
-        picker->block = NULL;
+static bool append(struct projection *projection, int arity, const uint8_t *key, size_t key_size,
+                   const uint8_t *value, size_t size) {
+    if (projection->block && projection->block->size >= TIDE_BLOCK_TARGET) {
+        tide_blocks_push(projection->out, projection->block);
+        projection->block = NULL;
     }
-    if (!tide_record_writer_room(&picker->block, arity, key_size + size)) return false;
+    if (!tide_record_writer_room(&projection->block, arity, key_size + size)) return false;
 
-    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(picker->block), key, key_size);
+    uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(projection->block), key, key_size);
 
-    tide_record_writer_record(picker->block, tide_record_writer_bytes(at, value, size));
+    tide_record_writer_record(projection->block, tide_record_writer_bytes(at, value, size));
     return true;
 }
 
-static bool pick(const struct tide_blocks *in, struct tide_blocks *out, bool state) {
-    struct picker picker = {.out = out};
+static bool project(const struct tide_blocks *in, struct tide_blocks *out, bool state) {
+    struct projection projection = {.out = out};
     bool ok = true;
 
     for (uint32_t b = 0; ok && b < in->count; b++) {
@@ -41,24 +41,24 @@ static bool pick(const struct tide_blocks *in, struct tide_blocks *out, bool sta
             if (state && *value == STATE) {
                 const uint8_t *x = tide_unpack_skip(value + 1, at);
 
-                ok = emit(&picker, 2, key, (size_t)(value - key), x, (size_t)(at - x));
+                ok = append(&projection, 2, key, (size_t)(value - key), x, (size_t)(at - x));
             } else if (!state && *value == MAPPED_ONE) {
-                ok = emit(&picker, 1, key, 0, value + 1, (size_t)(at - value - 1));
+                ok = append(&projection, 1, key, 0, value + 1, (size_t)(at - value - 1));
             } else if (!state && *value == MAPPED_PAIR) {
-                ok =
-                    emit(&picker, 2, key, (size_t)(value - key), value + 1, (size_t)(at - value - 1 - TRAILING_NILS));
+                ok = append(&projection, 2, key, (size_t)(value - key), value + 1,
+                            (size_t)(at - value - 1 - TRAILING_NILS));
             }
         }
     }
-    if (ok && picker.block) tide_blocks_push(out, picker.block);
-    else tide_block_release(picker.block);
+    if (ok && projection.block) tide_blocks_push(out, projection.block);
+    else tide_block_release(projection.block);
     return ok;
 }
 
-bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out) { return pick(in, out, true); }
+bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out) { return project(in, out, true); }
 
 bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out) {
-    return pick(in, out, false);
+    return project(in, out, false);
 }
 
 /* ---- One by one ------------------------------------------------------------------------------------------------ */

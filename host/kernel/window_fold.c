@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "kernel/record_writer.h"
 #include "kernel/sort_by_hash.h"
 #include "wire/hash.h"
+#include "wire/key.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
@@ -36,10 +38,6 @@ struct tide_window_fold_reader {
 };
 
 /* ---- The table of a range ------------------------------------------------------------------------------------- */
-
-static bool same_key(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
-    return (a_size == b_size && memcmp(a, b, a_size) == 0) || tide_unpack_compare(a, a + a_size, b, b + b_size) == 0;
-}
 
 static uint32_t slot_of(const struct tide_window_fold *fold, uint64_t hash) {
     return (uint32_t)((hash - fold->first) >> (64 - fold->ranges - fold->bits));
@@ -108,7 +106,7 @@ static int find_key(struct tide_window_fold *fold, const struct tide_window_fold
         const struct tide_window_fold_key *key = &fold->keys[fold->slots[at] - 1];
 
         *index = fold->slots[at] - 1;
-        if (key->hash == reader->hash && same_key(key->key, key->size, reader->key, size)) return GO_ON;
+        if (key->hash == reader->hash && tide_key_same(key->key, key->size, reader->key, size)) return GO_ON;
     }
     if (fold->count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_WINDOW_FOLD_NO_MEMORY;
     *index = fold->count++;
@@ -419,9 +417,7 @@ static bool write_key(struct tide_window_fold *fold, uint32_t index, bool states
 static bool sort_keys(struct tide_window_fold *fold) {
     uint32_t count = 0, end = slots_in(fold);
 
-    if (fold->count > fold->sorted_slots &&
-        !tide_record_writer_grow((void **)&fold->sorted, &fold->sorted_slots, fold->count, sizeof *fold->sorted))
-        return false;
+    if (!TIDE_ARRAY_RESERVE_TRY(fold->sorted, fold->sorted_slots, fold->count)) return false;
     for (uint32_t s = 0; s < end && count < fold->count; s++) {
         if (fold->slots[s] == 0) continue;
 

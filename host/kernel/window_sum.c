@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "kernel/record_writer.h"
+#include "base/array.h"
 #include "kernel/window_fold.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
@@ -26,8 +26,7 @@ static bool leave_open(struct tide_state_delta *delta, const uint8_t *key, size_
     uint32_t entry = tide_combine_packed(delta->keys, key, size);
 
     if (entry == TIDE_COMBINE_NOMEM) return false;
-    if (!tide_record_writer_grow((void **)&delta->open, &delta->open_slots, delta->opens + 1, sizeof *delta->open))
-        return false;
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->open, delta->open_slots, delta->opens + 1)) return false;
     delta->open[delta->opens++] = entry;
     delta->keys->numbers[entry] = sum;
     return true;
@@ -107,8 +106,7 @@ static int sum_up(struct tide_state_delta *delta, const struct tide_blocks *reco
 
             if (what.type != TIDE_VALUE_NUMBER) return TIDE_WINDOW_FOLD_OTHER;
             if (entry == TIDE_COMBINE_NOMEM) return TIDE_WINDOW_FOLD_NO_MEMORY;
-            if (!tide_record_writer_grow((void **)changes, slots, entry + 1, sizeof **changes))
-                return TIDE_WINDOW_FOLD_NO_MEMORY;
+            if (!TIDE_ARRAY_RESERVE_TRY(*changes, *slots, entry + 1)) return TIDE_WINDOW_FOLD_NO_MEMORY;
             memset(*changes + had, 0, (size_t)(*slots - had) * sizeof **changes);
 
             struct change *change = &(*changes)[entry];

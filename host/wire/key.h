@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "wire/ffi.h"
+#include "wire/unpack.h"
 
 /* Is NaN anywhere in it? */
 bool tide_key_has_nan(const uint8_t *key, size_t size);
@@ -18,6 +20,11 @@ bool tide_key_has_nan(const uint8_t *key, size_t size);
 /* Has it the form in which keys are kept: no NaN, no -0, no mark on an empty table? (Large whole numbers keep the form they came
  * in, so that they come out as they went in.) */
 bool tide_key_is_plain(const uint8_t *key, size_t size);
+
+/* Are two packed values one key? */
+static inline bool tide_key_same(const uint8_t *a, size_t a_size, const uint8_t *b, size_t b_size) {
+    return (a_size == b_size && memcmp(a, b, a_size) == 0) || tide_unpack_compare(a, a + a_size, b, b + b_size) == 0;
+}
 
 /* A container whose hash is not that of its bytes: it holds a number in a form that has others. */
 bool tide_key_has_forms(const uint8_t *key, size_t size);

@@ -1,0 +1,24 @@
+/*
+ * What sorting by key and by hash have in common: one item for each packed pair, room to sort them in, and the pairs written in
+ * the order of the sorted items.
+ *
+ * Thread: the worker that runs the task.
+ */
+#ifndef TIDE_KERNEL_SORT_ITEMS_H
+#define TIDE_KERNEL_SORT_ITEMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "kernel/radix.h"
+#include "store/block.h"
+
+/* Fills in `count` items, one for each record of `in`, and sorts them. `spare` has room for as many. Returns where the sorted
+ * items are: one of the two. */
+typedef struct tide_radix_item *tide_sorter(const struct tide_blocks *in, struct tide_radix_item *items,
+                                            struct tide_radix_item *spare, uint32_t count, bool ascending);
+
+/* Appends the pairs of `in` to `out` in the order that the sorter makes. false: no memory. */
+bool tide_sort_items(const struct tide_blocks *in, tide_sorter *sorter, bool ascending, struct tide_blocks *out);
+
+#endif

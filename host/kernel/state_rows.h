@@ -1,0 +1,33 @@
+/*
+ * Rows of a keyed state's dataset: written one at a time, and projected to the records that a script sees. The dataset of
+ * mapWithState holds its state and its results side by side; the length of the value tells them apart:
+ *
+ *   row                    is                                     projected to
+ *   (key, [n, x])          a state (state_delta.h)                (key, x)    tide_state_rows_project
+ *   (nil, [x])             a result that is a single value        x           tide_state_rows_project_mapped
+ *   (key, [x, nil, nil])   a result that is a pair                (key, x)    tide_state_rows_project_mapped
+ *
+ * A projection skips rows of the other kind.
+ *
+ * Thread: the worker that runs the task. Called by worker Lua through FFI. All append to `out`; false: no memory.
+ */
+#ifndef TIDE_KERNEL_STATE_ROWS_H
+#define TIDE_KERNEL_STATE_ROWS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "store/block.h"
+
+/* The pair as it is, to the last block of `out`, which must not be shared, or to a new one. */
+bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value,
+                         size_t size);
+/* The row of a result. key NULL: a single value. */
+bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x,
+                                size_t size);
+
+bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out);
+bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out);
+
+#endif
