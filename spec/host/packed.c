@@ -3,9 +3,10 @@
  */
 #include "packed.h"
 
-#include <string.h>
-
+#include "base/alloc.h"
 #include "rdd_rig.h"
+#include "test.h"
+#include "wire/pack.h"
 #include "wire/unpack.h"
 
 static void put(struct tide_buffer *out, uint8_t tag, uint64_t bits, int width) {
@@ -106,4 +107,55 @@ char *packed_show(const struct tide_blocks *blocks) {
     }
     tide_buffer_append(&out, "", 1);
     return (char *)tide_buffer_take(&out, &size);
+}
+
+void packed_read(struct tide_blocks *list, const char *text) {
+    struct tide_buffer bytes;
+    uint32_t count = 0;
+    int arity = 1;
+
+    tide_blocks_create(list);
+    tide_buffer_create(&bytes);
+    for (const char *at = text; *at != '\0';) {
+        size_t length = strcspn(at, " |");
+        const char *equals = memchr(at, '=', length);
+
+        if (equals) {
+            tide_pack_string(&bytes, at, (size_t)(equals - at));
+            arity = 2;
+        }
+        tide_pack_number(&bytes, atof(equals ? equals + 1 : at));
+        count++;
+        at += length;
+        if (*at == '|') {
+            tide_blocks_push(list, packed_block(&bytes, count, arity));
+            count = 0;
+        }
+        if (*at != '\0') at++;
+    }
+    if (count > 0) tide_blocks_push(list, packed_block(&bytes, count, arity));
+    tide_buffer_destroy(&bytes);
+}
+
+void packed_states(struct tide_blocks *list, const char *text) {
+    struct tide_buffer bytes;
+    uint32_t count = 0;
+
+    tide_blocks_create(list);
+    tide_buffer_create(&bytes);
+    for (const char *at = text; *at; at += at[5] ? 6 : 5, count++) {
+        tide_pack_string(&bytes, at, 1);
+        tide_pack_array(&bytes, 2);
+        tide_pack_number(&bytes, at[2] - '0');
+        tide_pack_number(&bytes, at[4] - '0');
+    }
+    tide_blocks_push(list, packed_block(&bytes, count, 2));
+    tide_buffer_destroy(&bytes);
+}
+
+void packed_expect(const struct tide_blocks *blocks, const char *text) {
+    char *shown = packed_show(blocks);
+
+    assert_string_equal(shown, text);
+    tide_free(shown);
 }

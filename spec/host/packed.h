@@ -1,5 +1,5 @@
 /*
- * Packed records for the specs of task/: values in every form that MessagePack allows, and blocks made of them.
+ * Packed records for the specs of kernels: values in every form that MessagePack allows, and blocks made of them.
  */
 #ifndef SPEC_PACKED_H
 #define SPEC_PACKED_H
@@ -22,7 +22,13 @@ void packed_uint64(struct tide_buffer *out, uint64_t value);
 
 /* A block with what is in `bytes`, which is emptied. */
 struct tide_block *packed_block(struct tide_buffer *bytes, uint32_t count, int arity);
+/* A list of blocks from text: "a=1 b=2|a=3" pairs of a text and a number, "1 2|3" numbers; | begins another block. */
+void packed_read(struct tide_blocks *list, const char *text);
+/* Records of a keyed state: "a=1,5 b=2,6" is (a, [1, 5]) and (b, [2, 6]), in one block. */
+void packed_states(struct tide_blocks *list, const char *text);
 /* The records as text, "a=1 b=[1, 2]" or "1 2"; blocks are divided by " | ". Free it with tide_free. */
 char *packed_show(const struct tide_blocks *blocks);
+/* Fails the test unless the blocks show as `text`. */
+void packed_expect(const struct tide_blocks *blocks, const char *text);
 
 #endif

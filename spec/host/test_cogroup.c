@@ -1,13 +1,12 @@
 /*
- * task/cogroup and task/pairing: records that meet by key or side by side. Results are checked as text, and on random
- * records against a plain model that works on arrays of numbers.
+ * kernel/cogroup: records of several sides that meet by key. Results are checked as text, and on random records against a
+ * plain model that works on arrays of numbers.
  */
 #include "base/alloc.h"
 #include "base/buffer.h"
 #include "base/fault.h"
 #include "kernel/cogroup.h"
-#include "kernel/product.h"
-#include "rdd_rig.h"
+#include "packed.h"
 #include "test.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
@@ -17,97 +16,37 @@ static int no_block_lives(void **state) { return tide_block_live() == 0 ? 0 : -1
 /* ---- Records -------------------------------------------------------------------------------------------------- */
 
 static void push_bytes(struct tide_blocks *list, int arity, uint32_t count, struct tide_buffer *bytes) {
-    struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, arity, bytes->size + 1, NULL);
-
-    if (bytes->size > 0) memcpy(block->data, bytes->data, bytes->size);
-    block->size = bytes->size;
-    block->count = count;
-    tide_blocks_push(list, block);
+    tide_blocks_push(list, packed_block(bytes, count, arity));
     tide_buffer_destroy(bytes);
 }
 
-/* "a=1 b=2|a=3": pairs of a text and a number, "1 2|3": single numbers; | begins another block. */
-static void read_records(struct tide_blocks *list, const char *text) {
-    struct tide_buffer bytes;
-    uint32_t count = 0;
-    int arity = 1;
-
-    tide_blocks_create(list);
-    tide_buffer_create(&bytes);
-    for (const char *at = text; *at != '\0';) {
-        size_t length = strcspn(at, " |");
-        const char *equals = memchr(at, '=', length);
-
-        if (equals) {
-            tide_pack_string(&bytes, at, (size_t)(equals - at));
-            arity = 2;
-        }
-        tide_pack_number(&bytes, atof(equals ? equals + 1 : at));
-        count++;
-        at += length;
-        if (*at == '|') {
-            push_bytes(list, arity, count, &bytes);
-            tide_buffer_create(&bytes);
-            count = 0;
-        }
-        if (*at != '\0') at++;
-    }
-    if (count > 0) push_bytes(list, arity, count, &bytes);
-    else tide_buffer_destroy(&bytes);
-}
-
-static void show_blocks(const struct tide_blocks *list, struct tide_buffer *out) {
-    for (uint32_t i = 0; i < list->count; i++) {
-        const struct tide_block *block = list->items[i];
-        const uint8_t *at = block->data, *end = block->data + block->size;
-
-        assert_int_equal(block->kind, TIDE_BLOCK_PACKED);
-        assert_int_equal(block->arity, 2);
-        for (uint32_t r = 0; r < block->count; r++) {
-            const uint8_t *value = tide_unpack_skip(at, end), *next = tide_unpack_skip(value, end);
-
-            if (out->size > 0) tide_buffer_format(out, " ");
-            rig_show(at, (size_t)(value - at), out);
-            tide_buffer_format(out, "=");
-            rig_show(value, (size_t)(next - value), out);
-            at = next;
-        }
-        assert_ptr_equal(at, end);
-    }
-}
-
 static void assert_blocks(struct tide_blocks *list, const char *expected) {
-    struct tide_buffer out;
-
-    tide_buffer_create(&out);
-    show_blocks(list, &out);
-    tide_buffer_append(&out, "", 1);
-    assert_string_equal((char *)out.data, expected);
-    tide_buffer_destroy(&out);
+    packed_expect(list, expected);
     tide_blocks_destroy(list);
 }
 
-/* All that a cogroup of these sides makes. */
-static int run(int mode, const struct tide_blocks *const *sides, uint32_t count, struct tide_blocks *out) {
+/* All that a cogroup of these sides makes. false: no memory. */
+static bool run(int mode, const struct tide_blocks *const *sides, uint32_t count, struct tide_blocks *out) {
     struct tide_cogroup *group = tide_cogroup_new(sides, count, mode);
-    struct tide_block *block;
-    int more = -1;
+    struct tide_block *block = NULL;
+    bool ok;
 
     tide_blocks_create(out);
-    if (!group) return -1;
-    while ((more = tide_cogroup_next(group, &block)) > 0) tide_blocks_push(out, block);
-    if (more == 0) assert_int_equal(tide_cogroup_next(group, &block), 0);
+    if (!group) return false;
+    while ((ok = tide_cogroup_next(group, &block)) && block) tide_blocks_push(out, block);
+    assert_null(block);
+    if (ok) assert_true(tide_cogroup_next(group, &block) && !block);
     tide_cogroup_delete(group);
-    return more;
+    return ok;
 }
 
 static void assert_meeting(int mode, const char *left, const char *right, const char *expected) {
     struct tide_blocks a, b, out;
     const struct tide_blocks *sides[2] = {&a, &b};
 
-    read_records(&a, left);
-    read_records(&b, right);
-    assert_int_equal(run(mode, sides, 2, &out), 0);
+    packed_read(&a, left);
+    packed_read(&b, right);
+    assert_true(run(mode, sides, 2, &out));
     assert_blocks(&out, expected);
     tide_blocks_destroy(&a);
     tide_blocks_destroy(&b);
@@ -128,17 +67,17 @@ static void cogroup_takes_any_number_of_sides(void **state) {
     struct tide_blocks a, b, c, out;
     const struct tide_blocks *sides[3] = {&a, &b, &c};
 
-    read_records(&a, "x=1");
-    read_records(&b, "");
-    read_records(&c, "y=2 x=3");
-    assert_int_equal(run(TIDE_COGROUP, sides, 3, &out), 0);
+    packed_read(&a, "x=1");
+    packed_read(&b, "");
+    packed_read(&c, "y=2 x=3");
+    assert_true(run(TIDE_COGROUP, sides, 3, &out));
     assert_blocks(&out, "x=[[1], [], [3]] y=[[], [], [2]]");
-    assert_int_equal(run(TIDE_COGROUP, sides, 1, &out), 0);
+    assert_true(run(TIDE_COGROUP, sides, 1, &out));
     assert_blocks(&out, "x=[[1]]");
-    assert_int_equal(run(TIDE_COGROUP_INTERSECT, sides, 3, &out), 0);
+    assert_true(run(TIDE_COGROUP_INTERSECT, sides, 3, &out));
     assert_blocks(&out, "");
     sides[1] = &c;
-    assert_int_equal(run(TIDE_COGROUP_INTERSECT, sides, 3, &out), 0);
+    assert_true(run(TIDE_COGROUP_INTERSECT, sides, 3, &out));
     assert_blocks(&out, "x=1");
     tide_blocks_destroy(&a);
     tide_blocks_destroy(&b);
@@ -188,7 +127,7 @@ static void keys_meet_whatever_their_form(void **state) {
     tide_buffer_create(&bytes);
     tide_buffer_append(&bytes, float_seven, sizeof float_seven);
     push_bytes(&b, 2, 1, &bytes);
-    assert_int_equal(run(TIDE_COGROUP_JOIN, sides, 2, &out), 0);
+    assert_true(run(TIDE_COGROUP_JOIN, sides, 2, &out));
     assert_blocks(&out, "7=[0, 1]");
     tide_blocks_destroy(&a);
     tide_blocks_destroy(&b);
@@ -214,7 +153,7 @@ static void large_results_come_block_by_block(void **state) {
 
     struct tide_cogroup *group = tide_cogroup_new(sides, 2, TIDE_COGROUP_JOIN);
 
-    while (tide_cogroup_next(group, &block) > 0) {
+    while (tide_cogroup_next(group, &block) && block) {
         assert_true(block->size < TIDE_BLOCK_TARGET + 64);
         records += block->count;
         blocks++;
@@ -336,58 +275,9 @@ static void random_sides_meet_as_in_the_model(void **state) {
         random_side(&right, &b);
         tide_buffer_create(&expected);
         model_run(mode, &left, &right, &expected);
-        assert_int_equal(run(mode, sides, 2, &out), 0);
+        assert_true(run(mode, sides, 2, &out));
         assert_blocks(&out, (char *)expected.data);
         tide_buffer_destroy(&expected);
-        tide_blocks_destroy(&a);
-        tide_blocks_destroy(&b);
-    }
-}
-
-/* ---- Side by side --------------------------------------------------------------------------------------------- */
-
-static void zip_pairs_records_across_blocks(void **state) {
-    struct tide_blocks a, b, out;
-
-    read_records(&a, "1 2|3");
-    read_records(&b, "x=7|y=8 z=9");
-    tide_blocks_create(&out);
-    assert_true(tide_product_zip(&a, &b, &out));
-    assert_blocks(&out, "1=[x, 7] 2=[y, 8] 3=[z, 9]");
-    tide_blocks_create(&out);
-    assert_true(tide_product_zip(&b, &a, &out));
-    assert_blocks(&out, "[x, 7]=1 [y, 8]=2 [z, 9]=3");
-    tide_blocks_destroy(&a);
-    tide_blocks_destroy(&b);
-    read_records(&a, "");
-    tide_blocks_create(&out);
-    assert_true(tide_product_zip(&a, &a, &out));
-    assert_blocks(&out, "");
-    tide_blocks_destroy(&a);
-}
-
-static void products_are_in_the_order_of_the_left(void **state) {
-    const char *texts[] = {"1 2|3", "x=7|y=8", ""};
-
-    for (int i = 0; i < 9; i++) {
-        struct tide_blocks a, b, out;
-        struct tide_block *block;
-
-        read_records(&a, texts[i / 3]);
-        read_records(&b, texts[i % 3]);
-        tide_blocks_create(&out);
-
-        struct tide_product *product = tide_product_new(&a, &b);
-
-        while (tide_product_next(product, &block) > 0) tide_blocks_push(&out, block);
-        assert_int_equal(tide_product_next(product, &block), 0);
-        tide_product_delete(product);
-        if (i == 1) assert_blocks(&out, "1=[x, 7] 1=[y, 8] 2=[x, 7] 2=[y, 8] 3=[x, 7] 3=[y, 8]");
-        else if (i == 4) assert_blocks(&out, "[x, 7]=[x, 7] [x, 7]=[y, 8] [y, 8]=[x, 7] [y, 8]=[y, 8]");
-        else {
-            assert_int_equal(tide_blocks_records(&out), tide_blocks_records(&a) * tide_blocks_records(&b));
-            tide_blocks_destroy(&out);
-        }
         tide_blocks_destroy(&a);
         tide_blocks_destroy(&b);
     }
@@ -400,36 +290,16 @@ static void running_out_of_memory_is_reported(void **state) {
     const struct tide_blocks *sides[2] = {&a, &b};
     bool done = false;
 
-    read_records(&a, LEFT);
-    read_records(&b, RIGHT);
+    packed_read(&a, LEFT);
+    packed_read(&b, RIGHT);
     for (int nth = 1; !done; nth++) {
         struct tide_blocks out;
 
         assert_true(nth < 200);
         tide_fault_arm("alloc", nth - 1, 1);
 
-        int result = run(TIDE_COGROUP_FULL_OUTER, sides, 2, &out);
-
+        done = run(TIDE_COGROUP_FULL_OUTER, sides, 2, &out);
         tide_fault_clear();
-        done = result == 0;
-        tide_blocks_destroy(&out);
-    }
-    done = false;
-    for (int nth = 1; !done; nth++) {
-        struct tide_blocks out;
-        struct tide_block *block;
-        int more = -1;
-
-        tide_blocks_create(&out);
-        assert_true(nth < 200);
-        tide_fault_arm("alloc", nth - 1, 1);
-
-        struct tide_product *product = tide_product_new(&a, &b);
-
-        while (product && (more = tide_product_next(product, &block)) > 0) tide_blocks_push(&out, block);
-        done = tide_product_zip(&a, &b, &out) && more == 0;
-        tide_fault_clear();
-        tide_product_delete(product);
         tide_blocks_destroy(&out);
     }
     tide_blocks_destroy(&a);
@@ -448,8 +318,6 @@ int main(void) {
         CHECKED(keys_meet_whatever_their_form),
         CHECKED(large_results_come_block_by_block),
         CHECKED(random_sides_meet_as_in_the_model),
-        CHECKED(zip_pairs_records_across_blocks),
-        CHECKED(products_are_in_the_order_of_the_left),
         CHECKED(running_out_of_memory_is_reported),
     };
 

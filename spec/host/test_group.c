@@ -1,5 +1,5 @@
 /*
- * task/group: values of a key in order of arrival, keys in order of first arrival.
+ * kernel/group: values of a key in order of arrival, keys in order of first arrival.
  */
 #include "base/alloc.h"
 #include "base/fault.h"
@@ -28,13 +28,6 @@ static int destroy(void **state) {
     return tide_block_live() != 0;
 }
 
-static void expect(const char *text) {
-    char *shown = packed_show(&out);
-
-    assert_string_equal(shown, text);
-    tide_free(shown);
-}
-
 static void groups_over_all_blocks(void **state) {
     tide_pack_text(&bytes, "a");
     tide_pack_number(&bytes, 1);
@@ -52,7 +45,7 @@ static void groups_over_all_blocks(void **state) {
     tide_pack_map(&bytes, 0);
     tide_blocks_push(&in, packed_block(&bytes, 2, 2));
     assert_true(tide_group_blocks(&in, &out));
-    expect("a=[1, [2, nil], {}] 7=[x, false]");
+    packed_expect(&out, "a=[1, [2, nil], {}] 7=[x, false]");
 }
 
 static void nothing_makes_nothing(void **state) {
@@ -130,7 +123,7 @@ static void agrees_with_a_plain_search(void **state) {
         tide_buffer_append(&expected, "]", 1);
     }
     tide_buffer_append(&expected, "", 1);
-    expect((char *)expected.data);
+    packed_expect(&out, (char *)expected.data);
     tide_buffer_destroy(&expected);
 }
 
@@ -155,12 +148,39 @@ static void reports_when_memory_is_gone(void **state) {
     assert_int_equal(tide_blocks_records(&out), 400);
 }
 
+static void arrays_of_a_key_become_one(void **state) {
+    packed_states(&in, "a=1,2 b=3,4 a=5,6");
+    assert_true(tide_group_concat(&in, &out));
+    packed_expect(&out, "a=[1, 2, 5, 6] b=[3, 4]");
+}
+
+static void concat_reports_when_memory_is_gone(void **state) {
+    bool ok = false;
+
+    packed_states(&in, "a=1,2 b=3,4 a=5,6");
+    for (long nth = 0; !ok; nth++) {
+        tide_blocks_destroy(&out);
+        tide_blocks_create(&out);
+        assert_true(nth < 100);
+        tide_fault_arm("alloc", nth, 1);
+        ok = tide_group_concat(&in, &out);
+        tide_fault_clear();
+        assert_true(nth > 0 || !ok);
+    }
+    packed_expect(&out, "a=[1, 2, 5, 6] b=[3, 4]");
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, create, destroy)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(groups_over_all_blocks),     TEST(nothing_makes_nothing),       TEST(groups_of_every_size),
-        TEST(agrees_with_a_plain_search), TEST(reports_when_memory_is_gone),
+        TEST(groups_over_all_blocks),
+        TEST(nothing_makes_nothing),
+        TEST(groups_of_every_size),
+        TEST(agrees_with_a_plain_search),
+        TEST(reports_when_memory_is_gone),
+        TEST(arrays_of_a_key_become_one),
+        TEST(concat_reports_when_memory_is_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,17 +1,13 @@
 /*
- * dstream: keyed state. What its datasets are made of batch by batch, when there is none, what must be so at the start. And
- * task/delta: a state that changes in some keys.
+ * dstream/state and map_with_state: the datasets of a keyed state batch by batch, when there is none, and the checks at the
+ * start.
  */
-#include "base/buffer.h"
 #include "dstream/generation.h"
 #include "dstream/graph.h"
-#include "kernel/lists.h"
-#include "kernel/state_delta.h"
 #include "rdd/node.h"
 #include "store/block.h"
 #include "stream_rig.h"
 #include "test.h"
-#include "wire/pack.h"
 #include "wire/unpack.h"
 
 enum { PARTITIONS = 2 };
@@ -223,184 +219,6 @@ static void the_usual_interval_is_ten_seconds_or_more(void **state) {
     }
 }
 
-/* ---- Deltas --------------------------------------------------------------------------------------------------- */
-
-/* A block of pairs: texts of one letter as keys, and values that `write` packs. */
-struct pairs {
-    struct tide_buffer bytes;
-    uint32_t count;
-};
-
-static void pairs_into(struct pairs *pairs, struct tide_blocks *blocks) {
-    struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 2, pairs->bytes.size, NULL);
-
-    memcpy(block->data, pairs->bytes.data, pairs->bytes.size);
-    block->size = pairs->bytes.size;
-    block->count = pairs->count;
-    tide_blocks_push(blocks, block);
-    tide_buffer_destroy(&pairs->bytes);
-}
-
-/* "a=1 b=2": numbers. */
-static void numbers(struct tide_blocks *blocks, const char *text) {
-    struct pairs pairs = {.count = 0};
-
-    tide_blocks_create(blocks);
-    tide_buffer_create(&pairs.bytes);
-    for (const char *at = text; *at; at += at[3] ? 4 : 3, pairs.count++) {
-        tide_pack_string(&pairs.bytes, at, 1);
-        tide_pack_number(&pairs.bytes, at[2] - '0');
-    }
-    pairs_into(&pairs, blocks);
-}
-
-/* "a=1,5": state records with n 1 and x 5. */
-static void states(struct tide_blocks *blocks, const char *text) {
-    struct pairs pairs = {.count = 0};
-
-    tide_blocks_create(blocks);
-    tide_buffer_create(&pairs.bytes);
-    for (const char *at = text; *at; at += at[5] ? 6 : 5, pairs.count++) {
-        tide_pack_string(&pairs.bytes, at, 1);
-        tide_pack_array(&pairs.bytes, 2);
-        tide_pack_number(&pairs.bytes, at[2] - '0');
-        tide_pack_number(&pairs.bytes, at[4] - '0');
-    }
-    pairs_into(&pairs, blocks);
-}
-
-static const uint8_t *show_value(char *out, size_t *size, const uint8_t *at, const uint8_t *end) {
-    struct tide_value value = tide_unpack_value(at, end);
-
-    switch (value.type) {
-    case TIDE_VALUE_STRING: *size += (size_t)sprintf(out + *size, "%.*s", (int)value.size, value.data); break;
-    case TIDE_VALUE_NUMBER: *size += (size_t)sprintf(out + *size, "%g", value.number); break;
-    case TIDE_VALUE_NIL: *size += (size_t)sprintf(out + *size, "nil"); break;
-    case TIDE_VALUE_ARRAY:
-        at = value.next;
-        for (uint32_t i = 0; i < value.size; i++) {
-            if (i > 0) out[(*size)++] = ',';
-            at = show_value(out, size, at, end);
-        }
-        return at;
-    default: fail_msg("a value of another type");
-    }
-    return value.next;
-}
-
-static void expect_blocks(struct tide_blocks *blocks, const char *text) {
-    char out[512] = "";
-    size_t size = 0;
-
-    for (uint32_t b = 0; b < blocks->count; b++) {
-        const struct tide_block *block = blocks->items[b];
-        const uint8_t *at = block->data, *end = at + block->size;
-
-        for (uint32_t i = 0; i < block->count; i++) {
-            if (size > 0) out[size++] = ' ';
-            at = show_value(out, &size, at, end);
-            if (block->arity == 2) {
-                out[size++] = '=';
-                at = show_value(out, &size, at, end);
-            }
-            out[size] = '\0';
-        }
-        assert_ptr_equal(at, end);
-    }
-    assert_string_equal(out, text);
-    tide_blocks_destroy(blocks);
-}
-
-static void a_patch_changes_the_keys_it_is_told(void **state) {
-    struct tide_blocks records, before, out;
-    struct tide_state_delta *delta = tide_state_delta_new();
-    const uint8_t seven = 7;
-
-    numbers(&records, "b=1 x=1 b=2");
-    states(&before, "a=5,1 b=5,2 c=1,3 d=5,4");
-    tide_blocks_create(&out);
-    assert_true(tide_state_delta_add(delta, &records));
-    assert_int_equal(delta->records, 3);
-    assert_int_equal(delta->order[0], 0);
-    assert_int_equal(delta->order[1], 1);
-    assert_int_equal(delta->order[2], 0);
-    assert_true(tide_state_delta_scan(delta, &before, 2, &out));
-    assert_non_null(delta->old[0].value);
-    assert_true(delta->old[0].n == 5);
-    assert_null(delta->old[1].value);
-    assert_int_equal(delta->dues, 1); /* c */
-    assert_true(tide_state_delta_put(delta, 0, 9, NULL, 0));
-    assert_true(tide_state_delta_put(delta, 1, 8, &seven, 1));
-    tide_state_delta_finish(delta);
-    tide_state_delta_delete(delta);
-    expect_blocks(&out, "a=5,1 d=5,4 b=9,2 x=8,7");
-    tide_blocks_destroy(&records);
-    tide_blocks_destroy(&before);
-}
-
-static void a_large_block_without_changes_is_shared(void **state) {
-    struct tide_blocks records, before, out;
-    struct tide_state_delta *delta = tide_state_delta_new();
-    struct pairs pairs = {.count = 0};
-
-    tide_buffer_create(&pairs.bytes);
-    for (; pairs.bytes.size < TIDE_BLOCK_TARGET; pairs.count++) {
-        tide_pack_number(&pairs.bytes, pairs.count);
-        tide_pack_array(&pairs.bytes, 2);
-        tide_pack_number(&pairs.bytes, 1);
-        tide_pack_number(&pairs.bytes, 2);
-    }
-    tide_blocks_create(&before);
-    pairs_into(&pairs, &before);
-    numbers(&records, "a=1");
-    tide_blocks_create(&out);
-    assert_true(tide_state_delta_add(delta, &records));
-    assert_true(tide_state_delta_scan(delta, &before, -1, &out));
-    tide_state_delta_finish(delta);
-    tide_state_delta_delete(delta);
-    assert_int_equal(out.count, 1);
-    assert_ptr_equal(out.items[0], before.items[0]);
-    tide_blocks_destroy(&out);
-    tide_blocks_destroy(&before);
-    tide_blocks_destroy(&records);
-}
-
-static void states_and_results_are_told_apart(void **state) {
-    struct tide_blocks both, out;
-    const uint8_t key[] = {0xa1, 'k'}, value = 5;
-
-    states(&both, "a=1,2");
-    assert_true(tide_state_rows_put_mapped(&both, NULL, 0, &value, 1));
-    assert_true(tide_state_rows_put_mapped(&both, NULL, 0, key, 2));
-    tide_blocks_create(&out);
-    assert_true(tide_state_rows_project(&both, &out));
-    expect_blocks(&out, "a=2");
-    tide_blocks_create(&out);
-    assert_true(tide_state_rows_project_mapped(&both, &out));
-    expect_blocks(&out, "5 k");
-    tide_blocks_destroy(&both);
-
-    tide_blocks_create(&both);
-    assert_true(tide_state_rows_put_mapped(&both, key, 2, &value, 1));
-    tide_blocks_create(&out);
-    assert_true(tide_state_rows_project_mapped(&both, &out));
-    expect_blocks(&out, "k=5");
-    tide_blocks_create(&out);
-    assert_true(tide_state_rows_project(&both, &out));
-    expect_blocks(&out, "");
-    tide_blocks_destroy(&both);
-}
-
-static void lists_of_a_key_become_one(void **state) {
-    struct tide_blocks in, out;
-
-    states(&in, "a=1,2 b=3,4 a=5,6");
-    tide_blocks_create(&out);
-    assert_true(tide_group_concat(&in, &out));
-    expect_blocks(&out, "a=1,2,5,6 b=3,4");
-    tide_blocks_destroy(&in);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_is_made_of_values_and_the_one_before),
@@ -410,10 +228,6 @@ int main(void) {
         cmocka_unit_test(an_initial_state_must_be_partitioned_alike),
         cmocka_unit_test(intervals_are_checked_at_the_start),
         cmocka_unit_test(the_usual_interval_is_ten_seconds_or_more),
-        cmocka_unit_test(a_patch_changes_the_keys_it_is_told),
-        cmocka_unit_test(a_large_block_without_changes_is_shared),
-        cmocka_unit_test(states_and_results_are_told_apart),
-        cmocka_unit_test(lists_of_a_key_become_one),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,242 +1,27 @@
 /*
- * task/sums and task/order: parts of windows merged, windows made from those before, records in the order of their hashes.
- * Results are compared with a plain model that keeps one slot for each of a few keys.
+ * kernel/window_sum: parts of windows merged, windows made from those before. Results are compared with a plain model
+ * (window_rig.h).
  */
 #include "base/buffer.h"
 #include "base/fault.h"
-#include "kernel/sort_by_hash.h"
 #include "kernel/window_fold.h"
 #include "kernel/window_sum.h"
 #include "packed.h"
 #include "random_value.h"
 #include "test.h"
-#include "wire/hash.h"
+#include "window_rig.h"
 #include "wire/pack.h"
-#include "wire/unpack.h"
 
-enum { KEYS = 6000 };
+/* ---- Parts of a window ---------------------------------------------------------------------------------------- */
 
-static int nothing_is_left(void **state) {
-    tide_fault_clear();
-    return tide_block_live() != 0;
-}
-
-/* ---- Records -------------------------------------------------------------------------------------------------- */
-
-/* Keys 0, 3, 6 … are numbers, 1, 4 … short texts, 2, 5 … long ones. */
-static void pack_key(struct tide_buffer *bytes, uint32_t key) {
-    char text[80];
-
-    if (key % 3 == 0) {
-        tide_pack_number(bytes, key % 2 == 0 ? key * 37.0 : key / 8.0);
-        return;
-    }
-    snprintf(text, sizeof text, key % 3 == 1 ? "k%u" : "a key that is longer than thirty-one bytes, number %u", key);
-    tide_pack_text(bytes, text);
-}
-
-/* The number of a packed key. */
-static uint32_t key_of(const uint8_t *at, const uint8_t *end) {
-    struct tide_value value = tide_unpack_value(at, end);
-
-    if (value.type == TIDE_VALUE_NUMBER) {
-        bool whole = (double)(uint32_t)value.number == value.number;
-
-        return (uint32_t)(whole ? value.number / 37 : value.number * 8);
-    }
-    assert_int_equal(value.type, TIDE_VALUE_STRING);
-
-    uint32_t key = 0, place = 1;
-
-    for (uint32_t i = value.size; i > 0 && value.data[i - 1] >= '0' && value.data[i - 1] <= '9'; i--, place *= 10)
-        key += (uint32_t)(value.data[i - 1] - '0') * place;
-    return key;
-}
-
-struct list {
-    struct tide_blocks blocks;
-    struct tide_buffer bytes;
-    uint32_t count;
-};
-
-static void list_create(struct list *list) {
-    tide_blocks_create(&list->blocks);
-    tide_buffer_create(&list->bytes);
-    list->count = 0;
-}
-
-static void end_block(struct list *list) {
-    if (list->count > 0) tide_blocks_push(&list->blocks, packed_block(&list->bytes, list->count, 2));
-    list->count = 0;
-}
-
-static void list_destroy(struct list *list) {
-    tide_blocks_destroy(&list->blocks);
-    tide_buffer_destroy(&list->bytes);
-}
-
-static void add_pair(struct list *list, uint32_t key, double value) {
-    pack_key(&list->bytes, key);
-    tide_pack_number(&list->bytes, value);
-    list->count++;
-}
-
-static void add_state(struct list *list, uint32_t key, double n, double value) {
-    pack_key(&list->bytes, key);
-    tide_pack_array(&list->bytes, 2);
-    tide_pack_number(&list->bytes, n);
-    tide_pack_number(&list->bytes, value);
-    list->count++;
-}
-
-/* Replaces what is in the list by the same in order. */
-static void put_in_order(struct list *list) {
-    struct tide_blocks ordered;
-
-    end_block(list);
-    tide_blocks_create(&ordered);
-    assert_true(tide_sort_by_hash(&list->blocks, &ordered));
-    assert_int_equal(tide_blocks_records(&ordered), tide_blocks_records(&list->blocks));
-    tide_blocks_destroy(&list->blocks);
-    list->blocks = ordered;
-}
-
-static void assert_in_order(const struct tide_blocks *blocks) {
-    uint64_t before = 0;
-
-    for (uint32_t b = 0; b < blocks->count; b++) {
-        const uint8_t *at = blocks->items[b]->data, *end = at + blocks->items[b]->size;
-
-        for (uint32_t r = 0; r < blocks->items[b]->count; r++) {
-            const uint8_t *value = tide_unpack_skip(at, end);
-            uint64_t hash = tide_hash_packed(at, (size_t)(value - at));
-
-            assert_true(hash >= before);
-            before = hash;
-            at = tide_unpack_skip(value, end);
-        }
-        assert_ptr_equal(at, end);
-    }
-}
-
-/* ---- The model ------------------------------------------------------------------------------------------------ */
-
-struct row {
-    bool there;
-    double n, sum;
-};
-
-static void assert_rows(const struct tide_blocks *blocks, const struct row rows[KEYS], bool states) {
-    static bool seen[KEYS];
-    uint64_t expected = 0;
-
-    memset(seen, 0, sizeof seen);
-    for (uint32_t k = 0; k < KEYS; k++) expected += rows[k].there;
-    assert_int_equal(tide_blocks_records(blocks), expected);
-    for (uint32_t b = 0; b < blocks->count; b++) {
-        const uint8_t *at = blocks->items[b]->data, *end = at + blocks->items[b]->size;
-
-        for (uint32_t r = 0; r < blocks->items[b]->count; r++) {
-            uint32_t key = key_of(at, end);
-            struct tide_value value = tide_unpack_value(tide_unpack_skip(at, end), end);
-
-            assert_true(key < KEYS && rows[key].there && !seen[key]);
-            seen[key] = true;
-            if (states) {
-                assert_int_equal(value.type, TIDE_VALUE_ARRAY);
-                value = tide_unpack_value(value.next, end);
-                assert_true(value.number == rows[key].n);
-                value = tide_unpack_value(value.next, end);
-            }
-            assert_int_equal(value.type, TIDE_VALUE_NUMBER);
-            assert_true(value.number == rows[key].sum);
-            at = value.next;
-        }
-        assert_ptr_equal(at, end);
-    }
-}
-
-static void add_to(struct row *row, double value) {
-    row->sum = row->there ? row->sum + value : value;
-    row->n++;
-    row->there = true;
-}
-
-/* Values in every form of numbers, whole and not, small and large, negative. */
-static double random_number(uint64_t *random) {
-    static const double scales[] = {1, 1, 1, 100, 40000, 3e9, 0.37, -1, -0.001, -5e7};
-
-    return random_below(random, 200) * scales[random_below(random, 10)];
-}
-
-/* `count` records, in blocks of several sizes. */
-static void add_random(struct list *list, struct row *rows, uint32_t count, uint32_t keys, uint64_t *random) {
-    uint32_t size = 1 + random_below(random, 5000);
-
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t key = random_below(random, keys);
-        double value = random_number(random);
-
-        add_pair(list, key, value);
-        add_to(&rows[key], value);
-        if (list->count == size) {
-            end_block(list);
-            size = 1 + random_below(random, 5000);
-        }
-    }
-    end_block(list);
-}
-
-/* ---- Order ---------------------------------------------------------------------------------------------------- */
-
-static void records_are_put_in_the_order_of_hashes(void **state) {
-    static const uint32_t sizes[] = {1, 2, 47, 48, 49, 50, 3000};
-
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        struct list list;
-
-        list_create(&list);
-        for (uint32_t r = 0; r < sizes[i]; r++) {
-            add_pair(&list, r * 7 % KEYS, r);
-            if (r % 100 == 99) end_block(&list);
-        }
-        put_in_order(&list);
-        assert_in_order(&list.blocks);
-        list_destroy(&list);
-    }
-}
-
-static void records_of_one_key_stay_as_they_come(void **state) {
-    struct list list;
-
-    list_create(&list);
-    for (uint32_t r = 0; r < 500; r++) add_pair(&list, r % 5 * 3 + 1, r);
-    put_in_order(&list);
-    assert_in_order(&list.blocks);
-
-    const uint8_t *at = list.blocks.items[0]->data, *end = at + list.blocks.items[0]->size;
-
-    for (uint32_t r = 0; r < 500; r++) {
-        struct tide_value value = tide_unpack_value(tide_unpack_skip(at, end), end);
-
-        assert_int_equal(key_of(at, end), (uint32_t)value.number % 5 * 3 + 1);
-        assert_int_equal((uint32_t)value.number / 5, r % 100);
-        at = value.next;
-    }
-    list_destroy(&list);
-}
-
-static void nothing_is_in_order(void **state) {
+static void nothing_makes_nothing(void **state) {
     struct tide_blocks none, out;
 
     tide_blocks_create(&none);
     tide_blocks_create(&out);
-    assert_true(tide_sort_by_hash(&none, &out));
     assert_int_equal(tide_window_sum_merge(&none, &out), TIDE_WINDOW_FOLD_DONE);
     assert_int_equal(out.count, 0);
 }
-
-/* ---- Parts of a window ---------------------------------------------------------------------------------------- */
 
 static void parts_are_merged(void **state) {
     uint64_t random = 11;
@@ -477,71 +262,6 @@ static void what_is_no_state_is_passed_over(void **state) {
     list_destroy(&none);
 }
 
-/* ---- Functions of the caller ---------------------------------------------------------------------------------- */
-
-/* Folds the values of each key as 2 * before + value, which tells their order. */
-static int fold_doubling(const struct tide_blocks *in, struct tide_blocks *out) {
-    struct tide_window_fold *fold;
-    int status = tide_window_fold_open(&fold, NULL, NULL, in, false, false);
-
-    if (status != TIDE_WINDOW_FOLD_DONE) return status;
-    while ((status = tide_window_fold_read(fold)) == TIDE_WINDOW_FOLD_RANGE) {
-        for (uint32_t i = 0; i < fold->meetings; i++)
-            fold->values[fold->met[i]] = 2 * fold->values[fold->met[i]] + fold->newcomers[i];
-        if (!tide_window_fold_write(fold, false)) {
-            status = TIDE_WINDOW_FOLD_NO_MEMORY;
-            break;
-        }
-    }
-    if (status == TIDE_WINDOW_FOLD_DONE) tide_window_fold_finish(fold, out);
-    else tide_window_fold_delete(fold);
-    return status;
-}
-
-static void values_that_meet_are_told_in_their_order(void **state) {
-    static struct row rows[KEYS];
-    uint64_t random = 23;
-    struct list list;
-    struct tide_blocks out;
-
-    memset(rows, 0, sizeof rows);
-    list_create(&list);
-    tide_blocks_create(&out);
-    for (uint32_t i = 0; i < 12000; i++) {
-        uint32_t key = random_below(&random, 4000);
-        double value = random_below(&random, 5);
-
-        add_pair(&list, key, value);
-        rows[key].sum = rows[key].there ? 2 * rows[key].sum + value : value;
-        rows[key].there = true;
-        if (i % 1000 == 999) end_block(&list); /* not in order */
-    }
-    assert_int_equal(fold_doubling(&list.blocks, &out), TIDE_WINDOW_FOLD_DONE);
-    assert_rows(&out, rows, false);
-    assert_in_order(&out);
-    tide_blocks_destroy(&out);
-    list_destroy(&list);
-}
-
-/* Before any function has been called. */
-static void what_is_no_number_is_found_first(void **state) {
-    struct list list;
-    struct tide_window_fold *fold;
-
-    list_create(&list);
-    for (uint32_t k = 0; k < 5000; k++) add_pair(&list, k, k);
-    pack_key(&list.bytes, 7);
-    tide_pack_bool(&list.bytes, true);
-    list.count++;
-    end_block(&list);
-    assert_int_equal(tide_window_fold_open(&fold, NULL, NULL, &list.blocks, false, false), TIDE_WINDOW_FOLD_OTHER);
-    assert_int_equal(tide_window_fold_open(&fold, NULL, &list.blocks, NULL, false, false), TIDE_WINDOW_FOLD_OTHER);
-    assert_int_equal(tide_window_fold_open(&fold, &list.blocks, NULL, NULL, false, false), TIDE_WINDOW_FOLD_DONE);
-    assert_int_equal(tide_window_fold_read(fold), TIDE_WINDOW_FOLD_DONE); /* none of it is a state */
-    tide_window_fold_delete(fold);
-    list_destroy(&list);
-}
-
 /* ---- Memory --------------------------------------------------------------------------------------------------- */
 
 static int run(int way, const struct tide_blocks *in, struct tide_blocks *out) {
@@ -550,7 +270,6 @@ static int run(int way, const struct tide_blocks *in, struct tide_blocks *out) {
     int status;
 
     if (way == 0) return tide_window_sum_merge(in, out);
-    if (way == 1) return fold_doubling(in, out);
     tide_blocks_create(&none);
     delta = tide_state_delta_new();
     if (!delta) return TIDE_WINDOW_FOLD_NO_MEMORY;
@@ -567,7 +286,7 @@ static void memory_that_is_gone_is_reported(void **state) {
 
     list_create(&list);
     add_random(&list, rows, 3000, 2000, &random); /* not in order: ordering is part of it */
-    for (int way = 0; way < 3; way++) {
+    for (int way = 0; way < 2; way++) {
         int status = TIDE_WINDOW_FOLD_NO_MEMORY;
 
         for (long nth = 0; status != TIDE_WINDOW_FOLD_DONE; nth++) {
@@ -588,9 +307,7 @@ static void memory_that_is_gone_is_reported(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(records_are_put_in_the_order_of_hashes, nothing_is_left),
-        cmocka_unit_test_teardown(records_of_one_key_stay_as_they_come, nothing_is_left),
-        cmocka_unit_test_teardown(nothing_is_in_order, nothing_is_left),
+        cmocka_unit_test_teardown(nothing_makes_nothing, nothing_is_left),
         cmocka_unit_test_teardown(parts_are_merged, nothing_is_left),
         cmocka_unit_test_teardown(values_are_added_in_the_order_of_the_parts, nothing_is_left),
         cmocka_unit_test_teardown(forms_of_one_key_meet, nothing_is_left),
@@ -598,9 +315,8 @@ int main(void) {
         cmocka_unit_test_teardown(windows_slide, nothing_is_left),
         cmocka_unit_test_teardown(a_window_to_which_nothing_happens_is_shared, nothing_is_left),
         cmocka_unit_test_teardown(what_is_no_state_is_passed_over, nothing_is_left),
-        cmocka_unit_test_teardown(values_that_meet_are_told_in_their_order, nothing_is_left),
-        cmocka_unit_test_teardown(what_is_no_number_is_found_first, nothing_is_left),
         cmocka_unit_test_teardown(memory_that_is_gone_is_reported, nothing_is_left),
     };
+
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

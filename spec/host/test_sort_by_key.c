@@ -1,5 +1,5 @@
 /*
- * task/sort: against qsort of the decoded keys, stable in both directions; samples.
+ * kernel/sort_by_key: against qsort of the decoded keys, stable in both directions; samples.
  */
 #include <math.h>
 
@@ -28,13 +28,6 @@ static int destroy(void **state) {
     tide_blocks_destroy(&out);
     tide_buffer_destroy(&bytes);
     return tide_block_live() != 0;
-}
-
-static void expect(const char *text) {
-    char *shown = packed_show(&out);
-
-    assert_string_equal(shown, text);
-    tide_free(shown);
 }
 
 /* ---- The same order, said plainly ----------------------------------------------------------------------------- */
@@ -304,10 +297,10 @@ static void equal_keys_keep_their_order(void **state) {
     }
     tide_blocks_push(&in, packed_block(&bytes, 6, 2));
     assert_true(tide_sort_by_key(&in, false, &out));
-    expect("1=0 1=3 1=5 0=1 -0=2 0=4");
+    packed_expect(&out, "1=0 1=3 1=5 0=1 -0=2 0=4");
     tide_blocks_destroy(&out);
     assert_true(tide_sort_by_key(&in, true, &out));
-    expect("0=1 -0=2 0=4 1=0 1=3 1=5");
+    packed_expect(&out, "0=1 -0=2 0=4 1=0 1=3 1=5");
 }
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, create, destroy)
