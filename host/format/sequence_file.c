@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/fault.h"
+#include "wire/big_endian.h"
 
 enum { VERSION = 6, SHOWN = 100 };
 
@@ -165,7 +166,7 @@ static void take_metadata(struct cursor *cursor) {
     const uint8_t *bytes = take(cursor, 4);
 
     if (!bytes) return;
-    int32_t count = (int32_t)tide_big32(bytes);
+    int32_t count = (int32_t)tide_load_big32(bytes);
     if (count < 0) {
         cursor->code = tide_error_set(cursor->err, TIDE_ECORRUPT,
                                       "at byte %zu: %d cannot be a number of metadata entries", before, count);

@@ -17,6 +17,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "format/sequence_file.h"
+#include "wire/big_endian.h"
 #include "wire/record.h"
 
 enum { READ_SIZE = 64 * 1024, MAX_PLAIN = INT32_MAX, EITHER_HEADER = 15 + 32 /* zlib or gzip */ };
@@ -214,7 +215,7 @@ static int emit_group(struct tide_sequence_reader *reader, const uint8_t *value,
                       struct tide_error *err) {
     const uint8_t *data = value + 4, *end = value + size;
 
-    if (size < 4 || tide_big32(value) != size - 4) {
+    if (size < 4 || tide_load_big32(value) != size - 4) {
         return corrupt(reader, at, "the length inside a BytesWritable does not fit its bytes", err);
     }
     if (size - 4 >= 2 && data[0] == 0xac && data[1] == 0xed) {
@@ -275,12 +276,12 @@ static int next_record(struct tide_sequence_reader *reader, struct tide_error *e
     if (at == reader->file_size) return 0;
     int code = need(reader, 4, at, err);
     if (code != 0) return code;
-    int32_t size = (int32_t)tide_big32(here(reader));
+    int32_t size = (int32_t)tide_load_big32(here(reader));
     if (size == -1) return pass_marker(reader, err);
     if (size < 0) return corrupt(reader, at, "the length of a record is negative", err);
     code = need(reader, 8, at, err);
     if (code != 0) return code;
-    uint32_t key_size = tide_big32(here(reader) + 4);
+    uint32_t key_size = tide_load_big32(here(reader) + 4);
     if (key_size > (uint32_t)size) return corrupt(reader, at, "the key of a record is longer than the record", err);
     code = need(reader, 8 + (uint64_t)size, at, err);
     if (code != 0) return code;

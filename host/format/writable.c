@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/number_text.h"
+#include "wire/big_endian.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
@@ -204,8 +205,6 @@ static void put_big64(uint8_t *at, uint64_t value) {
     tide_put_big32(at + 4, (uint32_t)value);
 }
 
-static uint64_t big64(const uint8_t *at) { return (uint64_t)tide_big32(at) << 32 | tide_big32(at + 4); }
-
 int tide_writable_encode(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
                          struct tide_error *err) {
     struct fitting fitting = {0};
@@ -318,7 +317,7 @@ static int decode_string(enum tide_writable kind, const uint8_t *data, size_t si
         at = tide_vint_get(data, end, &length);
     } else if (size >= 4) {
         at = data + 4;
-        length = (int32_t)tide_big32(data);
+        length = (int32_t)tide_load_big32(data);
     }
     if (!at || length < 0 || length != end - at) {
         return tide_error_set(err, TIDE_ECORRUPT, "the length inside a %s does not fit its %zu bytes",
@@ -336,20 +335,20 @@ int tide_writable_decode(enum tide_writable kind, const uint8_t *data, size_t si
     case TIDE_WRITABLE_BYTES: return decode_string(kind, data, size, out, err);
     case TIDE_WRITABLE_INT:
         if (size != 4) return wrong_size(kind, size, 4, err);
-        return put_whole(out, err, (int32_t)tide_big32(data));
+        return put_whole(out, err, (int32_t)tide_load_big32(data));
     case TIDE_WRITABLE_LONG:
         if (size != 8) return wrong_size(kind, size, 8, err);
-        return put_whole(out, err, (int64_t)big64(data));
+        return put_whole(out, err, (int64_t)tide_load_big64(data));
     case TIDE_WRITABLE_FLOAT: {
         if (size != 4) return wrong_size(kind, size, 4, err);
-        uint32_t bits = tide_big32(data);
+        uint32_t bits = tide_load_big32(data);
         float number;
         memcpy(&number, &bits, sizeof number);
         return put_double(out, err, number);
     }
     case TIDE_WRITABLE_DOUBLE: {
         if (size != 8) return wrong_size(kind, size, 8, err);
-        uint64_t bits = big64(data);
+        uint64_t bits = tide_load_big64(data);
         double number;
         memcpy(&number, &bits, sizeof number);
         return put_double(out, err, number);

@@ -48,10 +48,6 @@ size_t tide_vint_size(uint8_t first);
 /* Reads a vint: the byte after it, or NULL when it is not complete. */
 const uint8_t *tide_vint_get(const uint8_t *at, const uint8_t *end, int64_t *value);
 
-static inline uint32_t tide_big32(const uint8_t *at) {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
 static inline void tide_put_big32(uint8_t *at, uint32_t value) {
     at[0] = (uint8_t)(value >> 24);
     at[1] = (uint8_t)(value >> 16);

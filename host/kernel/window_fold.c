@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "kernel/record_writer.h"
 #include "kernel/sort_by_hash.h"
+#include "wire/big_endian.h"
 #include "wire/hash.h"
 #include "wire/key.h"
 #include "wire/pack.h"
@@ -126,10 +127,8 @@ static int find_key(struct tide_window_fold *fold, const struct tide_window_fold
 static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, double *number) {
     switch (*at) {
     case 0xcc: *number = at[1]; return at + 2;
-    case 0xcd: *number = (double)((uint32_t)at[1] << 8 | at[2]); return at + 3;
-    case 0xce:
-        *number = (double)((uint32_t)at[1] << 24 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 8 | at[4]);
-        return at + 5;
+    case 0xcd: *number = tide_load_big16(at + 1); return at + 3;
+    case 0xce: *number = tide_load_big32(at + 1); return at + 5;
     default: break;
     }
     if (*at <= 0x7f) {

@@ -15,41 +15,14 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include "wire/big_endian.h"
 #include "wire/key.h"
 
-/* Loads and swaps rather than loops over bytes: this is the hot path, and compilers do not see through the loops. */
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
 #define LITTLE64(bits) __builtin_bswap64(bits)
-#define BIG16(bits) (bits)
-#define BIG32(bits) (bits)
-#define BIG64(bits) (bits)
 #else
 #define LITTLE64(bits) (bits)
-#define BIG16(bits) __builtin_bswap16(bits)
-#define BIG32(bits) __builtin_bswap32(bits)
-#define BIG64(bits) __builtin_bswap64(bits)
 #endif
-
-static inline uint16_t load16(const uint8_t *at) {
-    uint16_t bits;
-
-    memcpy(&bits, at, sizeof bits);
-    return BIG16(bits);
-}
-
-static inline uint32_t load32(const uint8_t *at) {
-    uint32_t bits;
-
-    memcpy(&bits, at, sizeof bits);
-    return BIG32(bits);
-}
-
-static inline uint64_t load64(const uint8_t *at) {
-    uint64_t bits;
-
-    memcpy(&bits, at, sizeof bits);
-    return BIG64(bits);
-}
 
 static inline uint64_t hash_bits(uint64_t bits, enum tide_key_class class) {
     bits = LITTLE64(bits);
@@ -123,45 +96,45 @@ uint64_t tide_hash_packed(const uint8_t *data, size_t size) {
             break;
         case 0xda:
         case 0xc5:
-            if (size >= 3 && size - 3 == load16(data + 1)) return tide_hash_string(data + 3, size - 3);
+            if (size >= 3 && size - 3 == tide_load_big16(data + 1)) return tide_hash_string(data + 3, size - 3);
             break;
         case 0xdb:
         case 0xc6:
-            if (size >= 5 && size - 5 == load32(data + 1)) return tide_hash_string(data + 5, size - 5);
+            if (size >= 5 && size - 5 == tide_load_big32(data + 1)) return tide_hash_string(data + 5, size - 5);
             break;
         case 0xca:
             if (size != 5) break;
-            word = load32(data + 1);
+            word = tide_load_big32(data + 1);
             memcpy(&single, &word, sizeof single);
             return hash_double(single);
         case 0xcb:
             if (size != 9) break;
-            bits = load64(data + 1);
+            bits = tide_load_big64(data + 1);
             memcpy(&value, &bits, sizeof value);
             return hash_double(value);
         case 0xcc:
             if (size == 2) return hash_double(data[1]);
             break;
         case 0xcd:
-            if (size == 3) return hash_double(load16(data + 1));
+            if (size == 3) return hash_double(tide_load_big16(data + 1));
             break;
         case 0xce:
-            if (size == 5) return hash_double(load32(data + 1));
+            if (size == 5) return hash_double(tide_load_big32(data + 1));
             break;
         case 0xcf:
-            if (size == 9) return hash_unsigned(load64(data + 1));
+            if (size == 9) return hash_unsigned(tide_load_big64(data + 1));
             break;
         case 0xd0:
             if (size == 2) return hash_double((int8_t)data[1]);
             break;
         case 0xd1:
-            if (size == 3) return hash_double((int16_t)load16(data + 1));
+            if (size == 3) return hash_double((int16_t)tide_load_big16(data + 1));
             break;
         case 0xd2:
-            if (size == 5) return hash_double((int32_t)load32(data + 1));
+            if (size == 5) return hash_double((int32_t)tide_load_big32(data + 1));
             break;
         case 0xd3:
-            if (size == 9) return hash_signed((int64_t)load64(data + 1));
+            if (size == 9) return hash_signed((int64_t)tide_load_big64(data + 1));
             break;
         default: break;
         }

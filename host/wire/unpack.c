@@ -7,20 +7,12 @@
 
 #include <string.h>
 
+#include "wire/big_endian.h"
 #include "wire/pack.h"
-
-/* Big-endian loads; shifts so that neither alignment nor the machine's order matter. */
-static inline uint16_t load16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
-
-static inline uint32_t load32(const uint8_t *at) {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static inline uint64_t load64(const uint8_t *at) { return (uint64_t)load32(at) << 32 | load32(at + 4); }
 
 /* 1, 2, 4 or 8 byte length. */
 static inline uint32_t load_length(const uint8_t *at, unsigned width) {
-    return width == 1 ? *at : width == 2 ? load16(at) : load32(at);
+    return width == 1 ? *at : width == 2 ? tide_load_big16(at) : tide_load_big32(at);
 }
 
 const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end) {
@@ -197,13 +189,13 @@ struct tide_value tide_unpack_value(const uint8_t *at, const uint8_t *end) {
         break;
     case 0xca:
         if (left < 4) break;
-        bits = load32(at);
+        bits = tide_load_big32(at);
         memcpy(&single, &bits, sizeof single);
         set_scalar_number(&value, single, at + 4);
         break;
     case 0xcb:
         if (left < 8) break;
-        long_bits = load64(at);
+        long_bits = tide_load_big64(at);
         memcpy(&number, &long_bits, sizeof number);
         set_scalar_number(&value, number, at + 8);
         break;
@@ -211,25 +203,25 @@ struct tide_value tide_unpack_value(const uint8_t *at, const uint8_t *end) {
         if (left >= 1) set_uint(&value, *at, at + 1);
         break;
     case 0xcd:
-        if (left >= 2) set_uint(&value, load16(at), at + 2);
+        if (left >= 2) set_uint(&value, tide_load_big16(at), at + 2);
         break;
     case 0xce:
-        if (left >= 4) set_uint(&value, load32(at), at + 4);
+        if (left >= 4) set_uint(&value, tide_load_big32(at), at + 4);
         break;
     case 0xcf:
-        if (left >= 8) set_uint(&value, load64(at), at + 8);
+        if (left >= 8) set_uint(&value, tide_load_big64(at), at + 8);
         break;
     case 0xd0:
         if (left >= 1) set_int(&value, (int8_t)*at, at + 1);
         break;
     case 0xd1:
-        if (left >= 2) set_int(&value, (int16_t)load16(at), at + 2);
+        if (left >= 2) set_int(&value, (int16_t)tide_load_big16(at), at + 2);
         break;
     case 0xd2:
-        if (left >= 4) set_int(&value, (int32_t)load32(at), at + 4);
+        if (left >= 4) set_int(&value, (int32_t)tide_load_big32(at), at + 4);
         break;
     case 0xd3:
-        if (left >= 8) set_int(&value, (int64_t)load64(at), at + 8);
+        if (left >= 8) set_int(&value, (int64_t)tide_load_big64(at), at + 8);
         break;
     case 0xd4:
     case 0xd5:
