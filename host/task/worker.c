@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* REG_RIP */
 /*
  * One worker's LuaJIT state (see worker.h). Worker Lua is entered once per task through vm/call.
  *

@@ -1,9 +1,6 @@
 /*
  * Threads of the engine: ingest, workers, disk. Started and joined by the driver thread.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_setname_np */
-#endif
 #include "thread/thread.h"
 
 #include <pthread.h>

@@ -2,7 +2,6 @@
  * Blocks written to disk and read back, and everything a disk can do about it. Bytes are damaged one by one in a copy of
  * what was written.
  */
-#define _GNU_SOURCE
 #include <dirent.h>
 #include <sys/mman.h>
 #include <unistd.h>

@@ -1,9 +1,6 @@
 /*
  * thread/thread: name, stack, signal mask, failure to start.
  */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* pthread_getname_np */
-#endif
 #include <pthread.h>
 #include <signal.h>
 

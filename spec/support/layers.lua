@@ -42,6 +42,11 @@ local SOURCES = { inside = "ingest", makes = "bind", open = { ["ingest/ingest.h"
 -- Each: names that belong to one place, the files that may have them, what to tell the others.
 local RESERVED = {
     {
+        names = { "_GNU_SOURCE" },
+        allowed = {},
+        rule = "the Makefile defines it for every file",
+    },
+    {
         names = { "stderr", "perror" },
         allowed = { "^base/log%.c$" },
         rule = "only base/log.c writes to stderr",
