@@ -3,10 +3,6 @@
  *
  * Called by Lua on the driver thread.
  */
-#include <dlfcn.h>
-#include <limits.h>
-#include <stdlib.h>
-
 #include "base/log.h"
 #include "base/machine.h"
 #include "bind/bind.h"
@@ -50,22 +46,7 @@ static int core_log_level(lua_State *L) {
     return 0;
 }
 
-/* In the program our symbols are everybody's, and ffi.C finds them. In a module that `require` loaded they are not. */
-static int core_library(lua_State *L) {
-    Dl_info info;
-    char path[PATH_MAX];
-
-    /* Not RTLD_DEFAULT: that also searches the shared object that asks. */
-    void *program = dlopen(NULL, RTLD_LAZY);
-    void *seen = program ? dlsym(program, "tide_block_new") : NULL;
-
-    if (program) dlclose(program);
-    if (seen == (void *)(uintptr_t)tide_block_new) return 0;
-    if (dladdr((void *)(uintptr_t)luaopen_moontide_core, &info) == 0 || !realpath(info.dli_fname, path))
-        return luaL_error(L, "the file of the C module moontide.core can't be found");
-    lua_pushstring(L, path);
-    return 1;
-}
+static int core_library(lua_State *L) { return tide_vm_push_library(L) ? 1 : 0; }
 
 static int core_live_blocks(lua_State *L) {
     lua_pushnumber(L, (lua_Number)tide_block_live());

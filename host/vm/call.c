@@ -27,6 +27,18 @@ static int take_error(lua_State *L, struct tide_error *err) {
     return TIDE_ECLOSURE;
 }
 
+/* Calls f with `arg` as light userdata; its error becomes err, with a traceback. */
+static int protected(lua_State *L, lua_CFunction f, void *arg, struct tide_error *err) {
+    lua_pushcfunction(L, traceback);
+    lua_pushcfunction(L, f);
+    lua_pushlightuserdata(L, arg);
+
+    int code = lua_pcall(L, 1, 0, -3) == 0 ? TIDE_OK : take_error(L, err);
+
+    lua_pop(L, 1);
+    return code;
+}
+
 /* Pushes require(module)[function]. */
 static void push_function(lua_State *L, const char *module, const char *function) {
     lua_getglobal(L, "require");
@@ -62,19 +74,10 @@ static int call_main(lua_State *L) {
 int tide_vm_call_main(lua_State *L, const char *module, const char *function, int argc, char **argv, int *result,
                       struct tide_error *err) {
     struct main_call call = {module, function, argc, argv, 0};
+    int code = protected(L, call_main, &call, err);
 
-    lua_pushcfunction(L, traceback);
-    lua_pushcfunction(L, call_main);
-    lua_pushlightuserdata(L, &call);
-    int status = lua_pcall(L, 1, 0, -3);
-    if (status != 0) {
-        int code = take_error(L, err);
-        lua_pop(L, 1);
-        return code;
-    }
-    lua_pop(L, 1);
-    *result = call.result;
-    return 0;
+    if (code == TIDE_OK) *result = call.result;
+    return code;
 }
 
 struct reference_call {
@@ -92,18 +95,9 @@ static int make_reference(lua_State *L) {
 
 int tide_vm_reference(lua_State *L, const char *module, const char *function, struct tide_error *err) {
     struct reference_call call = {module, function, 0};
+    int code = protected(L, make_reference, &call, err);
 
-    lua_pushcfunction(L, traceback);
-    lua_pushcfunction(L, make_reference);
-    lua_pushlightuserdata(L, &call);
-    int status = lua_pcall(L, 1, 0, -3);
-    if (status != 0) {
-        int code = take_error(L, err);
-        lua_pop(L, 1);
-        return code;
-    }
-    lua_pop(L, 1);
-    return call.reference;
+    return code == TIDE_OK ? call.reference : code;
 }
 
 int tide_vm_call_pointer(lua_State *L, int reference, void *pointer, struct tide_error *err) {

@@ -2,14 +2,15 @@
  * Builds LuaJIT states. Driver and worker states come from here only, so that a closure finds the same
  * environment on both sides.
  */
-#define _GNU_SOURCE /* dladdr, RTLD_DEFAULT */
 #include "vm/vm.h"
 
 #include <dlfcn.h>
 #include <lauxlib.h>
+#include <limits.h>
 #include <lua.h>
 #include <luajit.h>
 #include <lualib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "vm/gcstress.h"
@@ -58,26 +59,21 @@ static const char jit_setup[] =
     "jit_opt.start('maxmcode=8192', 'sizemcode=256', 'maxtrace=4000', 'maxrecord=8000', 'maxside=200',\n"
     "  'maxsnap=1000', 'loopunroll=20', 'hotloop=40')\n";
 
-/*
- * Where FFI finds this library's functions: package.loaded["moontide.library"] is false when they are symbols of the program
- * itself (ffi.C sees them), else the path of the shared object for ffi.load. `require` loads modules with local symbols.
- */
-static void set_library(lua_State *L) {
-    Dl_info info;
-
-    lua_getglobal(L, "package");
-    lua_getfield(L, -1, "loaded");
+const char *tide_vm_push_library(lua_State *L) {
     /* Not RTLD_DEFAULT: that also searches the shared object that asks. */
-    void *program = dlopen(NULL, RTLD_LAZY);
-    void *seen = program ? dlsym(program, "tide_vm_new") : NULL;
+    void *program = dlopen(NULL, RTLD_LAZY), *seen = program ? dlsym(program, "tide_vm_new") : NULL;
+    Dl_info info;
+    char path[PATH_MAX];
+
     if (program) dlclose(program);
-    if (seen == (void *)tide_vm_new || dladdr((void *)tide_vm_new, &info) == 0) {
+    if (seen == (void *)tide_vm_new) {
         lua_pushboolean(L, 0);
-    } else {
-        lua_pushstring(L, info.dli_fname);
+        return NULL;
     }
-    lua_setfield(L, -2, "moontide.library");
-    lua_pop(L, 2);
+    if (dladdr((void *)tide_vm_new, &info) == 0 || !realpath(info.dli_fname, path))
+        luaL_error(L, "the file of the C module moontide.core can't be found");
+    lua_pushstring(L, path);
+    return lua_tostring(L, -1);
 }
 
 static int setup(lua_State *L) {
@@ -94,7 +90,11 @@ static int setup(lua_State *L) {
         lua_setfield(L, -2, "moontide.core");
     }
     lua_pop(L, 2);
-    set_library(L);
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "loaded");
+    tide_vm_push_library(L);
+    lua_setfield(L, -2, "moontide.library");
+    lua_pop(L, 2);
     set_path(L, "path", options->package_path);
     set_path(L, "cpath", options->package_cpath);
     if (luaL_dostring(L, jit_setup) != 0) return lua_error(L);
