@@ -8,7 +8,6 @@ PREFIX   ?= /usr/local
 BINDIR   ?= $(PREFIX)/bin
 LUADIR   ?= $(PREFIX)/share/lua/5.1
 LIBDIR   ?= $(PREFIX)/lib/lua/5.1
-INCDIR   ?= $(PREFIX)/include
 DESTDIR  ?=
 
 LUAJIT   ?= luajit
@@ -24,7 +23,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 HOST_SOURCES := $(wildcard host/*.c host/*/*.c)
 TEST_SOURCES := $(wildcard spec/host/test_*.c)
-HELP_SOURCES := $(filter-out $(TEST_SOURCES),$(wildcard spec/host/*.c))
+TEST_HELPERS := $(filter-out $(TEST_SOURCES),$(wildcard spec/host/*.c))
 FUZZ_SOURCES := $(wildcard spec/fuzz/fuzz_*.c)
 LUA_ROOTS    := $(wildcard lua stdlib)
 LUA_SOURCES  := $(sort $(if $(LUA_ROOTS),$(shell find $(LUA_ROOTS) -path '*/moontide/*' -name '*.lua')))
@@ -40,7 +39,7 @@ FUZZERS      := $(FUZZ_SOURCES:spec/fuzz/%.c=$(BUILD)/fuzz/%)
 
 MAIN_OBJECT  := $(BUILD)/obj/host/main.o
 OBJECTS      := $(filter-out $(MAIN_OBJECT),$(HOST_SOURCES:%.c=$(BUILD)/obj/%.o)) $(BUILD)/obj/gen/embedded.o
-HELP_OBJECTS := $(HELP_SOURCES:%.c=$(BUILD)/obj/%.o)
+HELPER_OBJECTS := $(TEST_HELPERS:%.c=$(BUILD)/obj/%.o)
 TEST_OBJECTS := $(TEST_SOURCES:%.c=$(BUILD)/obj/%.o)
 FUZZ_DRIVER  := $(BUILD)/obj/spec/fuzz/driver.o
 FUZZ_OBJECTS := $(FUZZ_SOURCES:%.c=$(BUILD)/obj/%.o) $(FUZZ_DRIVER)
@@ -103,7 +102,7 @@ $(EMBEDDED): host/embed.lua $(LUA_SOURCES) $(FFI_HEADERS) $(BUILD)/lua-sources |
 	@echo "  EMBED   $(words $(LUA_SOURCES)) Lua modules"
 	@$(LUAJIT) host/embed.lua $@ '$(VERSION)' $(LUA_SOURCES) $(FFI_HEADERS)
 
-$(BUILD)/spec/%: $(BUILD)/obj/spec/host/%.o $(HELP_OBJECTS) $(OBJECTS) | $(BUILD)/spec
+$(BUILD)/spec/%: $(BUILD)/obj/spec/host/%.o $(HELPER_OBJECTS) $(OBJECTS) | $(BUILD)/spec
 	@echo "  LINK    $@"
 	@$(CC) $(ALL_LDFLAGS) -rdynamic -o $@ $^ $(CMOCKA_LIBS) $(LUA_LIBS) $(LIBS)
 
@@ -126,7 +125,7 @@ $(BUILD)/lua-sources: force
 	@mkdir -p $(@D)
 	@echo '$(LUA_SOURCES) $(FFI_HEADERS)' | cmp -s - $@ || echo '$(LUA_SOURCES) $(FFI_HEADERS)' > $@
 
--include $(patsubst %.o,%.d,$(MAIN_OBJECT) $(OBJECTS) $(HELP_OBJECTS) $(TEST_OBJECTS) $(FUZZ_OBJECTS))
+-include $(patsubst %.o,%.d,$(MAIN_OBJECT) $(OBJECTS) $(HELPER_OBJECTS) $(TEST_OBJECTS) $(FUZZ_OBJECTS))
 
 # ---- Run, test, measure -----------------------------------------------------------------------------------------
 
@@ -271,7 +270,7 @@ format:
 
 # ---- Packages ---------------------------------------------------------------------------------------------------
 
-# The names in Debian and Ubuntu; of a|b, the first one that the release has.
+# The names in Debian and Ubuntu (see .ci/packages).
 BUILD_PACKAGES := gcc libc6-dev make pkg-config luajit libluajit-5.1-dev libuv1-dev libmsgpack-dev|libmsgpack-c-dev \
                   libxxhash-dev liblz4-dev zlib1g-dev
 TEST_PACKAGES  := libcmocka-dev lua-busted lua-cjson lua-dkjson
@@ -292,43 +291,15 @@ deps-test: deps-build
 deps-check: deps-test
 	@$(call have_commands,clang-format clang-tidy cppcheck luacheck) || { $(call install_packages,$(LINT_PACKAGES)); }
 
-have_commands = ( for command in $(1); do command -v $$command >/dev/null || exit 1; done )
-
-define install_packages
-missing=; \
-if ! command -v apt-get >/dev/null; then \
-    echo "moontide: this system has no apt-get; please install what these Debian packages hold:" >&2; \
-    for package in $(subst |,_or_,$(1)); do echo "    $$package" | sed 's/_or_/ or /' >&2; done; \
-    exit 1; \
-fi; \
-have() { dpkg-query -W -f '$${Status}' "$$1" 2>/dev/null | grep -q 'ok installed'; }; \
-for package in $(subst |,:,$(1)); do \
-    have "$${package%%:*}" || have "$${package##*:}" || missing="$$missing $$package"; \
-done; \
-if [ -z "$$missing" ]; then echo "moontide: all packages are installed"; exit 0; fi; \
-root=; \
-if [ "$$(id -u)" != 0 ]; then \
-    command -v sudo >/dev/null || { echo "moontide: as root, please: apt-get install$$missing" >&2; exit 1; }; \
-    root=sudo; \
-fi; \
-echo "moontide: packages are missing; asking apt-get for them"; \
-$$root env DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null || exit 1; \
-chosen=; \
-for package in $$missing; do \
-    if apt-cache show "$${package%%:*}" >/dev/null 2>&1; then chosen="$$chosen $${package%%:*}"; \
-    else chosen="$$chosen $${package##*:}"; fi; \
-done; \
-echo "moontide: apt-get install$$chosen"; \
-$$root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $$chosen </dev/null || exit 1
-endef
+have_commands    = ( for command in $(1); do command -v $$command >/dev/null || exit 1; done )
+install_packages = .ci/packages '$(1)'
 
 # ---- Install ----------------------------------------------------------------------------------------------------
 
 install: all
-	@install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/moontide' '$(DESTDIR)$(LUADIR)' '$(DESTDIR)$(INCDIR)'
+	@install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/moontide' '$(DESTDIR)$(LUADIR)'
 	@install -m 755 $(PROGRAM) '$(DESTDIR)$(BINDIR)/moontide'
 	@install -m 755 $(MODULE) '$(DESTDIR)$(LIBDIR)/moontide/core.so'
-	@install -m 644 host/tide.h '$(DESTDIR)$(INCDIR)/tide.h'
 	@for file in $(LUA_SOURCES); do \
 	    install -D -m 644 "$$file" '$(DESTDIR)$(LUADIR)'"/$${file#*/}" || exit 1; \
 	done
@@ -336,7 +307,7 @@ install: all
 
 # Removes what install put there; other rocks have modules in the same folders.
 uninstall:
-	@rm -f '$(DESTDIR)$(BINDIR)/moontide' '$(DESTDIR)$(LIBDIR)/moontide/core.so' '$(DESTDIR)$(INCDIR)/tide.h'
+	@rm -f '$(DESTDIR)$(BINDIR)/moontide' '$(DESTDIR)$(LIBDIR)/moontide/core.so'
 	@for file in $(LUA_SOURCES); do rm -f '$(DESTDIR)$(LUADIR)'"/$${file#*/}"; done
 	@for folder in '$(DESTDIR)$(LUADIR)/moontide' '$(DESTDIR)$(LIBDIR)/moontide'; do \
 	    if [ -d "$$folder" ]; then find "$$folder" -depth -type d -empty -delete; fi; \

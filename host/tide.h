@@ -1,6 +1,7 @@
 /*
- * Moontide's public C API: the engine and its life cycle. Everything hangs off one engine; several can live in
- * one process. All functions are called on the thread that created the engine (its driver thread).
+ * The engine and its life cycle, as a C program would see them: what is to become a C API. Not installed as long as such
+ * a program can neither submit a job nor poll events. Several engines can live in one process. All functions are called
+ * on the thread that created the engine (its driver thread).
  */
 #ifndef TIDE_TIDE_H
 #define TIDE_TIDE_H

@@ -37,7 +37,6 @@ build = {
         BINDIR = "$(BINDIR)",
         LUADIR = "$(LUADIR)",
         LIBDIR = "$(LIBDIR)",
-        INCDIR = "$(PREFIX)/include",
     },
 }
 
