@@ -1,6 +1,6 @@
 /*
  * Reads input files from end to end (see byte_source.h). Called by format/text_reader.c for textFile, and by worker Lua through FFI
- * (lua/moontide/worker/raw_files.lua) for wholeTextFiles; tide_file_look by the driver (lua/moontide/driver/files.lua).
+ * (lua/moontide/worker/raw_files.lua) for wholeTextFiles.
  */
 #include "format/byte_source.h"
 
@@ -9,76 +9,15 @@
 #include <poll.h>
 #include <pthread.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "base/alloc.h"
 #include "base/fault.h"
+#include "format/input_file.h"
 
 enum { READ_SIZE = 64 * 1024, WAIT_MS = 50, GZIP_ONLY = 15 + 16 };
-
-static const char STDIN[] = "/dev/stdin";
-
-/* ---- What is there ---------------------------------------------------------------------------------------------- */
-
-static int not_read(const char *path, struct tide_error *err) {
-    return tide_error_set(err, errno == ENOENT || errno == ENOTDIR ? TIDE_ENOTFOUND : TIDE_EIO, "%s: %s", path,
-                          strerror(errno));
-}
-
-static bool has_bytes(const char *path) {
-    char byte;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    bool some = fd >= 0 && read(fd, &byte, 1) == 1;
-
-    if (fd >= 0) close(fd);
-    return some;
-}
-
-static uint64_t size_of_device(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    off_t size = fd >= 0 ? lseek(fd, 0, SEEK_END) : 0;
-
-    if (fd >= 0) close(fd);
-    return size > 0 ? (uint64_t)size : 0;
-}
-
-int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err) {
-    struct stat status;
-
-    *look = (struct tide_file_look){0, TIDE_FILE_PLAIN};
-    if (strcmp(path, STDIN) == 0) {
-        look->kind = TIDE_FILE_ONCE;
-        return TIDE_OK;
-    }
-    if (stat(path, &status) != 0) return not_read(path, err);
-    if (S_ISDIR(status.st_mode)) look->kind = TIDE_FILE_DIRECTORY;
-    if (S_ISSOCK(status.st_mode)) look->kind = TIDE_FILE_SOCKET;
-    if (S_ISFIFO(status.st_mode)) look->kind = TIDE_FILE_ONCE;
-    if (look->kind != TIDE_FILE_DIRECTORY && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0)
-        return not_read(path, err);
-    if (S_ISREG(status.st_mode)) look->size = (uint64_t)status.st_size;
-    if (S_ISBLK(status.st_mode)) look->size = size_of_device(path);
-    if (S_ISCHR(status.st_mode) && strcmp(path, "/dev/null") != 0) look->kind = TIDE_FILE_ONCE;
-    if (S_ISREG(status.st_mode) && status.st_size == 0 && has_bytes(path)) look->kind = TIDE_FILE_UNSIZED;
-    return TIDE_OK;
-}
-
-bool tide_is_gzip_name(const char *path) {
-    size_t size = strlen(path);
-
-    return size > 3 && strcasecmp(path + size - 3, ".gz") == 0;
-}
-
-int tide_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err) {
-    return tide_error_set(
-        err, TIDE_EIO,
-        "%s: it has become shorter since it was listed: it has %llu bytes now, and had %llu; files that are "
-        "read must not change: write new ones under other names, and rename them when they are complete",
-        path, (unsigned long long)now, (unsigned long long)listed);
-}
 
 /* ---- What can be read once -------------------------------------------------------------------------------------- */
 
@@ -86,7 +25,7 @@ static pthread_mutex_t once_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t once_count;
 static bool *once_taken; /* by number */
 
-uint32_t tide_once_new(void) {
+uint32_t tide_byte_source_once(void) {
     pthread_mutex_lock(&once_lock);
 
     uint32_t number = ++once_count;
@@ -112,7 +51,7 @@ static bool take_once(uint32_t number) {
 struct tide_byte_source {
     int fd;
     char *path;
-    struct tide_byte_plan plan;
+    struct tide_byte_source_plan plan;
     uint64_t at; /* of the next byte that comes from the file */
     bool ended;
     bool gzip, within, members; /* within a member of gzip; there was one */
@@ -233,25 +172,25 @@ static int open_once(const char *path, uint32_t number, struct tide_error *err) 
             path);
 
     /* Opened by its name, standard input would begin anew when it is a file, and can't be opened when it is a socket. */
-    int fd = strcmp(path, STDIN) == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
-                                      : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = strcmp(path, TIDE_INPUT_FILE_STDIN) == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                                      : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 
-    return fd >= 0 ? fd : not_read(path, err);
+    return fd >= 0 ? fd : tide_input_file_failed(path, err);
 }
 
 static int open_file(const char *path, uint64_t listed, struct tide_error *err) {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0) return not_read(path, err);
+    if (fd < 0) return tide_input_file_failed(path, err);
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size < listed) {
         close(fd);
-        return tide_file_shrank(path, (uint64_t)status.st_size, listed, err);
+        return tide_input_file_shrank(path, (uint64_t)status.st_size, listed, err);
     }
     return fd;
 }
 
-struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_plan *plan,
+struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_source_plan *plan,
                                               struct tide_error *err) {
     int fd = plan->once != 0 ? open_once(path, plan->once, err) : open_file(path, plan->listed, err);
 
@@ -262,7 +201,7 @@ struct tide_byte_source *tide_byte_source_new(const char *path, const struct tid
     source->fd = fd;
     source->path = tide_xstrdup(path);
     source->plan = *plan;
-    if (tide_is_gzip_name(path)) {
+    if (tide_input_file_is_gzip(path)) {
         source->in = tide_xmalloc(READ_SIZE);
         source->gzip = inflateInit2(&source->zip, GZIP_ONLY) == Z_OK;
         if (!source->gzip) {

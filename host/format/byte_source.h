@@ -2,7 +2,7 @@
  * The bytes of an input file from its beginning to its end: as they are, or unpacked when the file is gzip; of a file, or of what can
  * be read only once (a pipe, a terminal, standard input). Memory is bounded, whatever the file holds.
  *
- * tide_file_look and tide_once_*: any thread. A source: one thread, a worker.
+ * tide_input_file and tide_once_*: any thread. A source: one thread, a worker.
  * Errors: TIDE_ENOTFOUND, TIDE_EIO, TIDE_ECORRUPT (gzip data; the text names the file and the byte in it), TIDE_ESTATE (read already),
  * TIDE_ECANCELLED, TIDE_ENOMEM. Faults: file.read.
  */
@@ -16,8 +16,5 @@
 
 #include "base/error.h"
 #include "format/ffi.h"
-
-/* Whether the name says that the file is gzip. */
-bool tide_is_gzip_name(const char *path);
 
 #endif

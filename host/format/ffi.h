@@ -37,45 +37,46 @@ enum tide_writable tide_writable_find(const char *name, size_t size);
 int tide_writable_text(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
                        struct tide_error *err);
 
-/* ---- format/byte_source.h -------------------------------------------------------------------------------------- */
+/* ---- format/input_file.h ---------------------------------------------------------------------------------------- */
 
-enum tide_file_kind {
-    TIDE_FILE_PLAIN = 1,
-    TIDE_FILE_DIRECTORY,
-    TIDE_FILE_ONCE,    /* a pipe, a terminal: no size, and what was read is gone */
-    TIDE_FILE_UNSIZED, /* of /proc: there are bytes, and the system says 0 */
-    TIDE_FILE_SOCKET
+enum tide_input_file_kind {
+    TIDE_INPUT_FILE_PLAIN = 1,
+    TIDE_INPUT_FILE_DIRECTORY,
+    TIDE_INPUT_FILE_ONCE,    /* a pipe, a terminal: no size, and what was read is gone */
+    TIDE_INPUT_FILE_UNSIZED, /* of /proc: there are bytes, and the system says 0 */
+    TIDE_INPUT_FILE_SOCKET
 };
 
-struct tide_file_look {
+struct tide_input_file {
     uint64_t size;
     uint32_t kind;
 };
 
 /* What is at the path, through links. TIDE_ENOTFOUND: nothing. */
-int tide_file_look(const char *path, struct tide_file_look *look, struct tide_error *err);
+int tide_input_file_look(const char *path, struct tide_input_file *look, struct tide_error *err);
+/* Sets the error for a file that has become shorter since it was listed, and returns its code. */
+int tide_input_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err);
+
+/* ---- format/byte_source.h --------------------------------------------------------------------------------------- */
 
 /* A number for an input that can be read once. */
-uint32_t tide_once_new(void);
+uint32_t tide_byte_source_once(void);
 
 struct tide_byte_source;
 
-struct tide_byte_plan {
+struct tide_byte_source_plan {
     uint64_t listed;           /* the size that the file had when it was listed; 0: not known */
     uint32_t once;             /* not 0: the number of an input that can be read once */
     const uint32_t *cancelled; /* looked at while waiting for bytes; or NULL */
 };
 
 /* Opens the file. A file that is shorter than it was listed is an error. NULL and err. */
-struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_plan *plan,
+struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_source_plan *plan,
                                               struct tide_error *err);
 /* Reads up to `size` bytes, at least one. 0: the end; negative: TIDE_E*. */
 ssize_t tide_byte_source_read(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err);
 /* NULL is fine. */
 void tide_byte_source_delete(struct tide_byte_source *source);
-
-/* Says that a file became shorter. */
-int tide_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err);
 
 /* ---- format/text_reader.h -------------------------------------------------------------------------------------- */
 
@@ -84,23 +85,23 @@ struct tide_text_reader;
 /* As tide_text_reader_new, with what is known of the file: one that became shorter is an error, and what can be read only
  * once is read from its beginning to its end. */
 struct tide_text_reader *tide_text_reader_open(const char *path, uint64_t offset, uint64_t length,
-                                               const struct tide_byte_plan *plan, struct tide_error *err);
+                                               const struct tide_byte_source_plan *plan, struct tide_error *err);
 /* 1: the next block is in *block (the caller releases it); 0: the range is at its end; negative: TIDE_E*. */
 int tide_text_reader_next(struct tide_text_reader *reader, struct tide_block **block, struct tide_error *err);
 void tide_text_reader_delete(struct tide_text_reader *reader);
 
-/* ---- format/part_file.h ---------------------------------------------------------------------------------------- */
+/* ---- format/text_writer.h --------------------------------------------------------------------------------------- */
 
-struct tide_text_part;
+struct tide_text_writer;
 
 /* NULL and err: it can't be written. */
-struct tide_text_part *tide_text_part_new(const char *path, bool gzip, struct tide_error *err);
-/* Appends a line; the line end is added. After a failure the part can only be deleted. */
-int tide_text_part_line(struct tide_text_part *part, const char *text, size_t size, struct tide_error *err);
-/* Writes what is left and closes the file. The part can only be deleted then. */
-int tide_text_part_finish(struct tide_text_part *part, bool sync, struct tide_error *err);
+struct tide_text_writer *tide_text_writer_new(const char *path, bool gzip, struct tide_error *err);
+/* Appends a line; the line end is added. After a failure the writer can only be deleted. */
+int tide_text_writer_line(struct tide_text_writer *writer, const char *text, size_t size, struct tide_error *err);
+/* Writes what is left and closes the file. The writer can only be deleted then. */
+int tide_text_writer_finish(struct tide_text_writer *writer, bool sync, struct tide_error *err);
 /* Closes the file as it is, unless it was finished. NULL is fine. */
-void tide_text_part_delete(struct tide_text_part *part);
+void tide_text_writer_delete(struct tide_text_writer *writer);
 
 /* ---- format/output_directory.h --------------------------------------------------------------------------------- */
 
@@ -155,13 +156,13 @@ struct tide_file_checksum {
 
 /* Reads the file once from end to end. TIDE_ENOTFOUND, TIDE_EIO: it can't be read; TIDE_ECORRUPT: it is another one now.
  * The text begins with the path. */
-int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *path, struct tide_error *err);
+int tide_file_checksum_check(const struct tide_file_checksum *checksum, const char *path, struct tide_error *err);
 
 /* ---- format/sequence_writer.h ---------------------------------------------------------------------------------- */
 
 struct tide_sequence_writer;
 
-/* Makes the file anew (tide_part_create). NULL and err: it can't be written. */
+/* Makes the file anew (tide_part_file_create). NULL and err: it can't be written. */
 struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tide_writable key,
                                                       enum tide_writable value, bool compress,
                                                       struct tide_error *err);
@@ -177,7 +178,7 @@ int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_
  * writer can only be deleted then. */
 int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, struct tide_error *err);
 /* After finish: what tells later whether the file is still the one that was written. */
-void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *seal);
+void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *checksum);
 /* Closes the file as it is, unless it was finished. NULL is fine. */
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer);
 

@@ -27,7 +27,7 @@ static int hash_all(int fd, const char *path, uint64_t *hash, struct tide_error 
         code = tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while checking it", path);
         goto out;
     }
-    while ((got = tide_fault("seal.read") ? (errno = EIO, -1) : read(fd, piece, PIECE)) != 0) {
+    while ((got = tide_fault("checksum.read") ? (errno = EIO, -1) : read(fd, piece, PIECE)) != 0) {
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) {
             code = tide_error_set(err, TIDE_EIO, "%s: reading at byte %llu: %s", path, (unsigned long long)at,
@@ -44,7 +44,7 @@ out:
     return code;
 }
 
-int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *path, struct tide_error *err) {
+int tide_file_checksum_check(const struct tide_file_checksum *checksum, const char *path, struct tide_error *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
 
     if (fd < 0)
@@ -57,12 +57,12 @@ int tide_file_checksum_check(const struct tide_file_checksum *seal, const char *
         code = tide_error_set(err, TIDE_EIO, "%s: %s", path, strerror(errno));
     } else if (!S_ISREG(status.st_mode)) {
         code = tide_error_set(err, TIDE_ECORRUPT, "%s: it is no file any more", path);
-    } else if ((uint64_t)status.st_size != seal->size) {
+    } else if ((uint64_t)status.st_size != checksum->size) {
         code = tide_error_set(err, TIDE_ECORRUPT, "%s: it has %lld bytes, %llu were written; the file is damaged",
-                              path, (long long)status.st_size, (unsigned long long)seal->size);
+                              path, (long long)status.st_size, (unsigned long long)checksum->size);
     } else {
         code = hash_all(fd, path, &hash, err);
-        if (code == 0 && hash != ((uint64_t)seal->hash[0] << 32 | seal->hash[1]))
+        if (code == 0 && hash != ((uint64_t)checksum->hash[0] << 32 | checksum->hash[1]))
             code = tide_error_set(err, TIDE_ECORRUPT,
                                   "%s: its checksum is not that of what was written; the file is damaged", path);
     }

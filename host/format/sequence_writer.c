@@ -49,8 +49,8 @@ static int flush(struct tide_sequence_writer *writer, struct tide_error *err) {
     size_t size = writer->out.size;
 
     tide_hasher_add(writer->hasher, writer->out.data, size);
-    int code =
-        tide_part_write(writer->fd, writer->path, writer->out.data, size, writer->written, "sequence.write", err);
+    int code = tide_part_file_write(writer->fd, writer->path, writer->out.data, size, writer->written,
+                                    "sequence.write", err);
     if (code != 0) return code;
     writer->written += size;
     writer->out.size = 0;
@@ -211,7 +211,7 @@ int tide_sequence_writer_group(struct tide_sequence_writer *writer, const uint8_
 struct tide_sequence_writer *tide_sequence_writer_new(const char *path, enum tide_writable key,
                                                       enum tide_writable value, bool compress,
                                                       struct tide_error *err) {
-    int fd = tide_part_create(path, err);
+    int fd = tide_part_file_create(path, err);
 
     if (fd < 0) return NULL;
     struct tide_sequence_writer *writer = tide_xcalloc(1, sizeof *writer);
@@ -247,13 +247,13 @@ int tide_sequence_writer_finish(struct tide_sequence_writer *writer, bool sync, 
     if (code != 0) return code;
     int fd = writer->fd;
     writer->fd = -1;
-    return tide_part_close(fd, writer->path, sync, err);
+    return tide_part_file_close(fd, writer->path, sync, err);
 }
 
-void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *seal) {
+void tide_sequence_writer_checksum(const struct tide_sequence_writer *writer, struct tide_file_checksum *checksum) {
     uint64_t hash = tide_hasher_value(writer->hasher);
 
-    *seal = (struct tide_file_checksum){writer->written, {(uint32_t)(hash >> 32), (uint32_t)hash}};
+    *checksum = (struct tide_file_checksum){writer->written, {(uint32_t)(hash >> 32), (uint32_t)hash}};
 }
 
 void tide_sequence_writer_delete(struct tide_sequence_writer *writer) {

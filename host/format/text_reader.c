@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/fault.h"
+#include "format/input_file.h"
 #include "store/lines.h"
 
 enum { MAX_LINE = 256 * 1024 * 1024, TAIL_READ = 4096 };
@@ -41,14 +42,14 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
 
 struct tide_text_reader *tide_text_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               struct tide_error *err) {
-    const struct tide_byte_plan plan = {0};
+    const struct tide_byte_source_plan plan = {0};
 
     return tide_text_reader_open(path, offset, length, &plan, err);
 }
 
 struct tide_text_reader *tide_text_reader_open(const char *path, uint64_t offset, uint64_t length,
-                                               const struct tide_byte_plan *plan, struct tide_error *err) {
-    bool whole = plan->once != 0 || tide_is_gzip_name(path);
+                                               const struct tide_byte_source_plan *plan, struct tide_error *err) {
+    bool whole = plan->once != 0 || tide_input_file_is_gzip(path);
     struct tide_byte_source *source = whole ? tide_byte_source_new(path, plan, err) : NULL;
     int fd = whole ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 
@@ -87,7 +88,7 @@ static int shrank(const struct tide_text_reader *reader, struct tide_error *err)
     struct stat status;
     bool known = fstat(reader->fd, &status) == 0;
 
-    return tide_file_shrank(reader->path, known ? (uint64_t)status.st_size : reader->at, reader->listed, err);
+    return tide_input_file_shrank(reader->path, known ? (uint64_t)status.st_size : reader->at, reader->listed, err);
 }
 
 static ssize_t read_at(struct tide_text_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {

@@ -10,7 +10,7 @@
 
 #include "store/ffi.h"
 
-/* ---- task/task.h ----------------------------------------------------------------------------------------------- */
+/* ---- task/plan.h ------------------------------------------------------------------------------------------------ */
 
 /* Immutable, reference counted (atomic). `id` is the content id of the bytes: workers cache compiled plans by it. */
 struct tide_plan {
@@ -21,6 +21,8 @@ struct tide_plan {
     struct tide_broadcast_refs
         *broadcasts; /* the broadcast variables that it needs (store/broadcast.h); NULL: none */
 };
+
+/* ---- task/task.h ------------------------------------------------------------------------------------------------ */
 
 enum { TIDE_TASK_INPUT_BLOCKS = 1, TIDE_TASK_INPUT_FILE = 2 };
 

@@ -2,19 +2,6 @@
  * One partition of one stage, as plain data both ways: plan + input blocks → output blocks. Made by the
  * driver, run by one worker, sent back to the driver. Its `work` is visible to worker Lua through
  * FFI.
- *
- * plan bytes (MessagePack): [node, sink]
- *   node = ["leaf", read]            takes the next input; read = nil (plain records) or the read descriptor of an exchange
- *        | ["chain", node, [op, …]]  operators applied in order
- *        | ["concat", [[n, node], …]] each node run n times, one after the other (each run takes its own inputs)
- *        | ["zip", op, [child, …]] every child is computed, in this order, to a list of packed blocks; the operator
- *                                     makes records of these lists
- *   child = node | ["same", n, i]    what the n-th child back was (children count when they are complete, each as often as it stands
- *                                     in the plan), with the inputs that begin i before the next one; it takes none itself
- *   An op of a chain that asks for the number of its partition stands as [difference, op]: added to `partition` of the first
- *   input that its part of the plan takes, the difference gives that number; [difference, op, true] where it takes none: added to
- *   the number of the task's partition.
- *   sink, op, read = operator descriptors (maps) made in Lua, spliced in unread.
  */
 #ifndef TIDE_TASK_TASK_H
 #define TIDE_TASK_TASK_H
@@ -25,11 +12,8 @@
 #include "store/block.h"
 #include "store/cache.h"
 #include "task/ffi.h"
+#include "task/plan.h"
 #include "thread/inbox.h"
-
-struct tide_plan *tide_plan_new(const void *bytes, size_t size);
-struct tide_plan *tide_plan_retain(struct tide_plan *plan);
-void tide_plan_release(struct tide_plan *plan);
 
 /* A list of something kept (store/cache.h), to be appended to the blocks of an input when the task begins. */
 struct tide_task_read {

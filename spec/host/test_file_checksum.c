@@ -88,7 +88,7 @@ static void any_other_file_is_not(void **state) {
 static void files_that_cannot_be_read_are_told(void **state) {
     struct tide_file_checksum seal = write_file(1);
 
-    tide_fault_arm("seal.read", 0, 1);
+    tide_fault_arm("checksum.read", 0, 1);
     assert_broken(&seal, TIDE_EIO, "reading at byte 0: Input/output error");
     assert_int_equal(unlink(path), 0);
     assert_broken(&seal, TIDE_ENOTFOUND, "No such file or directory");

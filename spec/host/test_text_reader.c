@@ -230,7 +230,7 @@ static void a_file_may_shrink(void **state) {
 
 static void a_line_without_an_end_can_be_given_up(void **state) {
     uint32_t cancelled = 0;
-    struct tide_byte_plan plan = {.cancelled = &cancelled};
+    struct tide_byte_source_plan plan = {.cancelled = &cancelled};
     struct tide_block *block = NULL;
     char text[300000];
 

@@ -215,16 +215,16 @@ local function refuse_packed(path, plain)
     end
 end
 
-local look = ffi.new "struct tide_file_look"
+local look = ffi.new "struct tide_input_file"
 local err = ffi.new "struct tide_error"
-local DIRECTORY, ONCE = library.TIDE_FILE_DIRECTORY, library.TIDE_FILE_ONCE
-local UNSIZED, SOCKET = library.TIDE_FILE_UNSIZED, library.TIDE_FILE_SOCKET
+local DIRECTORY, ONCE = library.TIDE_INPUT_FILE_DIRECTORY, library.TIDE_INPUT_FILE_ONCE
+local UNSIZED, SOCKET = library.TIDE_INPUT_FILE_UNSIZED, library.TIDE_INPUT_FILE_SOCKET
 local NOT_FOUND = library.TIDE_ENOTFOUND
 local STDIN = "/dev/stdin"
 
 -- What is there: its kind and its size.
 local function look_at(path)
-    local code = library.tide_file_look(path, look, err)
+    local code = library.tide_input_file_look(path, look, err)
     if code ~= 0 then
         local reason = ffi.string(err.text)
         library.tide_error_clear(err)
@@ -238,9 +238,9 @@ local stdin_once
 -- The number of an input that can be read once: standard input is the same one whoever reads it.
 local function once_of(path)
     if path ~= STDIN then
-        return library.tide_once_new()
+        return library.tide_byte_source_once()
     end
-    stdin_once = stdin_once or library.tide_once_new()
+    stdin_once = stdin_once or library.tide_byte_source_once()
     return stdin_once
 end
 

@@ -9,7 +9,7 @@ local byte_source = {}
 
 local PIECE = 256 * 1024
 
-local look = ffi.new "struct tide_file_look"
+local look = ffi.new "struct tide_input_file"
 
 --- Why a file is not to be read any more: it became shorter since it was listed.
 ---@param path string
@@ -17,9 +17,9 @@ local look = ffi.new "struct tide_file_look"
 ---@return string? reason nil when it can be read, or can't be looked at
 function byte_source.shrank(path, listed)
     local err = ffi.new "struct tide_error"
-    local found = C.tide_file_look(path, look, err) == 0
+    local found = C.tide_input_file_look(path, look, err) == 0
     if found and look.size < (listed or 0) then
-        C.tide_file_shrank(path, look.size, listed, err)
+        C.tide_input_file_shrank(path, look.size, listed, err)
     end
     local reason = found and err.text ~= nil and ffi.string(err.text) or nil
     C.tide_error_clear(err)
@@ -40,7 +40,7 @@ function byte_source.read_all(what, path, listed, once)
         end
         error(what .. ": " .. failure.take(err, "the file cannot be read"), 0)
     end
-    local source = C.tide_byte_source_new(path, ffi.new("struct tide_byte_plan", listed, once, current.cancelled), err)
+    local source = C.tide_byte_source_new(path, ffi.new("struct tide_byte_source_plan", listed, once, current.cancelled), err)
     if source == nil then
         fail()
     end

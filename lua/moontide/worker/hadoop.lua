@@ -53,13 +53,13 @@ function Objects:record(g, arity, a, b)
     g:line(op, ("S.n = S.n + 1 S.group = S.group + 1 if S.group == %d then write_group(S) end"):format(sequence.GROUP))
 end
 
--- Completes the file: true gives its seal.
-function Objects:complete(S, sealed)
+-- Completes the file: true gives its checksum.
+function Objects:complete(S, checked)
     if S.group > 0 then
         write_group(S, self.op)
     end
     codec.free(S.W)
-    return sequence.finish(S, self.op, sealed)
+    return sequence.finish(S, self.op, checked)
 end
 
 function Objects:finish(S, emit)
@@ -179,7 +179,7 @@ function Lines:constants(K)
     K.write_line = function(S, a, b)
         local key, value = key_text(a), value_text(b)
         local text = key and value and key .. "\t" .. value or key or value
-        if text and C.tide_text_part_line(S.part, text, #text, save.err) ~= 0 then
+        if text and C.tide_text_writer_line(S.part, text, #text, save.err) ~= 0 then
             save.fail(self.op)
         end
     end

@@ -175,7 +175,7 @@ local SaveText = class {
     record = function(self, g, arity, a, b)
         for _, name in ipairs { "show", "err", "not_written" } do g:uses(name) end
         g:line(self.op, ("local text = show(%s)"):format(arity == 2 and a .. ", " .. b or a))
-        g:line(self.op, "if C.tide_text_part_line(S.part, text, #text, err) ~= 0 then not_written() end S.n = S.n + 1")
+        g:line(self.op, "if C.tide_text_writer_line(S.part, text, #text, err) ~= 0 then not_written() end S.n = S.n + 1")
     end,
     finish = function(self, S, emit)
         save.finish(S, self.op)

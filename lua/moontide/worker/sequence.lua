@@ -87,21 +87,21 @@ function sequence.open(S, op, path, key, value)
     end
 end
 
-local seal = ffi.new "struct tide_file_checksum"
+local checksum = ffi.new "struct tide_file_checksum"
 
 --- Completes the part file of a terminal.
----@param sealed? boolean whether its seal is wanted
----@return { [1]: number, [2]: number, [3]: number }? seal its size and the halves of its checksum (host/format/file_checksum.h)
-function sequence.finish(S, op, sealed)
+---@param checked? boolean whether its checksum is wanted
+---@return { [1]: number, [2]: number, [3]: number }? checksum its size and the halves of its checksum (host/format/file_checksum.h)
+function sequence.finish(S, op, checked)
     if C.tide_sequence_writer_finish(S.P, op.sync or false, err) ~= 0 then
         fail(op)
     end
-    if sealed then
-        C.tide_sequence_writer_checksum(S.P, seal)
+    if checked then
+        C.tide_sequence_writer_checksum(S.P, checksum)
     end
     C.tide_sequence_writer_delete(S.P)
     S.P = nil
-    return sealed and { tonumber(seal.size), seal.hash[0], seal.hash[1] } or nil
+    return checked and { tonumber(checksum.size), checksum.hash[0], checksum.hash[1] } or nil
 end
 
 --- After tide_sequence_writer_add has failed with `code`: returns the reason when the record does not fit, else raises.
@@ -201,14 +201,14 @@ local ADVICE = "; it is part of a checkpoint, and the dataset can't be computed 
     .. "or make the dataset anew from its source"
 
 --- What is in the part of a checkpoint that a partition stands for: its one record is {path, size, hash, hash}. The file is
---- compared with its seal before the first record is given.
+--- compared with its checksum before the first record is given.
 ---@param it fun(): table? the partition
 ---@param site string where the checkpoint was asked for
 ---@return function records
 function sequence.read_checkpoint(it, site)
     local part, op = it(), { name = "checkpoint", site = site, advice = ADVICE }
-    seal.size, seal.hash[0], seal.hash[1] = part[2], part[3], part[4]
-    if C.tide_file_checksum_check(seal, part[1], err) ~= 0 then
+    checksum.size, checksum.hash[0], checksum.hash[1] = part[2], part[3], part[4]
+    if C.tide_file_checksum_check(checksum, part[1], err) ~= 0 then
         fail(op)
     end
     return records_of({ part[1], 0, part[2] }, op)

@@ -131,7 +131,7 @@ local readers = {
 
 local function run_file(feed, S, input)
     local err = ffi.new "struct tide_error"
-    local plan = ffi.new("struct tide_byte_plan", input.size, input.once, S.cancelled)
+    local plan = ffi.new("struct tide_byte_source_plan", input.size, input.once, S.cancelled)
     local reader = C.tide_text_reader_open(input.path, input.offset, input.length, plan, err)
     local slot = ffi.new "struct tide_block *[1]"
     local function close()

@@ -1,0 +1,22 @@
+/*
+ * What an input file is, found without reading it: its kind and its size. Every path that textFile, wholeTextFiles and the
+ * like are given is looked at once by the driver, before its partitions are made.
+ *
+ * Pure functions; any thread. Errors: TIDE_ENOTFOUND, TIDE_EIO; the text begins with the path.
+ */
+#ifndef TIDE_FORMAT_INPUT_FILE_H
+#define TIDE_FORMAT_INPUT_FILE_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "format/ffi.h"
+
+#define TIDE_INPUT_FILE_STDIN "/dev/stdin"
+
+/* Whether the name says that the file is gzip. */
+bool tide_input_file_is_gzip(const char *path);
+/* Sets the error that errno says, and returns its code. */
+int tide_input_file_failed(const char *path, struct tide_error *err);
+
+#endif
