@@ -256,7 +256,7 @@ static int rdd_storage(lua_State *L) {
     uint64_t bytes;
 
     lua_pushnumber(L, tide_rdd_level(rdd));
-    lua_pushboolean(L, tide_rdd_at_hand(rdd, &bytes));
+    lua_pushboolean(L, tide_rdd_available(rdd, &bytes));
     lua_pushnumber(L, (lua_Number)bytes);
     return 3;
 }

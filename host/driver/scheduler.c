@@ -65,7 +65,7 @@ static void run_end(struct tide_stage_run *run) {
 /* The run that computes this now; a new one joins `fresh`, its stage still to be cut. */
 static struct tide_stage_run *needed_run(struct tide_scheduler *scheduler, const struct tide_stage_need *need,
                                          int64_t batch_time, struct tide_list *fresh) {
-    struct tide_stage_run *run = need->kept ? need->rdd->keeping : need->rdd->as.shuffle.running;
+    struct tide_stage_run *run = need->cached ? need->rdd->caching : need->rdd->as.shuffle.running;
 
     if (run) return run;
     run = run_add(scheduler, tide_stage_run_for_need(&scheduler->resources, need, batch_time));

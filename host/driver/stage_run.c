@@ -84,7 +84,7 @@ struct tide_stage_run *tide_stage_run_for_job(const struct tide_stage_run_resour
 
 /* Where the target knows which run computes it. */
 static void **running(const struct tide_stage_run *run) {
-    return run->caches ? &run->target->keeping : &run->target->as.shuffle.running;
+    return run->caches ? &run->target->caching : &run->target->as.shuffle.running;
 }
 
 struct tide_stage_run *tide_stage_run_for_need(const struct tide_stage_run_resources *resources,
@@ -92,7 +92,7 @@ struct tide_stage_run *tide_stage_run_for_need(const struct tide_stage_run_resou
     struct tide_stage_run *run = run_new(resources, batch_time);
 
     run->target = tide_rdd_retain(need->rdd);
-    run->caches = need->kept;
+    run->caches = need->cached;
     if (need->rdd->kind == TIDE_RDD_GUARD) run->batch_time = need->rdd->as.guard.time;
     *running(run) = run;
     return run;
@@ -104,7 +104,7 @@ struct tide_op *tide_stage_run_cache_op(void) {
     tide_buffer_create(&bytes);
     tide_pack_map(&bytes, 2);
     tide_pack_text(&bytes, "kind");
-    tide_pack_text(&bytes, "keep");
+    tide_pack_text(&bytes, "cache");
     tide_pack_text(&bytes, "name");
     tide_pack_text(&bytes, "persist");
 
@@ -235,7 +235,7 @@ void tide_stage_run_settle(struct tide_stage_run *run) {
     struct tide_stage_run_own *own = run->own;
 
     if (run->caches) {
-        tide_rdd_keep(run->target, own->made, own->missing, run->tasks);
+        tide_rdd_set_cached(run->target, own->made, own->missing, run->tasks);
         tide_free(own->made);
     } else {
         tide_rdd_settle(run->target, own->made, run->tasks);
@@ -317,7 +317,7 @@ static void cut(struct tide_stage_run *run, const uint32_t *partitions, uint32_t
 
     if (run->caches) {
         root = run->target;
-        sink = tide_sink_keep(run->own->resources->cache_op);
+        sink = tide_sink_cache(run->own->resources->cache_op);
     } else if (run->target) {
         root = run->target->parent;
         sink = tide_sink_map(run->target->as.shuffle.exchange);
@@ -343,10 +343,10 @@ struct tide_rdd *tide_stage_run_root(const struct tide_stage_run *run) {
 void tide_stage_run_cut_target(struct tide_stage_run *run) {
     struct tide_rdd *rdd = run->target;
 
-    if (run->caches && rdd->kept) { /* except partitions that are cached, or would find no room */
+    if (run->caches && rdd->cached) { /* except partitions that are cached, or would find no room */
         run->own->missing = tide_xcalloc(rdd->partitions, sizeof *run->own->missing);
         for (uint32_t i = 0; i < rdd->partitions; i++)
-            if (!tide_cached_at_hand(rdd->kept[i]) && tide_cached_fits(rdd->kept[i]))
+            if (!tide_cached_available(rdd->cached[i]) && tide_cached_fits(rdd->cached[i]))
                 run->own->missing[run->own->nmissing++] = i;
     }
     cut(run, run->own->missing, run->own->nmissing, false);

@@ -164,7 +164,7 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
         return NO_STEP;
     }
     if (tide_stream_failed(stream, time)) return NO_STEP;
-    if (tide_stream_is_gone(stream, time)) {
+    if (tide_stream_was_released(stream, time)) {
         generation->gone = stream;
         generation->gone_time = time;
         return NO_STEP;

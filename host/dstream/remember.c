@@ -144,13 +144,13 @@ static void let_go(struct tide_stream *stream, int64_t done) {
     uint32_t at = tide_stream_find(stream, done), from = tide_stream_find(stream, stream->kept_from);
 
     if (at < stream->ndatasets && stream->datasets[at].time == done && can_go(stream, done, done))
-        tide_stream_let_go(stream, at);
+        tide_stream_release_dataset(stream, at);
     for (; from < stream->ndatasets; from++) {
         const struct tide_dataset *dataset = &stream->datasets[from];
 
         stream->kept_from = dataset->time;
         if (dataset->rdd && !can_go(stream, dataset->time, done)) return;
-        tide_stream_let_go(stream, from);
+        tide_stream_release_dataset(stream, from);
     }
 }
 

@@ -54,7 +54,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
     struct tide_rdd *inputs[3];
 
     if (inputs_of(state, time, values, before, inputs)) *out = tide_rdd_zip_new(inputs, 3, state->op);
-    if (*out && begins) tide_rdd_wants_one(*out, 1);
+    if (*out && begins) tide_rdd_needs_one_of(*out, 1);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
     if (*out) return TIDE_OK;
     return tide_error_set(err, TIDE_ENOMEM, "state: no memory for the datasets of batch %" PRId64 " ms", time);
@@ -66,7 +66,7 @@ static void remake(struct tide_stream *stream, int64_t time, struct tide_rdd *da
 
     if (inputs_of(state, time, tide_stream_guarded(stream->parents[0], time), before ? before : state->initial,
                   inputs))
-        if (tide_rdd_zip_remake(dataset, inputs, 3, state->op) && !before) tide_rdd_wants_one(dataset, 1);
+        if (tide_rdd_zip_remake(dataset, inputs, 3, state->op) && !before) tide_rdd_needs_one_of(dataset, 1);
     for (int i = 0; i < 3; i++) tide_rdd_release(inputs[i]);
 }
 

@@ -180,14 +180,14 @@ static void remove_run(struct tide_stream *stream, uint32_t from, uint32_t count
                 (stream->ndatasets - from) * sizeof *stream->datasets);
 }
 
-void tide_stream_let_go(struct tide_stream *stream, uint32_t index) {
+void tide_stream_release_dataset(struct tide_stream *stream, uint32_t index) {
     struct tide_dataset *entry = &stream->datasets[index];
 
     entry->failed = has_failed(entry);
     release_dataset(stream, entry);
 }
 
-bool tide_stream_is_gone(const struct tide_stream *stream, int64_t time) {
+bool tide_stream_was_released(const struct tide_stream *stream, int64_t time) {
     const struct tide_dataset *entry = entry_of(stream, time);
 
     return entry && !entry->rdd && !entry->failed;
@@ -245,7 +245,7 @@ bool tide_stream_has_base(const struct tide_stream *stream) {
     for (uint32_t i = stream->ndatasets; i > 0; i--) { /* what was let go of has such a dataset after it */
         const struct tide_dataset *dataset = &stream->datasets[i - 1];
 
-        if (!has_failed(dataset) && (!dataset->rdd || tide_rdd_at_hand(dataset->rdd, NULL))) return true;
+        if (!has_failed(dataset) && (!dataset->rdd || tide_rdd_available(dataset->rdd, NULL))) return true;
     }
     return false;
 }

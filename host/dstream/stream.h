@@ -115,9 +115,9 @@ void tide_stream_forget(struct tide_stream *stream, int64_t limit);
 /* Index of the first dataset with a time >= `time`. */
 uint32_t tide_stream_find(const struct tide_stream *stream, int64_t time);
 /* Lets go of a dataset before its time; its place stays. */
-void tide_stream_let_go(struct tide_stream *stream, uint32_t index);
+void tide_stream_release_dataset(struct tide_stream *stream, uint32_t index);
 /* Whether there was a dataset of that time that was let go of. */
-bool tide_stream_is_gone(const struct tide_stream *stream, int64_t time);
+bool tide_stream_was_released(const struct tide_stream *stream, int64_t time);
 /* A window reads the stream's datasets again and again: they are kept in memory, and never dropped. */
 void tide_stream_keep_for_window(struct tide_stream *stream);
 

@@ -22,7 +22,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
                               stream->parents[i]->id, time);
     }
     if (found > 0) *out = tide_rdd_union_auto_new(there, found);
-    if (*out) tide_rdd_wants_one(*out, found);
+    if (*out) tide_rdd_needs_one_of(*out, found);
     tide_free(there);
     if (*out) tide_rdd_set_arity(*out, stream->arity);
     if (*out || found == 0) return TIDE_OK;

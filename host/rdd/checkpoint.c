@@ -1,21 +1,15 @@
 /*
- * What nodes know of their checkpoints, and the cutting of lineage.
+ * Checkpoints of nodes, and the cutting of lineage.
  *
- * Called by the bindings. Driver thread. The node itself becomes another one, a reader of files, so that everything made from it
- * before profits. Stages that have been cut with the node as an input look at it when they start, so it stays what it is as
- * long as it is pinned.
+ * Called by the bindings. Driver thread. The node itself becomes a reader of files, so that all nodes that were made
+ * from it before read them too. Stages that have been cut with the node as an input read it when they start, so it is
+ * not changed while it is pinned.
  */
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "rdd/node.h"
-
-struct tide_rdd_checkpoint {
-    enum tide_checkpoint state;
-    char *directory;
-    char *site;
-    struct tide_rdd *reader; /* complete, but the node is pinned: what it will become */
-};
 
 enum tide_checkpoint tide_rdd_checkpoint(const struct tide_rdd *rdd) {
     return rdd->checkpoint ? rdd->checkpoint->state : TIDE_CHECKPOINT_NONE;
@@ -37,17 +31,6 @@ void tide_rdd_checkpoint_mark(struct tide_rdd *rdd, const char *directory, const
     rdd->checkpoint->site = tide_xstrdup(site);
 }
 
-void tide_rdd_checkpoint_forget(struct tide_rdd *rdd) {
-    struct tide_rdd_checkpoint *checkpoint = rdd->checkpoint;
-
-    if (!checkpoint) return;
-    assert(!checkpoint->reader); /* whoever pins a node retains it too */
-    tide_free(checkpoint->directory);
-    tide_free(checkpoint->site);
-    tide_free(checkpoint);
-    rdd->checkpoint = NULL;
-}
-
 /* ---- Which ones ----------------------------------------------------------------------------------------------- */
 
 struct nodes {
@@ -56,10 +39,7 @@ struct nodes {
 };
 
 static void push(struct nodes *nodes, struct tide_rdd *rdd) {
-    if (nodes->count == nodes->capacity) {
-        nodes->capacity = nodes->capacity > 0 ? nodes->capacity * 2 : 16;
-        nodes->items = tide_xrealloc(nodes->items, nodes->capacity * sizeof(struct tide_rdd *));
-    }
+    TIDE_ARRAY_RESERVE(nodes->items, nodes->capacity, nodes->count + 1);
     nodes->items[nodes->count++] = rdd;
 }
 
@@ -95,12 +75,12 @@ bool tide_rdd_checkpoint_begin(struct tide_rdd *rdd) {
 }
 
 void tide_rdd_checkpoint_fail(struct tide_rdd *rdd) {
-    if (tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_WRITING) tide_rdd_checkpoint_forget(rdd);
+    if (tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_WRITING) tide_rdd_free_checkpoint(rdd);
 }
 
 void tide_rdd_checkpoint_end(struct tide_rdd *rdd, struct tide_rdd *parts, struct tide_op *read) {
     assert(tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_WRITING && parts->partitions == rdd->partitions);
-    /* All partitions were computed, so nobody computes the map side of a shuffle any more. */
+    /* All partitions were computed, so no run computes the map side of a shuffle any more. */
     assert(rdd->kind != TIDE_RDD_SHUFFLED || !rdd->as.shuffle.running);
     rdd->checkpoint->state = TIDE_CHECKPOINT_DONE;
     rdd->checkpoint->reader = tide_rdd_narrow_new(parts, read);
@@ -113,15 +93,16 @@ void tide_rdd_checkpoint_settle(struct tide_rdd *rdd) {
     struct tide_rdd *reader = rdd->checkpoint->reader, old;
 
     rdd->checkpoint->reader = NULL;
-    /* What the program has asked to keep, and the cache has, is kept beside the files, as with any other node. */
+    /* Partitions that the script asked to persist stay cached beside the files, as with any other node. */
     if (rdd->kind == TIDE_RDD_BLOCKS && rdd->level != 0) {
-        rdd->kept = rdd->as.blocks.cached;
+        rdd->cached = rdd->as.blocks.cached;
         rdd->as.blocks.cached = NULL;
     }
     rdd->truncate = false;
-    if (!rdd->kept) rdd->known_records = -1;
+    if (!rdd->cached) rdd->known_records = -1;
 
-    /* The number, the name, the partitioning and what is kept stay; where the records come from changes places. */
+    /* Number, name, partitioning and cached partitions stay; the origin of the records is exchanged with the
+     * reader's. */
     old = *rdd;
     rdd->kind = reader->kind;
     rdd->parent = reader->parent;

@@ -1,13 +1,15 @@
 /*
- * What Lua sees of rdd/: the numbers that cross the border in descriptors, declared once: the modules' headers include it, and host/embed.lua makes
- * the text of one ffi.cdef of it (lua/moontide/wire/ffi.lua). Declarations only: LuaJIT has no preprocessor.
+ * What Lua sees of rdd/: the numbers that cross the border in descriptors, declared once: the modules' headers
+ * include it, and host/embed.lua makes the text of one ffi.cdef of it (lua/moontide/wire/ffi.lua). Declarations only:
+ * LuaJIT has no preprocessor.
  */
 #ifndef TIDE_RDD_FFI_H
 #define TIDE_RDD_FFI_H
 
 /* ---- rdd/op.h ------------------------------------------------------------------------------------------------- */
 
-/* What an operator says of the records it makes: field "arity" of its descriptor (lua/moontide/operators/init.lua). */
+/* What an operator says of the records it makes: field "arity" of its descriptor
+ * (lua/moontide/operators/init.lua). */
 enum tide_makes {
     TIDE_MAKES_LEARNED = 0, /* its function decides */
     TIDE_MAKES_SINGLES = 1,

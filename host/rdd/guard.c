@@ -1,7 +1,7 @@
 /*
- * Guards: nodes whose reader can do without them (see guard.h). Called by the stream graph, which makes them where the policy is
- * to pass over what fails, and by the scheduler when a run fails. Driver thread. The walks keep their own list of nodes, and
- * look at each once, because lineage may be long and shared; they happen only when something has failed.
+ * Guards (see guard.h). Called by the stream graph, which makes them where failures are skipped, and by the scheduler
+ * when a run fails. Driver thread. The walks have their own list of nodes and visit each once, because lineage may be
+ * long and shared; they happen only after a failure.
  */
 #include "rdd/guard.h"
 
@@ -27,7 +27,7 @@ struct tide_rdd *tide_rdd_guard_new(struct tide_rdd *parent, int64_t time, void 
 
 bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost; }
 
-void tide_rdd_wants_one(struct tide_rdd *rdd, uint32_t count) { rdd->wants_one = count; }
+void tide_rdd_needs_one_of(struct tide_rdd *rdd, uint32_t count) { rdd->needs_one_of = count; }
 
 /* ---- Walks ---------------------------------------------------------------------------------------------------- */
 
@@ -45,17 +45,17 @@ static void push_parents(struct nodes *nodes, const struct tide_rdd *rdd) {
     else if (rdd->parent) push(nodes, rdd->parent);
 }
 
-/* Whether all that is kept of the node is there, so that nothing behind it is needed. */
-static bool all_at_hand(const struct tide_rdd *rdd) {
-    for (uint32_t i = 0; rdd->kept && i < rdd->partitions; i++)
-        if (!tide_cached_at_hand(rdd->kept[i])) return false;
-    return rdd->kept;
+/* Whether all partitions are cached, so that nothing behind the node is needed. */
+static bool all_available(const struct tide_rdd *rdd) {
+    for (uint32_t i = 0; rdd->cached && i < rdd->partitions; i++)
+        if (!tide_cached_available(rdd->cached[i])) return false;
+    return rdd->cached;
 }
 
-/* Whether stages end here: what is behind the node is not computed with what reads it, or not at all. */
+/* Whether stages end here: the datasets behind the node are computed in another stage, or not at all. */
 static bool is_border(const struct tide_rdd *rdd) {
     if (rdd->kind == TIDE_RDD_BLOCKS || rdd->kind == TIDE_RDD_SHUFFLED) return true;
-    return tide_rdd_persistent(rdd) && (!rdd->kept || all_at_hand(rdd));
+    return tide_rdd_persistent(rdd) && (!rdd->cached || all_available(rdd));
 }
 
 /* The next node of a walk over the nodes that are in one stage with `root`; NULL: that was all. */
@@ -110,11 +110,11 @@ static bool reaches(struct tide_rdd *from, const struct tide_rdd *needed) {
     return found;
 }
 
-/* Why none of the parents is left that the node wants one of; NULL: there is one, or it wants none. */
+/* The error of one of the parents that the node needs one of, if all are lost; else NULL. */
 static const struct tide_error *all_lost(const struct tide_rdd *rdd) {
     const struct tide_error *why = NULL;
 
-    for (uint32_t i = 0; tide_rdd_has_many(rdd) && i < rdd->wants_one; i++)
+    for (uint32_t i = 0; tide_rdd_has_many(rdd) && i < rdd->needs_one_of; i++)
         if (!(why = rdd->as.many.parents[i]->lost)) return NULL;
     return why;
 }
@@ -143,7 +143,8 @@ bool tide_guards_set_apart(struct tide_rdd *const *guards, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         struct tide_rdd *guard = guards[i];
 
-        if (tide_guard_left(guard) || is_border(guard->parent)) continue; /* nothing is computed for it here */
+        if (tide_guard_left(guard) || is_border(guard->parent))
+            continue; /* its records are not computed in this stage */
         tide_rdd_persist(guard, TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK, true);
         any = true;
     }
@@ -165,7 +166,7 @@ void tide_guard_lose(struct tide_rdd *guard, const struct tide_error *err, const
     void *owner = guard->as.guard.owner;
     int64_t time = guard->as.guard.time;
 
-    assert(guard->kind == TIDE_RDD_GUARD && !guard->kept);
+    assert(guard->kind == TIDE_RDD_GUARD && !guard->cached);
     memset(&guard->as, 0, sizeof guard->as);
     guard->kind = TIDE_RDD_BLOCKS;
     guard->parent = NULL;

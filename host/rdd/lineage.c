@@ -1,8 +1,8 @@
 /*
- * Writes lineage down for people.
+ * Lineage as text (see lineage.h).
  *
- * Called by the binding (rdd:lineage(), toDebugString). Driver thread. The walk keeps its own stack, because lineage may be
- * long, and marks the nodes it has seen, because a shared node may be reached in a great many ways.
+ * Called by the binding (rdd:lineage(), toDebugString). Driver thread. The walk has its own stack, because lineage
+ * may be long, and marks the nodes it has seen, because a shared node may be reached on very many paths.
  */
 #include "rdd/lineage.h"
 
@@ -67,7 +67,7 @@ static void write_persistence(const struct tide_rdd *rdd, struct tide_buffer *ou
 
     tide_level_name(rdd->level, level);
     tide_buffer_format(out, ", persistent %s", level);
-    if (!rdd->kept) return;
+    if (!rdd->cached) return;
     tide_buffer_format(out, ", computed:");
     if (rdd->known_records >= 0) tide_buffer_format(out, " %lld records,", (long long)rdd->known_records);
     tide_rdd_places(rdd, &places);
@@ -76,11 +76,11 @@ static void write_persistence(const struct tide_rdd *rdd, struct tide_buffer *ou
                            (unsigned long long)places.memory_bytes);
     if (places.disk > 0)
         tide_buffer_format(out, " %u on disk (%llu bytes),", places.disk, (unsigned long long)places.disk_bytes);
-    if (places.gone > 0) tide_buffer_format(out, " %u given up,", places.gone);
+    if (places.gone > 0) tide_buffer_format(out, " %u dropped,", places.gone);
     out->size--; /* the last comma */
 }
 
-/* Nothing leads to its parents any more, or soon: what it is made from now is its own affair. */
+/* Whether its parents are not shown: it is a checkpoint, or becomes one soon. */
 static bool is_cut(const struct tide_rdd *rdd) { return tide_rdd_checkpoint(rdd) == TIDE_CHECKPOINT_DONE; }
 
 static void write_line(const struct step *step, bool again, struct tide_buffer *out) {

@@ -1,5 +1,5 @@
 /*
- * The body of struct tide_rdd, for rdd/ and for the scheduler, which settles shuffles. Everybody else sees rdd.h.
+ * The body of struct tide_rdd, for rdd/ and for stage runs, which settle shuffles. Others see rdd.h.
  *
  * Thread: driver only.
  */
@@ -11,11 +11,18 @@
 
 #include "rdd/rdd.h"
 
+struct tide_rdd_checkpoint {
+    enum tide_checkpoint state;
+    char *directory;
+    char *site;
+    struct tide_rdd *reader; /* complete, but the node is pinned: the node it will become */
+};
+
 struct tide_rdd {
     uint64_t id;
-    uint64_t mark;     /* number of the walk that saw this node last (rdd/lineage.c, rdd/stage.c) */
-    uint64_t cut_mark; /* number of the partition's plan that has this node as a child, and there: (rdd/stage.c) */
-    uint64_t cut_input;
+    uint64_t mark;      /* number of the walk that saw this node last (rdd/mark.c) */
+    uint64_t cut_mark;  /* rdd/stage.c: number of the partition's plan that has this node as a child … */
+    uint64_t cut_input; /* … and where: first input, partition, number of the child */
     uint32_t cut_partition, cut_number;
     uint32_t refs;
     uint32_t partitions;
@@ -24,18 +31,18 @@ struct tide_rdd {
     bool empty;                           /* it has no record, so that it is partitioned in any way */
     enum tide_rdd_kind kind;
     int64_t known_records;
-    struct tide_rdd *next_dead; /* chains nodes while they are being released */
-    struct tide_rdd *parent;    /* NARROW, COALESCE, GUARD; SHUFFLED until it is computed, then NULL */
-    char *name;                 /* or NULL */
-    struct tide_cached **kept;  /* persistent and computed: one for each partition */
-    void *keeping;              /* the scheduler's computation of them while one is under way */
-    struct tide_arity *arity;   /* of its records; NULL: there are none */
-    uint32_t pins;              /* inputs of stages that will read what this node has now */
-    uint8_t level;              /* storage level; 0: not persistent */
+    struct tide_rdd *next_dead;  /* chains nodes while they are being released */
+    struct tide_rdd *parent;     /* NARROW, COALESCE, GUARD; SHUFFLED until it is computed, then NULL */
+    char *name;                  /* or NULL */
+    struct tide_cached **cached; /* persistent and computed: one for each partition */
+    void *caching;               /* the run that computes them; NULL: none */
+    struct tide_arity *arity;    /* of its records; NULL: there are none */
+    uint32_t pins;               /* inputs of stages that will read the node as it is now */
+    uint8_t level;               /* storage level; 0: not persistent */
     bool truncate;
     bool failed;                            /* persistent, and its last computation has failed */
-    uint32_t wants_one;                     /* tide_rdd_wants_one: of so many parents */
-    struct tide_error *lost;                /* it was a GUARD: why its readers do without; else NULL */
+    uint32_t needs_one_of;                  /* tide_rdd_needs_one_of: the number of parents */
+    struct tide_error *lost;                /* it was a GUARD and is lost, for this reason; else NULL */
     struct tide_rdd_checkpoint *checkpoint; /* or NULL: not marked */
     union {
         struct { /* BLOCKS, by partition: one of the two */
@@ -56,11 +63,10 @@ struct tide_rdd {
         } many;
         struct { /* SHUFFLED */
             struct tide_exchange *exchange;
-            struct tide_cached **maps; /* once computed what each map task made, a list per partition; else NULL */
+            struct tide_cached **maps; /* once computed: the output of each map task, a list per partition */
             uint32_t nmaps;
-            uint32_t *
-                shifts; /* ROUNDROBIN, once computed: partition p reads list (p - shifts[i]) mod n of maps[i]; else NULL */
-            void *running; /* the scheduler's computation of the map side while one is under way */
+            uint32_t *shifts; /* ROUNDROBIN, once computed: partition p reads list (p - shifts[i]) mod n of maps[i] */
+            void *running;    /* the run that computes the map side; NULL: none */
         } shuffle;
     } as;
 };
@@ -69,37 +75,43 @@ static inline bool tide_rdd_has_many(const struct tide_rdd *rdd) {
     return rdd->kind == TIDE_RDD_UNION || rdd->kind >= TIDE_RDD_ZIP_UNION;
 }
 
-/* To be computed as a whole before it is read. */
+/* Whether it is computed as a whole before it is read. */
 static inline bool tide_rdd_persistent(const struct tide_rdd *rdd) {
     return rdd->level != 0 && rdd->kind != TIDE_RDD_BLOCKS;
 }
 
-/* What is kept of a computed persistent node, also when it has become BLOCKS since; NULL: nothing. */
-static inline struct tide_cached *tide_rdd_kept(const struct tide_rdd *rdd, uint32_t partition) {
-    struct tide_cached **cached = rdd->kind == TIDE_RDD_BLOCKS ? rdd->as.blocks.cached : rdd->kept;
+/* The cached partition of a computed persistent node, also when it has become BLOCKS since; NULL: none. */
+static inline struct tide_cached *tide_rdd_cached(const struct tide_rdd *rdd, uint32_t partition) {
+    struct tide_cached **cached = rdd->kind == TIDE_RDD_BLOCKS ? rdd->as.blocks.cached : rdd->cached;
 
     return cached ? cached[partition] : NULL;
 }
 
-/* Partitions of a persistent node were computed; takes the references. partitions NULL: all of them, count is their number.
- * Otherwise these are some that had been given up. */
-void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions, uint32_t count);
+/* Partitions of a persistent node were computed; takes the references. partitions NULL: all of them, count is their
+ * number; else those that had been dropped. */
+void tide_rdd_set_cached(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions,
+                         uint32_t count);
 
-/* An input of a stage stands for this node: what it holds now stays until it is unpinned. */
+/* A stage will read the node: it and its cached partitions do not change until it is unpinned. */
 void tide_rdd_pin(struct tide_rdd *rdd);
 void tide_rdd_unpin(struct tide_rdd *rdd);
 
-/* Cuts the lineage of a node whose checkpoint is complete, once nothing waits to read from it. */
+/* Cuts the lineage of a node whose checkpoint is complete, once no stage waits to read from it. */
 void tide_rdd_checkpoint_settle(struct tide_rdd *rdd);
-/* Frees what a node that dies knows of its checkpoint. */
-void tide_rdd_checkpoint_forget(struct tide_rdd *rdd);
 
-/* SHUFFLED and its map side is at hand. */
+/* Releases the parents of the node and the fields of its kind, which is set anew then. */
+void tide_rdd_release_content(struct tide_rdd *rdd);
+/* NULL is fine. */
+void tide_rdd_free_lists(struct tide_blocks *lists, uint32_t count);
+void tide_rdd_free_cached(struct tide_cached **cached, uint32_t count);
+void tide_rdd_free_checkpoint(struct tide_rdd *rdd);
+
+/* SHUFFLED, and its map side is computed. */
 static inline bool tide_rdd_computed(const struct tide_rdd *rdd) {
     return rdd->kind == TIDE_RDD_SHUFFLED && rdd->as.shuffle.maps;
 }
 
-/* Which list of what map task `map` made belongs to a partition of a computed SHUFFLED node. */
+/* The list in the output of map task `map` that belongs to a partition of a computed SHUFFLED node. */
 static inline uint32_t tide_rdd_map_list(const struct tide_rdd *rdd, uint32_t map, uint32_t partition) {
     if (!rdd->as.shuffle.shifts) return partition;
 
@@ -108,8 +120,9 @@ static inline uint32_t tide_rdd_map_list(const struct tide_rdd *rdd, uint32_t ma
     return partition >= shift ? partition - shift : partition + rdd->partitions - shift;
 }
 
-/* A SHUFFLED node's map side is computed: takes the heap array of what its map tasks made. The parent is let go: map outputs
- * are not given up, so what they were made from (input blocks above all) need not be kept. */
+/* The map side of a SHUFFLED node is computed: takes the heap array of the map tasks' outputs. The parent is
+ * released: map outputs are never dropped, so the data they were made from (input blocks above all) is not needed
+ * again. */
 void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint32_t count);
 
 /* The parent partitions [*from, *to) that partition `index` of a COALESCE node consists of. */
@@ -118,13 +131,13 @@ void tide_rdd_coalesce_range(const struct tide_rdd *rdd, uint32_t index, uint32_
 /* The k-th node that makes partition `index` of a COALESCE, ZIP_UNION, ZIP or CARTESIAN node, k from 0; *local = its
  * partition number there. */
 struct tide_rdd *tide_rdd_child(const struct tide_rdd *rdd, uint32_t index, uint32_t k, uint32_t *local);
-/* How many there are. */
+/* The number of such nodes. */
 uint32_t tide_rdd_children(const struct tide_rdd *rdd, uint32_t index);
 
 /* The parent of a UNION node that partition `index` comes from; *local = its number there. */
 struct tide_rdd *tide_rdd_union_parent(const struct tide_rdd *rdd, uint32_t index, uint32_t *local);
 
-/* A number no walk over nodes has used yet. */
+/* A number that no walk over nodes has used yet (mark.c). */
 uint64_t tide_rdd_next_mark(void);
 
 #endif

@@ -39,7 +39,7 @@ struct tide_op *tide_op_new(const void *bytes, size_t size, bool keeps_keys) {
 
     assert(size <= UINT32_MAX);
     op->refs = 1;
-    op->kept = 0;
+    op->in_plans = 0;
     op->keeps_keys = keeps_keys;
     op->indexed = false;
     op->makes = (uint8_t)makes_of(bytes, size);

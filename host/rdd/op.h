@@ -1,6 +1,6 @@
 /*
- * What nodes of lineage and streams are described by: operators, partitioners, and exchanges, which move records to new
- * partitions. Made by the bindings from what Lua says, shared by the datasets of all batches.
+ * The descriptions that nodes of lineage and streams share: operators, partitioners, and exchanges, which move
+ * records to new partitions. Made by the bindings from Lua's descriptors, shared by the datasets of all batches.
  *
  * Driver thread only (plain counters). Immutable once made.
  */
@@ -22,10 +22,10 @@ enum { TIDE_RDD_MAX_PARTITIONS = 1 << 20 };
 /* An operator descriptor made in Lua: opaque MessagePack map. Reference counted; shared by all batches. */
 struct tide_op {
     uint32_t refs;
-    uint32_t kept;   /* of these, by plans that are kept for later (rdd/plans.h) */
-    bool keeps_keys; /* keys are not changed: the partitioning of the parent still holds (filter, mapValues …) */
-    bool indexed;    /* it wants to know the number of the partition it works on; set after _new */
-    uint8_t makes;   /* enum tide_makes */
+    uint32_t in_plans; /* references among these that recent plans hold (rdd/plans.h) */
+    bool keeps_keys;   /* keys are not changed: the parent's partitioning still holds (filter, mapValues …) */
+    bool indexed;      /* its function gets the number of the partition; set after _new */
+    uint8_t makes;     /* enum tide_makes */
     uint32_t size;
     struct tide_broadcast_refs *broadcasts; /* the broadcast variables that its functions use; NULL: none */
     uint8_t bytes[];
@@ -37,8 +37,9 @@ void tide_op_release(struct tide_op *op);
 /* Appends "map (job.lua:12)" from the descriptor, or `otherwise` when it tells no name. op may be NULL. */
 void tide_op_label(const struct tide_op *op, const char *otherwise, struct tide_buffer *out);
 
-/* A function of the script that says which partition a key belongs to. Two of them are the same when their identity is, which is
- * the content of the function unless the script named it. `bytes` is a descriptor made in Lua: opaque. Reference counted. */
+/* A function of the script that gives the partition of a key. Two partitioners are the same if their identities are:
+ * the name that the script gave, or else the content of the function. `bytes` is a descriptor made in Lua: opaque.
+ * Reference counted. */
 struct tide_partitioner {
     uint32_t refs;
     uint32_t size;
@@ -72,8 +73,8 @@ struct tide_exchange *tide_exchange_new(enum tide_route route, uint32_t partitio
                                         struct tide_op *write, struct tide_op *read); /* retains the ops */
 /* HASH only. Retains. */
 void tide_exchange_partition_by(struct tide_exchange *exchange, struct tide_partitioner *partitioner);
-/* HASH only. A dataset that is partitioned by key in the same way already is not shuffled: `op` (retained) is applied to
- * each of its partitions; NULL: it is used as it is. See tide_rdd_partitioned_new. */
+/* HASH only. A dataset that is partitioned by key in the same way already is not shuffled: `op` (retained) is applied
+ * to each of its partitions; NULL: it is used as it is. See tide_rdd_partitioned_new. */
 void tide_exchange_set_in_place(struct tide_exchange *exchange, struct tide_op *op);
 struct tide_exchange *tide_exchange_retain(struct tide_exchange *exchange);
 void tide_exchange_release(struct tide_exchange *exchange);

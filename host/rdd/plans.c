@@ -1,9 +1,9 @@
 /*
- * Turns shapes into plan bytes and keeps the recent ones.
+ * Makes plan bytes from shapes and caches recent plans.
  *
- * Called by stages (rdd/stage.c). Driver thread only. A kept plan holds references to the operators in its shape, so
- * that a pointer in a shape never stands for two operators. The table is a chained hash; a list in order of use decides
- * what goes first.
+ * Called by stages (rdd/stage.c). Driver thread only. A cached plan holds references to the operators in its shape,
+ * so a pointer in a shape never means two operators. The table is a chained hash; a list in order of use decides
+ * which plan is dropped first.
  */
 #include "rdd/plans.h"
 
@@ -17,7 +17,7 @@
 #include "wire/hash.h"
 #include "wire/pack.h"
 
-/* Few enough to search nothing, enough for every stage of a large graph; closures may carry data, hence the bytes. */
+/* Enough for every stage of a large graph; the limit in bytes is there because closures may contain data. */
 enum { BUCKETS = 256, KEPT_PLANS = 256, KEPT_BYTES = 8 << 20 };
 
 struct entry {
@@ -26,7 +26,7 @@ struct entry {
     struct tide_plan *plan;
     uint64_t hash;
     uint32_t count;
-    bool carries; /* broadcast variables */
+    bool broadcasts; /* some operator uses broadcast variables */
     uint64_t words[];
 };
 
@@ -34,13 +34,13 @@ struct tide_plans {
     struct entry *buckets[BUCKETS];
     struct tide_list recent;
     uint32_t count;
-    uint32_t carrying; /* of these, plans that carry broadcast variables */
+    uint32_t with_broadcasts; /* of these, plans whose operators use broadcast variables */
     uint64_t bytes;
 };
 
 static struct tide_op *word_op(uint64_t word) { return (struct tide_op *)(uintptr_t)word; }
 
-/* Stands before an operator that asks for the number of its partition. */
+/* Opens an operator that gets the number of the partition. */
 static bool is_number(uint64_t word) { return word == TIDE_WORD_INDEXED || word == TIDE_WORD_NUMBERED; }
 
 typedef void op_visitor(struct tide_op *op, bool *answer);
@@ -66,7 +66,7 @@ static void each_op(const uint64_t *words, uint32_t count, op_visitor *visit, bo
             break;
         case TIDE_WORD_SAME: at += 2; break;
         case TIDE_WORD_INDEXED:
-        case TIDE_WORD_NUMBERED: break; /* stand inside of OPS only */
+        case TIDE_WORD_NUMBERED: break; /* within OPS only */
         case TIDE_WORD_SHUFFLE:
             if (words[at] != 0) visit(word_op(words[at]), answer);
             at += 3;
@@ -81,19 +81,19 @@ static void each_op(const uint64_t *words, uint32_t count, op_visitor *visit, bo
     }
 }
 
-static void keep_op(struct tide_op *op, bool *carries) {
-    tide_op_retain(op)->kept++;
-    if (op->broadcasts) *carries = true;
+static void hold_op(struct tide_op *op, bool *broadcasts) {
+    tide_op_retain(op)->in_plans++;
+    if (op->broadcasts) *broadcasts = true;
 }
 
 static void let_op_go(struct tide_op *op, bool *unused) {
     (void)unused;
-    op->kept--;
+    op->in_plans--;
     tide_op_release(op);
 }
 
 static void ask_op(struct tide_op *op, bool *is_over) {
-    if (op->broadcasts && op->refs == op->kept) *is_over = true;
+    if (op->broadcasts && op->refs == op->in_plans) *is_over = true;
 }
 
 /* ---- Bytes ---------------------------------------------------------------------------------------------------- */
@@ -177,7 +177,7 @@ static void write_bytes(struct tide_buffer *out, const uint64_t *words, uint32_t
     }
 }
 
-/* ---- Keeping -------------------------------------------------------------------------------------------------- */
+/* ---- The cache ------------------------------------------------------------------------------------------------ */
 
 struct tide_plans *tide_plans_new(void) {
     struct tide_plans *plans = tide_xcalloc(1, sizeof *plans);
@@ -194,7 +194,7 @@ static void entry_delete(struct tide_plans *plans, struct entry *entry) {
     tide_list_remove(&entry->recent);
     plans->count--;
     plans->bytes -= entry->plan->size;
-    plans->carrying -= entry->carries;
+    plans->with_broadcasts -= entry->broadcasts;
     each_op(entry->words, entry->count, let_op_go, NULL);
     tide_plan_release(entry->plan);
     tide_free(entry);
@@ -226,9 +226,9 @@ struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words
         entry->hash = hash;
         entry->count = count;
         memcpy(entry->words, words, size);
-        entry->carries = false;
-        each_op(words, count, keep_op, &entry->carries);
-        plans->carrying += entry->carries;
+        entry->broadcasts = false;
+        each_op(words, count, hold_op, &entry->broadcasts);
+        plans->with_broadcasts += entry->broadcasts;
         entry->next = plans->buckets[hash % BUCKETS];
         plans->buckets[hash % BUCKETS] = entry;
         plans->count++;
@@ -241,8 +241,8 @@ struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words
     return tide_plan_retain(entry->plan);
 }
 
-/* A shape with an operator that only kept plans refer to never comes again: its plan is kept for nothing. That is worth the search
- * where a broadcast variable is kept along with it. */
+/* A shape with an operator that only cached plans refer to never comes again. The search for such plans is worth it
+ * where they hold a broadcast variable. */
 static void drop_carriers(struct tide_plans *plans) {
     struct tide_list *next;
 
@@ -251,13 +251,13 @@ static void drop_carriers(struct tide_plans *plans) {
         bool is_over = false;
 
         next = at->next;
-        if (entry->carries) each_op(entry->words, entry->count, ask_op, &is_over);
+        if (entry->broadcasts) each_op(entry->words, entry->count, ask_op, &is_over);
         if (is_over) entry_delete(plans, entry);
     }
 }
 
 void tide_plans_trim(struct tide_plans *plans) {
-    if (plans->carrying > 0) drop_carriers(plans);
+    if (plans->with_broadcasts > 0) drop_carriers(plans);
     while (plans->count > KEPT_PLANS || (plans->bytes > KEPT_BYTES && plans->count > 1))
         entry_delete(plans, TIDE_CONTAINER_OF(plans->recent.next, struct entry, recent));
 }

@@ -1,9 +1,9 @@
 /*
- * Shapes of plans, and the plans made of them. A shape is a plan as a run of words (operators as pointers): cheap to
- * write for every partition of every batch and cheap to compare. The bytes that workers read (task/task.h) are made
- * once per distinct shape; the plans of recent shapes are kept, because every batch has the same ones.
+ * Shapes of plans, and the plans made of them. A shape is a plan as a sequence of words (operators as pointers):
+ * cheap to write for every partition of every batch and cheap to compare. The bytes that workers read are made once
+ * per distinct shape; the plans of recent shapes are cached, because every batch has the same ones.
  *
- * A shape is a node followed by a sink, each word sequence opened by its code:
+ * task/task.h documents the grammar of plans. A shape has the same parts, each opened by its code (enum tide_word):
  *   node:  LEAF read-op-or-0 | CHAIN node OPS n op… | CONCAT m (RUN n node)… (m runs) | ZIP op m child… (m children)
  *   child: node | SAME nodes-back inputs-back
  *   op:    the pointer | INDEXED difference pointer | NUMBERED difference pointer
@@ -38,15 +38,14 @@ struct tide_plans;
 struct tide_plans *tide_plans_new(void);
 void tide_plans_delete(struct tide_plans *plans);
 
-/* The plan of a shape: the same struct for equal words until tide_plans_trim lets go of it. A new reference. */
+/* The plan of a shape: the same struct for equal words until tide_plans_trim drops it. A new reference. */
 struct tide_plan *tide_plans_get(struct tide_plans *plans, const uint64_t *words, uint32_t count);
 
-/* Lets go of the least recently used plans beyond a fixed number and size, and of those that keep a broadcast variable which nothing
- * else uses. Called between stages, so that all partitions of a
- * stage share. */
+/* Drops the least recently used plans beyond a fixed number and size, and those that hold a broadcast variable which
+ * has no other user. Called between stages, so that all partitions of a stage share plans. */
 void tide_plans_trim(struct tide_plans *plans);
 
-/* Plans kept at the moment. */
+/* The number of cached plans. */
 uint32_t tide_plans_count(const struct tide_plans *plans);
 
 #endif

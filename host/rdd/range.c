@@ -1,10 +1,10 @@
 /*
- * Picks the bounds of a range shuffle.
+ * Chooses the bounds of a range shuffle.
  *
- * Called by the scheduler on the driver thread between the two phases of a sortByKey. A sampled key weighs as many
- * records as it stands for, so that a large partition counts for more than a small one; bounds are set where the
- * weights of the keys up to there reach the next equal share. A key that fills several shares by itself becomes one bound: there are fewer
- * bounds then, and the last partitions stay empty.
+ * Called by stage runs on the driver thread between the two phases of a sortByKey. A sampled key is weighted by the
+ * number of records it represents, so that a large partition counts for more than a small one; a bound is set where
+ * the sum of the weights reaches the next equal share. A key that fills several shares by itself becomes one bound:
+ * there are fewer bounds then, and the last partitions are empty.
  */
 #include "rdd/range.h"
 

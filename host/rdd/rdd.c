@@ -1,15 +1,15 @@
 /*
- * Nodes of lineage: making, counting and letting go of them.
+ * Nodes of lineage: constructors, reference counts, readers. Persistence is in persist.c, checkpoints in
+ * checkpoint.c.
  *
- * Called by the bindings and the stream graph (constructors), by stages and the scheduler (reading, settling shuffles).
- * Driver thread only; only the counters that concern the whole process are atomic, because every engine has a driver
- * thread of its own. Nothing here computes data or recurses over lineage.
+ * Called by the bindings and the stream graph (constructors), by stages and the scheduler (reading, settling
+ * shuffles). Driver thread only; the process-wide counters alone are atomic, because every engine has a driver thread
+ * of its own. Nothing here computes data or recurses over lineage.
  */
 #include "rdd/rdd.h"
 
 #include <assert.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -17,7 +17,6 @@
 #include "rdd/node.h"
 
 static atomic_uint_fast64_t last_id;
-static atomic_uint_fast64_t last_mark;
 static atomic_uint_fast64_t live;
 
 /* ---- Constructors --------------------------------------------------------------------------------------------- */
@@ -34,8 +33,8 @@ static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
     return rdd;
 }
 
-/* Records lie by key as those of another node do, or as an exchange puts them. */
-static void lie_by(struct tide_rdd *rdd, uint32_t partitions, struct tide_partitioner *partitioner) {
+/* Notes that the records are partitioned by key: in the given way, or as those of another node. */
+static void partition_by(struct tide_rdd *rdd, uint32_t partitions, struct tide_partitioner *partitioner) {
     struct tide_partitioner *before = rdd->partitioner;
 
     rdd->empty = false;
@@ -44,19 +43,20 @@ static void lie_by(struct tide_rdd *rdd, uint32_t partitions, struct tide_partit
     tide_partitioner_release(before);
 }
 
-static void lie_as(struct tide_rdd *rdd, const struct tide_rdd *other) {
-    lie_by(rdd, other->key_partitions, other->partitioner);
+static void partition_as(struct tide_rdd *rdd, const struct tide_rdd *other) {
+    partition_by(rdd, other->key_partitions, other->partitioner);
     rdd->empty = other->empty;
 }
 
-/* Whether the records of a node lie by key in that way. */
-static bool lies_by(const struct tide_rdd *rdd, uint32_t partitions, const struct tide_partitioner *partitioner) {
+/* Whether the records are partitioned by key in that way. */
+static bool is_partitioned_by(const struct tide_rdd *rdd, uint32_t partitions,
+                              const struct tide_partitioner *partitioner) {
     return rdd->key_partitions == partitions && partitions > 0 &&
            (rdd->empty || tide_partitioner_same(rdd->partitioner, partitioner));
 }
 
-/* Of nodes, the first that says how keys lie: one without records says nothing. */
-static const struct tide_rdd *first_to_say(struct tide_rdd **parents, uint32_t count) {
+/* The first node with records: an empty one is partitioned in any way. */
+static const struct tide_rdd *first_with_records(struct tide_rdd **parents, uint32_t count) {
     for (uint32_t i = 0; i < count; i++)
         if (!parents[i]->empty) return parents[i];
     return parents[0];
@@ -100,7 +100,7 @@ struct tide_rdd *tide_rdd_narrow_new(struct tide_rdd *parent, struct tide_op *op
     rdd->parent = tide_rdd_retain(parent);
     rdd->as.op = tide_op_retain(op);
     rdd->arity = tide_arity_after(op, parent->arity);
-    if (op->keeps_keys) lie_as(rdd, parent);
+    if (op->keeps_keys) partition_as(rdd, parent);
     return rdd;
 }
 
@@ -116,7 +116,7 @@ static struct tide_rdd *many_new(enum tide_rdd_kind kind, uint32_t partitions, s
     return rdd;
 }
 
-/* Records of all parents together, -1 when one of them does not know, or when they may not fit together. */
+/* The number of records of all parents; -1: one of them is not known, or single values and pairs may be mixed. */
 static int64_t known_of_union(const struct tide_rdd *rdd) {
     int64_t records = 0;
 
@@ -141,7 +141,7 @@ struct tide_rdd *tide_rdd_union_new(struct tide_rdd **parents, uint32_t count) {
     rdd->as.many.first = tide_xcalloc((size_t)count + 1, sizeof *rdd->as.many.first);
     for (uint32_t i = 0; i < count; i++) rdd->as.many.first[i + 1] = rdd->as.many.first[i] + parents[i]->partitions;
     rdd->known_records = known_of_union(rdd);
-    if (count == 1) lie_as(rdd, parents[0]);
+    if (count == 1) partition_as(rdd, parents[0]);
     return rdd;
 }
 
@@ -155,7 +155,7 @@ struct tide_rdd *tide_rdd_coalesce_new(struct tide_rdd *parent, uint32_t partiti
     rdd->parent = tide_rdd_retain(parent);
     rdd->arity = tide_arity_retain(parent->arity);
     rdd->known_records = parent->known_records;
-    if (count == parent->partitions) lie_as(rdd, parent);
+    if (count == parent->partitions) partition_as(rdd, parent);
     return rdd;
 }
 
@@ -165,18 +165,18 @@ struct tide_rdd *tide_rdd_shuffled_new(struct tide_rdd *parent, struct tide_exch
     rdd->parent = tide_rdd_retain(parent);
     rdd->as.shuffle.exchange = tide_exchange_retain(exchange);
     rdd->arity = tide_arity_shuffled(exchange, parent->arity);
-    if (exchange->route == TIDE_ROUTE_HASH) lie_by(rdd, exchange->partitions, exchange->partitioner);
+    if (exchange->route == TIDE_ROUTE_HASH) partition_by(rdd, exchange->partitions, exchange->partitioner);
     return rdd;
 }
 
 struct tide_rdd *tide_rdd_partitioned_new(struct tide_rdd *parent, struct tide_exchange *exchange) {
-    if (!exchange->in_place || !lies_by(parent, exchange->partitions, exchange->partitioner))
+    if (!exchange->in_place || !is_partitioned_by(parent, exchange->partitions, exchange->partitioner))
         return tide_rdd_shuffled_new(parent, exchange);
     if (!exchange->in_place_op) return tide_rdd_retain(parent);
 
     struct tide_rdd *rdd = tide_rdd_zip_new(&parent, 1, exchange->in_place_op);
 
-    lie_by(rdd, exchange->partitions, exchange->partitioner);
+    partition_by(rdd, exchange->partitions, exchange->partitioner);
     return rdd;
 }
 
@@ -189,10 +189,10 @@ static bool alike(struct tide_rdd **parents, uint32_t count) {
 static bool keyed_alike(struct tide_rdd **parents, uint32_t count) {
     if (count == 0) return false;
 
-    const struct tide_rdd *first = first_to_say(parents, count);
+    const struct tide_rdd *first = first_with_records(parents, count);
 
     for (uint32_t i = 0; i < count; i++)
-        if (!lies_by(parents[i], first->key_partitions, first->partitioner)) return false;
+        if (!is_partitioned_by(parents[i], first->key_partitions, first->partitioner)) return false;
     return true;
 }
 
@@ -202,7 +202,7 @@ struct tide_rdd *tide_rdd_zip_union_new(struct tide_rdd **parents, uint32_t coun
     struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP_UNION, parents[0]->partitions, parents, count, NULL);
 
     rdd->known_records = known_of_union(rdd);
-    if (keyed_alike(parents, count)) lie_as(rdd, first_to_say(parents, count));
+    if (keyed_alike(parents, count)) partition_as(rdd, first_with_records(parents, count));
     return rdd;
 }
 
@@ -225,12 +225,12 @@ struct tide_rdd *tide_rdd_zip_new(struct tide_rdd **parents, uint32_t count, str
 
     struct tide_rdd *rdd = many_new(TIDE_RDD_ZIP, parents[0]->partitions, parents, count, op);
 
-    if (op->keeps_keys) lie_as(rdd, first_to_say(parents, count));
+    if (op->keeps_keys) partition_as(rdd, first_with_records(parents, count));
     return rdd;
 }
 
 bool tide_rdd_zip_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32_t count, struct tide_op *op) {
-    if (rdd->kind != TIDE_RDD_ZIP || rdd->kept || rdd->keeping) return false;
+    if (rdd->kind != TIDE_RDD_ZIP || rdd->cached || rdd->caching) return false;
     if (!alike(parents, count) || parents[0]->partitions != rdd->partitions) return false;
 
     struct tide_rdd *made = many_new(TIDE_RDD_ZIP, rdd->partitions, parents, count, op);
@@ -238,10 +238,10 @@ bool tide_rdd_zip_remake(struct tide_rdd *rdd, struct tide_rdd **parents, uint32
 
     rdd->as = made->as;
     made->as = old.as;
-    lie_by(rdd, 0, NULL);
-    if (op->keeps_keys) lie_as(rdd, first_to_say(parents, count));
+    partition_by(rdd, 0, NULL);
+    if (op->keeps_keys) partition_as(rdd, first_with_records(parents, count));
     rdd->failed = false;
-    tide_rdd_release(made); /* with what the node was made from before */
+    tide_rdd_release(made); /* and with it the old inputs */
     return true;
 }
 
@@ -271,33 +271,44 @@ struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd) {
     return rdd;
 }
 
-/* Gives up one reference; a node that nobody holds any more joins the chain of dead ones. */
+/* Drops one reference; a node without references joins the chain of dead ones. */
 static void drop(struct tide_rdd *rdd, struct tide_rdd **dead) {
     if (!rdd || --rdd->refs > 0) return;
     rdd->next_dead = *dead;
     *dead = rdd;
 }
 
-static void lists_free(struct tide_blocks *lists, uint32_t count) {
+void tide_rdd_free_lists(struct tide_blocks *lists, uint32_t count) {
     if (!lists) return;
     for (uint32_t i = 0; i < count; i++) tide_blocks_destroy(&lists[i]);
     tide_free(lists);
 }
 
-static void cached_free(struct tide_cached **cached, uint32_t count) {
+void tide_rdd_free_cached(struct tide_cached **cached, uint32_t count) {
     if (!cached) return;
     for (uint32_t i = 0; i < count; i++) tide_cached_release(cached[i]);
     tide_free(cached);
 }
 
-/* Frees what the kind of node holds. */
+void tide_rdd_free_checkpoint(struct tide_rdd *rdd) {
+    struct tide_rdd_checkpoint *checkpoint = rdd->checkpoint;
+
+    if (!checkpoint) return;
+    assert(!checkpoint->reader); /* a pin comes with a reference to the node */
+    tide_free(checkpoint->directory);
+    tide_free(checkpoint->site);
+    tide_free(checkpoint);
+    rdd->checkpoint = NULL;
+}
+
+/* Frees the fields of the kind of node. */
 static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     drop(rdd->parent, dead);
     rdd->parent = NULL;
     switch (rdd->kind) {
     case TIDE_RDD_BLOCKS:
-        lists_free(rdd->as.blocks.lists, rdd->partitions);
-        cached_free(rdd->as.blocks.cached, rdd->partitions);
+        tide_rdd_free_lists(rdd->as.blocks.lists, rdd->partitions);
+        tide_rdd_free_cached(rdd->as.blocks.cached, rdd->partitions);
         break;
     case TIDE_RDD_FILES:
         for (uint32_t i = 0; i < rdd->partitions; i++) tide_free(rdd->as.splits[i].path);
@@ -317,7 +328,7 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
     case TIDE_RDD_GUARD: break;
     case TIDE_RDD_SHUFFLED:
         assert(!rdd->as.shuffle.running);
-        cached_free(rdd->as.shuffle.maps, rdd->as.shuffle.nmaps);
+        tide_rdd_free_cached(rdd->as.shuffle.maps, rdd->as.shuffle.nmaps);
         tide_free(rdd->as.shuffle.shifts);
         tide_exchange_release(rdd->as.shuffle.exchange);
         break;
@@ -330,12 +341,12 @@ static void bury(struct tide_rdd *dead) {
         struct tide_rdd *node = dead;
 
         dead = node->next_dead;
-        assert(node->pins == 0 && !node->keeping);
+        assert(node->pins == 0 && !node->caching);
         content_free(node, &dead);
         if (node->lost) tide_error_clear(node->lost);
         tide_free(node->lost);
-        cached_free(node->kept, node->partitions);
-        tide_rdd_checkpoint_forget(node);
+        tide_rdd_free_cached(node->cached, node->partitions);
+        tide_rdd_free_checkpoint(node);
         tide_partitioner_release(node->partitioner);
         tide_arity_release(node->arity);
         tide_free(node->name);
@@ -351,169 +362,14 @@ void tide_rdd_release(struct tide_rdd *rdd) {
     bury(dead);
 }
 
-uint64_t tide_rdd_live(void) { return atomic_load_explicit(&live, memory_order_relaxed); }
-
-/* ---- Persistence ---------------------------------------------------------------------------------------------- */
-
-void tide_level_name(uint8_t level, char name[TIDE_LEVEL_NAME]) {
-    bool memory = (level & TIDE_LEVEL_MEMORY) != 0, disk = (level & TIDE_LEVEL_DISK) != 0;
-    const char *places = level == 0                      ? "NONE"
-                         : (level & TIDE_LEVEL_OFF_HEAP) ? "OFF_HEAP"
-                         : memory && disk                ? "MEMORY_AND_DISK"
-                         : memory                        ? "MEMORY_ONLY"
-                                                         : "DISK_ONLY";
-    bool packed = memory && !(level & (TIDE_LEVEL_OBJECTS | TIDE_LEVEL_OFF_HEAP));
-
-    snprintf(name, TIDE_LEVEL_NAME, "%s%s%s", places, packed ? "_SER" : "", level & TIDE_LEVEL_TWICE ? "_2" : "");
-}
-
-/* From a computed node of any kind to BLOCKS: parents, operators, map outputs go. */
-static void become_blocks(struct tide_rdd *rdd) {
+void tide_rdd_release_content(struct tide_rdd *rdd) {
     struct tide_rdd *dead = NULL;
 
     content_free(rdd, &dead);
-    rdd->kind = TIDE_RDD_BLOCKS;
-    rdd->as.blocks.cached = rdd->kept;
-    rdd->kept = NULL;
     bury(dead);
 }
 
-static void forget_kept(struct tide_rdd *rdd) {
-    cached_free(rdd->kept, rdd->partitions);
-    rdd->kept = NULL;
-    rdd->known_records = -1;
-}
-
-/* From now on nothing of it can be given up; false: something has been. */
-static bool hold_kept(struct tide_rdd *rdd) {
-    bool all = true;
-
-    for (uint32_t i = 0; i < rdd->partitions; i++) all = tide_cached_hold(rdd->kept[i]) && all;
-    return all;
-}
-
-static int64_t kept_records(const struct tide_rdd *rdd) {
-    int64_t sum = 0;
-
-    for (uint32_t i = 0; i < rdd->partitions; i++) {
-        int64_t records = tide_cached_records(rdd->kept[i]);
-
-        if (records < 0) return -1;
-        sum += records;
-    }
-    return sum;
-}
-
-/* Does what had to wait for stages that read from the node. */
-static void settle_level(struct tide_rdd *rdd) {
-    if (!rdd->kept || rdd->pins > 0) return;
-    if (rdd->level == 0) forget_kept(rdd);
-    else if (rdd->truncate && hold_kept(rdd)) become_blocks(rdd);
-    else if (rdd->truncate)
-        forget_kept(rdd); /* it was not to be truncated at first: what is gone is computed again */
-}
-
-void tide_rdd_persist(struct tide_rdd *rdd, uint8_t level, bool truncate) {
-    assert(level != 0);
-    rdd->level = level;
-    rdd->truncate = truncate;
-    if (rdd->kept) rdd->known_records = kept_records(rdd);
-    settle_level(rdd);
-}
-
-void tide_rdd_unpersist(struct tide_rdd *rdd) {
-    if (rdd->level == 0) return;
-    rdd->level = 0;
-    settle_level(rdd);
-}
-
-uint8_t tide_rdd_level(const struct tide_rdd *rdd) { return rdd->level; }
-
-bool tide_rdd_at_hand(const struct tide_rdd *rdd, uint64_t *bytes) {
-    bool blocks = rdd->kind == TIDE_RDD_BLOCKS;
-    struct tide_cached **cached = blocks ? rdd->as.blocks.cached : rdd->kept;
-
-    if (bytes) *bytes = 0;
-    if (!blocks && (!cached || rdd->level == 0)) return false;
-    for (uint32_t i = 0; bytes && i < rdd->partitions; i++)
-        *bytes += cached ? tide_cached_bytes(cached[i]) : tide_blocks_bytes(&rdd->as.blocks.lists[i]);
-    return true;
-}
-
-bool tide_rdd_failed(const struct tide_rdd *rdd) { return rdd->failed; }
-
-void tide_rdd_places(const struct tide_rdd *rdd, struct tide_rdd_places *places) {
-    *places = (struct tide_rdd_places){0};
-    for (uint32_t i = 0; rdd->kept && i < rdd->partitions; i++) {
-        const struct tide_cached *cached = rdd->kept[i];
-
-        if (!tide_cached_at_hand(cached)) {
-            places->gone++;
-        } else if (tide_cached_on_disk(cached)) {
-            places->disk++;
-            places->disk_bytes += tide_cached_bytes(cached);
-        } else {
-            places->memory++;
-            places->memory_bytes += tide_cached_bytes(cached);
-        }
-    }
-}
-
-void tide_rdd_keep(struct tide_rdd *rdd, struct tide_cached *const *take, const uint32_t *partitions,
-                   uint32_t count) {
-    assert(rdd->kind != TIDE_RDD_BLOCKS && (partitions || (!rdd->kept && count == rdd->partitions)));
-    if (!partitions) {
-        size_t size = (count > 0 ? count : 1) * sizeof(struct tide_cached *);
-
-        rdd->kept = tide_xcalloc(1, size);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t at = partitions ? partitions[i] : i;
-
-        if (!rdd->kept) { /* nobody wants it any more */
-            tide_cached_release(take[i]);
-            continue;
-        }
-        tide_cached_release(rdd->kept[at]);
-        rdd->kept[at] = take[i];
-    }
-    if (!rdd->kept) return;
-    rdd->failed = false;
-    rdd->known_records = kept_records(rdd);
-    settle_level(rdd);
-}
-
-void tide_rdd_cache_received(struct tide_rdd *rdd, struct tide_cache *cache, uint8_t level) {
-    struct tide_blocks *lists = rdd->as.blocks.lists;
-
-    if (rdd->kind != TIDE_RDD_BLOCKS || rdd->as.blocks.cached || rdd->known_records == 0) return;
-    if (level == 0) level = rdd->level;
-    rdd->as.blocks.cached = tide_xcalloc(rdd->partitions, sizeof *rdd->as.blocks.cached);
-    for (uint32_t i = 0; i < rdd->partitions; i++) {
-        struct tide_cached_options options = {
-            .kind = TIDE_CACHED_RECEIVED,
-            .dataset = rdd->id,
-            .partition = i,
-            .lists = 1,
-            .memory = level == 0 || (level & TIDE_LEVEL_MEMORY) != 0,
-            .disk = true,
-        };
-
-        rdd->as.blocks.cached[i] = tide_cached_new(cache, &options);
-        tide_cached_put(rdd->as.blocks.cached[i], &lists[i]);
-    }
-    rdd->as.blocks.lists = NULL;
-    lists_free(lists, rdd->partitions);
-}
-
-void tide_rdd_pin(struct tide_rdd *rdd) { rdd->pins++; }
-
-void tide_rdd_unpin(struct tide_rdd *rdd) {
-    assert(rdd->pins > 0);
-    rdd->pins--;
-    settle_level(rdd);
-    tide_rdd_checkpoint_settle(rdd);
-}
+uint64_t tide_rdd_live(void) { return atomic_load_explicit(&live, memory_order_relaxed); }
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
 
@@ -540,9 +396,9 @@ void tide_rdd_set_name(struct tide_rdd *rdd, const char *name) {
 
 const char *tide_rdd_name(const struct tide_rdd *rdd) { return rdd->name; }
 
-/* Every map task deals its records out from list 0 on, so its first lists may have one record more than the others. Its lists
- * are turned by the number of records that the tasks before it made: then partitions differ by one record at most, as if one
- * task had dealt all of them. */
+/* Every map task distributes its records from list 0 on, so its first lists may have one record more than the others.
+ * Its lists are rotated by the number of records of the tasks before it: then partitions differ by one record at
+ * most, as if one task had distributed all of them. */
 static uint32_t *even_shifts(struct tide_cached *const *maps, uint32_t count, uint32_t partitions) {
     uint32_t *shifts = tide_xcalloc(count > 0 ? count : 1, sizeof *shifts);
     uint64_t records = 0;
@@ -565,5 +421,3 @@ void tide_rdd_settle(struct tide_rdd *rdd, struct tide_cached **take_maps, uint3
     rdd->parent = NULL;
     tide_rdd_release(parent);
 }
-
-uint64_t tide_rdd_next_mark(void) { return atomic_fetch_add_explicit(&last_mark, 1, memory_order_relaxed) + 1; }

@@ -1,10 +1,10 @@
 /*
- * Cuts datasets in stages: from narrow lineage to plans and inputs.
+ * Cuts datasets into stages: from narrow lineage to plans and inputs.
  *
- * Called by the scheduler for every job and every shuffle of every batch, so it has to be quick: for each partition the
- * lineage is written down as a shape (rdd/plans.h), which is compared with the one of the partition before; only new
- * shapes are looked up. Driver thread. Lineage may be very long (narrow nodes by the thousand) and nested
- * (a coalesced dataset in a coalesced dataset …): the walk keeps its own stack.
+ * Called by stage runs (driver/stage_run.c) for every job and every shuffle of every batch, so it has to be fast: for
+ * each partition the lineage is written as a shape (rdd/plans.h), which is compared with the shape of the partition
+ * before; only new shapes are looked up. Driver thread. Lineage may be very long (thousands of narrow nodes) and
+ * nested (a coalesced dataset in a coalesced dataset …): the walk has its own stack.
  */
 #include "rdd/stage.h"
 
@@ -14,21 +14,21 @@
 #include "base/alloc.h"
 #include "rdd/node.h"
 
-/* A growing array of words; the two stacks of the walk and the shape are such. */
+/* A growing array of words: the two stacks of the walk, and the shape. */
 struct words {
     uint64_t *items;
     uint32_t count;
     uint32_t capacity;
 };
 
-/* The operators between a node and what reads it: the words of cutter.ops from `from` to `to`. */
+/* The operators between a node and its reader: the words of cutter.ops from `from` to `to`. */
 struct above {
     uint32_t from, to;
-    uint64_t first_input; /* of the node, for operators that want to know their partition */
+    uint64_t first_input; /* of the node, for operators that get the number of the partition */
 };
 
-/* A node of several children that are being written one after the other: a COALESCE or ZIP_UNION as a concatenation of
- * runs, a ZIP or CARTESIAN child by child. */
+/* A node whose children are being written, one after the other: a COALESCE or ZIP_UNION as a concatenation of runs, a
+ * ZIP or CARTESIAN child by child. */
 struct frame {
     struct tide_rdd *rdd;
     uint32_t partition;
@@ -40,7 +40,7 @@ struct frame {
     uint32_t child_node;        /* how many nodes with children were begun before it */
     uint32_t seen;              /* how many children were complete when the run began */
     uint32_t reach;             /* the first of the children that the run, or the node, names */
-    uint32_t concat;            /* where in the shape the number of runs stands */
+    uint32_t concat;            /* position of the number of runs in the shape */
     uint32_t run;               /* where the run being written begins */
     uint32_t run_before;        /* where the run before it begins; 0: there is none */
     uint32_t slot, slot_before; /* where the slots of these begin */
@@ -63,8 +63,8 @@ struct cutter {
     uint64_t input_slots;
     uint32_t need_slots, guard_slots;
     uint64_t mark;
-    struct tide_rdd *through; /* persistent, but to be computed here; or NULL */
-    int64_t time;             /* of the nearest guard above the node being looked at; -1: there is none */
+    struct tide_rdd *through; /* persistent, but computed here; or NULL */
+    int64_t time;             /* of the nearest guard above the current node; -1: none */
     bool again;
     bool guarded; /* the part being written */
 };
@@ -75,8 +75,8 @@ struct tide_sink tide_sink_final(struct tide_op *op) {
     return (struct tide_sink){.kind = TIDE_SINK_FINAL, .op = op, .outputs = 1};
 }
 
-struct tide_sink tide_sink_keep(struct tide_op *op) {
-    return (struct tide_sink){.kind = TIDE_SINK_KEEP, .op = op, .outputs = 1};
+struct tide_sink tide_sink_cache(struct tide_op *op) {
+    return (struct tide_sink){.kind = TIDE_SINK_CACHE, .op = op, .outputs = 1};
 }
 
 struct tide_sink tide_sink_map(const struct tide_exchange *exchange) {
@@ -116,7 +116,7 @@ static void put_op(struct words *words, const struct tide_op *op) { put(words, (
 static void put_sink(struct words *words, const struct tide_sink *sink) {
     switch (sink->kind) {
     case TIDE_SINK_FINAL:
-    case TIDE_SINK_KEEP:
+    case TIDE_SINK_CACHE:
         put(words, TIDE_WORD_FINAL);
         put_op(words, sink->op);
         break;
@@ -137,9 +137,9 @@ static void put_slot(struct cutter *cutter, struct tide_arity *arity) {
     put(&cutter->slots, tide_arities_index(cutter->arities, arity));
 }
 
-/* Writes the operators above a node that is written, in the order in which they run, if there are any, and forgets them.
- * An operator that wants its partition's number gets the difference to that of the node's first input: it is the same for
- * most partitions, so that they still share a plan. */
+/* Writes the operators above a node, in the order in which they run, and pops them. An operator that gets the number
+ * of the partition is written with the difference to the number of the node's first input, which is the same for most
+ * partitions, so that they still share a plan. */
 static void put_above(struct cutter *cutter, const struct above *above) {
     if (above->to > above->from) {
         put(&cutter->shape, TIDE_WORD_OPS);
@@ -162,7 +162,7 @@ static void put_above(struct cutter *cutter, const struct above *above) {
     cutter->ops.count = above->from;
 }
 
-static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool kept) {
+static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool cached) {
     struct tide_stage *stage = cutter->stage;
 
     if (rdd->mark == cutter->mark) return;
@@ -171,10 +171,10 @@ static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool kept) {
         cutter->need_slots = cutter->need_slots > 0 ? cutter->need_slots * 2 : 4;
         stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof *stage->needs);
     }
-    stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .kept = kept, .time = cutter->time};
+    stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .cached = cached, .time = cutter->time};
 }
 
-/* The part is computed through a guard. */
+/* Notes that the part is computed through this guard. */
 static void add_guard(struct cutter *cutter, struct tide_rdd *guard) {
     struct tide_stage *stage = cutter->stage;
 
@@ -188,19 +188,20 @@ static void add_guard(struct cutter *cutter, struct tide_rdd *guard) {
     stage->guards[stage->nguards++] = tide_rdd_retain(guard);
 }
 
-/* Whether what is kept of the node is to be read. Workers may give a partition up at any time, so this is asked once. */
-static bool is_kept(const struct cutter *cutter, const struct tide_rdd *rdd, uint32_t partition) {
+/* Whether the cached partition is read, not computed. Workers may drop a partition at any time, so this is decided
+ * once. */
+static bool reads_cached(const struct cutter *cutter, const struct tide_rdd *rdd, uint32_t partition) {
     if (!tide_rdd_persistent(rdd) || rdd == cutter->through) return false;
-    return !rdd->kept || tide_cached_at_hand(rdd->kept[partition]) ||
-           (!cutter->again && tide_cached_fits(rdd->kept[partition]));
+    return !rdd->cached || tide_cached_available(rdd->cached[partition]) ||
+           (!cutter->again && tide_cached_fits(rdd->cached[partition]));
 }
 
-static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition, bool kept) {
+static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition, bool cached) {
     struct tide_stage *stage = cutter->stage;
     const struct tide_op *read = NULL;
 
-    if (kept) {
-        if (!rdd->kept || !tide_cached_at_hand(rdd->kept[partition])) add_need(cutter, rdd, true);
+    if (cached) {
+        if (!rdd->cached || !tide_cached_available(rdd->cached[partition])) add_need(cutter, rdd, true);
         stage->may_lose |= !rdd->truncate;
     } else if (rdd->kind == TIDE_RDD_SHUFFLED) {
         read = rdd->as.shuffle.exchange->read;
@@ -215,7 +216,7 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
     }
     tide_rdd_pin(rdd);
     stage->inputs[stage->ninputs++] =
-        (struct tide_stage_leaf){.rdd = tide_rdd_retain(rdd), .partition = partition, .kept = kept};
+        (struct tide_stage_leaf){.rdd = tide_rdd_retain(rdd), .partition = partition, .cached = cached};
 }
 
 /* ---- The walk ------------------------------------------------------------------------------------------------- */
@@ -229,7 +230,7 @@ static void begin_run(struct cutter *cutter, struct frame *frame) {
     put(&cutter->shape, 1);
 }
 
-/* What a run has seen is in the plan where the equal run before it stands. */
+/* The children of a run that was merged into the equal run before it: they have the numbers of that run's. */
 static void merge_seen(struct cutter *cutter, uint32_t from) {
     uint32_t count = cutter->seen.count - from;
 
@@ -241,12 +242,12 @@ static void merge_seen(struct cutter *cutter, uint32_t from) {
     cutter->seen.count = from;
 }
 
-/* Child number `first` is named in the innermost of the first `frames` nodes. */
+/* Child number `first` is referred to in the innermost of the first `frames` nodes. */
 static void reach(struct cutter *cutter, uint32_t frames, uint32_t first) {
     if (frames > 0 && first < cutter->frames[frames - 1].reach) cutter->frames[frames - 1].reach = first;
 }
 
-/* The child of a node without runs is written: should it come again, it is named, unless it is one input only. */
+/* The child of a node without runs is complete: if it comes again, it is referred to, unless it is a single input. */
 static void end_child(struct cutter *cutter, const struct frame *frame) {
     struct tide_rdd *rdd = frame->child;
 
@@ -271,14 +272,14 @@ static bool equal_words(const uint64_t *items, uint32_t a, uint32_t b, uint32_t 
     return b - a == end - b && (end == b || memcmp(items + a, items + b, (end - b) * sizeof *items) == 0);
 }
 
-/* Whether the run means the same after the one before it: children that stand before it are named by how far they are
- * back, and children of its own are between. */
+/* Whether the run means the same when merged into the one before it: references to earlier children count how far
+ * these are back, and the run's own children would be between. */
 static bool may_repeat(const struct cutter *cutter, const struct frame *frame) {
     return frame->reach >= frame->seen || cutter->seen.count == frame->seen;
 }
 
-/* A run's node is written: it becomes one more of the run before it when the two are equal, and their records are known
- * to be of one arity. */
+/* A run's node is complete: it is merged into the run before it (n + 1) if the two are equal, and their records are
+ * known to have the same arity. */
 static void end_run(struct cutter *cutter, struct frame *frame) {
     uint64_t *items = cutter->shape.items;
 
@@ -327,15 +328,15 @@ static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t par
     }
 }
 
-/* The records of a dataset's parent go into it as they are. */
+/* Whether the records of the parent are those of the dataset, unchanged. */
 static void join(const struct cutter *cutter, const struct tide_rdd *whole, const struct tide_rdd *part) {
     tide_arities_join(cutter->arities, whole->arity, part->arity);
 }
 
-/* Goes down from partition *partition of *rdd to the first node that data comes from or that joins several partitions,
- * collecting operators on the way. true: what is kept of it is to be read. */
+/* Goes down from partition *partition of *rdd to the first node that data comes from or that joins several
+ * partitions, collecting operators on the way. true: its cached partition is read. */
 static bool descend(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
-    while (!is_kept(cutter, *rdd, *partition)) {
+    while (!reads_cached(cutter, *rdd, *partition)) {
         const struct tide_rdd *node = *rdd;
 
         switch (node->kind) {
@@ -380,7 +381,7 @@ static void end_node(struct cutter *cutter) {
     else end_child(cutter, frame);
 }
 
-/* The next node to be written. Those around the last one may be complete with it. false: all is. */
+/* The next node to write; the nodes around the last one may be complete with it. false: all are. */
 static bool next_child(struct cutter *cutter, struct tide_rdd **rdd, uint32_t *partition) {
     while (cutter->nframes > 0) {
         struct frame *frame = &cutter->frames[cutter->nframes - 1];
@@ -411,16 +412,16 @@ static void put_node(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
     for (;;) {
         struct above above = {.from = cutter->ops.count, .first_input = cutter->stage->ninputs};
 
-        bool kept = descend(cutter, &rdd, &partition);
+        bool cached = descend(cutter, &rdd, &partition);
 
-        if (rdd->lost) cutter->ops.count = above.from; /* it is not there: no function is run for its partitions */
+        if (rdd->lost) cutter->ops.count = above.from; /* it has no records: no function runs for its partitions */
         above.to = cutter->ops.count;
         if (above.to > above.from) put(&cutter->shape, TIDE_WORD_CHAIN);
 
-        if (has_children(rdd) && !kept) {
+        if (has_children(rdd) && !cached) {
             push_frame(cutter, rdd, partition, above);
         } else {
-            put_leaf(cutter, rdd, partition, kept);
+            put_leaf(cutter, rdd, partition, cached);
             put_above(cutter, &above);
             end_node(cutter);
         }
@@ -461,7 +462,7 @@ struct tide_stage *tide_stage_new(struct tide_plans *plans, struct tide_arities 
     stage->parts = tide_xcalloc(count > 0 ? count : 1, sizeof *stage->parts);
     stage->count = count;
     stage->outputs = sink->outputs;
-    if (sink->kind == TIDE_SINK_KEEP) cutter.through = root;
+    if (sink->kind == TIDE_SINK_CACHE) cutter.through = root;
     tide_arities_begin(arities);
 
     for (uint32_t i = 0; i < count; i++) {
@@ -528,7 +529,7 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
     struct tide_task_input *input = &task->work.inputs[index];
     const struct tide_rdd *rdd = leaf->rdd;
     struct tide_cached *cached =
-        leaf->kept || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_kept(rdd, leaf->partition) : NULL;
+        leaf->cached || rdd->kind == TIDE_RDD_BLOCKS ? tide_rdd_cached(rdd, leaf->partition) : NULL;
 
     input->partition = leaf->partition;
     if (cached) {
@@ -557,11 +558,12 @@ struct tide_task *tide_stage_task(const struct tide_stage *stage, const struct t
     const struct tide_stage_leaf *leaves = stage->inputs + part->first_leaf;
 
     for (uint32_t i = 0; i < part->leaves; i++) {
-        const struct tide_cached *cached = leaves[i].kept ? tide_rdd_kept(leaves[i].rdd, leaves[i].partition) : NULL;
+        const struct tide_cached *cached =
+            leaves[i].cached ? tide_rdd_cached(leaves[i].rdd, leaves[i].partition) : NULL;
 
-        if (leaves[i].kept && (!cached || !tide_cached_at_hand(cached))) return NULL;
-        /* It has failed since the stage was cut, and is done without. */
-        if (!leaves[i].kept && leaves[i].rdd->kind == TIDE_RDD_SHUFFLED && !tide_rdd_computed(leaves[i].rdd))
+        if (leaves[i].cached && (!cached || !tide_cached_available(cached))) return NULL;
+        /* It has been lost since the stage was cut, and is left out. */
+        if (!leaves[i].cached && leaves[i].rdd->kind == TIDE_RDD_SHUFFLED && !tide_rdd_computed(leaves[i].rdd))
             return NULL;
     }
 

@@ -526,7 +526,7 @@ int tide_cached_open(struct tide_cached *cached, uint32_t list, struct tide_bloc
     return status == TIDE_OK ? status : unreadable(cached, err);
 }
 
-bool tide_cached_at_hand(const struct tide_cached *cached) { return state_of(cached) != GONE; }
+bool tide_cached_available(const struct tide_cached *cached) { return state_of(cached) != GONE; }
 
 bool tide_cached_fits(struct tide_cached *cached) {
     struct tide_cache *cache = cached->cache;
@@ -543,7 +543,7 @@ bool tide_cached_fits(struct tide_cached *cached) {
     return fits;
 }
 
-bool tide_cached_hold(struct tide_cached *cached) {
+bool tide_cached_forbid_drop(struct tide_cached *cached) {
     pthread_mutex_lock(&cached->cache->lock);
     cached->options.recomputable = false;
 

@@ -89,11 +89,11 @@ bool tide_cached_wanted(struct tide_cached *cached);
  * TIDE_ECORRUPT: it can't be read, and not be computed again; TIDE_ENOMEM. */
 int tide_cached_open(struct tide_cached *cached, uint32_t list, struct tide_blocks *out, struct tide_error *err);
 /* Not GONE, for now. */
-bool tide_cached_at_hand(const struct tide_cached *cached);
+bool tide_cached_available(const struct tide_cached *cached);
 /* Whether there is room for it at the moment, should it be computed again. A disk that has failed gets another chance. */
 bool tide_cached_fits(struct tide_cached *cached);
 /* From now on it can't be computed again. false: it is gone already. */
-bool tide_cached_hold(struct tide_cached *cached);
+bool tide_cached_forbid_drop(struct tide_cached *cached);
 
 int64_t tide_cached_records(const struct tide_cached *cached); /* -1: it was never computed */
 uint64_t tide_cached_bytes(const struct tide_cached *cached);  /* of data in all its lists */

@@ -65,7 +65,7 @@ void rig_keep_lists(struct tide_rdd *rdd, struct tide_cache *cache, struct tide_
         made[i] = tide_cached_new(cache, &options);
         tide_cached_fill(made[i], &take_lists[i]);
     }
-    tide_rdd_keep(rdd, made, NULL, count);
+    tide_rdd_set_cached(rdd, made, NULL, count);
     tide_free(made);
     tide_free(take_lists);
 }

@@ -115,7 +115,7 @@ static void assert_lost(struct tide_cached *cached) {
     struct tide_blocks got = {0};
     struct tide_error err = {0};
 
-    assert_false(tide_cached_at_hand(cached));
+    assert_false(tide_cached_available(cached));
     assert_int_equal(tide_cached_open(cached, 0, &got, &err), TIDE_ELOST);
     assert_non_null(strstr(err.text, "partition 7 of dataset #"));
     assert_int_equal(got.count, 0);
@@ -273,10 +273,10 @@ static void held_data_is_not_given_up(void **state) {
 
     make_cache(1);
     a[0] = kept(0, MEMORY | AGAIN, 0, 1);
-    assert_true(tide_cached_hold(a[0]));
+    assert_true(tide_cached_forbid_drop(a[0]));
     a[1] = kept(1, MEMORY | AGAIN, 1, 1);
     a[2] = kept(2, MEMORY | AGAIN, 2, 1);
-    assert_false(tide_cached_hold(a[1]));
+    assert_false(tide_cached_forbid_drop(a[1]));
     assert_true(tide_cached_on_disk(a[0]));
     assert_reads(a[0], 0, 1);
     release_all(a, 3);

@@ -174,11 +174,11 @@ static void what_is_kept_stays_until_it_is_unpersisted(void **state) {
     keep(rdd);
     write_now(rdd);
     assert_reads_files(rdd);
-    assert_true(tide_rdd_at_hand(rdd, NULL));
+    assert_true(tide_rdd_available(rdd, NULL));
     assert_int_equal(tide_rdd_known_records(rdd), 2);
     assert_int_equal(tide_block_live(), 4);
     tide_rdd_unpersist(rdd);
-    assert_false(tide_rdd_at_hand(rdd, NULL));
+    assert_false(tide_rdd_available(rdd, NULL));
     assert_int_equal(tide_rdd_known_records(rdd), -1);
     assert_int_equal(tide_block_live(), 2);
     assert_reads_files(rdd);
@@ -194,12 +194,12 @@ static void a_truncated_node_can_be_unpersisted_again(void **state) {
     assert_int_equal(tide_rdd_kind(rdd), TIDE_RDD_BLOCKS);
     write_now(rdd);
     assert_reads_files(rdd);
-    assert_true(tide_rdd_at_hand(rdd, NULL));
+    assert_true(tide_rdd_available(rdd, NULL));
     tide_rdd_pin(rdd);
     tide_rdd_unpersist(rdd);
-    assert_non_null(tide_rdd_kept(rdd, 0));
+    assert_non_null(tide_rdd_cached(rdd, 0));
     tide_rdd_unpin(rdd);
-    assert_false(tide_rdd_at_hand(rdd, NULL));
+    assert_false(tide_rdd_available(rdd, NULL));
     assert_int_equal(tide_block_live(), 2);
     tide_rdd_release(rdd);
 }

@@ -135,19 +135,19 @@ static void what_is_kept_is_known_and_let_go(void **state) {
     uint64_t bytes;
 
     assert_int_equal(tide_rdd_level(rdd), 0);
-    assert_false(tide_rdd_at_hand(rdd, &bytes));
+    assert_false(tide_rdd_available(rdd, &bytes));
     tide_rdd_unpersist(rdd);
     tide_rdd_persist(rdd, TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK, false);
     assert_int_equal(tide_rdd_level(rdd), TIDE_LEVEL_MEMORY | TIDE_LEVEL_DISK);
-    assert_false(tide_rdd_at_hand(rdd, NULL));
+    assert_false(tide_rdd_available(rdd, NULL));
     assert_int_equal(tide_rdd_known_records(rdd), -1);
     keep(rdd, 7);
-    assert_true(tide_rdd_at_hand(rdd, &bytes));
+    assert_true(tide_rdd_available(rdd, &bytes));
     assert_int_equal(bytes, 2);
     assert_int_equal(tide_rdd_known_records(rdd), 2);
     assert_int_equal(tide_block_live(), 4);
     tide_rdd_unpersist(rdd);
-    assert_false(tide_rdd_at_hand(rdd, &bytes));
+    assert_false(tide_rdd_available(rdd, &bytes));
     assert_int_equal(tide_rdd_level(rdd), 0);
     assert_int_equal(tide_rdd_known_records(rdd), -1);
     assert_int_equal(tide_block_live(), 2);
@@ -162,7 +162,7 @@ static void pinned_data_stays(void **state) {
     tide_rdd_pin(rdd);
     keep(rdd, 0);
     tide_rdd_unpersist(rdd);
-    assert_non_null(tide_rdd_kept(rdd, 0));
+    assert_non_null(tide_rdd_cached(rdd, 0));
     tide_rdd_unpin(rdd);
     assert_int_equal(tide_block_live(), 4);
     tide_rdd_unpin(rdd);
@@ -185,7 +185,7 @@ static void truncated_lineage_becomes_blocks(void **state) {
     assert_int_equal(tide_rdd_known_records(zipped), 3);
     assert_int_equal(tide_block_live(), 3); /* its inputs are gone */
     tide_rdd_unpersist(zipped);
-    assert_true(tide_rdd_at_hand(zipped, NULL));
+    assert_true(tide_rdd_available(zipped, NULL));
     tide_rdd_release(zipped);
     tide_rdd_release(rdd);
 }
@@ -215,12 +215,12 @@ static void the_first_job_computes_all_partitions(void **state) {
     struct tide_job *job = tide_scheduler_start(scheduler, &options);
 
     assert_int_equal(held, 2);
-    assert_task(0, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "0");
+    assert_task(0, "[[chain, [leaf, nil], [f]], {kind: cache, name: persist}]", "0");
     assert_int_equal(tasks[0]->work.batch_time, 5);
     give_back(1, NULL);
-    assert_false(tide_rdd_at_hand(kept, NULL));
+    assert_false(tide_rdd_available(kept, NULL));
     give_back(0, NULL);
-    assert_true(tide_rdd_at_hand(kept, NULL));
+    assert_true(tide_rdd_available(kept, NULL));
     assert_int_equal(held, 1);
     assert_task(0, "[[chain, [leaf, nil], [g]], collect]", "100");
     succeed_all();
@@ -271,7 +271,7 @@ static void shuffles_run_before_and_after(void **state) {
     give_back(0, NULL);
     give_back(0, NULL);
     assert_int_equal(held, 1);
-    assert_task(0, "[[leaf, r], {kind: keep, name: persist}]", "0 100");
+    assert_task(0, "[[leaf, r], {kind: cache, name: persist}]", "0 100");
     give_back(0, NULL);
     assert_int_equal(held, 1);
     assert_task(0, "[[leaf, nil], [shuffle, w, 0, true]]", "0");
@@ -301,7 +301,7 @@ static void failures_reach_all_who_wait_and_are_tried_again(void **state) {
     succeed_all();
     assert_result(a, 1, "100");
     tide_job_release(a);
-    assert_true(tide_rdd_at_hand(kept, NULL));
+    assert_true(tide_rdd_available(kept, NULL));
     tide_rdd_release(kept);
 }
 
@@ -320,13 +320,13 @@ static void cancelled_jobs_give_the_computation_up(void **state) {
     assert_int_equal(*tasks[0]->work.cancelled, 1);
     assert_int_equal(done, 2);
     succeed_all();
-    assert_false(tide_rdd_at_hand(kept, NULL));
+    assert_false(tide_rdd_available(kept, NULL));
     tide_job_release(a);
     tide_job_release(b);
     tide_rdd_release(kept);
 }
 
-/* A job waits for something else, and what it has found computed is given up meanwhile: it gets it all the same. */
+/* A job waits for something else, and what it has found computed is dropped meanwhile: it gets it all the same. */
 static void unpersisting_does_not_take_it_from_a_waiting_job(void **state) {
     struct tide_rdd *kept = rig_narrow(rig_blocks(1, 1, 0), "f");
 
@@ -350,7 +350,7 @@ static void unpersisting_does_not_take_it_from_a_waiting_job(void **state) {
     give_back(0, NULL);
     assert_int_equal(held, 2);
     assert_task(1, "[[zip, join, [[leaf, nil], [leaf, r]]], collect]", "0");
-    assert_false(tide_rdd_at_hand(kept, NULL));
+    assert_false(tide_rdd_available(kept, NULL));
     succeed_all();
     tide_job_release(job);
     tide_job_release(again);
@@ -413,7 +413,7 @@ static void nothing_is_computed_for_no_partitions(void **state) {
     tide_rdd_release(kept);
 }
 
-/* ---- Partitions that are given up ----------------------------------------------------------------------------- */
+/* ---- Partitions that are dropped ----------------------------------------------------------------------------- */
 
 /* From now on jobs have a cache with room for so many of the blocks that tasks make here. */
 static void with_room_for(uint32_t blocks) {
@@ -502,8 +502,8 @@ static void with_room_again_it_is_kept_again(void **state) {
     struct tide_job *job = start(kept);
 
     assert_int_equal(held, 2); /* only what is gone */
-    assert_task(0, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "0");
-    assert_task(1, "[[chain, [leaf, nil], [f]], {kind: keep, name: persist}]", "1");
+    assert_task(0, "[[chain, [leaf, nil], [f]], {kind: cache, name: persist}]", "0");
+    assert_task(1, "[[chain, [leaf, nil], [f]], {kind: cache, name: persist}]", "1");
     give_back(1, NULL);
     give_back(0, NULL);
     assert_places(kept, 3, 0, 0);
@@ -516,7 +516,7 @@ static void with_room_again_it_is_kept_again(void **state) {
     tide_rdd_release(kept);
 }
 
-/* What is given up after its tasks were sent: workers notice. What it is made from may have to be computed first. */
+/* What is dropped after its tasks were sent: workers notice. What it is made from may have to be computed first. */
 static void a_loss_on_the_way_is_made_good(void **state) {
     struct tide_rdd *inner = rig_narrow(rig_blocks(2, 1, 0), "f");
     struct tide_rdd *outer = rig_narrow(tide_rdd_retain(inner), "g");
@@ -586,7 +586,7 @@ static void everything_on_disk_is_the_same(void **state) {
     struct tide_rdd *kept = rig_shuffle(rig_narrow(rig_blocks(3, 1, 0), "f"), TIDE_ROUTE_RANGE, 2, true);
 
     with_room_for(0);
-    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, true); /* nothing of it is given up then */
+    tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, true); /* nothing of it is dropped then */
 
     struct tide_job *job = start(kept);
 
@@ -599,7 +599,7 @@ static void everything_on_disk_is_the_same(void **state) {
     tide_rdd_release(kept);
 }
 
-/* It was kept as something that may be given up, and then the lineage is to be cut off. */
+/* It was kept as something that may be dropped, and then the lineage is to be cut off. */
 static void truncation_waits_for_what_is_gone(void **state) {
     struct tide_rdd *kept = rig_narrow(rig_blocks(2, 1, 0), "f");
 
@@ -612,7 +612,7 @@ static void truncation_waits_for_what_is_gone(void **state) {
     assert_places(kept, 1, 0, 1);
     tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, true);
     assert_int_equal(tide_rdd_kind(kept), TIDE_RDD_NARROW);
-    assert_false(tide_rdd_at_hand(kept, NULL));
+    assert_false(tide_rdd_available(kept, NULL));
 
     struct tide_job *job = start(kept);
 
@@ -631,7 +631,7 @@ static void received_data_rests_in_the_cache(void **state) {
     with_room_for(1);
     tide_rdd_cache_received(rdd, cache, 0);
     tide_rdd_cache_received(rdd, cache, 0);
-    assert_true(tide_rdd_at_hand(rdd, NULL));
+    assert_true(tide_rdd_available(rdd, NULL));
     while (tide_cache_tidy(cache)) {}
     assert_int_equal(tide_block_live(), 1);
 

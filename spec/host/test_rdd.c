@@ -44,9 +44,9 @@ static void a_zip_node_is_remade_until_it_is_computed(void **state) {
     assert_ptr_equal(made->as.many.op, other);
     assert_int_equal(tide_rdd_key_partitions(made), 2);
 
-    made->keeping = &computation;
+    made->caching = &computation;
     assert_false(tide_rdd_zip_remake(made, first, 2, op)); /* it is being computed */
-    made->keeping = NULL;
+    made->caching = NULL;
     made->failed = true;
 
     struct tide_cache *cache = rig_cache(UINT64_MAX);

@@ -686,7 +686,7 @@ static void a_state_is_computed_though_its_job_has_failed(void **state) {
     assert_false(is_cancelled(0));
     succeed_all();
     assert_failed(&job, TIDE_ECLOSURE, "bad");
-    assert_true(tide_rdd_at_hand(kept, NULL));
+    assert_true(tide_rdd_available(kept, NULL));
     tide_job_release(job.job);
 
     tide_rdd_release(all);

@@ -530,7 +530,7 @@ static void zips_have_a_node_for_each_parent(void **state) {
     assert_ptr_equal(stage->parts[0].plan, stage->parts[1].plan);
     assert_int_equal(stage->nneeds, 1);
     assert_ptr_equal(stage->needs[0].rdd, shuffled);
-    assert_false(stage->needs[0].kept);
+    assert_false(stage->needs[0].cached);
     settle(shuffled, 20);
     assert_inputs(stage, 0, "5 | 20");
     assert_inputs(stage, 1, "6 | 21");
@@ -575,14 +575,14 @@ static void persistent_datasets_are_leaves(void **state) {
     tide_rdd_persist(kept, TIDE_LEVEL_MEMORY, false);
 
     struct tide_stage *stage = cut(rdd);
-    struct tide_sink sink = tide_sink_keep(collect);
+    struct tide_sink sink = tide_sink_cache(collect);
     struct tide_stage *own = tide_stage_new(plans, arities, kept, NULL, 0, &sink, false);
 
     assert_plan(before->parts[0].plan, "[[chain, [leaf, nil], [f, g]], collect]");
     assert_plan(stage->parts[0].plan, "[[chain, [leaf, nil], [g]], collect]");
     assert_int_equal(stage->nneeds, 1);
     assert_ptr_equal(stage->needs[0].rdd, kept);
-    assert_true(stage->needs[0].kept);
+    assert_true(stage->needs[0].cached);
     assert_plan(own->parts[0].plan, "[[chain, [leaf, nil], [f]], collect]");
     assert_int_equal(own->nneeds, 0);
 
@@ -610,17 +610,17 @@ static void persistent_datasets_are_leaves(void **state) {
 
 static void persistent_shuffles_need_their_map_side_first(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_blocks(1, 1, 0), TIDE_ROUTE_HASH, 1, true);
-    struct tide_sink sink = tide_sink_keep(collect);
+    struct tide_sink sink = tide_sink_cache(collect);
 
     tide_rdd_persist(shuffled, TIDE_LEVEL_MEMORY, false);
 
     struct tide_stage *outer = cut(shuffled), *own = tide_stage_new(plans, arities, shuffled, NULL, 0, &sink, false);
 
     assert_plan(outer->parts[0].plan, "[[leaf, nil], collect]");
-    assert_true(outer->needs[0].kept);
+    assert_true(outer->needs[0].cached);
     assert_plan(own->parts[0].plan, "[[leaf, r], collect]");
     assert_int_equal(own->nneeds, 1);
-    assert_false(own->needs[0].kept);
+    assert_false(own->needs[0].cached);
     tide_stage_delete(outer);
     tide_stage_delete(own);
     tide_rdd_release(shuffled);

@@ -33,13 +33,13 @@ static int tear_down(void **state) {
 
 /* As if a job had computed it: an empty partition is kept. */
 static void complete(struct tide_rdd *rdd) {
-    if (!tide_rdd_persistent(rdd) || rdd->kept) return;
+    if (!tide_rdd_persistent(rdd) || rdd->cached) return;
 
     struct tide_blocks nothing = {0};
     struct tide_cached *cached = tide_cached_new(cache, &(struct tide_cached_options){.lists = 1, .memory = true});
 
     tide_cached_fill(cached, &nothing);
-    tide_rdd_keep(rdd, &cached, NULL, 1);
+    tide_rdd_set_cached(rdd, &cached, NULL, 1);
 }
 
 static void complete_at(struct tide_graph *graph, int64_t time) {

@@ -460,7 +460,7 @@ function sinks.new(sink)
     if sink.kind == "collect" then
         return setmetatable({ op = sink }, Collect)
     end
-    if sink.kind == "keep" then
+    if sink.kind == "cache" then
         return setmetatable({ op = sink, keeps_text = true }, Collect)
     end
     error("moontide: unknown sink " .. tostring(sink.kind or sink[1]), 0)
