@@ -106,6 +106,23 @@ describe("the contract between C and Lua", function()
         assert.truthy(result.err:find("conflicting types for .*tide_key_make_plain"))
     end)
 
+    it("is one declaration: Lua declares what C libraries have and structs of its own, nothing of this library", function()
+        assert.equal("lua/moontide/base/declare.lua\n", run([[grep -rlF ffi.cdef lua | grep -v hints]]))
+        local texts = 0
+        for path in run([[grep -rlF declare.cdef lua]]):gmatch("%S+") do
+            local file = assert(io.open(path))
+            local source = file:read("*a")
+            file:close()
+            for _, form in ipairs({ "declare%.cdef %[%[(.-)%]%]", 'declare%.cdef "(.-)"\n' }) do
+                for text in source:gmatch(form) do
+                    texts = texts + 1
+                    assert(not text:find "%f[%w_]tide_%w+ *[({]", path .. " declares\n" .. text)
+                end
+            end
+        end
+        assert.is_true(texts > 4)
+    end)
+
     it("refuses Lua files of another version than the library", function()
         if (os.getenv("MOONTIDE_SANITIZE") or "") ~= "" then
             return pending("a stock luajit cannot load an instrumented module")

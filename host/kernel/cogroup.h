@@ -22,26 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "kernel/ffi.h"
 #include "store/block.h"
-
-enum tide_cogroup_mode {
-    TIDE_COGROUP,
-    TIDE_COGROUP_JOIN,
-    TIDE_COGROUP_LEFT_OUTER,
-    TIDE_COGROUP_RIGHT_OUTER,
-    TIDE_COGROUP_FULL_OUTER,
-    TIDE_COGROUP_SUBTRACT,
-    TIDE_COGROUP_INTERSECT
-};
-
-struct tide_cogroup;
-
-/* Reads all sides. Every block is packed and of arity 2; all modes but COGROUP and INTERSECT take two sides. NULL: no
- * memory. */
-struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode);
-void tide_cogroup_delete(struct tide_cogroup *cogroup); /* NULL is fine */
-
-/* *out is the next block, the caller's, or NULL when there are no more. false: no memory. */
-bool tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
 
 #endif

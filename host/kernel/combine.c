@@ -18,96 +18,101 @@ enum { FIRST_SLOTS = 128, STRING_HEAD_MAX = 5 };
 /* Beyond it integers may be int64 or uint64 to Lua; a double that is larger is one as well. */
 static const double EXACT = 9007199254740992.0;
 
+static struct tide_combine_table *whole(struct tide_combine *combine) { return (struct tide_combine_table *)combine; }
+
 struct tide_combine *tide_combine_new(void) {
-    struct tide_combine *combine = tide_alloc_try(sizeof *combine);
-    if (!combine) return NULL;
-    memset(combine, 0, sizeof *combine);
-    combine->slots = tide_alloc_try(FIRST_SLOTS * sizeof *combine->slots);
-    if (!combine->slots) {
-        tide_free(combine);
+    struct tide_combine_table *table = tide_alloc_try(sizeof *table);
+
+    if (!table) return NULL;
+    memset(table, 0, sizeof *table);
+    table->slots = tide_alloc_try(FIRST_SLOTS * sizeof *table->slots);
+    if (!table->slots) {
+        tide_free(table);
         return NULL;
     }
-    memset(combine->slots, 0, FIRST_SLOTS * sizeof *combine->slots);
-    combine->mask = FIRST_SLOTS - 1;
-    return combine;
+    memset(table->slots, 0, FIRST_SLOTS * sizeof *table->slots);
+    table->mask = FIRST_SLOTS - 1;
+    return &table->seen;
 }
 
 void tide_combine_delete(struct tide_combine *combine) {
-    if (!combine) return;
-    tide_free(combine->numbers);
-    tide_free(combine->entries);
-    tide_free(combine->slots);
-    tide_free(combine->arena);
-    tide_free(combine);
+    struct tide_combine_table *table = whole(combine);
+
+    if (!table) return;
+    tide_free(table->seen.numbers);
+    tide_free(table->entries);
+    tide_free(table->slots);
+    tide_free(table->arena);
+    tide_free(table);
 }
 
-static bool grow_slots(struct tide_combine *combine) {
-    uint64_t slots = ((uint64_t)combine->mask + 1) * 2;
+static bool grow_slots(struct tide_combine_table *table) {
+    uint64_t slots = ((uint64_t)table->mask + 1) * 2;
 
     if (slots > UINT32_MAX) return false;
-    struct tide_combine_slot *table = tide_alloc_try(slots * sizeof *table);
-    if (!table) return false;
-    memset(table, 0, slots * sizeof *table);
+    struct tide_combine_slot *grown = tide_alloc_try(slots * sizeof *grown);
+    if (!grown) return false;
+    memset(grown, 0, slots * sizeof *grown);
     uint32_t mask = (uint32_t)(slots - 1);
-    for (uint32_t i = 0; i < combine->count; i++) {
-        uint32_t tag = (uint32_t)combine->entries[i].hash;
+    for (uint32_t i = 0; i < table->seen.count; i++) {
+        uint32_t tag = (uint32_t)table->entries[i].hash;
         uint32_t at = tag & mask;
-        while (table[at].entry != 0) at = (at + 1) & mask;
-        table[at].tag = tag;
-        table[at].entry = i + 1;
+        while (grown[at].entry != 0) at = (at + 1) & mask;
+        grown[at].tag = tag;
+        grown[at].entry = i + 1;
     }
-    tide_free(combine->slots);
-    combine->slots = table;
-    combine->mask = mask;
+    tide_free(table->slots);
+    table->slots = grown;
+    table->mask = mask;
     return true;
 }
 
-static bool grow_entries(struct tide_combine *combine) {
-    uint32_t capacity = combine->capacity ? combine->capacity * 2 : FIRST_SLOTS / 2;
-    void *entries = tide_realloc_try(combine->entries, capacity * sizeof *combine->entries);
+static bool grow_entries(struct tide_combine_table *table) {
+    uint32_t capacity = table->capacity ? table->capacity * 2 : FIRST_SLOTS / 2;
+    void *entries = tide_realloc_try(table->entries, capacity * sizeof *table->entries);
 
     if (!entries) return false;
-    combine->entries = entries;
-    void *numbers = tide_realloc_try(combine->numbers, capacity * sizeof *combine->numbers);
+    table->entries = entries;
+    void *numbers = tide_realloc_try(table->seen.numbers, capacity * sizeof *table->seen.numbers);
     if (!numbers) return false;
-    combine->numbers = numbers;
-    combine->capacity = capacity;
+    table->seen.numbers = numbers;
+    table->capacity = capacity;
     return true;
 }
 
-static bool reserve_arena(struct tide_combine *combine, size_t extra) {
-    if (combine->arena_capacity - combine->arena_size >= extra) return true;
-    uint64_t capacity = combine->arena_capacity ? combine->arena_capacity * 2 : 1024;
-    while (capacity - combine->arena_size < extra) capacity *= 2;
-    uint8_t *arena = tide_realloc_try(combine->arena, capacity);
+static bool reserve_arena(struct tide_combine_table *table, size_t extra) {
+    if (table->arena_capacity - table->arena_size >= extra) return true;
+    uint64_t capacity = table->arena_capacity ? table->arena_capacity * 2 : 1024;
+    while (capacity - table->arena_size < extra) capacity *= 2;
+    uint8_t *arena = tide_realloc_try(table->arena, capacity);
     if (!arena) return false;
-    combine->arena = arena;
-    combine->arena_capacity = capacity;
+    table->arena = arena;
+    table->arena_capacity = capacity;
     return true;
 }
 
 /* Adds an entry whose key is head + payload; the caller found the free slot `at`. */
-static uint32_t insert(struct tide_combine *combine, uint32_t at, uint64_t hash, const uint8_t *head,
+static uint32_t insert(struct tide_combine_table *table, uint32_t at, uint64_t hash, const uint8_t *head,
                        uint32_t head_size, const void *payload, size_t size, bool is_string) {
-    if (combine->count == combine->capacity && !grow_entries(combine)) return TIDE_COMBINE_NOMEM;
-    if (!reserve_arena(combine, head_size + size)) return TIDE_COMBINE_NOMEM;
-    if ((uint64_t)(combine->count + 1) * 5 > (uint64_t)combine->mask * 3) {
-        if (!grow_slots(combine)) return TIDE_COMBINE_NOMEM;
-        at = (uint32_t)hash & combine->mask;
-        while (combine->slots[at].entry != 0) at = (at + 1) & combine->mask;
+    if (table->seen.count == table->capacity && !grow_entries(table)) return TIDE_COMBINE_NOMEM;
+    if (!reserve_arena(table, head_size + size)) return TIDE_COMBINE_NOMEM;
+    if ((uint64_t)(table->seen.count + 1) * 5 > (uint64_t)table->mask * 3) {
+        if (!grow_slots(table)) return TIDE_COMBINE_NOMEM;
+        at = (uint32_t)hash & table->mask;
+        while (table->slots[at].entry != 0) at = (at + 1) & table->mask;
     }
-    uint32_t index = combine->count++;
-    struct tide_combine_entry *entry = &combine->entries[index];
+    uint32_t index = table->seen.count++;
+    struct tide_combine_entry *entry = &table->entries[index];
     entry->hash = hash;
-    entry->offset = combine->arena_size;
+    entry->offset = table->arena_size;
     entry->size = (uint32_t)(head_size + size);
     entry->head = is_string ? head_size : 0;
-    if (head_size > 0) memcpy(combine->arena + combine->arena_size, head, head_size);
-    if (size > 0) memcpy(combine->arena + combine->arena_size + head_size, payload, size);
-    combine->arena_size += head_size + size;
-    combine->slots[at].tag = (uint32_t)hash;
-    combine->slots[at].entry = index + 1;
-    combine->fresh = 1;
+    if (head_size > 0) memcpy(table->arena + table->arena_size, head, head_size);
+    if (size > 0) memcpy(table->arena + table->arena_size + head_size, payload, size);
+    table->arena_size += head_size + size;
+    table->slots[at].tag = (uint32_t)hash;
+    table->slots[at].entry = index + 1;
+    table->seen.fresh = 1;
     return index;
 }
 
@@ -135,86 +140,86 @@ static uint32_t string_head(uint8_t *head, size_t size) {
     return 5;
 }
 
-static uint32_t find_string(struct tide_combine *combine, uint64_t hash, const void *data, size_t size) {
+static uint32_t find_string(struct tide_combine_table *table, uint64_t hash, const void *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
-    uint32_t at = tag & combine->mask;
+    uint32_t at = tag & table->mask;
 
-    for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
+    for (struct tide_combine_slot slot; (slot = table->slots[at]).entry != 0; at = (at + 1) & table->mask) {
         if (slot.tag != tag) continue;
-        const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
+        const struct tide_combine_entry *entry = &table->entries[slot.entry - 1];
         if (entry->head != 0 && entry->size - entry->head == size &&
-            memcmp(combine->arena + entry->offset + entry->head, data, size) == 0) {
-            combine->fresh = 0;
+            memcmp(table->arena + entry->offset + entry->head, data, size) == 0) {
+            table->seen.fresh = 0;
             return slot.entry - 1;
         }
     }
     uint8_t head[STRING_HEAD_MAX];
     uint32_t head_size = string_head(head, size);
-    return insert(combine, at, hash, head, head_size, data, size, true);
+    return insert(table, at, hash, head, head_size, data, size, true);
 }
 
 uint32_t tide_combine_string(struct tide_combine *combine, const char *data, size_t size) {
-    return find_string(combine, tide_hash_string(data, size), data, size);
+    return find_string(whole(combine), tide_hash_string(data, size), data, size);
 }
 
 /* Keys other than strings: compared by their canonical packed bytes. */
-static uint32_t find_packed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
+static uint32_t find_packed(struct tide_combine_table *table, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
-    uint32_t at = tag & combine->mask;
+    uint32_t at = tag & table->mask;
 
-    for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
+    for (struct tide_combine_slot slot; (slot = table->slots[at]).entry != 0; at = (at + 1) & table->mask) {
         if (slot.tag != tag) continue;
-        const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
-        if (entry->head == 0 && entry->size == size && memcmp(combine->arena + entry->offset, data, size) == 0) {
-            combine->fresh = 0;
+        const struct tide_combine_entry *entry = &table->entries[slot.entry - 1];
+        if (entry->head == 0 && entry->size == size && memcmp(table->arena + entry->offset, data, size) == 0) {
+            table->seen.fresh = 0;
             return slot.entry - 1;
         }
     }
-    return insert(combine, at, hash, NULL, 0, data, size, false);
+    return insert(table, at, hash, NULL, 0, data, size, false);
 }
 
 /* Integers beyond 2^53 have several forms that are equal in Lua: int64, uint64, and the double if there is one; and so have tables
  * that hold them. The entry keeps the form that came first. */
-static uint32_t find_equal(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
+static uint32_t find_equal(struct tide_combine_table *table, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
-    uint32_t at = tag & combine->mask;
+    uint32_t at = tag & table->mask;
 
-    for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
+    for (struct tide_combine_slot slot; (slot = table->slots[at]).entry != 0; at = (at + 1) & table->mask) {
         if (slot.tag != tag) continue;
-        const struct tide_combine_entry *entry = &combine->entries[slot.entry - 1];
-        const uint8_t *key = combine->arena + entry->offset;
+        const struct tide_combine_entry *entry = &table->entries[slot.entry - 1];
+        const uint8_t *key = table->arena + entry->offset;
         if (entry->head == 0 && tide_key_same(key, entry->size, data, size)) {
-            combine->fresh = 0;
+            table->seen.fresh = 0;
             return slot.entry - 1;
         }
     }
-    return insert(combine, at, hash, NULL, 0, data, size, false);
+    return insert(table, at, hash, NULL, 0, data, size, false);
 }
 
-static uint32_t find_number(struct tide_combine *combine, uint64_t hash, double key) {
+static uint32_t find_number(struct tide_combine_table *table, uint64_t hash, double key) {
     uint8_t packed[TIDE_PACKED_NUMBER_MAX];
 
     if (key == 0) key = 0; /* -0 and 0 are the same key */
     size_t size = tide_pack_number_at(packed, key);
-    if (key > EXACT || key < -EXACT) return find_equal(combine, hash, packed, size);
-    return find_packed(combine, hash, packed, size);
+    if (key > EXACT || key < -EXACT) return find_equal(table, hash, packed, size);
+    return find_packed(table, hash, packed, size);
 }
 
 uint32_t tide_combine_number(struct tide_combine *combine, double key) {
-    return find_number(combine, tide_hash_number(key), key);
+    return find_number(whole(combine), tide_hash_number(key), key);
 }
 
 uint32_t tide_combine_hashed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size) {
     struct tide_value value = tide_unpack_value(data, data + size);
 
     switch (value.type) {
-    case TIDE_VALUE_STRING: return find_string(combine, hash, value.data, value.size);
-    case TIDE_VALUE_NUMBER: return find_number(combine, hash, value.number);
+    case TIDE_VALUE_STRING: return find_string(whole(combine), hash, value.data, value.size);
+    case TIDE_VALUE_NUMBER: return find_number(whole(combine), hash, value.number);
     case TIDE_VALUE_INT64:
     case TIDE_VALUE_UINT64:
     case TIDE_VALUE_ARRAY:
-    case TIDE_VALUE_MAP: return find_equal(combine, hash, data, size);
-    default: return find_packed(combine, hash, data, size);
+    case TIDE_VALUE_MAP: return find_equal(whole(combine), hash, data, size);
+    default: return find_packed(whole(combine), hash, data, size);
     }
 }
 

@@ -14,11 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/ffi.h"
 #include "wire/hash.h"
 #include "wire/key.h"
-
-#define TIDE_COMBINE_NOMEM UINT32_MAX
-#define TIDE_COMBINE_ABSENT UINT32_MAX
 
 struct tide_combine_entry {
     uint64_t hash;
@@ -32,12 +30,9 @@ struct tide_combine_slot {
     uint32_t entry; /* index + 1; 0 = free */
 };
 
-struct tide_combine {
-    /* visible to Lua */
-    double *numbers; /* by entry index */
-    uint32_t count;
-    uint32_t fresh; /* 1: the last look-up made the entry */
-    /* C only */
+/* All of a table: what Lua and other kernels see of it comes first. */
+struct tide_combine_table {
+    struct tide_combine seen;
     struct tide_combine_entry *entries;
     struct tide_combine_slot *slots;
     uint8_t *arena;
@@ -46,43 +41,46 @@ struct tide_combine {
     uint32_t capacity;
 };
 
-struct tide_combine *tide_combine_new(void); /* NULL: no memory */
-void tide_combine_delete(struct tide_combine *combine);
-
-/* Entry index of the key, made if new (fresh = 1, its number undefined). */
-uint32_t tide_combine_string(struct tide_combine *combine, const char *data, size_t size);
-uint32_t tide_combine_number(struct tide_combine *combine, double key); /* not NaN */
-/* `data` is one packed value in canonical form (as the writer makes it). */
-uint32_t tide_combine_packed(struct tide_combine *combine, const uint8_t *data, size_t size);
+static inline const struct tide_combine_table *tide_combine_table(const struct tide_combine *combine) {
+    return (const struct tide_combine_table *)combine;
+}
 
 /* The same with its hash at hand (tide_hash_packed). Whoever has many keys asks for the memory of some of them first, in two
  * steps: tables are larger than the processor's caches. */
 uint32_t tide_combine_hashed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size);
 
 static inline void tide_combine_fetch_slot(const struct tide_combine *combine, uint64_t hash) {
-    __builtin_prefetch(&combine->slots[(uint32_t)hash & combine->mask]);
+    const struct tide_combine_table *table = tide_combine_table(combine);
+
+    __builtin_prefetch(&table->slots[(uint32_t)hash & table->mask]);
 }
 
 static inline void tide_combine_fetch_entry(const struct tide_combine *combine, uint64_t hash) {
-    uint32_t entry = combine->slots[(uint32_t)hash & combine->mask].entry;
+    const struct tide_combine_table *table = tide_combine_table(combine);
+    uint32_t entry = table->slots[(uint32_t)hash & table->mask].entry;
 
-    if (entry != 0) __builtin_prefetch(&combine->entries[entry - 1]);
+    if (entry != 0) __builtin_prefetch(&table->entries[entry - 1]);
 }
 
-/* number of the key += value (or = value when new): the whole of a map-side sum in one call. false: no memory. */
-bool tide_combine_add_string(struct tide_combine *combine, const char *data, size_t size, double value);
-bool tide_combine_add_number(struct tide_combine *combine, double key, double value);
+static inline uint64_t tide_combine_hash(const struct tide_combine *combine, uint32_t entry) {
+    return tide_combine_table(combine)->entries[entry].hash;
+}
 
 static inline const uint8_t *tide_combine_key(const struct tide_combine *combine, uint32_t entry, uint32_t *size) {
-    *size = combine->entries[entry].size;
-    return combine->arena + combine->entries[entry].offset;
+    const struct tide_combine_table *table = tide_combine_table(combine);
+
+    *size = table->entries[entry].size;
+    return table->arena + table->entries[entry].offset;
 }
+
+enum { TIDE_COMBINE_ABSENT = 0xffffffff };
 
 /* The entry of a key without making one, or TIDE_COMBINE_ABSENT. */
 static inline uint32_t tide_combine_find(const struct tide_combine *combine, const uint8_t *data, size_t size) {
-    uint32_t tag = (uint32_t)tide_hash_packed(data, size), at = tag & combine->mask;
+    const struct tide_combine_table *table = tide_combine_table(combine);
+    uint32_t tag = (uint32_t)tide_hash_packed(data, size), at = tag & table->mask;
 
-    for (struct tide_combine_slot slot; (slot = combine->slots[at]).entry != 0; at = (at + 1) & combine->mask) {
+    for (struct tide_combine_slot slot; (slot = table->slots[at]).entry != 0; at = (at + 1) & table->mask) {
         if (slot.tag != tag) continue;
 
         uint32_t key_size;

@@ -13,11 +13,7 @@
 
 #include <stdbool.h>
 
+#include "kernel/ffi.h"
 #include "store/block.h"
-
-/* Every block is packed and of arity 2. */
-bool tide_group_blocks(const struct tide_blocks *in, struct tide_blocks *out);
-/* The same, and every value is an array. */
-bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out);
 
 #endif

@@ -177,7 +177,7 @@ int tide_router_spread(struct tide_router *router, const struct tide_block *bloc
 
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size) {
-    uint32_t partition = tide_key_partition(combine->entries[index].hash, router->count);
+    uint32_t partition = tide_key_partition(tide_combine_hash(combine, index), router->count);
 
     return tide_router_entry_to(router, combine, index, partition, value, value_size);
 }
@@ -202,7 +202,9 @@ bool tide_router_entry_to(struct tide_router *router, const struct tide_combine 
 }
 
 const uint8_t *tide_router_entry_key(const struct tide_combine *combine, uint32_t index) {
-    return combine->arena + combine->entries[index].offset;
+    uint32_t size;
+
+    return tide_combine_key(combine, index, &size);
 }
 
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine) {

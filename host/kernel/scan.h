@@ -8,12 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct tide_run {
-    uint32_t start; /* of the run */
-    uint32_t stop;  /* after it */
-};
-
-/* The first run of bytes with class[byte] != 0 at or after `from`. Returns 0 when there is none. Pure. */
-int tide_scan_run(const uint8_t *class_of, const char *text, uint32_t size, uint32_t from, struct tide_run *run);
+#include "kernel/ffi.h"
 
 #endif

@@ -8,37 +8,45 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "kernel/record_writer.h"
+#include "kernel/state_rows.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
-
-/* The head of a state record's value. */
-enum { STATE = 0x92 };
 
 /* Smaller blocks are copied and so joined, that a state does not fall apart into ever more of them. */
 enum { SHARED_BYTES = TIDE_BLOCK_TARGET / 4 };
 
+/* All of a delta: what its users see comes first. */
+struct delta {
+    struct tide_state_delta seen;
+    struct tide_blocks *out;
+    struct tide_block *block;
+    uint32_t old_slots, due_slots, order_slots, open_slots;
+};
+
+static struct delta *whole(struct tide_state_delta *delta) { return (struct delta *)delta; }
+
 struct tide_state_delta *tide_state_delta_new(void) {
-    struct tide_state_delta *delta = tide_alloc_try(sizeof *delta);
+    struct delta *delta = tide_alloc_try(sizeof *delta);
 
     if (!delta) return NULL;
-    *delta = (struct tide_state_delta){.keys = tide_combine_new()};
-    if (delta->keys) return delta;
+    *delta = (struct delta){.seen = {.keys = tide_combine_new()}};
+    if (delta->seen.keys) return &delta->seen;
     tide_free(delta);
     return NULL;
 }
 
-void tide_state_delta_delete(struct tide_state_delta *delta) {
+void tide_state_delta_delete(struct tide_state_delta *seen) {
+    struct delta *delta = whole(seen);
+
     if (!delta) return;
-    tide_combine_delete(delta->keys);
+    tide_combine_delete(delta->seen.keys);
     tide_block_release(delta->block);
-    tide_free(delta->old);
-    tide_free(delta->due);
-    tide_free(delta->order);
-    tide_free(delta->open);
+    tide_free(delta->seen.old);
+    tide_free(delta->seen.due);
+    tide_free(delta->seen.order);
+    tide_free(delta->seen.open);
     tide_free(delta);
 }
-
-size_t tide_state_delta_size(void) { return sizeof(struct tide_state_delta); }
 
 const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry) {
     uint32_t size;
@@ -48,16 +56,18 @@ const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32
 
 /* ---- Keys that change ----------------------------------------------------------------------------------------- */
 
-static bool add_record(struct tide_state_delta *delta, const uint8_t *key, size_t size) {
-    uint32_t entry = tide_combine_packed(delta->keys, key, size);
+static bool add_record(struct delta *delta, const uint8_t *key, size_t size) {
+    uint32_t entry = tide_combine_packed(delta->seen.keys, key, size);
 
-    if (entry == TIDE_COMBINE_NOMEM || delta->records == UINT32_MAX - 1) return false;
-    if (!TIDE_ARRAY_RESERVE_TRY(delta->order, delta->order_slots, delta->records + 1)) return false;
-    delta->order[delta->records++] = entry;
+    if (entry == TIDE_COMBINE_NOMEM || delta->seen.records == UINT32_MAX - 1) return false;
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->seen.order, delta->order_slots, delta->seen.records + 1)) return false;
+    delta->seen.order[delta->seen.records++] = entry;
     return true;
 }
 
-bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_blocks *records) {
+bool tide_state_delta_add(struct tide_state_delta *seen, const struct tide_blocks *records) {
+    struct delta *delta = whole(seen);
+
     for (uint32_t b = 0; b < records->count; b++) {
         const uint8_t *at = records->items[b]->data, *end = at + records->items[b]->size;
 
@@ -73,15 +83,17 @@ bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_bloc
 
 /* ---- The others ----------------------------------------------------------------------------------------------- */
 
-static bool room(struct tide_state_delta *delta, size_t size) {
-    if (delta->block && delta->block->size >= TIDE_BLOCK_TARGET) tide_state_delta_finish(delta);
-    return tide_record_writer_room(&delta->block, 2, size);
-}
-
-void tide_state_delta_finish(struct tide_state_delta *delta) {
+static void finish_block(struct delta *delta) {
     if (delta->block) tide_blocks_push(delta->out, delta->block);
     delta->block = NULL;
 }
+
+static bool room(struct delta *delta, size_t size) {
+    if (delta->block && delta->block->size >= TIDE_BLOCK_TARGET) finish_block(delta);
+    return tide_record_writer_room(&delta->block, 2, size);
+}
+
+void tide_state_delta_finish(struct tide_state_delta *delta) { finish_block(whole(delta)); }
 
 /* A run of records of a block that stay as they are. */
 struct run {
@@ -89,7 +101,7 @@ struct run {
     uint32_t count;
 };
 
-static bool copy_run(struct tide_state_delta *delta, struct run *run, const uint8_t *to) {
+static bool copy_run(struct delta *delta, struct run *run, const uint8_t *to) {
     size_t size = (size_t)(to - run->from);
 
     if (run->count == 0) return true;
@@ -101,13 +113,13 @@ static bool copy_run(struct tide_state_delta *delta, struct run *run, const uint
     return true;
 }
 
-static bool add_due(struct tide_state_delta *delta, const uint8_t *key, const uint8_t *value) {
-    if (!TIDE_ARRAY_RESERVE_TRY(delta->due, delta->due_slots, delta->dues + 1)) return false;
-    delta->due[delta->dues++] = (struct tide_state_delta_due){.key = key, .value = value};
+static bool add_due(struct delta *delta, const uint8_t *key, const uint8_t *value) {
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->seen.due, delta->due_slots, delta->seen.dues + 1)) return false;
+    delta->seen.due[delta->seen.dues++] = (struct tide_state_delta_due){.key = key, .value = value};
     return true;
 }
 
-static bool scan_block(struct tide_state_delta *delta, struct tide_block *block, double limit) {
+static bool scan_block(struct delta *delta, struct tide_block *block, double limit) {
     const uint8_t *at = block->data, *end = block->data + block->size;
     struct run run = {.count = 0};
 
@@ -115,8 +127,8 @@ static bool scan_block(struct tide_state_delta *delta, struct tide_block *block,
         const uint8_t *key = at, *value = tide_unpack_skip(at, end);
 
         at = tide_unpack_skip(value, end);
-        if (*value == STATE) {
-            uint32_t entry = tide_combine_find(delta->keys, key, (size_t)(value - key));
+        if (*value == TIDE_STATE_ROWS_HEAD) {
+            uint32_t entry = tide_combine_find(delta->seen.keys, key, (size_t)(value - key));
             struct tide_value n = tide_unpack_value(value + 1, at);
 
             if (entry == TIDE_COMBINE_ABSENT && !(n.number < limit)) {
@@ -126,45 +138,62 @@ static bool scan_block(struct tide_state_delta *delta, struct tide_block *block,
             if (entry == TIDE_COMBINE_ABSENT) {
                 if (!add_due(delta, key, n.next)) return false;
             } else {
-                delta->old[entry] =
+                delta->seen.old[entry] =
                     (struct tide_state_delta_old){.value = n.next, .n = n.number, .size = (uint32_t)(at - n.next)};
             }
         }
         if (!copy_run(delta, &run, key)) return false;
     }
     if (run.count < block->count || block->size < SHARED_BYTES) return copy_run(delta, &run, end);
-    tide_state_delta_finish(delta);
+    finish_block(delta);
     tide_blocks_push(delta->out, tide_block_retain(block));
     return true;
 }
 
-bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blocks *state, double limit,
+bool tide_state_delta_scan(struct tide_state_delta *seen, const struct tide_blocks *state, double limit,
                            struct tide_blocks *out) {
-    uint32_t count = delta->keys->count;
+    struct delta *delta = whole(seen);
+    uint32_t count = delta->seen.keys->count;
 
-    if (!TIDE_ARRAY_RESERVE_TRY(delta->old, delta->old_slots, count)) return false;
-    if (count > 0) memset(delta->old, 0, (size_t)count * sizeof *delta->old);
+    if (!TIDE_ARRAY_RESERVE_TRY(delta->seen.old, delta->old_slots, count)) return false;
+    if (count > 0) memset(delta->seen.old, 0, (size_t)count * sizeof *delta->seen.old);
     delta->out = out;
     for (uint32_t b = 0; b < state->count; b++)
         if (!scan_block(delta, state->items[b], limit)) return false;
     return true;
 }
 
-bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double n, const uint8_t *value,
+bool tide_state_delta_put(struct tide_state_delta *seen, uint32_t entry, double n, const uint8_t *value,
                           size_t size) {
+    struct delta *delta = whole(seen);
     uint32_t key_size;
-    const uint8_t *key = tide_combine_key(delta->keys, entry, &key_size);
+    const uint8_t *key = tide_combine_key(delta->seen.keys, entry, &key_size);
 
     if (!value) {
-        value = delta->old[entry].value;
-        size = delta->old[entry].size;
+        value = delta->seen.old[entry].value;
+        size = delta->seen.old[entry].size;
     }
     if (!room(delta, (size_t)key_size + 1 + TIDE_PACKED_NUMBER_MAX + size)) return false;
 
     uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(delta->block), key, key_size);
 
-    *at++ = STATE;
+    *at++ = TIDE_STATE_ROWS_HEAD;
     at += tide_pack_number_at(at, n);
     tide_record_writer_record(delta->block, tide_record_writer_bytes(at, value, size));
     return true;
 }
+
+/* ---- For window_sum.c ----------------------------------------------------------------------------------------- */
+
+bool tide_state_delta_leave_open(struct tide_state_delta *seen, const uint8_t *key, size_t size, double sum) {
+    struct delta *delta = whole(seen);
+    uint32_t entry = tide_combine_packed(seen->keys, key, size);
+
+    if (entry == TIDE_COMBINE_NOMEM) return false;
+    if (!TIDE_ARRAY_RESERVE_TRY(seen->open, delta->open_slots, seen->opens + 1)) return false;
+    seen->open[seen->opens++] = entry;
+    seen->keys->numbers[entry] = sum;
+    return true;
+}
+
+void tide_state_delta_begin(struct tide_state_delta *delta, struct tide_blocks *out) { whole(delta)->out = out; }

@@ -12,7 +12,7 @@
  *   tide_state_delta_finish(delta);
  *
  * Thread: the worker that runs the task. The blocks given must live, unchanged, as long as the delta. Called by worker Lua
- * through FFI, which sees the first part of the struct. false: memory is gone, the task fails.
+ * through FFI. false: memory is gone, the task fails.
  */
 #ifndef TIDE_KERNEL_STATE_DELTA_H
 #define TIDE_KERNEL_STATE_DELTA_H
@@ -22,50 +22,12 @@
 #include <stdint.h>
 
 #include "kernel/combine.h"
+#include "kernel/ffi.h"
 #include "store/block.h"
 
-struct tide_state_delta_old {
-    const uint8_t *value; /* x in the state; NULL: the state has not the key */
-    double n;
-    uint32_t size; /* of x */
-    uint32_t reserved;
-};
-
-struct tide_state_delta_due {
-    const uint8_t *key;   /* packed; the value follows it */
-    const uint8_t *value; /* x */
-};
-
-struct tide_state_delta {
-    struct tide_combine *keys;        /* the keys added */
-    struct tide_state_delta_old *old; /* by entry of keys; after the scan */
-    struct tide_state_delta_due
-        *due;        /* keys that were not added, with n below the limit: they have not been copied */
-    uint32_t *order; /* entry of each record added, in order */
-    uint32_t
-        *open; /* tide_window_sum_slide: entries that are left to the caller to put, their sums in keys->numbers */
-    uint32_t records, dues, opens;
-    uint32_t reserved;
-    /* C only */
-    struct tide_blocks *out;
-    struct tide_block *block;
-    uint32_t old_slots, due_slots, order_slots, open_slots;
-};
-
-struct tide_state_delta *tide_state_delta_new(void);          /* NULL: no memory */
-void tide_state_delta_delete(struct tide_state_delta *delta); /* NULL is fine */
-size_t tide_state_delta_size(void);                           /* of the struct, for Lua to compare */
-
-/* The packed key of an entry. */
-const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry);
-/* The keys of packed pairs. */
-bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_blocks *records);
-/* Once. `out` gets the new state and must live until tide_state_delta_finish. */
-bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blocks *state, double limit,
-                           struct tide_blocks *out);
-/* (key of the entry, [n, x]); value NULL: x as it was. */
-bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double n, const uint8_t *value,
-                          size_t size);
-void tide_state_delta_finish(struct tide_state_delta *delta);
+/* For window_sum.c. The key is added and left open, with this sum. */
+bool tide_state_delta_leave_open(struct tide_state_delta *delta, const uint8_t *key, size_t size, double sum);
+/* For window_sum.c, in place of the scan: where keys are put. */
+void tide_state_delta_begin(struct tide_state_delta *delta, struct tide_blocks *out);
 
 #endif

@@ -6,7 +6,7 @@
 #include "kernel/record_writer.h"
 #include "wire/unpack.h"
 
-enum { MAPPED_ONE = 0x91, STATE = 0x92, MAPPED_PAIR = 0x93, TRAILING_NILS = 2 };
+enum { MAPPED_ONE = 0x91, MAPPED_PAIR = 0x93, TRAILING_NILS = 2 };
 
 struct projection {
     struct tide_block *block;
@@ -38,7 +38,7 @@ static bool project(const struct tide_blocks *in, struct tide_blocks *out, bool 
             const uint8_t *key = at, *value = tide_unpack_skip(at, end);
 
             at = tide_unpack_skip(value, end);
-            if (state && *value == STATE) {
+            if (state && *value == TIDE_STATE_ROWS_HEAD) {
                 const uint8_t *x = tide_unpack_skip(value + 1, at);
 
                 ok = append(&projection, 2, key, (size_t)(value - key), x, (size_t)(at - x));

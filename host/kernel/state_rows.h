@@ -18,16 +18,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernel/ffi.h"
 #include "store/block.h"
 
-/* The pair as it is, to the last block of `out`, which must not be shared, or to a new one. */
-bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value,
-                         size_t size);
-/* The row of a result. key NULL: a single value. */
-bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x,
-                                size_t size);
-
-bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out);
-bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out);
+/* The first byte of [n, x], a state. */
+enum { TIDE_STATE_ROWS_HEAD = 0x92 };
 
 #endif

@@ -9,14 +9,12 @@
 #include "base/array.h"
 #include "kernel/record_writer.h"
 #include "kernel/sort_by_hash.h"
+#include "kernel/state_rows.h"
 #include "wire/big_endian.h"
 #include "wire/hash.h"
 #include "wire/key.h"
 #include "wire/pack.h"
 #include "wire/unpack.h"
-
-/* The head of a state record's value. */
-enum { STATE_HEAD = 0x92 };
 
 enum { SIDES = 3 };
 
@@ -31,26 +29,47 @@ enum { FIRST_KEYS = 256 };
 enum { GO_ON = TIDE_WINDOW_FOLD_DONE };
 
 /* How far a block has been read: its next record. */
-struct tide_window_fold_reader {
+struct reader {
     const uint8_t *key, *value, *end;
     uint64_t hash; /* of the key */
     uint32_t left; /* records, the next one included */
     enum tide_window_fold_side side;
 };
 
+/* All of a fold: what its users see comes first. */
+struct fold {
+    struct tide_window_fold seen;
+    uint32_t key_slots, meeting_slots;
+    struct reader *readers; /* one for each block */
+    uint32_t reader_count;
+    uint32_t *slots; /* index + 1 of a key, or 0: in the order of hashes but for keys that found theirs taken */
+    unsigned bits;   /* of the number of slots */
+    uint32_t *sorted;
+    uint32_t sorted_slots;
+    unsigned ranges; /* two to the power of it */
+    uint64_t range;  /* the next one */
+    uint64_t first;  /* hash of the one that is read */
+    bool adds;
+    struct tide_block *block;
+    struct tide_blocks made;
+    struct tide_blocks ordered[SIDES]; /* sides that were not in order */
+};
+
+static struct fold *whole(struct tide_window_fold *fold) { return (struct fold *)fold; }
+
 /* ---- The table of a range ------------------------------------------------------------------------------------- */
 
-static uint32_t slot_of(const struct tide_window_fold *fold, uint64_t hash) {
+static uint32_t slot_of(const struct fold *fold, uint64_t hash) {
     return (uint32_t)((hash - fold->first) >> (64 - fold->ranges - fold->bits));
 }
 
-static uint32_t slots_in(const struct tide_window_fold *fold) { return (1U << fold->bits) + SLACK; }
+static uint32_t slots_in(const struct fold *fold) { return (1U << fold->bits) + SLACK; }
 
 /* false: every slot from the key's own to the last is taken. */
-static bool put_in_slot(struct tide_window_fold *fold, uint32_t index) {
+static bool put_in_slot(struct fold *fold, uint32_t index) {
     uint32_t end = slots_in(fold);
 
-    for (uint32_t at = slot_of(fold, fold->keys[index].hash); at < end; at++) {
+    for (uint32_t at = slot_of(fold, fold->seen.keys[index].hash); at < end; at++) {
         if (fold->slots[at] != 0) continue;
         fold->slots[at] = index + 1;
         return true;
@@ -59,10 +78,10 @@ static bool put_in_slot(struct tide_window_fold *fold, uint32_t index) {
 }
 
 /* Doubles the slots until all keys have one. OTHER: their hashes are too much alike. */
-static int grow(struct tide_window_fold *fold) {
+static int grow(struct fold *fold) {
     for (;;) {
         if (fold->bits + 1 >= 64 - fold->ranges ||
-            ((uint64_t)1 << fold->bits) / MOST_SLOTS_PER_KEY > fold->count + 64)
+            ((uint64_t)1 << fold->bits) / MOST_SLOTS_PER_KEY > fold->seen.count + 64)
             return TIDE_WINDOW_FOLD_OTHER;
         fold->bits++;
 
@@ -75,8 +94,8 @@ static int grow(struct tide_window_fold *fold) {
         }
         fold->slots = slots;
         memset(slots, 0, size);
-        while (done < fold->count && put_in_slot(fold, done)) done++;
-        if (done == fold->count) return GO_ON;
+        while (done < fold->seen.count && put_in_slot(fold, done)) done++;
+        if (done == fold->seen.count) return GO_ON;
     }
 }
 
@@ -87,35 +106,36 @@ static bool larger(void *array, size_t size) {
     return grown;
 }
 
-static bool make_room_for_keys(struct tide_window_fold *fold) {
+static bool make_room_for_keys(struct fold *fold) {
     uint32_t more = fold->key_slots > 0 ? fold->key_slots * 2 : FIRST_KEYS;
 
-    if (!larger(&fold->keys, more * sizeof *fold->keys) || !larger(&fold->x, more * sizeof *fold->x) ||
-        !larger(&fold->n, more * sizeof *fold->n) || !larger(&fold->there, more * sizeof *fold->there) ||
-        !larger(&fold->values, 2 * (size_t)more * sizeof *fold->values) ||
-        !larger(&fold->counts, 2 * (size_t)more * sizeof *fold->counts))
+    if (!larger(&fold->seen.keys, more * sizeof *fold->seen.keys) ||
+        !larger(&fold->seen.x, more * sizeof *fold->seen.x) || !larger(&fold->seen.n, more * sizeof *fold->seen.n) ||
+        !larger(&fold->seen.there, more * sizeof *fold->seen.there) ||
+        !larger(&fold->seen.values, 2 * (size_t)more * sizeof *fold->seen.values) ||
+        !larger(&fold->seen.counts, 2 * (size_t)more * sizeof *fold->seen.counts))
         return false;
     fold->key_slots = more;
     return true;
 }
 
 /* The key's index, made if it is new. */
-static int find_key(struct tide_window_fold *fold, const struct tide_window_fold_reader *reader, uint32_t *index) {
+static int find_key(struct fold *fold, const struct reader *reader, uint32_t *index) {
     uint32_t at = slot_of(fold, reader->hash), end = slots_in(fold), size = (uint32_t)(reader->value - reader->key);
 
     for (; at < end && fold->slots[at] != 0; at++) {
-        const struct tide_window_fold_key *key = &fold->keys[fold->slots[at] - 1];
+        const struct tide_window_fold_key *key = &fold->seen.keys[fold->slots[at] - 1];
 
         *index = fold->slots[at] - 1;
         if (key->hash == reader->hash && tide_key_same(key->key, key->size, reader->key, size)) return GO_ON;
     }
-    if (fold->count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_WINDOW_FOLD_NO_MEMORY;
-    *index = fold->count++;
-    fold->keys[*index] = (struct tide_window_fold_key){.hash = reader->hash, .key = reader->key, .size = size};
-    fold->counts[2 * *index] = fold->counts[2 * *index + 1] = 0;
-    fold->there[*index] = 0;
-    if (at < end && (uint64_t)fold->count * 2 <= (uint64_t)1 << fold->bits) {
-        fold->slots[at] = fold->count;
+    if (fold->seen.count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_WINDOW_FOLD_NO_MEMORY;
+    *index = fold->seen.count++;
+    fold->seen.keys[*index] = (struct tide_window_fold_key){.hash = reader->hash, .key = reader->key, .size = size};
+    fold->seen.counts[2 * *index] = fold->seen.counts[2 * *index + 1] = 0;
+    fold->seen.there[*index] = 0;
+    if (at < end && (uint64_t)fold->seen.count * 2 <= (uint64_t)1 << fold->bits) {
+        fold->slots[at] = fold->seen.count;
         return GO_ON;
     }
     return grow(fold);
@@ -143,7 +163,7 @@ static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, do
 }
 
 /* Finds the next record's value and its key's hash. The usual keys, short strings and whole numbers, do without a call more. */
-static inline void look(struct tide_window_fold_reader *reader) {
+static inline void look(struct reader *reader) {
     const uint8_t *key = reader->key;
     double number;
 
@@ -160,7 +180,7 @@ static inline void look(struct tide_window_fold_reader *reader) {
 }
 
 /* Goes on to the record at `next`, the one after the reader's. */
-static inline int step(struct tide_window_fold_reader *reader, const uint8_t *next) {
+static inline int step(struct reader *reader, const uint8_t *next) {
     uint64_t hash = reader->hash;
 
     reader->key = next;
@@ -170,12 +190,12 @@ static inline int step(struct tide_window_fold_reader *reader, const uint8_t *ne
 }
 
 /* Pairs that are not part of a state are passed over. */
-static inline bool is_beside(const struct tide_window_fold_reader *reader) {
-    return reader->side == TIDE_WINDOW_FOLD_STATE && *reader->value != STATE_HEAD;
+static inline bool is_beside(const struct reader *reader) {
+    return reader->side == TIDE_WINDOW_FOLD_STATE && *reader->value != TIDE_STATE_ROWS_HEAD;
 }
 
 /* The numbers of the next record, `n` of a state only; the byte after them, or NULL when one is something else. */
-static inline const uint8_t *numbers_of(const struct tide_window_fold_reader *reader, double *n, double *x) {
+static inline const uint8_t *numbers_of(const struct reader *reader, double *n, double *x) {
     if (reader->side != TIDE_WINDOW_FOLD_STATE) return number_at(reader->value, reader->end, x);
 
     const uint8_t *next = number_at(reader->value + 1, reader->end, n);
@@ -183,38 +203,37 @@ static inline const uint8_t *numbers_of(const struct tide_window_fold_reader *re
     return next ? number_at(next, reader->end, x) : NULL;
 }
 
-static bool note_meeting(struct tide_window_fold *fold, uint32_t place, double value) {
-    if (fold->meetings == fold->meeting_slots) {
+static bool note_meeting(struct fold *fold, uint32_t place, double value) {
+    if (fold->seen.meetings == fold->meeting_slots) {
         uint32_t more = fold->meeting_slots > 0 ? fold->meeting_slots * 2 : FIRST_KEYS;
 
-        if (!larger(&fold->met, more * sizeof *fold->met) ||
-            !larger(&fold->newcomers, more * sizeof *fold->newcomers))
+        if (!larger(&fold->seen.met, more * sizeof *fold->seen.met) ||
+            !larger(&fold->seen.newcomers, more * sizeof *fold->seen.newcomers))
             return false;
         fold->meeting_slots = more;
     }
-    fold->met[fold->meetings] = place;
-    fold->newcomers[fold->meetings++] = value;
+    fold->seen.met[fold->seen.meetings] = place;
+    fold->seen.newcomers[fold->seen.meetings++] = value;
     return true;
 }
 
-static inline bool take(struct tide_window_fold *fold, uint32_t key, enum tide_window_fold_side side, double n,
-                        double x) {
+static inline bool take(struct fold *fold, uint32_t key, enum tide_window_fold_side side, double n, double x) {
     uint32_t place = 2 * key + (side == TIDE_WINDOW_FOLD_ENTERING);
 
     if (side == TIDE_WINDOW_FOLD_STATE) {
-        fold->there[key] = 1;
-        fold->n[key] = n;
-        fold->x[key] = x;
+        fold->seen.there[key] = 1;
+        fold->seen.n[key] = n;
+        fold->seen.x[key] = x;
         return true;
     }
-    if (fold->counts[place]++ == 0) fold->values[place] = x;
-    else if (fold->adds) fold->values[place] += x;
+    if (fold->seen.counts[place]++ == 0) fold->seen.values[place] = x;
+    else if (fold->adds) fold->seen.values[place] += x;
     else return note_meeting(fold, place, x);
     return true;
 }
 
 /* The records of one block up to this hash. */
-static int read_to(struct tide_window_fold *fold, struct tide_window_fold_reader *reader, uint64_t last) {
+static int read_to(struct fold *fold, struct reader *reader, uint64_t last) {
     while (reader->left > 0 && reader->hash <= last) {
         const uint8_t *next;
 
@@ -238,8 +257,10 @@ static int read_to(struct tide_window_fold *fold, struct tide_window_fold_reader
     return GO_ON;
 }
 
-int tide_window_fold_read(struct tide_window_fold *fold) {
-    fold->count = fold->meetings = 0;
+int tide_window_fold_read(struct tide_window_fold *seen) {
+    struct fold *fold = whole(seen);
+
+    fold->seen.count = fold->seen.meetings = 0;
     while (fold->range >> fold->ranges == 0) {
         fold->first = fold->ranges > 0 ? fold->range << (64 - fold->ranges) : 0;
         fold->range++;
@@ -247,7 +268,7 @@ int tide_window_fold_read(struct tide_window_fold *fold) {
         uint64_t last = fold->first + (UINT64_MAX >> fold->ranges);
 
         for (uint32_t i = 0; i < fold->reader_count; i++) {
-            struct tide_window_fold_reader *reader = &fold->readers[i];
+            struct reader *reader = &fold->readers[i];
 
             if (reader->left == 0 || reader->hash > last) continue;
 
@@ -255,16 +276,15 @@ int tide_window_fold_read(struct tide_window_fold *fold) {
 
             if (status != GO_ON) return status;
         }
-        if (fold->count > 0) return TIDE_WINDOW_FOLD_RANGE;
+        if (fold->seen.count > 0) return TIDE_WINDOW_FOLD_RANGE;
     }
     return TIDE_WINDOW_FOLD_DONE;
 }
 
 /* ---- Opening -------------------------------------------------------------------------------------------------- */
 
-static struct tide_window_fold_reader reader_of(const struct tide_block *block, enum tide_window_fold_side side) {
-    struct tide_window_fold_reader reader = {
-        .key = block->data, .end = block->data + block->size, .left = block->count, .side = side};
+static struct reader reader_of(const struct tide_block *block, enum tide_window_fold_side side) {
+    struct reader reader = {.key = block->data, .end = block->data + block->size, .left = block->count, .side = side};
 
     if (block->count > 0) look(&reader);
     return reader;
@@ -275,7 +295,7 @@ static int check_side(const struct tide_blocks *blocks, enum tide_window_fold_si
     int status = TIDE_WINDOW_FOLD_DONE;
 
     for (uint32_t b = 0; b < blocks->count; b++) {
-        struct tide_window_fold_reader reader = reader_of(blocks->items[b], side);
+        struct reader reader = reader_of(blocks->items[b], side);
 
         while (reader.left > 0) {
             double n, x;
@@ -290,7 +310,7 @@ static int check_side(const struct tide_blocks *blocks, enum tide_window_fold_si
 }
 
 /* Sides that are not in order are replaced. */
-static int order_sides(struct tide_window_fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
+static int order_sides(struct fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
     for (int s = 0; s < SIDES; s++) {
         if (!sides[s]) continue;
 
@@ -305,7 +325,7 @@ static int order_sides(struct tide_window_fold *fold, const struct tide_blocks *
     return TIDE_WINDOW_FOLD_DONE;
 }
 
-static bool add_readers(struct tide_window_fold *fold, const struct tide_blocks *const sides[SIDES]) {
+static bool add_readers(struct fold *fold, const struct tide_blocks *const sides[SIDES]) {
     uint32_t blocks = 0;
 
     for (int s = 0; s < SIDES; s++) blocks += sides[s] ? sides[s]->count : 0;
@@ -318,7 +338,7 @@ static bool add_readers(struct tide_window_fold *fold, const struct tide_blocks 
 }
 
 /* Ranges of about RANGE_RECORDS records, and a table for as many keys. */
-static bool make_table(struct tide_window_fold *fold, uint64_t records) {
+static bool make_table(struct fold *fold, uint64_t records) {
     fold->bits = FIRST_BITS;
     while (fold->ranges < 31 && records >> fold->ranges > RANGE_RECORDS) fold->ranges++;
     while ((uint64_t)1 << fold->bits < 2 * records && 1U << fold->bits < 2 * RANGE_RECORDS) fold->bits++;
@@ -332,12 +352,12 @@ int tide_window_fold_open(struct tide_window_fold **out, const struct tide_block
                           const struct tide_blocks *leaving, const struct tide_blocks *entering, bool adds,
                           bool order) {
     const struct tide_blocks *sides[SIDES] = {state, leaving, entering};
-    struct tide_window_fold *fold = tide_alloc_try(sizeof *fold);
+    struct fold *fold = tide_alloc_try(sizeof *fold);
     uint64_t records = 0;
     int status;
 
     if (!fold) return TIDE_WINDOW_FOLD_NO_MEMORY;
-    *fold = (struct tide_window_fold){.adds = adds};
+    *fold = (struct fold){.adds = adds};
     tide_blocks_create(&fold->made);
     for (int s = 0; s < SIDES; s++) {
         tide_blocks_create(&fold->ordered[s]);
@@ -346,31 +366,31 @@ int tide_window_fold_open(struct tide_window_fold **out, const struct tide_block
     status = order_sides(fold, sides, order);
     if (status == TIDE_WINDOW_FOLD_DONE && !(make_table(fold, records) && add_readers(fold, sides)))
         status = TIDE_WINDOW_FOLD_NO_MEMORY;
-    if (status == TIDE_WINDOW_FOLD_DONE) *out = fold;
-    else tide_window_fold_delete(fold);
+    if (status == TIDE_WINDOW_FOLD_DONE) *out = &fold->seen;
+    else tide_window_fold_delete(&fold->seen);
     return status;
 }
 
-void tide_window_fold_delete(struct tide_window_fold *fold) {
+void tide_window_fold_delete(struct tide_window_fold *seen) {
+    struct fold *fold = whole(seen);
+
     if (!fold) return;
     for (int s = 0; s < SIDES; s++) tide_blocks_destroy(&fold->ordered[s]);
     tide_blocks_destroy(&fold->made);
     tide_block_release(fold->block);
     tide_free(fold->readers);
     tide_free(fold->slots);
-    tide_free(fold->keys);
-    tide_free(fold->x);
-    tide_free(fold->n);
-    tide_free(fold->there);
-    tide_free(fold->values);
-    tide_free(fold->counts);
-    tide_free(fold->met);
-    tide_free(fold->newcomers);
+    tide_free(fold->seen.keys);
+    tide_free(fold->seen.x);
+    tide_free(fold->seen.n);
+    tide_free(fold->seen.there);
+    tide_free(fold->seen.values);
+    tide_free(fold->seen.counts);
+    tide_free(fold->seen.met);
+    tide_free(fold->seen.newcomers);
     tide_free(fold->sorted);
     tide_free(fold);
 }
-
-size_t tide_window_fold_size(void) { return offsetof(struct tide_window_fold, keys); }
 
 const uint8_t *tide_window_fold_key(const struct tide_window_fold *fold, uint32_t index) {
     return fold->keys[index].key;
@@ -378,7 +398,7 @@ const uint8_t *tide_window_fold_key(const struct tide_window_fold *fold, uint32_
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
-static void finish_block(struct tide_window_fold *fold) {
+static void finish_block(struct fold *fold) {
     if (fold->block) tide_blocks_push(&fold->made, fold->block);
     fold->block = NULL;
 }
@@ -391,8 +411,8 @@ static inline uint8_t *put_number(uint8_t *at, double number) {
     return at + tide_pack_number_at(at, number);
 }
 
-static bool write_key(struct tide_window_fold *fold, uint32_t index, bool states) {
-    const struct tide_window_fold_key *key = &fold->keys[index];
+static bool write_key(struct fold *fold, uint32_t index, bool states) {
+    const struct tide_window_fold_key *key = &fold->seen.keys[index];
     size_t most = (size_t)key->size + 1 + 2 * TIDE_PACKED_NUMBER_MAX;
 
     if (fold->block && fold->block->size >= TIDE_BLOCK_TARGET) finish_block(fold);
@@ -403,45 +423,50 @@ static bool write_key(struct tide_window_fold *fold, uint32_t index, bool states
     uint8_t *at = tide_record_writer_bytes(tide_record_writer_at(fold->block), key->key, key->size);
 
     if (states) {
-        *at++ = STATE_HEAD;
-        at = put_number(put_number(at, fold->n[index]), fold->x[index]);
+        *at++ = TIDE_STATE_ROWS_HEAD;
+        at = put_number(put_number(at, fold->seen.n[index]), fold->seen.x[index]);
     } else {
-        at = put_number(at, fold->values[2 * index + 1]);
+        at = put_number(at, fold->seen.values[2 * index + 1]);
     }
     tide_record_writer_record(fold->block, at);
     return true;
 }
 
 /* The keys of the range in the order of their hashes, which they nearly have in their slots; these are free afterwards. */
-static bool sort_keys(struct tide_window_fold *fold) {
+static bool sort_keys(struct fold *fold) {
     uint32_t count = 0, end = slots_in(fold);
 
-    if (!TIDE_ARRAY_RESERVE_TRY(fold->sorted, fold->sorted_slots, fold->count)) return false;
-    for (uint32_t s = 0; s < end && count < fold->count; s++) {
+    if (!TIDE_ARRAY_RESERVE_TRY(fold->sorted, fold->sorted_slots, fold->seen.count)) return false;
+    for (uint32_t s = 0; s < end && count < fold->seen.count; s++) {
         if (fold->slots[s] == 0) continue;
 
         uint32_t index = fold->slots[s] - 1, at = count++;
-        uint64_t hash = fold->keys[index].hash;
+        uint64_t hash = fold->seen.keys[index].hash;
 
-        for (; at > 0 && fold->keys[fold->sorted[at - 1]].hash > hash; at--) fold->sorted[at] = fold->sorted[at - 1];
+        for (; at > 0 && fold->seen.keys[fold->sorted[at - 1]].hash > hash; at--)
+            fold->sorted[at] = fold->sorted[at - 1];
         fold->sorted[at] = index;
         fold->slots[s] = 0;
     }
     return true;
 }
 
-bool tide_window_fold_write(struct tide_window_fold *fold, bool states) {
+bool tide_window_fold_write(struct tide_window_fold *seen, bool states) {
+    struct fold *fold = whole(seen);
+
     if (!sort_keys(fold)) return false;
-    for (uint32_t i = 0; i < fold->count; i++) {
+    for (uint32_t i = 0; i < fold->seen.count; i++) {
         uint32_t index = fold->sorted[i];
 
-        if ((!states || fold->there[index]) && !write_key(fold, index, states)) return false;
+        if ((!states || fold->seen.there[index]) && !write_key(fold, index, states)) return false;
     }
     return true;
 }
 
-void tide_window_fold_finish(struct tide_window_fold *fold, struct tide_blocks *out) {
+void tide_window_fold_finish(struct tide_window_fold *seen, struct tide_blocks *out) {
+    struct fold *fold = whole(seen);
+
     finish_block(fold);
     tide_blocks_move(out, &fold->made);
-    tide_window_fold_delete(fold);
+    tide_window_fold_delete(seen);
 }

@@ -22,16 +22,6 @@ static void empty(struct tide_blocks *blocks) {
     tide_blocks_create(blocks);
 }
 
-static bool leave_open(struct tide_state_delta *delta, const uint8_t *key, size_t size, double sum) {
-    uint32_t entry = tide_combine_packed(delta->keys, key, size);
-
-    if (entry == TIDE_COMBINE_NOMEM) return false;
-    if (!TIDE_ARRAY_RESERVE_TRY(delta->open, delta->open_slots, delta->opens + 1)) return false;
-    delta->open[delta->opens++] = entry;
-    delta->keys->numbers[entry] = sum;
-    return true;
-}
-
 /* ---- Range by range ------------------------------------------------------------------------------------------- */
 
 /* What becomes of a key. With a delta, keys of which nothing is left are left open there. */
@@ -52,7 +42,7 @@ static bool slide_key(struct tide_window_fold *fold, uint32_t key, struct tide_s
     }
     if (!delta || fold->n[key] > 0 || left + came == 0) return true;
     fold->there[key] = 0;
-    return leave_open(delta, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
+    return tide_state_delta_leave_open(delta, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
 }
 
 /* All of a fold. `states`: an inverse window, otherwise all is `entering`. */
@@ -137,7 +127,7 @@ static bool put_sum(struct tide_state_delta *delta, uint32_t entry, const struct
         uint32_t size;
         const uint8_t *key = tide_combine_key(delta->keys, entry, &size);
 
-        return leave_open(delta, key, size, sum);
+        return tide_state_delta_leave_open(delta, key, size, sum);
     }
     return tide_state_delta_put(delta, entry, count, packed, tide_pack_number_at(packed, sum));
 }
@@ -184,6 +174,6 @@ int tide_window_sum_slide(struct tide_state_delta *delta, const struct tide_bloc
                           const struct tide_blocks *leaving, const struct tide_blocks *entering, bool asks,
                           struct tide_blocks *out) {
     if (tide_window_sum_rare(state, leaving, entering)) return slide_past(delta, state, leaving, entering, asks, out);
-    delta->out = out;
+    tide_state_delta_begin(delta, out);
     return fold_sides(state, leaving, entering, asks ? delta : NULL, out);
 }

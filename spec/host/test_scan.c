@@ -12,7 +12,7 @@ static void finds_words(void **state) {
     word[' '] = word['\t'] = 0;
     const char *text = "  one\ttwo  three";
     uint32_t size = (uint32_t)strlen(text);
-    struct tide_run run;
+    struct tide_span run;
     assert_int_equal(tide_scan_run(word, text, size, 0, &run), 1);
     assert_int_equal(run.start, 2);
     assert_int_equal(run.stop, 5);
@@ -40,7 +40,7 @@ static void agrees_with_a_plain_search(void **state) {
         for (int i = 0; i < 256; i++) class_of[i] = random_below(&seed, 8) < density;
         for (uint32_t i = 0; i < size; i++) text[i] = (char)random_below(&seed, 256);
         for (uint32_t from = 0; from <= size; from++) {
-            struct tide_run run = {0, 0};
+            struct tide_span run = {0, 0};
             uint32_t start = from, stop;
             while (start < size && !class_of[(uint8_t)text[start]]) start++;
             for (stop = start; stop < size && class_of[(uint8_t)text[stop]];) stop++;

@@ -1,13 +1,14 @@
 --- The settings that the environment gives, read once for the process.
 
 local conf = require "moontide.base.conf"
+local declare = require "moontide.base.declare"
 
 local environment = {}
 
 -- All variables of the process. Lua can only ask for one by name.
 local function all()
     local ffi = require "ffi"
-    pcall(ffi.cdef, "extern char **environ;")
+    declare.cdef "extern char **environ;"
     local found, list = {}, ffi.C.environ
     local index = 0
     while list ~= nil and list[index] ~= nil do

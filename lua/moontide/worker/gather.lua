@@ -54,9 +54,10 @@ end
 
 -- By key ---------------------------------------------------------------------------------------------------------
 
--- As in host/kernel/cogroup.h.
 local MODES = {
-    cogroup = 0, join = 1, leftOuterJoin = 2, rightOuterJoin = 3, fullOuterJoin = 4, subtractByKey = 5, intersection = 6,
+    cogroup = C.TIDE_COGROUP, join = C.TIDE_COGROUP_JOIN, leftOuterJoin = C.TIDE_COGROUP_LEFT_OUTER,
+    rightOuterJoin = C.TIDE_COGROUP_RIGHT_OUTER, fullOuterJoin = C.TIDE_COGROUP_FULL_OUTER,
+    subtractByKey = C.TIDE_COGROUP_SUBTRACT, intersection = C.TIDE_COGROUP_INTERSECT,
 }
 
 for kind, mode in pairs(MODES) do

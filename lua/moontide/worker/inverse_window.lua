@@ -1,5 +1,4 @@
 --- What windows do with the packed results of their batches (lua/moontide/operators/windows.lua): readers of gather.lua.
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
@@ -10,10 +9,6 @@ local surplus = require "moontide.worker.surplus"
 local deltas = require "moontide.worker.state_delta"
 
 local C = fast.C
-
-declare.cdef [[
-bool tide_group_concat(const struct tide_blocks *in, struct tide_blocks *out);
-]]
 
 local no_memory = failure.no_memory
 
@@ -37,7 +32,7 @@ function gather.readers.mergeParts(op, lists, task, run)
     if done < 0 then
         no_memory()
     end
-    return done == 1 and out or gather.readers.merge(op, lists, task, run)
+    return done == C.TIDE_WINDOW_FOLD_DONE and out or gather.readers.merge(op, lists, task, run)
 end
 
 -- Inverse windows -----------------------------------------------------------------------------------------------
@@ -151,7 +146,7 @@ local function sums(op, lists)
     if done < 0 then
         no_memory()
     end
-    if done ~= 1 then
+    if done ~= C.TIDE_WINDOW_FOLD_DONE then
         deltas.free(delta)
         return nil
     end

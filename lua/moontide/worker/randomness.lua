@@ -7,6 +7,7 @@
 ---
 --- A generator is a slot of an array; generated loops say which one counts (`use.slot`), and only operators that draw pay for it.
 --- It is seeded when its first number is drawn.
+local declare = require "moontide.base.declare"
 local ffi = require "ffi"
 local random = require "moontide.base.random"
 
@@ -16,7 +17,7 @@ local floor, tonumber, type, error = math.floor, tonumber, type, error
 
 local randomness = {}
 
-ffi.cdef [[
+declare.cdef [[
 struct moontide_generator { int32_t a, b, c, d; int32_t ready; };
 struct moontide_generator_use { int32_t slot; };
 ]]

@@ -1,21 +1,15 @@
 --- string.gmatch for workers. LuaJIT interprets the library's gmatch, which then sets the pace of every job that splits
 --- text. For patterns that are one class repeated ("%S+", "[^,]+", "([%w_]+)") this one finds the runs with one C call each and
 --- compiles; any other pattern goes to the original. Results are the same.
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 
 local ffi, C = fast.ffi, fast.C
 -- gmatch: messages name a function as its caller does.
 local gmatch, sub, type, tostring = string.gmatch, string.sub, type, tostring
 
-declare.cdef [[
-struct tide_run { uint32_t start; uint32_t stop; };
-int tide_scan_run(const uint8_t *class_of, const char *text, uint32_t size, uint32_t from, struct tide_run *run);
-]]
-
 local scan = {}
 
-local run = ffi.new "struct tide_run"
+local run = ffi.new "struct tide_span"
 
 -- The class of a pattern of the form ITEM+ or (ITEM+), or false.
 local function class_of(pattern)

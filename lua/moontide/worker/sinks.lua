@@ -218,6 +218,8 @@ local Route = class {
 -- strings and neither allocated nor collected again (a third of the time of a word count).
 local ANCHORS = 65536
 
+local NO_ENTRY = C.TIDE_COMBINE_NOMEM
+
 local key_writer = codec.writer()
 
 --- A table of keys with a value each: C holds keys and numbers, S.others what is not a number.
@@ -234,7 +236,7 @@ local function entry_of(T, key)
         put_key(w, key)
         entry = C.tide_combine_packed(T, w.data, w.pos)
     end
-    if entry == 0xffffffff then
+    if entry == NO_ENTRY then
         no_memory()
     end
     return entry
@@ -371,7 +373,7 @@ local Combine = class {
             return
         end
         g:line(op, ('local entry if type(%s) == "string" then entry = C.tide_combine_string(T, %s, #%s)'):format(a, a, a))
-        g:line(op, ("if entry == 0xffffffff then no_memory() end else entry = entry_of(T, %s) end"):format(a))
+        g:line(op, ("if entry == %d then no_memory() end else entry = entry_of(T, %s) end"):format(NO_ENTRY, a))
         g:line(op, ("if T.fresh == 1 then if T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
         if op.create_f then
             g:line(op, ("local c, x = create(%s) if x ~= nil then second(c, x) end"):format(b))

@@ -28,6 +28,8 @@ local function temporary_blocks(cleanup)
     return list
 end
 
+local NOMEM, END, NUMBER, FRESH = C.TIDE_MERGE_NOMEM, C.TIDE_MERGE_END, C.TIDE_MERGE_NUMBER, C.TIDE_MERGE_FRESH
+
 -- Merges into table S.T what m says; Lua sees only values that meet another.
 local function merge_all(op, input, S, m)
     local T, merge_f, others = S.T, op.merge_f, S.others
@@ -35,18 +37,18 @@ local function merge_all(op, input, S, m)
         C.tide_merge_begin(m, input.blocks.items[at])
         while true do
             local step = C.tide_merge_next(m)
-            if step == 0 then
+            if step == END then
                 break
             end
-            if step == -1 then
+            if step == NOMEM then
                 failure.no_memory()
             end
             local entry = m.entry
             local value = m.number
-            if step ~= 1 then
+            if step ~= NUMBER then
                 value = codec.decode(m.value, 0)
             end
-            if step == 2 then
+            if step == FRESH then
                 sinks.keep_other(S, entry, value)
                 m.general = 1
             else

@@ -76,7 +76,7 @@ function gather.readers.updateState(op, lists)
         pcall = pcall, second = function(a, b) surplus.second(op, a, b) end,
     })
     local sides = ffi.new("const struct tide_blocks *[2]", both)
-    local kernel = C.tide_cogroup_new(sides, 2, 0)
+    local kernel = C.tide_cogroup_new(sides, 2, C.TIDE_COGROUP)
     if kernel == nil then
         no_memory()
     end

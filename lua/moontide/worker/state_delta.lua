@@ -1,42 +1,9 @@
 --- A keyed state that changes in some keys, from Lua: host/kernel/state_delta.h.
-local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
 
 local ffi, C = fast.ffi, fast.C
-
-declare.cdef [[
-struct tide_state_delta_old { const uint8_t *value; double n; uint32_t size; uint32_t reserved; };
-struct tide_state_delta_due { const uint8_t *key; const uint8_t *value; };
-struct tide_state_delta {
-    struct tide_combine *keys; struct tide_state_delta_old *old; struct tide_state_delta_due *due; uint32_t *order; uint32_t *open;
-    uint32_t records; uint32_t dues; uint32_t opens; uint32_t reserved;
-    void *out; void *block; uint32_t old_slots; uint32_t due_slots; uint32_t order_slots; uint32_t open_slots;
-};
-struct tide_state_delta *tide_state_delta_new(void);
-void tide_state_delta_delete(struct tide_state_delta *delta);
-size_t tide_state_delta_size(void);
-bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_blocks *records);
-bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blocks *state, double limit, struct tide_blocks *out);
-bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double n, const uint8_t *value, size_t size);
-void tide_state_delta_finish(struct tide_state_delta *delta);
-int tide_window_sum_merge(const struct tide_blocks *in, struct tide_blocks *out);
-int tide_window_sum_slide(struct tide_state_delta *delta, const struct tide_blocks *state, const struct tide_blocks *leaving,
-                    const struct tide_blocks *entering, bool asks, struct tide_blocks *out);
-bool tide_window_sum_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
-                    const struct tide_blocks *entering);
-bool tide_state_rows_project(const struct tide_blocks *in, struct tide_blocks *out);
-bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_blocks *out);
-bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value, size_t size);
-bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x, size_t size);
-const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry);
-]]
-
-if ffi.sizeof "struct tide_state_delta" ~= tonumber(C.tide_state_delta_size()) then
-    error("moontide: the Lua modules and the library are of different versions (struct tide_state_delta); "
-        .. "install both from the same build", 0)
-end
 
 local deltas = {}
 

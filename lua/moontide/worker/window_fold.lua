@@ -10,26 +10,6 @@ local surplus = require "moontide.worker.surplus"
 
 local ffi, C = fast.ffi, fast.C
 
-declare.cdef [[
-struct tide_window_fold {
-    double *values; uint32_t *counts; double *x; double *n; uint32_t *there; uint32_t *met; double *newcomers;
-    uint32_t count; uint32_t meetings; uint32_t at; uint32_t reserved;
-};
-const uint8_t *tide_window_fold_key(const struct tide_window_fold *fold, uint32_t index);
-int tide_window_fold_open(struct tide_window_fold **fold, const struct tide_blocks *state, const struct tide_blocks *leaving,
-                   const struct tide_blocks *entering, bool adds, bool order);
-int tide_window_fold_read(struct tide_window_fold *fold);
-bool tide_window_fold_write(struct tide_window_fold *fold, bool states);
-void tide_window_fold_finish(struct tide_window_fold *fold, struct tide_blocks *out);
-void tide_window_fold_delete(struct tide_window_fold *fold);
-size_t tide_window_fold_size(void);
-]]
-
-if ffi.sizeof "struct tide_window_fold" ~= tonumber(C.tide_window_fold_size()) then
-    error("moontide: the Lua modules and the library are of different versions (struct tide_window_fold); "
-        .. "install both from the same build", 0)
-end
-
 -- As a part of a record that a message shows: the key that is being worked on.
 declare.metatype("struct tide_window_fold", {
     __tostring = function(self) return failure.preview((codec.decode(C.tide_window_fold_key(self, self.at), 0))) end,
@@ -37,7 +17,7 @@ declare.metatype("struct tide_window_fold", {
 
 local fold = {}
 
-local RANGE, DONE = 2, 1
+local RANGE, DONE = C.TIDE_WINDOW_FOLD_RANGE, C.TIDE_WINDOW_FOLD_DONE
 
 -- The loops below have in a0 and b0 what messages tell as the record: the key that `at` says, and a value. They return false when a
 -- function has made something else than a number: the window is then made another way.
