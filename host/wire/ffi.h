@@ -19,6 +19,10 @@ uint32_t tide_hash_partition(const uint8_t *data, size_t size, uint32_t partitio
  * it. */
 size_t tide_key_make_plain(uint8_t *key, size_t size);
 
+/* ---- wire/record.h -------------------------------------------------------------------------------------------- */
+
+enum { TIDE_RECORD_DEPTH = 100 }; /* tables within tables */
+
 /* ---- wire/unpack.h -------------------------------------------------------------------------------------------- */
 
 /* The byte after the value that starts at `at`; nested values are skipped without recursion. */

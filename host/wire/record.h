@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { TIDE_RECORD_DEPTH = 100 }; /* tables within tables */
+#include "wire/ffi.h"
 
 /* Passes one value. NULL: it is not complete (then *why is NULL), or can't be held: *why says so, as the end of "it has …". */
 const uint8_t *tide_record_pass(const uint8_t *at, const uint8_t *end, const char **why);

@@ -25,7 +25,7 @@ local codec = {}
 local u16p, u32p, i64, u64 = ffi.typeof "uint16_t *", ffi.typeof "uint32_t *", ffi.typeof "int64_t", ffi.typeof "uint64_t"
 local number_box = ffi.new "union { double d; uint32_t u[2]; int64_t i; uint64_t q; }"
 local float_box = ffi.new "union { float f; uint32_t u; }"
-local MAX_DEPTH, NAN = 100, 0 / 0
+local MAX_DEPTH, NAN = C.TIDE_RECORD_DEPTH, 0 / 0
 
 -- Reading ---------------------------------------------------------------------------------------------------
 
