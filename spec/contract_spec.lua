@@ -128,14 +128,16 @@ describe("the contract between C and Lua", function()
             return pending("a stock luajit cannot load an instrumented module")
         end
         run(("cp -r lua %s"):format(dir:file "lua"))
-        local function load(version)
+        local function load(version, before)
             dir:write("lua/moontide/base/version.lua", ("return %q\n"):format(version))
-            return shell.run([[luajit -e 'print(pcall(require, "moontide.context"))']],
+            return shell.run(([[luajit -e '%s print(pcall(require, "moontide.context"))']]):format(before or ""),
                 { env = { LUA_PATH = ("%s/lua/?.lua;%s/lua/?/init.lua"):format(dir.path, dir.path) } }).out
         end
         assert.truthy(load(contract.version):find "^true")
         local refusal = load "0.0.9"
         assert(refusal:find("^false\tmoontide: the Lua files are of version 0%.0%.9, and the library they found, /.*core%.so, is of version "
             .. contract.version:gsub("%p", "%%%0") .. "; install both from the same build"), refusal)
+        local older = load(contract.version, [[require "moontide.core" package.preload["moontide.wire.cdef"] = nil]])
+        assert(older:find("^false\tmoontide: the Lua files .*core%.so, is older; install both"), older)
     end)
 end)

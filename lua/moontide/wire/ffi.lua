@@ -6,18 +6,15 @@ local version = require "moontide.base.version"
 local ffi = require "ffi"
 
 local library = package.loaded["moontide.library"] -- host/vm/vm.c
-local core
 if library == nil then
-    core = require "moontide.core"
-    library = core.library()
+    library = require("moontide.core").library()
 end
 
 local contract = package.preload["moontide.wire.cdef"] and require "moontide.wire.cdef"
-local other = contract and contract.version or core and core.version
-if not contract or other ~= version then
-    error(("moontide: the Lua files are of version %s, and the library they found, %s, is of version %s; install both from the same "
-        .. "build, or let LUA_PATH and LUA_CPATH begin with the folders of one build"):format(version,
-            library or "the program", other), 0)
+if not contract or contract.version ~= version then
+    error(("moontide: the Lua files are of version %s, and the library they found, %s, is %s; install both from the same build, or let "
+        .. "LUA_PATH and LUA_CPATH begin with the folders of one build"):format(version, library or "the program",
+            contract and "of version " .. contract.version or "older"), 0)
 end
 declare.cdef(contract.text)
 
