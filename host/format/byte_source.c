@@ -1,6 +1,6 @@
 /*
- * Reads input files from end to end (see byte_source.h). Called by format/text_reader.c for textFile, and by worker Lua through FFI
- * (lua/moontide/worker/raw_files.lua) for wholeTextFiles.
+ * Bytes of input files (see byte_source.h). Called by format/text_reader.c for textFile, and by worker Lua through
+ * FFI (lua/moontide/worker/byte_source.lua) for wholeTextFiles.
  */
 #include "format/byte_source.h"
 
@@ -19,7 +19,7 @@
 
 enum { READ_SIZE = 64 * 1024, WAIT_MS = 50, GZIP_ONLY = 15 + 16 };
 
-/* ---- What can be read once -------------------------------------------------------------------------------------- */
+/* ---- What can be read once ------------------------------------------------------------------------------------- */
 
 static pthread_mutex_t once_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t once_count;
@@ -46,20 +46,20 @@ static bool take_once(uint32_t number) {
     return first;
 }
 
-/* ---- Bytes as they are ------------------------------------------------------------------------------------------ */
+/* ---- Bytes as they are ----------------------------------------------------------------------------------------- */
 
 struct tide_byte_source {
     int fd;
     char *path;
     struct tide_byte_source_plan plan;
-    uint64_t at; /* of the next byte that comes from the file */
+    uint64_t at; /* of the next byte to read from the file */
     bool ended;
-    bool gzip, within, members; /* within a member of gzip; there was one */
+    bool gzip, within, members; /* inside a member of gzip; a member has ended */
     uint8_t *in;
     z_stream zip;
 };
 
-/* Waits until there is something to read, or the other side has closed. */
+/* Waits until bytes can be read or the other side has closed. */
 static int wait_for_bytes(const struct tide_byte_source *source, struct tide_error *err) {
     struct pollfd wait = {.fd = source->fd, .events = POLLIN};
 
@@ -82,25 +82,25 @@ static ssize_t read_bytes(struct tide_byte_source *source, uint8_t *into, size_t
             return tide_error_set(err, TIDE_EIO, "%s: reading at byte %llu: %s", source->path,
                                   (unsigned long long)source->at, strerror(errno));
         source->at += (uint64_t)got;
-        source->ended = got == 0; /* of a terminal, the next one would wait again */
+        source->ended = got == 0; /* on a terminal, another read would wait again */
         return got;
     }
     return 0;
 }
 
-/* ---- Gzip ------------------------------------------------------------------------------------------------------- */
+/* ---- Gzip ------------------------------------------------------------------------------------------------------ */
 
 static int corrupt(const struct tide_byte_source *source, const char *what, struct tide_error *err) {
     return tide_error_set(err, TIDE_ECORRUPT, "%s: at byte %llu: %s", source->path,
                           (unsigned long long)(source->at - source->zip.avail_in), what);
 }
 
-/* Some programs fill up the last block of a file with zeros. */
+/* Some programs pad the last block of a file with zeros. */
 static void skip_padding(z_stream *zip) {
     for (; zip->avail_in > 0 && *zip->next_in == 0; zip->avail_in--) zip->next_in++;
 }
 
-/* 1: there are packed bytes; 0: the file is at its end, between two members. */
+/* 1: there are compressed bytes; 0: the file has ended, between two members. */
 static int fill(struct tide_byte_source *source, struct tide_error *err) {
     while (source->zip.avail_in == 0) {
         ssize_t got = read_bytes(source, source->in, READ_SIZE, err);
@@ -161,7 +161,7 @@ static ssize_t read_gzip(struct tide_byte_source *source, uint8_t *into, size_t 
     return (ssize_t)(room - zip->avail_out);
 }
 
-/* ---- Life ------------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------------------------ */
 
 static int open_once(const char *path, uint32_t number, struct tide_error *err) {
     if (!take_once(number))
@@ -171,7 +171,7 @@ static int open_once(const char *path, uint32_t number, struct tide_error *err) 
             "before the first action, or write them to a file and read that",
             path);
 
-    /* Opened by its name, standard input would begin anew when it is a file, and can't be opened when it is a socket. */
+    /* Opening standard input by name would start at its beginning if it is a file, and fail if it is a socket. */
     int fd = strcmp(path, TIDE_INPUT_FILE_STDIN) == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
                                                       : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 

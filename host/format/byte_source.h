@@ -1,10 +1,10 @@
 /*
- * The bytes of an input file from its beginning to its end: as they are, or unpacked when the file is gzip; of a file, or of what can
- * be read only once (a pipe, a terminal, standard input). Memory is bounded, whatever the file holds.
+ * Reads an input file from its beginning to its end, decompressing it if its name says gzip. Reads pipes, terminals
+ * and standard input too, each of them once. Memory use is bounded, whatever the file holds.
  *
- * tide_input_file and tide_once_*: any thread. A source: one thread, a worker.
- * Errors: TIDE_ENOTFOUND, TIDE_EIO, TIDE_ECORRUPT (gzip data; the text names the file and the byte in it), TIDE_ESTATE (read already),
- * TIDE_ECANCELLED, TIDE_ENOMEM. Faults: file.read.
+ * Thread: tide_byte_source_once: any; a source: one worker.
+ * Errors: TIDE_ENOTFOUND, TIDE_EIO, TIDE_ECORRUPT (gzip data; the text names the file and the byte in it),
+ * TIDE_ESTATE (it was read already), TIDE_ECANCELLED, TIDE_ENOMEM. Fault: file.read.
  */
 #ifndef TIDE_FORMAT_BYTE_SOURCE_H
 #define TIDE_FORMAT_BYTE_SOURCE_H

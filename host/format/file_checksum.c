@@ -1,6 +1,6 @@
 /*
- * Compares files with their seals (see file_checksum.h). Called by worker Lua through FFI (lua/moontide/worker/sequence.lua) before
- * a part of a checkpoint is read.
+ * Checksums of files (see file_checksum.h). Called by worker Lua through FFI (lua/moontide/worker/sequence.lua)
+ * before it reads a part of a checkpoint.
  */
 #include "format/file_checksum.h"
 

@@ -1,9 +1,9 @@
 /*
- * Tells whether a file is still the one that was written: its size, and a checksum of all its bytes. Kept by the program for
- * files that it reads back later and whose own format could not tell (a SequenceFile has no checksums, and one that is cut off
- * between two records looks complete).
+ * Detects changes to a file that the program wrote and reads back later: compares its size and a checksum of all its
+ * bytes. Used for files whose format has no checksums of its own: a SequenceFile cut off between two records looks
+ * complete.
  *
- * Pure functions; any thread.
+ * Pure functions; any thread. Fault: checksum.read.
  */
 #ifndef TIDE_FORMAT_FILE_CHECKSUM_H
 #define TIDE_FORMAT_FILE_CHECKSUM_H

@@ -1,5 +1,6 @@
 /*
- * The kind and size of input files (see input_file.h). Called by the driver (lua/moontide/driver/files.lua) and by workers.
+ * The kind and size of input files (see input_file.h). Called by the driver (lua/moontide/driver/files.lua) and by
+ * workers.
  */
 #include "format/input_file.h"
 

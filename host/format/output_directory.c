@@ -1,6 +1,6 @@
 /*
- * Directories of parts (see output.h). Called by Lua through FFI: by the driver (lua/moontide/driver/save.lua), and for the commit by a
- * worker (lua/moontide/worker/save.lua).
+ * Directories of parts (see output_directory.h). Called by Lua through FFI: by the driver
+ * (lua/moontide/driver/save.lua), and for the commit by a worker (lua/moontide/worker/save.lua).
  */
 #include "format/output_directory.h"
 
@@ -51,7 +51,7 @@ static int is_link(struct tide_error *err, const char *directory, const char *na
 
 /* ---- Opening -------------------------------------------------------------------------------------------------- */
 
-/* The directory itself must be no link; those above it are as the user has named them. */
+/* The directory itself must not be a link; its parents may be. */
 static int open_directory(const char *directory, struct tide_error *err) {
     int fd = tide_directory_open_at(AT_FDCWD, directory);
 
@@ -59,7 +59,7 @@ static int open_directory(const char *directory, struct tide_error *err) {
     return errno == ENOTDIR || errno == ELOOP ? is_link(err, directory, "") : failed(err, "open", directory, "");
 }
 
-/* TIDE_ENOTFOUND without a text: it is not there. */
+/* TIDE_ENOTFOUND without a text: it does not exist. */
 static int open_temporary(int fd, const char *directory, struct tide_error *err) {
     int temporary = tide_directory_open_at(fd, TEMPORARY);
 
@@ -69,7 +69,7 @@ static int open_temporary(int fd, const char *directory, struct tide_error *err)
     return failed(err, "open", directory, TEMPORARY);
 }
 
-/* 1: the lock is held; 0: another has it; negative: there are no locks here. */
+/* 1: locked; 0: another writer has the lock; negative: the file system has no locks. */
 static int lock(int fd) {
     if (tide_fault("output.lock")) return -1;
     while (flock(fd, LOCK_EX | LOCK_NB) != 0)
@@ -78,12 +78,12 @@ static int lock(int fd) {
 }
 
 static void unlock(int fd) {
-    /* Not by closing alone: a command that is being started has the descriptor for a moment. */
+    /* Closing is not enough: a command that is being started has a copy of the descriptor for a moment. */
     flock(fd, LOCK_UN);
     close(fd);
 }
 
-/* ---- What others have left ------------------------------------------------------------------------------------ */
+/* ---- Earlier output ------------------------------------------------------------------------------------------- */
 
 static bool all_digits(const char *text, size_t size) {
     for (size_t i = 0; i < size; i++)
@@ -97,7 +97,7 @@ static bool is_part(const char *name, size_t size) {
     return size > 5 && memcmp(name, "part-", 5) == 0 && all_digits(name + 5, size - 5);
 }
 
-/* Hadoop's checksums of parts would make it refuse new ones. */
+/* Hadoop's checksum files: with those of old parts, Hadoop would refuse the new parts. */
 static bool is_checksum(const char *name, size_t size) {
     if (size < 6 || *name != '.' || memcmp(name + size - 4, ".crc", 4) != 0) return false;
     return is_part(name + 1, size - 5) || (size - 5 == strlen(SUCCESS) && memcmp(name + 1, SUCCESS, size - 5) == 0);
@@ -113,7 +113,7 @@ static bool is_attempt(const char *name) {
     return strncmp(name, ATTEMPT, strlen(ATTEMPT)) == 0 && strlen(name) >= strlen(ATTEMPT) + TIDE_RANDOM_NAME;
 }
 
-/* Removes the entries that `chosen` picks. */
+/* Removes the entries for which `chosen` is true. */
 static void remove_entries(int fd, bool (*chosen)(const char *name)) {
     int again = tide_directory_open_at(fd, ".");
     DIR *list = again < 0 ? NULL : fdopendir(again);
@@ -128,7 +128,7 @@ static void remove_entries(int fd, bool (*chosen)(const char *name)) {
     closedir(list);
 }
 
-/* With the lock: attempts of processes that have ended. */
+/* Holding the lock: every attempt left belongs to a process that has ended. */
 static void remove_dead_attempts(int fd) {
     int temporary = tide_directory_open_at(fd, TEMPORARY);
 
@@ -138,7 +138,7 @@ static void remove_dead_attempts(int fd) {
     unlinkat(fd, TEMPORARY, AT_REMOVEDIR);
 }
 
-/* What tells one _SUCCESS from another. */
+/* Identifies a _SUCCESS file. */
 static void mark_of(const struct stat *status, char mark[TIDE_OUTPUT_DIRECTORY_MARK]) {
     snprintf(mark, TIDE_OUTPUT_DIRECTORY_MARK, "%llx:%llx:%llx", (unsigned long long)status->st_ino,
              (unsigned long long)status->st_ctim.tv_sec, (unsigned long long)status->st_ctim.tv_nsec);
@@ -146,8 +146,9 @@ static void mark_of(const struct stat *status, char mark[TIDE_OUTPUT_DIRECTORY_M
 
 static int64_t nanoseconds(struct timespec time) { return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec; }
 
-/* From when on files are not older than this program, in the time of the file system, by which it is `now`. A local one has the time of
- * this machine. With that of another machine, or after a jump, as much is in doubt as a tick, or where seconds are counted, two. */
+/* When this program began, by the clock of the file system, which shows `now`. A local file system has the machine's
+ * clock. With another machine's clock, or after a clock change, the result is in doubt by one tick (two, where the
+ * unit is a second). */
 static int64_t beginning(const struct tide_output_directory_rule *rule, int64_t now) {
     int64_t here = tide_clock_file_ns(), away = now - here;
     int64_t doubt = now % 1000000000 == 0 ? INT64_C(2000000000) : TICK_NS;
@@ -156,7 +157,7 @@ static int64_t beginning(const struct tide_output_directory_rule *rule, int64_t 
     return now - (int64_t)(tide_clock_monotonic_ns() - rule->since) + doubt;
 }
 
-/* Whether somebody else has completed the directory since this program began. */
+/* Whether another process has completed the directory since this program began. */
 static bool completed_by_another(int fd, const struct tide_output_directory_rule *rule, int64_t now) {
     struct stat status;
     char mark[TIDE_OUTPUT_DIRECTORY_MARK];
@@ -169,7 +170,7 @@ static bool completed_by_another(int fd, const struct tide_output_directory_rule
 
 /* ---- Begin ---------------------------------------------------------------------------------------------------- */
 
-/* Makes the attempt. TIDE_ENOTFOUND without a text: the directory was taken away meanwhile. */
+/* Makes the attempt. TIDE_ENOTFOUND without a text: the directory has been removed meanwhile. */
 static int make_attempt(struct tide_output_directory *output, const char *directory, struct tide_error *err) {
     char name[TIDE_RANDOM_NAME + 1];
     int code = tide_random_name(name, err);
@@ -191,7 +192,7 @@ static int make_attempt(struct tide_output_directory *output, const char *direct
     return code;
 }
 
-/* TIDE_ENOTFOUND without a text: to be tried again. */
+/* TIDE_ENOTFOUND without a text: try again. */
 static int try_begin(struct tide_output_directory *output, const char *directory,
                      const struct tide_output_directory_rule *rule, struct tide_error *err) {
     *output = (struct tide_output_directory){.fd = -1};
@@ -232,7 +233,7 @@ void tide_output_directory_end(struct tide_output_directory *output) {
     output->fd = -1;
 }
 
-/* Removes an attempt: out of reach first, so that tasks that are still at work find no place for a new part. */
+/* Renames the attempt before removing it, so that tasks that are still running can't create parts in it. */
 static void remove_attempt(int fd, const char *attempt) {
     char aborted[TIDE_OUTPUT_DIRECTORY_NAME + 8];
     int temporary = tide_directory_open_at(fd, TEMPORARY);
@@ -282,7 +283,7 @@ static int open_attempt(struct commit *commit, const char *name) {
                : another_writer(commit->err, commit->directory, "the parts of this one are gone");
 }
 
-/* Learns which files the parts are. */
+/* Notes the inodes of the parts. */
 static int look_at_parts(struct commit *commit) {
     char name[PART_NAME];
 
@@ -302,7 +303,7 @@ static bool is_file(const struct commit *commit, const char *name, const struct 
            status.st_dev == file->st_dev;
 }
 
-/* Whether something was put there since the attempt began: by somebody else, and not to be removed. */
+/* Whether another writer has added files since the attempt began; they must not be removed. */
 static bool has_newer(const struct commit *commit) {
     int again = tide_directory_open_at(commit->fd, ".");
     DIR *list = again < 0 ? NULL : fdopendir(again);
@@ -322,7 +323,7 @@ static bool has_newer(const struct commit *commit) {
     return newer;
 }
 
-/* _SUCCESS first: at no time does it stand over parts that do not belong to it. */
+/* _SUCCESS first, so that it never covers parts of another output. */
 static int remove_previous(const struct commit *commit) {
     if (has_newer(commit)) return another_writer(commit->err, commit->directory, "it has put files there meanwhile");
 
@@ -358,7 +359,7 @@ static int rename_parts(const struct commit *commit) {
     return TIDE_OK;
 }
 
-/* How many entries are parts of any output. */
+/* The number of parts in the directory, of whatever output. */
 static uint32_t count_parts(int fd) {
     int again = tide_directory_open_at(fd, ".");
     DIR *list = again < 0 ? NULL : fdopendir(again);
@@ -374,7 +375,7 @@ static uint32_t count_parts(int fd) {
     return count;
 }
 
-/* Exactly the parts of this attempt are there. */
+/* The directory must have exactly the parts of this attempt. */
 static int check_parts(const struct commit *commit) {
     char name[PART_NAME];
 
@@ -469,7 +470,7 @@ int tide_output_directory_clear(const char *directory, const struct tide_output_
         close(output.fd);
         return another_writer(err, directory, "it has not finished yet");
     }
-    code = make_attempt(&output, directory, err); /* tells the file system's time */
+    code = make_attempt(&output, directory, err); /* its timestamp is the file system's clock */
     if (code == TIDE_ENOTFOUND) code = TIDE_OK;
     if (code == TIDE_OK && completed_by_another(output.fd, rule, output.begun))
         code = another_writer(err, directory, "it has completed it since this job began, and that is not replaced");

@@ -1,5 +1,6 @@
 /*
- * The header of SequenceFiles (see sequence_file.h). Called by sequence_writer and sequence_reader, on worker threads.
+ * The header of SequenceFiles (see sequence_file.h). Called by sequence_writer and sequence_reader, on worker
+ * threads.
  */
 #include "format/sequence_file.h"
 
@@ -14,7 +15,7 @@ enum { VERSION = 6, SHOWN = 100 };
 
 static const char DEFAULT_CODEC[] = "org.apache.hadoop.io.compress.DefaultCodec";
 
-/* Codecs whose data is a zlib or a gzip stream: reading tells the two apart by itself. */
+/* Codecs whose data is a zlib or a gzip stream; zlib detects which. */
 static const char *const codecs[] = {
     DEFAULT_CODEC,
     "org.apache.hadoop.io.compress.DeflateCodec",
@@ -63,7 +64,7 @@ int tide_sequence_header_write(struct tide_sequence_header *header, struct tide_
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
 
-/* Where reading a header stands. `code` is 0 while all is well, 1 when bytes are missing, else TIDE_E*. */
+/* The position in a header that is being read. `code`: 0: no error so far; 1: it needs more bytes; else TIDE_E*. */
 struct cursor {
     const uint8_t *start, *at, *end;
     int code;
@@ -107,7 +108,7 @@ static const uint8_t *take_text(struct cursor *cursor, const char *what, size_t 
     return take(cursor, *size);
 }
 
-/* What a class name holds, for a message. */
+/* A class name as printable text, for a message. */
 static void show(char text[SHOWN + 1], const uint8_t *data, size_t size) {
     size_t length = size < SHOWN ? size : SHOWN;
 

@@ -1,9 +1,9 @@
 /*
- * Reads ranges of SequenceFiles (see sequence_reader.h). Called by worker Lua through FFI
- * (lua/moontide/worker/sequence.lua), on a worker thread.
+ * Ranges of SequenceFiles (see sequence_reader.h). Called by worker Lua through FFI
+ * (lua/moontide/worker/sequence.lua).
  *
- * Files come from anywhere: every length is compared with what the file can still hold before memory is asked for. The
- * file is seen through a window, `in`, that slides over it and is as large as the record or block at hand.
+ * Files may be damaged: every length is checked against the size of the file before memory is allocated for it. `in`
+ * is a window that slides over the file; it holds the current record or block.
  */
 #include "format/sequence_reader.h"
 
@@ -22,7 +22,7 @@
 
 enum { READ_SIZE = 64 * 1024, MAX_PLAIN = INT32_MAX, EITHER_HEADER = 15 + 32 /* zlib or gzip */ };
 
-/* What a compressed block holds, and the next record of it. */
+/* The contents of a compressed block, and the position of its next record. */
 struct unzipped {
     struct tide_buffer key_sizes, keys, value_sizes, values;
     const uint8_t *key_size, *key, *value_size, *value;
@@ -38,17 +38,17 @@ struct tide_sequence_reader {
     uint64_t file_size;
     uint64_t end; /* of the range */
     bool finished;
-    struct tide_buffer in; /* the window … */
-    size_t in_at;          /* … its first byte not used yet … */
-    uint64_t in_offset;    /* … and where in the file its first byte lies */
+    struct tide_buffer in; /* the window */
+    size_t in_at;          /* its first unread byte */
+    uint64_t in_offset;    /* where in the file the window begins */
     struct unzipped block;
-    struct tide_buffer value; /* a value that was compressed by itself */
+    struct tide_buffer value; /* a decompressed single value */
     z_stream zip;
-    bool zips;                /* zip is to be ended */
+    bool zips;                /* inflateEnd is due */
     struct tide_block *out;   /* being filled, or NULL */
-    struct tide_block *ready; /* a full one, while `out` has another arity */
+    struct tide_block *ready; /* the previous one, when the arity has changed */
     uint64_t mixed_at;        /* where the arity of an object file changes; 0: nowhere */
-    struct tide_error failed; /* given when the records before it are */
+    struct tide_error failed; /* returned after the records before it */
 };
 
 static uint64_t position(const struct tide_sequence_reader *reader) { return reader->in_offset + reader->in_at; }
@@ -95,13 +95,13 @@ static int read_more(struct tide_sequence_reader *reader, size_t size, struct ti
     return 0;
 }
 
-/* Makes `need` bytes from the position on stand in the window. 1: they do. 0: the file has fewer. Negative: TIDE_E*. */
+/* Extends the window to `need` bytes from the position. 1: done. 0: the file has fewer. Negative: TIDE_E*. */
 static int look(struct tide_sequence_reader *reader, uint64_t need, struct tide_error *err) {
     size_t have = reader->in.size - reader->in_at;
 
     if (have >= need) return 1;
     if (need > reader->file_size - position(reader)) return 0;
-    /* What is used goes, unless moving the rest costs more than it frees. */
+    /* Discards bytes already read, unless moving the rest costs more than it frees. */
     if (reader->in_at > have || reader->in_at > READ_SIZE) {
         memmove(reader->in.data, reader->in.data + reader->in_at, have);
         reader->in_offset += reader->in_at;
@@ -115,7 +115,7 @@ static int look(struct tide_sequence_reader *reader, uint64_t need, struct tide_
     return code != 0 ? code : 1;
 }
 
-/* The same where the file must have the bytes; `at` is where what they belong to begins. */
+/* The same, where fewer bytes are an error. `at`: where their record or block begins. */
 static int need(struct tide_sequence_reader *reader, uint64_t size, uint64_t at, struct tide_error *err) {
     int found = look(reader, size, err);
 
@@ -124,7 +124,7 @@ static int need(struct tide_sequence_reader *reader, uint64_t size, uint64_t at,
 
 static const uint8_t *here(const struct tide_sequence_reader *reader) { return reader->in.data + reader->in_at; }
 
-/* A vint that says how many bytes or records follow. */
+/* A vint: the number of bytes or records that follow. */
 static int take_count(struct tide_sequence_reader *reader, uint64_t at, int64_t *count, struct tide_error *err) {
     int code = need(reader, 1, at, err);
 
@@ -137,7 +137,7 @@ static int take_count(struct tide_sequence_reader *reader, uint64_t at, int64_t 
 
 /* ---- Decompression -------------------------------------------------------------------------------------------- */
 
-/* Replaces what `out` holds by the content of one zlib or gzip stream, which must fill `size` bytes. */
+/* Replaces the contents of `out` by those of one zlib or gzip stream, which must be exactly `size` bytes long. */
 static int inflate_all(struct tide_sequence_reader *reader, const uint8_t *data, size_t size, struct tide_buffer *out,
                        uint64_t at, struct tide_error *err) {
     z_stream *zip = &reader->zip;
@@ -162,14 +162,14 @@ static int inflate_all(struct tide_sequence_reader *reader, const uint8_t *data,
         out->size += room - zip->avail_out;
         if (state == Z_STREAM_END) break;
         if (state == Z_MEM_ERROR) return no_memory(reader, at, err);
-        /* There was room: the stream ends before it is complete. */
+        /* There is room for output, so the input has ended early. */
         if (state == Z_BUF_ERROR) return corrupt(reader, at, "compressed data is cut off", err);
         if (state != Z_OK) return corrupt(reader, at, zip->msg ? zip->msg : "compressed data can't be read", err);
     }
     return zip->avail_in > 0 ? corrupt(reader, at, "there are bytes behind the end of compressed data", err) : 0;
 }
 
-/* ---- Records → blocks ------------------------------------------------------------------------------------------- */
+/* ---- Records → blocks ------------------------------------------------------------------------------------------ */
 
 static int begin_out(struct tide_sequence_reader *reader, uint64_t at, struct tide_error *err) {
     if (reader->out) return 0;
@@ -177,8 +177,8 @@ static int begin_out(struct tide_sequence_reader *reader, uint64_t at, struct ti
     return reader->out ? 0 : no_memory(reader, at, err);
 }
 
-static int emit_pair(struct tide_sequence_reader *reader, const uint8_t *key, size_t key_size, const uint8_t *value,
-                     size_t value_size, uint64_t at, struct tide_error *err) {
+static int append_pair(struct tide_sequence_reader *reader, const uint8_t *key, size_t key_size, const uint8_t *value,
+                       size_t value_size, uint64_t at, struct tide_error *err) {
     uint64_t size = reader->out->size;
     int code = tide_writable_decode(reader->header.key, key, key_size, reader->out, err);
     const char *what = "the key";
@@ -197,7 +197,7 @@ static int emit_pair(struct tide_sequence_reader *reader, const uint8_t *key, si
     return 0;
 }
 
-/* Counts the records of a group. 0: the bytes are none, or *why says what is wrong with one. A record that is nil can't be. */
+/* Counts the records of a group. 0: it is not a group, or *why says what is wrong with a record. No record is nil. */
 static uint32_t count_group(const uint8_t *data, const uint8_t *end, const char **why) {
     enum { NIL = 0xc0 };
     *why = NULL;
@@ -211,8 +211,8 @@ static uint32_t count_group(const uint8_t *data, const uint8_t *end, const char 
     return values % arity == 0 ? values / arity : 0;
 }
 
-static int emit_group(struct tide_sequence_reader *reader, const uint8_t *value, size_t size, uint64_t at,
-                      struct tide_error *err) {
+static int append_group(struct tide_sequence_reader *reader, const uint8_t *value, size_t size, uint64_t at,
+                        struct tide_error *err) {
     const uint8_t *data = value + 4, *end = value + size;
 
     if (size < 4 || tide_load_big32(value) != size - 4) {
@@ -246,16 +246,16 @@ static int emit_group(struct tide_sequence_reader *reader, const uint8_t *value,
     return 0;
 }
 
-static int emit(struct tide_sequence_reader *reader, const uint8_t *key, size_t key_size, const uint8_t *value,
-                size_t value_size, uint64_t at, struct tide_error *err) {
-    if (reader->form == TIDE_SEQUENCE_PAIRS) return emit_pair(reader, key, key_size, value, value_size, at, err);
+static int append(struct tide_sequence_reader *reader, const uint8_t *key, size_t key_size, const uint8_t *value,
+                  size_t value_size, uint64_t at, struct tide_error *err) {
+    if (reader->form == TIDE_SEQUENCE_PAIRS) return append_pair(reader, key, key_size, value, value_size, at, err);
     if (key_size != 0) return corrupt(reader, at, "a NullWritable has bytes", err);
-    return emit_group(reader, value, value_size, at, err);
+    return append_group(reader, value, value_size, at, err);
 }
 
-/* ---- The file's parts ------------------------------------------------------------------------------------------- */
+/* ---- The file's parts ------------------------------------------------------------------------------------------ */
 
-/* Passes the sync marker at the position. 1: done; 0: it is one of the next range, or the file's end is reached. */
+/* Skips the sync marker at the position. 1: done; 0: it belongs to the next range, or the file has ended. */
 static int pass_marker(struct tide_sequence_reader *reader, struct tide_error *err) {
     uint64_t at = position(reader);
     int code = need(reader, TIDE_SEQUENCE_MARKER, at, err);
@@ -269,7 +269,7 @@ static int pass_marker(struct tide_sequence_reader *reader, struct tide_error *e
     return 1;
 }
 
-/* The next record of a file without blocks. 1: emitted or a marker passed; 0: end; negative: TIDE_E*. */
+/* The next record of a file without blocks. 1: appended, or a marker skipped; 0: end; negative: TIDE_E*. */
 static int next_record(struct tide_sequence_reader *reader, struct tide_error *err) {
     uint64_t at = position(reader);
 
@@ -293,7 +293,7 @@ static int next_record(struct tide_sequence_reader *reader, struct tide_error *e
         value = reader->value.data;
         value_size = reader->value.size;
     }
-    code = emit(reader, key, key_size, value, value_size, at, err);
+    code = append(reader, key, key_size, value, value_size, at, err);
     if (code != 0) return code;
     reader->in_at += 8 + (size_t)size;
     return 1;
@@ -333,7 +333,7 @@ static int open_block(struct tide_sequence_reader *reader, struct tide_error *er
     return 1;
 }
 
-/* The next key or value of a block: false when there is none where one must be. */
+/* The next key or value of a block. false: it is missing. */
 static bool take_part(const struct tide_buffer *sizes, const uint8_t **size_at, const struct tide_buffer *parts,
                       const uint8_t **part_at, const uint8_t **part, size_t *size) {
     int64_t length;
@@ -360,7 +360,7 @@ static int next_in_block(struct tide_sequence_reader *reader, struct tide_error 
         return corrupt(reader, block->at, "a block has fewer keys or values than it says", err);
     }
     block->left--;
-    int code = emit(reader, key, key_size, value, value_size, block->at, err);
+    int code = append(reader, key, key_size, value, value_size, block->at, err);
     return code != 0 ? code : 1;
 }
 
@@ -369,7 +369,7 @@ static int step(struct tide_sequence_reader *reader, struct tide_error *err) {
     return reader->block.left > 0 ? next_in_block(reader, err) : open_block(reader, err);
 }
 
-/* Whether the block is to be given as it is. */
+/* Whether a block can be returned. */
 static bool is_full(const struct tide_sequence_reader *reader) {
     return reader->ready || reader->out->size >= TIDE_BLOCK_TARGET;
 }
@@ -434,7 +434,7 @@ static int read_header(struct tide_sequence_reader *reader, struct tide_error *e
     }
 }
 
-/* Moves to the first marker at or behind `from` that begins before the end of the range. */
+/* Moves to the first marker at or after `from` that begins before the end of the range. */
 static int find_marker(struct tide_sequence_reader *reader, uint64_t from, struct tide_error *err) {
     reader->in_offset = from;
     reader->in.size = reader->in_at = 0;

@@ -1,6 +1,7 @@
 /*
- * Writes SequenceFiles (see sequence_writer.h). Called by worker Lua through FFI (lua/moontide/worker/sequence.lua): once
- * for each record of saveAsHadoopFile, once for each group of records of saveAsObjectFile.
+ * Records to SequenceFiles (see sequence_writer.h). Called by worker Lua through FFI
+ * (lua/moontide/worker/sequence.lua): once for each record of saveAsHadoopFile, once for each group of records of
+ * saveAsObjectFile.
  */
 #include "format/sequence_writer.h"
 
@@ -15,10 +16,9 @@
 #include "wire/unpack.h"
 
 enum {
-    OUT_TARGET = 64 * 1024, /* bytes gathered for a write */
-    SYNC_INTERVAL =
-        100 * 1024,        /* bytes between sync markers at least, of files without blocks: Hadoop's own choice */
-    BLOCK_TARGET = 1000000 /* bytes of keys and values that make a compressed block: Hadoop's own choice */
+    OUT_TARGET = 64 * 1024,     /* bytes collected for a write */
+    SYNC_INTERVAL = 100 * 1024, /* least distance of sync markers, in files without blocks: Hadoop's value */
+    BLOCK_TARGET = 1000000      /* bytes of keys and values in a compressed block: Hadoop's value */
 };
 
 struct tide_sequence_writer {
@@ -27,14 +27,14 @@ struct tide_sequence_writer {
     struct tide_sequence_header header;
     struct tide_buffer out; /* not written yet */
     uint64_t written;
-    struct tide_hasher *hasher; /* of what was written */
-    uint64_t synced;            /* position behind the last marker, or 0 */
+    struct tide_hasher *hasher; /* of the bytes written */
+    uint64_t synced;            /* position after the last marker, or 0 */
     struct tide_buffer record;  /* the record being added, without blocks */
     /* The block being filled. */
     struct tide_buffer key_sizes, keys, value_sizes, values;
     uint32_t records;
     z_stream zip;
-    bool zips; /* zip is to be ended */
+    bool zips; /* deflateEnd is due */
 };
 
 static int no_memory(const struct tide_sequence_writer *writer, struct tide_error *err) {
@@ -127,8 +127,8 @@ static bool append_size(struct tide_buffer *sizes, size_t size) {
 
 /* ---- Records -------------------------------------------------------------------------------------------------- */
 
-/* A record whose key and value stand at the end of the buffers for keys and values (which are one buffer without
- * blocks), from `key` and `value` on. */
+/* Completes a record whose key and value are the last bytes of the buffers for keys and values (without blocks, both
+ * are `record`). */
 static int end_record(struct tide_sequence_writer *writer, size_t key_size, size_t value_size,
                       struct tide_error *err) {
     if (key_size + value_size > INT32_MAX) {
@@ -152,7 +152,7 @@ static int end_record(struct tide_sequence_writer *writer, size_t key_size, size
     return code;
 }
 
-/* One half of a record. A value that does not fit is no failure of the file. */
+/* Encodes a key or a value. One that does not fit is no failure of the file. */
 static int add_half(struct tide_sequence_writer *writer, enum tide_writable kind, const char *what,
                     const uint8_t *packed, const uint8_t *end, struct tide_buffer *into, struct tide_error *err) {
     int code = tide_writable_encode(kind, packed, end, into, err);

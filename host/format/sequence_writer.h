@@ -1,8 +1,8 @@
 /*
- * Writes one SequenceFile (layout: format/sequence_file.h), plain or with compressed blocks. Not thread-safe; worker.
+ * Writes one SequenceFile (layout: format/sequence_file.h), plain or with compressed blocks, through a part file
+ * (format/part_file.h).
  *
- * A writer that reported an error other than TIDE_EINVAL cannot be finished. The file is a part
- * (format/part_file.h): whoever commits the directory puts it in place.
+ * Not thread-safe; worker. After an error other than TIDE_EINVAL a writer can't be finished.
  */
 #ifndef TIDE_FORMAT_SEQUENCE_WRITER_H
 #define TIDE_FORMAT_SEQUENCE_WRITER_H

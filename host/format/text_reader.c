@@ -1,7 +1,6 @@
 /*
- * Reads a range of a text file (see text_reader.h). A line belongs to the range its first byte lies in: a range that does not
- * begin at 0 starts reading one byte early and throws away up to the first separator; at its end it reads on
- * until the line that began inside is complete.
+ * Lines of a byte range (see text_reader.h). A range that does not begin at 0 starts one byte early and discards the
+ * bytes up to the first line end; at its end, reading continues until the last line is complete. Runs on a worker.
  */
 #include "format/text_reader.h"
 
@@ -21,8 +20,8 @@ enum { MAX_LINE = 256 * 1024 * 1024, TAIL_READ = 4096 };
 struct tide_text_reader {
     int fd;
     char *path;
-    struct tide_byte_source *source; /* what is read from end to end, without fd; or NULL */
-    uint64_t listed;                 /* the size that the file had; 0: not known */
+    struct tide_byte_source *source; /* of input without ranges, instead of fd; or NULL */
+    uint64_t listed;                 /* size of the file when it was listed; 0: not known */
     uint64_t at;                     /* next byte to read */
     uint64_t end;                    /* end of the range */
     bool skip_first;
@@ -92,7 +91,7 @@ static int shrank(const struct tide_text_reader *reader, struct tide_error *err)
 }
 
 static ssize_t read_at(struct tide_text_reader *reader, uint8_t *into, size_t size, struct tide_error *err) {
-    /* A line may reach over the whole file: who looks for its end must be able to give up. */
+    /* A line may be as long as the file: the search for its end must be cancellable. */
     if (reader->cancelled && __atomic_load_n(reader->cancelled, __ATOMIC_RELAXED) != 0) {
         tide_error_set(err, TIDE_ECANCELLED, "%s: cancelled while it was read", reader->path);
         return TIDE_ECANCELLED;
@@ -112,7 +111,7 @@ static ssize_t read_at(struct tide_text_reader *reader, uint8_t *into, size_t si
     }
 }
 
-/* Throws away the end of the line that began in the range before. */
+/* Discards the end of the line that began in the previous range. */
 static int skip_to_line(struct tide_text_reader *reader, struct tide_error *err) {
     uint8_t chunk[TAIL_READ];
     bool cr = false;
@@ -195,7 +194,7 @@ static int fill(struct tide_text_reader *reader, struct tide_error *err) {
         ssize_t got = read_at(reader, space, room, err);
         if (got < 0) return (int)got;
         if (got == 0) {
-            reader->end = reader->at; /* the file's end, or it got shorter and nobody knows how long it was */
+            reader->end = reader->at; /* the file's end; or it became shorter and its former size is not known */
             break;
         }
         reader->at += (uint64_t)got;

@@ -1,6 +1,13 @@
 /*
- * Reads the lines that begin inside a byte range of a file, as text blocks. Ranges that touch divide a file's
- * lines among them without loss or doubling. What has no ranges (gzip, pipes) is read from end to end. Not thread-safe; worker.
+ * Reads the lines of a text file that begin within a byte range, as text blocks. Adjacent ranges divide the lines of
+ * a file among them: each line is read exactly once. Input without ranges (gzip, pipes) is read from beginning to
+ * end.
+ *
+ *   range       |-------- offset … offset + length --------|
+ *   lines    aaaaaa\n bbbbbb\n cccccc\n dddddd\n eeeeeeeeeeeee\n ffff\n
+ *                     ^ first line                         ^ last line, read to its end
+ *
+ * Not thread-safe; worker.
  */
 #ifndef TIDE_FORMAT_TEXT_READER_H
 #define TIDE_FORMAT_TEXT_READER_H
@@ -12,8 +19,8 @@
 #include "format/ffi.h"
 #include "store/block.h"
 
-/* NULL and err: the file can't be opened. A file whose name ends in .gz is unpacked, and read from its beginning to its end, whatever
- * the range. */
+/* NULL and err: the file can't be opened. A file whose name ends in .gz is decompressed and read from its beginning
+ * to its end, whatever the range. */
 struct tide_text_reader *tide_text_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               struct tide_error *err);
 

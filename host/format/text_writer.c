@@ -1,6 +1,6 @@
 /*
- * Lines of text to a part file (see text_writer.h). Called by worker Lua through FFI (lua/moontide/worker/save.lua), once for
- * each record of saveAsTextFile.
+ * Lines of text to a part file (see text_writer.h). Called by worker Lua through FFI (lua/moontide/worker/save.lua),
+ * once for each record of saveAsTextFile.
  */
 #include "format/text_writer.h"
 

@@ -1,6 +1,6 @@
 /*
- * Hadoop's writables (see writable.h). Called for each key and value of SequenceFiles by sequence_writer and
- * sequence_reader, and by worker Lua for Hadoop's text format; on worker threads.
+ * Hadoop's writables (see writable.h). Called on workers for each key and value of SequenceFiles by sequence_writer
+ * and sequence_reader, and by worker Lua for Hadoop's text format.
  */
 #include "format/writable.h"
 
@@ -92,7 +92,7 @@ const uint8_t *tide_vint_get(const uint8_t *at, const uint8_t *end, int64_t *val
 
 enum { SHOWN = 60 };
 
-/* What a value is, for messages: the number 1.5, the string "abc", a table … */
+/* A value, for messages: the number 1.5, the string "abc", a table … */
 static void describe(const struct tide_value *value, char *text, size_t size) {
     switch (value->type) {
     case TIDE_VALUE_NIL: snprintf(text, size, "nil"); break;
@@ -127,7 +127,7 @@ static int unfit(enum tide_writable kind, const struct tide_value *value, struct
 
 static int no_memory(struct tide_error *err) { return tide_error_set(err, TIDE_ENOMEM, "out of memory"); }
 
-/* ---- What a packed value is as a writable ----------------------------------------------------------------------- */
+/* ---- Packed values as writables ------------------------------------------------------------------------------- */
 
 /* A value that fits its kind. */
 struct fitting {
@@ -251,7 +251,7 @@ int tide_writable_encode(enum tide_writable kind, const uint8_t *packed, const u
     return 0;
 }
 
-/* A packed value of at most 9 bytes behind the block's last one. */
+/* Appends a packed value to the block. */
 static int put_packed(struct tide_block *out, struct tide_error *err, const uint8_t *bytes, size_t size) {
     if (!tide_block_reserve(out, size)) return no_memory(err);
     memcpy(out->data + out->size, bytes, size);
@@ -260,7 +260,7 @@ static int put_packed(struct tide_block *out, struct tide_error *err, const uint
 }
 
 static int put_double(struct tide_block *out, struct tide_error *err, double number) {
-    /* Zero is an integer, but -0 is not; NaN is always the same one. */
+    /* Zero is an integer, -0 is not; there is only one NaN. */
     if (number == floor(number) && number >= INT32_MIN && number <= INT32_MAX && !(number == 0 && signbit(number))) {
         int32_t whole = (int32_t)number;
         if (whole >= -32 && whole <= 127) return put_packed(out, err, &(uint8_t){(uint8_t)whole}, 1);
@@ -365,7 +365,7 @@ int tide_writable_decode(enum tide_writable kind, const uint8_t *data, size_t si
 
 /* ---- As text -------------------------------------------------------------------------------------------------- */
 
-/* The fewest digits (two at least) that make the same number again, as "d.ddde±x". */
+/* The number with the fewest digits (at least two) that read back as the same number, as "d.ddde±x". */
 static void shortest(double number, bool single, char *text, size_t size) {
     for (int digits = 2;; digits++) {
         snprintf(text, size, "%.*e", digits - 1, number);
@@ -374,7 +374,7 @@ static void shortest(double number, bool single, char *text, size_t size) {
     }
 }
 
-/* As Java shows numbers: 1.0, 0.001, 1.0E7, NaN. Versions before 19 show more digits than needed of some. */
+/* Numbers as Java prints them: 1.0, 0.001, 1.0E7, NaN. Java before 19 prints more digits than needed for some. */
 static int java_number(double number, bool single, char *out, size_t size) {
     if (isnan(number)) return snprintf(out, size, "NaN");
     if (isinf(number)) return snprintf(out, size, "%sInfinity", number < 0 ? "-" : "");

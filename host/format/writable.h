@@ -1,5 +1,5 @@
 /*
- * Hadoop's writables: how a key or a value lies in a SequenceFile, and which record it is here.
+ * Converts between Hadoop's writables, the form of keys and values in SequenceFiles, and packed values.
  *
  *   Text            vint length, bytes (UTF-8 by convention)    string
  *   IntWritable     4 bytes, big-endian                         whole number
@@ -10,10 +10,10 @@
  *   BytesWritable   4 bytes length, bytes                       string
  *   NullWritable    nothing                                     explicit null
  *
- * A vint is one byte for -112…127; else a first byte that tells sign and length (-113…-120: positive, 1…8 bytes follow;
- * -121…-128: negative, the complement follows), and the bytes, big-endian.
+ * A vint is one byte for -112…127; else a first byte that tells sign and length (-113…-120: positive, 1…8 bytes
+ * follow; -121…-128: negative, the complement follows), and the bytes, big-endian.
  *
- * Records are MessagePack here, as everywhere (wire/pack.h). Pure functions, any thread.
+ * Pure functions; any thread.
  */
 #ifndef TIDE_FORMAT_WRITABLE_H
 #define TIDE_FORMAT_WRITABLE_H
@@ -29,13 +29,13 @@
 /* "org.apache.hadoop.io.IntWritable"; static memory. */
 const char *tide_writable_class(enum tide_writable kind);
 
-/* Appends one packed value in the form of the kind. The value must be complete (tide_unpack_skip). TIDE_EINVAL when it
- * does not fit, with a text that starts with what it is: "the number 1.5: IntWritable holds …"; TIDE_ENOMEM; TIDE_ELIMIT
- * when it is too long. `out` is as before then. */
+/* Appends a packed value as a writable of the kind. The value must be complete (tide_unpack_skip). TIDE_EINVAL: it
+ * does not fit ("the number 1.5: IntWritable holds …"); TIDE_ELIMIT: it is too long; TIDE_ENOMEM. On an error `out`
+ * is as before. */
 int tide_writable_encode(enum tide_writable kind, const uint8_t *packed, const uint8_t *end, struct tide_buffer *out,
                          struct tide_error *err);
-/* Appends the record for the serialized bytes to a packed block. TIDE_ECORRUPT when they are not exactly one value of the
- * kind, with a text that says why; TIDE_ENOMEM. */
+/* Appends the value of a writable's bytes to a packed block. TIDE_ECORRUPT: they are not exactly one value of the
+ * kind, and the text says why; TIDE_ENOMEM. */
 int tide_writable_decode(enum tide_writable kind, const uint8_t *data, size_t size, struct tide_block *out,
                          struct tide_error *err);
 
@@ -45,7 +45,7 @@ enum { TIDE_VINT_SIZE = 9 }; /* bytes at most */
 size_t tide_vint_put(uint8_t out[TIDE_VINT_SIZE], int64_t value);
 /* Length of the vint that starts with this byte. */
 size_t tide_vint_size(uint8_t first);
-/* Reads a vint: the byte after it, or NULL when it is not complete. */
+/* Reads a vint and returns the byte after it, or NULL if it is not complete. */
 const uint8_t *tide_vint_get(const uint8_t *at, const uint8_t *end, int64_t *value);
 
 static inline void tide_put_big32(uint8_t *at, uint32_t value) {

@@ -1,10 +1,11 @@
 /*
- * See command.h. Starting, in an order in which no command can be lost:
+ * Shell commands (see command.h). The start, in an order in which no command can be lost:
  *
- *     spawn the shell, which waits for a line on its descriptor GO ──► tell the watcher its group ──► let it go
+ *     spawn the shell, which reads a line from its descriptor GO ──► tell its group to the watcher ──► write the line
  *
- * and ending: the watcher forgets a group while its first process is not waited for, which keeps the number from being given
- * to others. If we end in between, the shell finds the end of GO instead of a line, and goes.
+ * If this process ends in between, the shell reads the end of GO instead of a line and exits. At the end of a
+ * command, the watcher is told before the first process of the group is waited for, so that the number of the group
+ * can't belong to another group yet.
  */
 #include "task/command.h"
 
@@ -33,10 +34,10 @@ enum { GO = 9, READ_SIZE = 65536, GRACE_MS = 1000, STEP_MS = 10 };
 struct tide_command {
     struct tide_list link; /* in the thread's list */
     uint32_t number;
-    pid_t group;             /* and its first process */
-    int process;             /* a descriptor of that, or -1: the kernel has none */
+    pid_t group;             /* also the number of its first process */
+    int process;             /* pidfd of the first process; -1: the kernel has none */
     int output;              /* -1: at its end */
-    struct tide_buffer text; /* read, from `at` on not yet handed out */
+    struct tide_buffer text; /* output read; from `at` on not returned yet */
     size_t at;
 };
 
@@ -52,7 +53,7 @@ static void close_if(int *fd) {
     *fd = -1;
 }
 
-/* Reads that a signal interrupts are left to the caller, writes of a few bytes are not. */
+/* Repeats a write that a signal interrupted. */
 static bool write_all(int fd, const char *text, size_t size) {
     ssize_t written;
 
@@ -61,12 +62,12 @@ static bool write_all(int fd, const char *text, size_t size) {
     return written == (ssize_t)size;
 }
 
-/* What becomes of a descriptor in the child. */
+/* A descriptor that the child gets under another number. */
 struct move {
     int from, to;
 };
 
-/* The shell, in a group of its own, with signals as usual (threads of workers have them blocked). 0 or an errno. */
+/* Starts the shell in a group of its own, with default signals (worker threads block them). 0 or an errno. */
 static int spawn_shell(const char *line, const struct move *moves, int count, bool alone, pid_t *pid) {
     char *const words[] = {"sh", "-c", (char *)line, NULL};
     posix_spawn_file_actions_t actions;
@@ -97,7 +98,7 @@ static int spawn_shell(const char *line, const struct move *moves, int count, bo
 
 /* ---- The watcher -------------------------------------------------------------------------------------------- */
 
-/* "+ group" and "- group", a line each; at the end those that are left are ended. */
+/* Reads lines "+ group" and "- group"; at the end of its input it ends the remaining groups. */
 static const char WATCH[] = "trap '' HUP INT QUIT TERM\n"
                             "groups=' '\n"
                             "while read -r what group; do\n"
@@ -125,7 +126,7 @@ static struct {
     uint32_t running;
 } watcher = {.lock = PTHREAD_MUTEX_INITIALIZER, .told = -1};
 
-/* With the lock. It ends when nobody holds the pipe's other end. */
+/* With the lock. Closing the pipe ends it. */
 static void end_watcher(void) {
     if (watcher.told < 0) return;
     close_if(&watcher.told);
@@ -149,8 +150,8 @@ static int start_watcher(void) {
     return status;
 }
 
-/* With the lock. The groups of all threads' commands are known to nobody else, so a watcher that somebody has ended is not
- * replaced while commands are running. */
+/* With the lock. Only the watcher knows the groups of all threads, so a watcher that was killed is not replaced while
+ * commands are running. */
 static void tell_watcher(char what, pid_t group) {
     char line[32];
     int size = snprintf(line, sizeof line, "%c %d\n", what, (int)group);
@@ -188,8 +189,8 @@ void tide_commands_rest(void) {
 
 /* ---- Ending ------------------------------------------------------------------------------------------------- */
 
-/* Whether the first process has ended within the time (-1: whenever it does). false also when a signal says that the
- * task must end. */
+/* Waits until the first process has ended, at most timeout_ms (-1: without limit). false: it has not, or a signal
+ * interrupts the task. */
 static bool wait_for(const struct tide_command *command, int timeout_ms) {
     uint64_t until = tide_clock_monotonic_ns() / 1000000 + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0);
 
@@ -229,9 +230,9 @@ static bool lives_in(const char *name, pid_t group) {
            state != 'Z' && state != 'X';
 }
 
-/* A group is there as long as one of it is not waited for. In containers nobody may do that for orphans, so it is looked at
- * who they are. */
-static bool anybody_left(pid_t group) {
+/* Whether a process of the group is running. kill also finds processes that have ended and were not waited for, and
+ * in containers there may be no process that waits for orphans, so their state is read from /proc. */
+static bool is_running(pid_t group) {
     const struct dirent *entry;
     bool found = false;
 
@@ -246,10 +247,10 @@ static bool anybody_left(pid_t group) {
     return found;
 }
 
-/* The first process has ended: what it started goes too. */
+/* The first process has ended: ends the processes that it started. */
 static void end_rest_of_group(pid_t group) {
-    for (int waited = 0; waited < GRACE_MS && anybody_left(group); waited += STEP_MS) poll(NULL, 0, STEP_MS);
-    if (anybody_left(group)) kill(-group, SIGKILL);
+    for (int waited = 0; waited < GRACE_MS && is_running(group); waited += STEP_MS) poll(NULL, 0, STEP_MS);
+    if (is_running(group)) kill(-group, SIGKILL);
 }
 
 static int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
@@ -262,7 +263,7 @@ static int end_command(struct tide_command *command) {
     if (!wait_for(command, 0)) {
         kill(-command->group, SIGTERM);
         wait_for(command, GRACE_MS);
-        kill(-command->group, SIGKILL); /* nothing, if it has ended */
+        kill(-command->group, SIGKILL); /* no effect if it has ended */
     } else {
         kill(-command->group, SIGTERM);
     }
@@ -297,7 +298,7 @@ static struct tide_command *command_new(pid_t pid, int output) {
     return command;
 }
 
-/* Below GO, the move to GO could overwrite one that is still to be moved. */
+/* Moves a descriptor above GO: in the child, moving another one to GO would overwrite it. */
 static int above_go(int fd) {
     int high = fd < 0 || fd > GO ? fd : fcntl(fd, F_DUPFD_CLOEXEC, GO + 1);
 
@@ -341,7 +342,7 @@ uint32_t tide_command_start(const char *line, const char *input, char *why, size
         status = watch(pid);
     }
     if (status == 0) {
-        (void)write_all(go[1], "\n", 1); /* it reads that, or has been ended by somebody */
+        (void)write_all(go[1], "\n", 1); /* fails if the command was killed */
     } else if (command) {
         close_if(&go[1]); /* it ends by itself */
         while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) continue;
@@ -372,7 +373,7 @@ static struct tide_command *find(uint32_t number) {
     return NULL;
 }
 
-/* Reads more, or finds the end. 0, or why not. */
+/* Reads more output or finds its end. 0, or TIDE_COMMAND_*. */
 static int read_more(struct tide_command *command) {
     struct pollfd readable = {.fd = command->output, .events = POLLIN};
     struct tide_buffer *text = &command->text;
@@ -390,7 +391,7 @@ static int read_more(struct tide_command *command) {
     return 0;
 }
 
-static const char *hand_out(struct tide_command *command, size_t length, size_t *out) {
+static const char *take_line(struct tide_command *command, size_t length, size_t *out) {
     const char *line = (const char *)command->text.data + command->at;
 
     command->at += length < command->text.size - command->at ? length + 1 : length;
@@ -408,9 +409,9 @@ const char *tide_command_line(uint32_t number, size_t *length, int *status) {
         const uint8_t *start = command->text.data + command->at;
         const uint8_t *end = size > searched ? memchr(start + searched, '\n', size - searched) : NULL;
 
-        if (end) return hand_out(command, (size_t)(end - start), length);
+        if (end) return take_line(command, (size_t)(end - start), length);
         if (command->output < 0) {
-            if (size > 0) return hand_out(command, size, length);
+            if (size > 0) return take_line(command, size, length);
             *status = wait_for(command, -1) ? end_command(command) : TIDE_COMMAND_BROKEN_OFF;
             return NULL;
         }

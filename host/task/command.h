@@ -1,13 +1,13 @@
 /*
- * Commands of the system that a task pipes records through (rdd:pipe). Each is a shell in a process group of its own, so that
- * Ctrl-C in a terminal and signals to our group reach us and not it: what it has begun it finishes. It is ended with
- * all that it started when its task is over: first SIGTERM, a second later SIGKILL.
+ * Shell commands that a task pipes records through (rdd:pipe). Each runs in a process group of its own, so that
+ * Ctrl-C in a terminal and signals to our group reach this process and not the command. At the end of its task the
+ * whole group is ended: with SIGTERM, and a second later with SIGKILL.
  *
- * However this process ends, its commands do too: a watcher, a small shell that is started with the first command, knows
- * their groups, and ends them when its end of a pipe tells that nobody holds the other one any more.
+ * A watcher, a small shell started with the first command, knows the groups of all commands and reads from a pipe.
+ * When this process ends, however it ends, the pipe closes and the watcher ends the commands.
  *
- * Thread: a command belongs to the thread that started it, and is named by a number there; one that has ended is unknown. Called
- * by lua/moontide/worker/process.lua through FFI, and by the worker.
+ * Thread: a command belongs to the thread that started it, which names it by a number; the number of a command that
+ * has ended is unknown. Called by lua/moontide/worker/process.lua through FFI, and by the worker.
  */
 #ifndef TIDE_TASK_COMMAND_H
 #define TIDE_TASK_COMMAND_H
@@ -17,9 +17,9 @@
 
 #include "task/ffi.h"
 
-/* The task of this thread is over: ends what it left. */
+/* Ends the commands that the task of this thread has left running. */
 void tide_commands_end(void);
-/* The watcher goes, if no command is running anywhere. Any thread. */
+/* Ends the watcher if no command is running. Any thread. */
 void tide_commands_rest(void);
 
 #endif

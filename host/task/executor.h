@@ -1,6 +1,6 @@
 /*
- * Where tasks go to be run. The scheduler knows no more than this; threads of this process (task/pool.h) are the first
- * to stand behind it.
+ * The scheduler's view of the workers: a place to send tasks to. task/pool.h is the one implementation; tests have
+ * others.
  *
  * Thread: driver.
  */
@@ -10,7 +10,7 @@
 #include "task/task.h"
 
 struct tide_executor {
-    /* Takes the task until it comes back, run or not, through task->message.deliver on the driver's inbox; never from
+    /* Takes the task. It comes back, run or not, through task->message.deliver on the driver's inbox, never from
      * within this call. */
     void (*submit)(void *self, struct tide_task *task);
     void *self;

@@ -10,7 +10,7 @@
 
 #include "store/ffi.h"
 
-/* ---- task/plan.h ------------------------------------------------------------------------------------------------ */
+/* ---- task/plan.h ----------------------------------------------------------------------------------------------- */
 
 /* Immutable, reference counted (atomic). `id` is the content id of the bytes: workers cache compiled plans by it. */
 struct tide_plan {
@@ -22,7 +22,7 @@ struct tide_plan {
         *broadcasts; /* the broadcast variables that it needs (store/broadcast.h); NULL: none */
 };
 
-/* ---- task/task.h ------------------------------------------------------------------------------------------------ */
+/* ---- task/task.h ----------------------------------------------------------------------------------------------- */
 
 enum { TIDE_TASK_INPUT_BLOCKS = 1, TIDE_TASK_INPUT_FILE = 2 };
 
@@ -32,22 +32,22 @@ struct tide_task_input {
     uint64_t offset;
     uint64_t length;
     uint32_t kind;
-    uint32_t partition; /* the number of the partition it is of its dataset */
-    uint64_t size;      /* FILE: of the file when it was listed; 0: not known */
-    uint32_t once;      /* FILE: not 0: it can be read only once (format/byte_source.h) */
+    uint32_t partition; /* its number in the dataset */
+    uint64_t size;      /* FILE: size when it was listed; 0: not known */
+    uint32_t once;      /* FILE: see tide_byte_source_plan (format/byte_source.h) */
 };
 
-/* An operator of the plan whose function decides whether records are single values or pairs (its descriptor has arity = 0), in
- * the order of the plan: that of a ZIP before those of its nodes, those of a CHAIN after those of its node. */
+/* The arity of the records of an operator whose function decides it (its descriptor has arity = 0). Slots are in the
+ * order of the plan: the op of a ZIP before those of its children, the ops of a CHAIN after those of its node. */
 struct tide_task_slot {
-    char *first;     /* known: a record that it is known by, for people; or NULL */
-    char *seen;      /* learned: the record that told; or NULL */
-    uint32_t arity;  /* for the driver's use: which one (rdd/arity.h) */
-    uint8_t known;   /* set by the driver: 1, 2, or 0 when it is not known yet */
-    uint8_t learned; /* set by the worker when it was not: 1 or 2, or 0 when there were no records */
+    char *first;     /* text of a record that shows `known`; or NULL */
+    char *seen;      /* text of a record that shows `learned`; or NULL */
+    uint32_t arity;  /* for the driver's use: its number (rdd/arity.h) */
+    uint8_t known;   /* set by the driver: 1, 2; 0: not known yet */
+    uint8_t learned; /* set by the worker if not known: 1, 2; 0: no records */
 };
 
-/* What the worker's Lua code reads and fills in. */
+/* The part of a task that worker Lua reads and fills in. */
 struct tide_task_work {
     struct tide_plan *plan;
     struct tide_task_input *inputs;
@@ -64,10 +64,10 @@ struct tide_task_work {
     struct tide_block
         *updates; /* pairs (accumulator number, what this task adds to it), made by the worker; NULL: none */
     double seed;  /* of random numbers: the engine's */
-    const uint32_t *cancelled; /* set non-zero by the driver: the worker stops between blocks. May be NULL. */
+    const uint32_t *cancelled; /* not 0: the worker stops between blocks. Set by the driver; may be NULL */
 };
 
-/* The worker has seen the first record of a slot that was not known. Copies the text. */
+/* Fills in what the first record of a slot shows. Copies the text. */
 void tide_task_learn(struct tide_task_work *work, uint32_t slot, int arity, const char *text, size_t size);
 
 /* ---- task/worker.h --------------------------------------------------------------------------------------------- */
@@ -76,25 +76,25 @@ struct tide_worker;
 
 /* On the worker's thread. */
 void tide_worker_note(struct tide_worker *worker, const char *operators, int64_t batch_time);
-/* What the task is about to raise is no mistake of the script: the code for it. */
+/* The code of the error that the task is about to raise, if it is not an error of the script. */
 void tide_worker_code(struct tide_worker *worker, int code);
-/* Machine code of a new trace and the script line it starts at ("" when it is not the script's): how a signal finds the line of
- * a loop that is compiled. */
+/* Registers the machine code of a new trace with the script line at which it starts ("": not a line of a script), so
+ * that an interrupt can name the line of a compiled loop. */
 void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size, const char *where);
 void tide_worker_forget_traces(struct tide_worker *worker);
 
 /* ---- task/command.h -------------------------------------------------------------------------------------------- */
 
 enum {
-    TIDE_COMMAND_BROKEN_OFF = -1, /* ended by us, or the task is being interrupted */
-    TIDE_COMMAND_NOMEM = -2       /* a line that no memory is left for */
+    TIDE_COMMAND_BROKEN_OFF = -1, /* the task is interrupted, or has ended the command */
+    TIDE_COMMAND_NOMEM = -2       /* no memory for a line */
 };
 
-/* Runs `line` with /bin/sh. Its input is the file `input`, which is removed when it is open: nothing of it stays when
- * this process ends before the command does. 0: it can't be started, and `why` says so. */
+/* Runs `line` with /bin/sh and returns its number. Its input is the file `input`, which is removed once it is open,
+ * so that it never outlives this process. 0: it can't be started; `why` is the reason. */
 uint32_t tide_command_start(const char *line, const char *input, char *why, size_t size);
-/* The next line of its output, without the end of line, until the next call. NULL when there is none, with *status: how
- * it ended (0 to 255; 128 and the number of a signal), or one of the above. */
+/* The next line of its output, without the line end; valid until the next call. NULL: the output has ended, and
+ * *status is its exit status (0 to 255; 128 + the number of a signal) or one of the above. */
 const char *tide_command_line(uint32_t number, size_t *length, int *status);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * The worker threads and their one queue of tasks (see pool.h). Any idle worker takes the next task, so a slow partition
- * never keeps others waiting behind it.
+ * Worker threads and their queue (see pool.h). Any idle worker takes the next task, so that a slow partition never
+ * delays tasks queued behind it.
  *
- * Lock order: pool->lock, then a worker's own lock (describe). Tasks are posted to the driver's inbox with no lock held.
+ * Lock order: pool->lock, then a worker's own lock (describe). Tasks are posted to the driver's inbox without a lock.
  */
 #include "task/pool.h"
 
@@ -27,7 +27,7 @@ struct seat {
     uint32_t index;
     struct tide_thread thread;
     bool started;
-    bool left;                  /* behind, by the delete */
+    bool left;                  /* abandoned by the delete */
     struct tide_worker *worker; /* set by its thread when ready, NULL again before it ends; under pool->lock */
     bool busy;
     struct tide_error error;
@@ -40,13 +40,13 @@ struct tide_pool {
     struct tide_task *head, *tail;
     uint32_t waiting; /* workers waiting for work */
     bool ending;
-    uint32_t left; /* seats left behind that have not ended: the last one frees the pool */
+    uint32_t left; /* abandoned seats that have not ended: the last one frees the pool */
     uint32_t count;
     uint32_t starting;
     char *package_path, *package_cpath;
     struct tide_inbox *driver;
     struct tide_cache *cache; /* a reference, or NULL */
-    bool untidy;              /* tide_pool_wake was called since a worker last looked */
+    bool untidy;              /* tide_pool_wake was called; no worker has seen it yet */
     uint32_t rest_ms;
     uint32_t given_back;
     uint64_t ended_ns; /* when the last task ended */
@@ -94,9 +94,10 @@ static struct timespec in_ms(uint64_t ms) {
 }
 
 /* ---- Rest ------------------------------------------------------------------------------------------------------
- *
- * When no worker has had a task for a while, each collects its garbage, and if much less data is alive than before, what the C
- * library holds of it goes back to the system. Not sooner: a batch that comes every second needs the memory again. */
+ * 
+ * When all workers have been idle for a while, each collects its garbage; if far fewer blocks are alive than before,
+ * the C library returns its free memory to the system. Not sooner: the batch of the next second needs the memory
+ * again. */
 
 /* With the lock. */
 static bool is_at_rest(const struct tide_pool *pool) {
@@ -106,7 +107,7 @@ static bool is_at_rest(const struct tide_pool *pool) {
            since >= (uint64_t)pool->rest_ms * 1000000;
 }
 
-/* With the lock, which it opens. */
+/* With the lock, which is open during the call. */
 static void rest(struct tide_pool *pool, struct tide_worker *worker) {
     pthread_mutex_unlock(&pool->lock);
     tide_worker_rest(worker);
@@ -121,7 +122,7 @@ static void rest(struct tide_pool *pool, struct tide_worker *worker) {
     pool->given_back += fell;
 }
 
-/* With the lock. true: for the first time since it had something to do it has waited for long in vain. */
+/* With the lock. true: the pool has been at rest for rest_ms, for the first time since this worker's last task. */
 static bool wait_for_work(struct tide_pool *pool, bool rested) {
     struct timespec until = in_ms(pool->rest_ms);
     int status = 0;
@@ -133,7 +134,7 @@ static bool wait_for_work(struct tide_pool *pool, bool rested) {
     return status == ETIMEDOUT && is_at_rest(pool);
 }
 
-/* Also between tasks, so that what is kept stays within its limit when there is no pause. */
+/* Also between tasks, so that cached data stays within its limit under constant load. */
 static void tidy(struct tide_pool *pool) {
     if (!pool->cache) return;
     while (tide_cache_tidy(pool->cache)) {}
@@ -278,7 +279,7 @@ void tide_pool_limit(struct tide_pool *pool, int64_t ms) {
     pthread_mutex_unlock(&pool->lock);
 }
 
-/* Takes everything queued off and gives it back cancelled. Called with the lock held; drops it meanwhile. */
+/* Cancels all queued tasks. With the lock, which is open meanwhile. */
 static void cancel_queued(struct tide_pool *pool) {
     struct tide_task *task = pool->head;
 
@@ -294,7 +295,7 @@ static void cancel_queued(struct tide_pool *pool) {
     pthread_mutex_lock(&pool->lock);
 }
 
-/* Lock held. Signals busy workers until they are idle or patience ends. */
+/* With the lock. Signals busy workers until they are idle, INTERRUPT_ROUNDS times at most. */
 static void interrupt_busy(struct tide_pool *pool) {
     for (int round = 0; round < INTERRUPT_ROUNDS && busy_workers(pool) > 0; round++) {
         for (uint32_t i = 0; i < pool->count; i++) {
@@ -332,7 +333,7 @@ bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
         pthread_detach(seat->thread.id);
         seat->left = true;
     }
-    /* Those left behind may free the pool as soon as the lock is open. */
+    /* An abandoned worker may free the pool as soon as the lock is open. */
     uint32_t count = 0;
     struct tide_thread *threads = tide_xcalloc(pool->count, sizeof *threads);
     for (uint32_t i = 0; i < pool->count; i++) {

@@ -1,6 +1,6 @@
 /*
- * Plans and tasks as values: creation and release, and what goes to and fro between a task and the cache. Made on the driver
- * thread, read on workers.
+ * Tasks as values (see task.h): creation, another attempt, release, and the exchange of blocks with the cache. Made
+ * on the driver thread, begun and ended on a worker.
  */
 #include "task/task.h"
 
@@ -100,7 +100,7 @@ bool tide_task_begin(struct tide_task *task) {
     return false;
 }
 
-/* What was received for the task makes room for more of it before the batch ends. */
+/* Frees receivers' budget for the inputs of this task without waiting for the end of the batch. */
 static void consume_inputs(struct tide_task *task) {
     for (uint32_t i = 0; i < task->work.ninputs; i++) {
         const struct tide_blocks *blocks = &task->work.inputs[i].blocks;

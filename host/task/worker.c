@@ -1,12 +1,12 @@
 /*
- * One worker's LuaJIT state (see worker.h). Worker Lua is entered once per task through vm/call.
+ * A worker's LuaJIT state (see worker.h). Worker Lua is entered once per task, through vm/call.
  *
- * Breaking off a closure that does not return. Interpreted code is stopped by a hook, set from a signal handler on the
- * worker's thread as the luajit program does for Ctrl-C. Hooks do not fire inside compiled traces, so a loop
- * that never leaves its trace needs more: worker Lua registers the machine code range and script line of every trace; when the
- * handler finds the thread inside one of them for the second time, it knows the line, and jumps out to tide_worker_run. The
- * Lua state can't be used after that: it is put aside and a new one is made. That is safe only because
- * machine code of a trace holds no lock of the C library, which is why the program counter is checked.
+ * Interrupting a closure that does not return: a signal handler on the worker's thread sets a hook, which stops
+ * interpreted code, as the luajit program does for Ctrl-C. Hooks do not run inside compiled traces. For a loop that
+ * never leaves its trace, worker Lua registers the machine code range and script line of every trace; if the handler
+ * finds the program counter inside one of them at the second signal, it jumps out to tide_worker_run. The Lua state
+ * can't be used after that: it is set aside and a new one is made. The jump is safe because the machine code of a
+ * trace holds no lock of the C library, which is why the program counter is checked.
  */
 #include "task/worker.h"
 
@@ -43,29 +43,29 @@ struct tide_worker {
     int run; /* reference of moontide.worker.run */
     char *package_path, *package_cpath;
     pthread_t thread;
-    pthread_mutex_t lock; /* leaf: guards what describe reads */
+    pthread_mutex_t lock; /* leaf: guards the fields that describe reads */
     bool busy;
     char operators[240];
     int64_t batch_time;
     uint64_t since_ns;
-    /* Interruption: touched by the worker's thread and its signal handler only, except `signals`. */
+    /* Interrupts: used by the worker's thread and its signal handler only, except `signals` and `overdue_ms`. */
     volatile sig_atomic_t running;
-    int signals;        /* asked for since the task began (atomic) */
-    int64_t overdue_ms; /* the limit that they were asked for because of (atomic); 0: another reason */
+    int signals;        /* sent since the task began (atomic) */
+    int64_t overdue_ms; /* the time limit for which they were sent (atomic); 0: another reason */
     sigjmp_buf out;
     const char *volatile trapped_at;
     struct trace_range *traces;
     volatile uint32_t ntraces;
     uint32_t trace_capacity;
     int collected_kb; /* heap size after the last full cycle */
-    bool told;        /* that a finalizer of the script failed */
-    int code;         /* of the failure that the running task is about to raise; 0: TIDE_ECLOSURE */
+    bool told;        /* the failure of a finalizer has been logged */
+    int code;         /* of the error that the running task is about to raise; 0: TIDE_ECLOSURE */
 };
 
 static __thread struct tide_worker *current;
 static pthread_once_t handler_once = PTHREAD_ONCE_INIT;
 
-/* States that were jumped out of. They stay reachable: their memory can't be freed safely. */
+/* States set aside. They stay reachable: their memory can't be freed safely. */
 struct abandoned_state {
     struct abandoned_state *next;
     lua_State *L;
@@ -74,7 +74,7 @@ struct abandoned_state {
 static struct abandoned_state *abandoned;
 static pthread_mutex_t abandoned_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* Generated code or one of our modules. A script may well lie in a folder called moontide. */
+/* Generated code or one of our modules. A script may be in a folder called moontide. */
 static bool is_ours(const char *source) {
     if (strncmp(source, "=stage#", 7) == 0) return true;
     if (strncmp(source, "@moontide/", 10) != 0) return false;
@@ -84,10 +84,10 @@ static bool is_ours(const char *source) {
     return false;
 }
 
-/* Called before each instruction once the task was asked to break off. The hook stays until the task has ended: a script that
- * swallows the error with pcall gets it again at its next instruction. Only code of the script is broken off, so that our own
- * frames below it can still clean up. */
-static void break_off(lua_State *L, lua_Debug *ar) {
+/* Called before each instruction once the task is interrupted. The hook stays until the task has ended: a script that
+ * catches the error with pcall gets it again at its next instruction. It raises in code of the script only, so that
+ * our own frames below it can clean up. */
+static void interrupt(lua_State *L, lua_Debug *ar) {
     for (int level = 0; lua_getstack(L, level, ar); level++) {
         if (!lua_getinfo(L, "Sl", ar) || ar->currentline <= 0 || is_ours(ar->source)) continue;
         lua_pushfstring(L, "interrupted at %s:%d", ar->short_src, ar->currentline);
@@ -108,7 +108,7 @@ static uintptr_t program_counter(const void *context) {
 }
 
 #ifdef __SANITIZE_THREAD__
-__attribute__((no_sanitize_thread)) /* it may come at any moment, also within ThreadSanitizer */
+__attribute__((no_sanitize_thread)) /* signals come at any moment, also within ThreadSanitizer */
 #endif
 static void
 on_signal(int number, siginfo_t *info, void *context) {
@@ -116,9 +116,9 @@ on_signal(int number, siginfo_t *info, void *context) {
 
     if (!worker || !worker->running) return;
     int signals = __atomic_load_n(&worker->signals, __ATOMIC_RELAXED);
-    if (signals == 0) return; /* it was meant for the task before */
-    lua_sethook(worker->L, break_off, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
-    if (signals < 2) return; /* the hook gets its chance first */
+    if (signals == 0) return; /* sent for the previous task */
+    lua_sethook(worker->L, interrupt, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+    if (signals < 2) return; /* the hook comes first */
     uintptr_t pc = program_counter(context);
     for (uint32_t i = 0; i < worker->ntraces; i++) {
         if (pc >= worker->traces[i].start && pc < worker->traces[i].end) {
@@ -138,8 +138,8 @@ static void install_handler(void) {
     sigemptyset(&action.sa_mask);
     sigaction(INTERRUPT_SIGNAL, &action, NULL);
 #ifdef __SANITIZE_THREAD__
-    /* ThreadSanitizer puts a signal off until the thread next calls the C library, which a loop in LuaJIT never does. So its
-     * handler is replaced by ours behind its back, and with it the mask; how to return from it stays as it was. */
+    /* ThreadSanitizer delays a signal until the thread next calls the C library, which a loop in LuaJIT never does.
+     * This replaces its handler and mask by ours in the kernel and keeps its restorer. */
     struct {
         void (*handler)(int, siginfo_t *, void *);
         unsigned long flags;
@@ -203,7 +203,7 @@ void tide_worker_delete(struct tide_worker *worker) {
     tide_free(worker);
 }
 
-static void put_aside(struct tide_worker *worker) {
+static void set_aside(struct tide_worker *worker) {
     struct abandoned_state *state = tide_xcalloc(1, sizeof *state);
 
     state->L = worker->L;
@@ -227,7 +227,8 @@ static void set_busy(struct tide_worker *worker, bool busy) {
     pthread_mutex_unlock(&worker->lock);
 }
 
-/* Part of a collection, or all of it when kb is 0. A finalizer of the script that fails concerns no task: it is told once. */
+/* A step of a collection; kb 0: a full one. A finalizer of the script that fails belongs to no task: the first is
+ * logged. */
 static bool collect(struct tide_worker *worker, int kb) {
     struct tide_error err = {0};
     bool ended = tide_vm_collect(worker->L, kb, &err);
@@ -243,7 +244,7 @@ static bool collect(struct tide_worker *worker, int kb) {
     return ended;
 }
 
-/* What was interrupted because of its time limit has failed like any other task, and may be tried again. */
+/* A task interrupted by its time limit has failed like any other task, and may be retried. */
 static bool took_too_long(struct tide_worker *worker, struct tide_task *task) {
     struct tide_error err = {0};
     int64_t limit = __atomic_load_n(&worker->overdue_ms, __ATOMIC_RELAXED);
@@ -284,17 +285,17 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
             }
         }
     } else {
-        const char *where = worker->trapped_at; /* empty: a loop of ours, around functions of the script */
+        const char *where = worker->trapped_at; /* empty: one of our own loops, which calls functions of the script */
         pthread_mutex_lock(&worker->lock);
         tide_error_set(&task->error, TIDE_ECANCELLED, "interrupted%s%s\n  operators: %s",
                        *where ? " in the loop at " : "", where, worker->operators);
         pthread_mutex_unlock(&worker->lock);
         if (!took_too_long(worker, task)) tide_log(TIDE_LOG_WARN, "worker", "%s", task->error.text);
-        put_aside(worker);
+        set_aside(worker);
     }
     if (tide_stress() && worker->L) collect(worker, 0);
     tide_commands_end();
-    if (task->error.code != 0) tide_thread_trim_stack(); /* it may have been a recursion without end */
+    if (task->error.code != 0) tide_thread_trim_stack(); /* it may have been endless recursion */
     tide_task_end(task);
     set_busy(worker, false);
     task->ended_ns = tide_clock_monotonic_ns();
@@ -332,8 +333,7 @@ bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size) {
 }
 
 void tide_worker_limit(struct tide_worker *worker, int64_t ms) {
-    pthread_mutex_lock(
-        &worker->lock); /* the task does not end, and no other begins, before the signal is on its way */
+    pthread_mutex_lock(&worker->lock); /* so that the signal is sent before the task ends and another begins */
     if (worker->busy && tide_clock_monotonic_ns() - worker->since_ns >= (uint64_t)ms * 1000000) {
         __atomic_store_n(&worker->overdue_ms, ms, __ATOMIC_RELAXED);
         tide_worker_signal(worker);
@@ -357,7 +357,7 @@ void tide_worker_code(struct tide_worker *worker, int code) { worker->code = cod
 
 void tide_worker_trace(struct tide_worker *worker, uintptr_t start, size_t size, const char *where) {
     if (worker->ntraces == worker->trace_capacity) {
-        /* The handler may look at the old array at any time: publish the new one before freeing the old. */
+        /* The handler may read the array at any time: publish the new one before freeing the old. */
         uint32_t capacity = worker->trace_capacity ? worker->trace_capacity * 2 : FIRST_TRACES;
         struct trace_range *grown = tide_xcalloc(capacity, sizeof *grown);
         if (worker->ntraces > 0) memcpy(grown, worker->traces, worker->ntraces * sizeof *grown);
