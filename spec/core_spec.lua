@@ -35,7 +35,7 @@ describe("moontide.core", function()
         assert.equal(wall, math.floor(wall))
         -- Where the C functions are found: in a file of their own, or in the program that runs this.
         local ffi, library = require("ffi"), core.library()
-        assert.is_true(library == nil or library:find("^/.*core%.so$") ~= nil)
+        assert.is_true(library == nil or library:find("/core%.so$") ~= nil)
         ffi.cdef("const char *tide_version(void);")
         assert.equal(core.version, ffi.string((library and ffi.load(library) or ffi.C).tide_version()))
     end)

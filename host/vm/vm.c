@@ -6,11 +6,9 @@
 
 #include <dlfcn.h>
 #include <lauxlib.h>
-#include <limits.h>
 #include <lua.h>
 #include <luajit.h>
 #include <lualib.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "vm/gcstress.h"
@@ -63,16 +61,16 @@ const char *tide_vm_push_library(lua_State *L) {
     /* Not RTLD_DEFAULT: that also searches the shared object that asks. */
     void *program = dlopen(NULL, RTLD_LAZY), *seen = program ? dlsym(program, "tide_vm_new") : NULL;
     Dl_info info;
-    char path[PATH_MAX];
 
     if (program) dlclose(program);
     if (seen == (void *)tide_vm_new) {
         lua_pushboolean(L, 0);
         return NULL;
     }
-    if (dladdr((void *)tide_vm_new, &info) == 0 || !realpath(info.dli_fname, path))
+    if (dladdr((void *)tide_vm_new, &info) == 0)
         luaL_error(L, "the file of the C module moontide.core can't be found");
-    lua_pushstring(L, path);
+    /* Relative or not: the loader finds a loaded object by this name, also after a chdir. */
+    lua_pushstring(L, info.dli_fname);
     return lua_tostring(L, -1);
 }
 
