@@ -27,7 +27,7 @@ local SCALE_UP = 4 -- partitions scanned by take: 1, then 4, 16 …
 
 -- What becomes of the records at the end of a job; name and site are for the messages of what fails there.
 local function sink(kind, name, site)
-    return codec.pack({ kind = kind, name = name, site = site })
+    return (operators.descriptor(kind, name, site))
 end
 
 -- The datasets to be written to files when a job on the node has succeeded; nil when there are none.

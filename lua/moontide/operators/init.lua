@@ -63,8 +63,8 @@ end
 
 operators.own = own
 
--- Of which kind the records are that operators make, by the kind of the operator: SINGLES, PAIRS, or what their function returns. The
--- others leave records as they are. (host/rdd/ffi.h, lua/moontide/worker/arity.lua)
+-- The kinds of operators, by what their records are: SINGLES, PAIRS, what their function returns, or what they were before (false).
+-- (host/rdd/ffi.h, lua/moontide/worker/arity.lua)
 local LEARNED, SINGLES, PAIRS = C.TIDE_MAKES_LEARNED, C.TIDE_MAKES_SINGLES, C.TIDE_MAKES_PAIRS
 local ARITY = {}
 for arity, kinds in pairs({
@@ -74,13 +74,19 @@ for arity, kinds in pairs({
     [PAIRS] = { "mapValues", "flatMapValues", "keyBy", "one", "pairUp", "combine", "merge", "group", "sort", "cogroup", "join",
         "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "subtractByKey", "intersection", "zip", "cartesian", "updateState",
         "mergeParts", "concatLists", "inverse", "windowAnew", "pickState" },
+    [false] = { "filter", "foreach", "foreachPartition", "reducePartition", "pickMapped", "route", "concat", "collect", "take", "discard" },
 }) do
     for _, kind in ipairs(kinds) do
         ARITY[kind] = arity
     end
 end
 
---- The bytes of an operator descriptor.
+--- Every kind that descriptors are made of, with the arity of its records: 0 means what its function returns, false what they were before.
+--- What workers do for it is registered in lua/moontide/worker/kinds.lua.
+---@type table<string, 0|1|2|false>
+operators.kinds = ARITY
+
+--- The bytes of an operator descriptor. Raises for a kind that is not one of operators.kinds.
 ---@param kind string
 ---@param name string the operator as the script called it
 ---@param site string
@@ -89,7 +95,10 @@ end
 ---@return string
 ---@return boolean draws its functions may draw random numbers
 function operators.descriptor(kind, name, site, fields, streams)
-    local descriptor = { kind = kind, name = name, site = site, arity = ARITY[kind] }
+    if ARITY[kind] == nil then
+        error("moontide: unknown operator kind " .. tostring(kind), 0)
+    end
+    local descriptor = { kind = kind, name = name, site = site, arity = ARITY[kind] or nil }
     local draws = false
     for field, value in pairs(fields or {}) do
         descriptor[field] = value

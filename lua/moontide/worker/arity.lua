@@ -2,8 +2,7 @@
 --- driver (host/rdd/arity.h), which tells it with each task for the operators whose functions decide that (their descriptors have
 --- arity = 0). Where it is not known yet, the first record of the task decides, and the driver hears of it.
 ---
---- A task's run (lua/moontide/worker/init.lua) has: `arities`, by operator what is known; `seen`, by operator a record that made
---- it known in this task, as text; `stamp`, a number that no other run has and that changes when something becomes known.
+--- What is known lies in the execution (task_state.lua): `arities`, `seen` and `stamp`.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
@@ -21,41 +20,41 @@ local function new_stamp()
 end
 
 --- Begins a task.
----@param run table
+---@param execution table
 ---@param ops table[] the stage's operators that have a slot, in order
-function arity.begin(run, ops)
-    local task = run.task
-    run.arities, run.seen, run.stamp = {}, {}, new_stamp()
+function arity.begin(execution, ops)
+    local task = execution.task
+    execution.arities, execution.seen, execution.stamp = {}, {}, new_stamp()
     if tonumber(task.nslots) ~= #ops then
         error(("moontide: the plan has %d operators to be learned, the task %d"):format(#ops, tonumber(task.nslots)), 0)
     end
     for at, op in ipairs(ops) do
         local known = task.slots[at - 1].known
         if known ~= 0 then
-            run.arities[op] = known
+            execution.arities[op] = known
         end
     end
 end
 
 -- A record that the operator's kind is known by, as text, or nil.
-local function seen_of(run, op)
-    local first = run.seen[op] == nil and op.slot and run.task.slots[op.slot].first
+local function seen_of(execution, op)
+    local first = execution.seen[op] == nil and op.slot and execution.task.slots[op.slot].first
     if first and first ~= nil then
         return ffi.string(first)
     end
-    return run.seen[op]
+    return execution.seen[op]
 end
 
 local function record_text(value, a, b) return (value == 2 and "the pair " or "the single value ") .. failure.preview(a, b) end
 
 --- Raises that the function of `op` returned a record of the other kind.
----@param run table
+---@param execution table
 ---@param op table
 ---@param expected 1|2 what its records are
 ---@param a any the record
 ---@param b any
-function arity.mixed(run, op, expected, a, b)
-    local seen = seen_of(run, op)
+function arity.mixed(execution, op, expected, a, b)
+    local seen = seen_of(execution, op)
     failure.broken(op, ("the function returned %s after %s%s; a stream or dataset is of one kind: return pairs always or never (a "
         .. "pair is two returned values, and its value can't be nil; a call that returns two values, such as s:gsub(…), makes one "
         .. "unless it stands in parentheses)"):format(record_text(3 - expected, a, b), KINDS[expected],
@@ -63,22 +62,22 @@ function arity.mixed(run, op, expected, a, b)
 end
 
 --- What the operator's records are, or nil when that is not known yet.
-function arity.of(run, op) return run.arities[op] end
+function arity.of(execution, op) return execution.arities[op] end
 
 --- Record (a, b), of kind `value`, comes from the function of `op`. Raises when its records are known to be of the other kind.
 ---@return 1|2 value
-function arity.learn(run, op, value, a, b)
-    local known = run.arities[op]
+function arity.learn(execution, op, value, a, b)
+    local known = execution.arities[op]
     if known == value then
         return value
     end
     if known ~= nil then
-        arity.mixed(run, op, known, a, b)
+        arity.mixed(execution, op, known, a, b)
     end
     local text = failure.preview(a, b)
-    run.arities[op], run.seen[op], run.stamp = value, text, new_stamp()
+    execution.arities[op], execution.seen[op], execution.stamp = value, text, new_stamp()
     if op.slot then
-        C.tide_task_learn(run.task, op.slot, value, text, #text)
+        C.tide_task_learn(execution.task, op.slot, value, text, #text)
     end
     return value
 end
@@ -101,32 +100,32 @@ local function side(maker, value, text)
     return name .. " makes " .. KINDS[value] .. (text and ", such as " .. text or "")
 end
 
---- Record (a, b), of kind `value`, reaches a terminal in state S by way of `feed`, and S.arity is something else: sets it, or
+--- Record (a, b), of kind `value`, reaches a terminal in state state by way of `feed`, and state.arity is something else: sets it, or
 --- raises when records of the other kind were there before.
----@param S table
+---@param state table
 ---@param value 1|2
 ---@param feed table
 ---@param a any
 ---@param b any
-function arity.reach(S, value, feed, a, b)
+function arity.reach(state, value, feed, a, b)
     local maker, text = maker_of(feed), failure.preview(a, b)
-    if S.arity == nil then
-        S.arity, S.maker, S.first = value, maker, text
+    if state.arity == nil then
+        state.arity, state.maker, state.first_record = value, maker, text
         return
     end
     local op = feed.terminal.op
     failure.complete(("%spairs and single values meet in one dataset: %s; %s; a dataset is of one kind: make pairs of both, or of "
         .. "neither, with map before"):format(op and op.name and op.name .. (op.site and " (" .. op.site .. ")" or "") .. ": " or "",
-            side(S.maker, S.arity, S.first), side(maker, value, text)), failure.EMIXED)
+            side(state.maker, state.arity, state.first_record), side(maker, value, text)), failure.EMIXED)
 end
 
 --- The same for a whole block.
-function arity.reach_block(S, value, feed, block)
+function arity.reach_block(state, value, feed, block)
     if block.kind == C.TIDE_BLOCK_TEXT then
-        return arity.reach(S, value, feed, ffi.string(block.data + block.lines[0].offset, block.lines[0].length))
+        return arity.reach(state, value, feed, ffi.string(block.data + block.lines[0].offset, block.lines[0].length))
     end
     local a, at = codec.decode(block.data, 0)
-    arity.reach(S, value, feed, a, value == 2 and codec.decode(block.data, at) or nil)
+    arity.reach(state, value, feed, a, value == 2 and codec.decode(block.data, at) or nil)
 end
 
 return arity

@@ -26,6 +26,15 @@ local Broken = { __tostring = function(e) return e.text end }
 --- Raises that operator `op` broke a rule.
 function failure.broken(op, text) error(setmetatable({ op = op, text = text }, Broken), 0) end
 
+--- Raises that operator `op` needs pairs and got the single value `a`.
+---@param op table
+---@param a any
+---@param advice? string appended
+function failure.not_pairs(op, a, advice)
+    failure.broken(op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
+        .. "; make pairs with map(function(x) return key, value end)" .. (advice or ""))
+end
+
 --- Raises what a function of C left in `err`, as a failure of operator `op` (nil: of the one whose function calls).
 ---@param op table?
 ---@param err ffi.cdata* struct tide_error

@@ -42,7 +42,7 @@ end
 -- is known of the records that its operators make.
 local function new_variant(feed, form)
     local variant = { form = form, arity = {}, shapeless = {} }
-    for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.current_run, feed.ops[k]) end
+    for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.execution, feed.ops[k]) end
     feed.shapes[form] = feed.shapes[form] or {}
     variant.shape = feed.shapes[form]
     variant.D1, variant.D2 = generate.detours(feed, variant)
@@ -58,10 +58,10 @@ local function variants_of(feed)
 end
 
 -- A task has begun, or what is known has changed: then other variants are used from now on.
-function Feed:look(run)
+function Feed:look(execution)
     local same = self.current ~= nil
     for _, k in ipairs(self.learning) do
-        local known = arity.of(run, self.ops[k])
+        local known = arity.of(execution, self.ops[k])
         if known ~= self.known[k] then
             self.known[k], same = known, false
         end
@@ -69,13 +69,13 @@ function Feed:look(run)
     if not same then
         self.current = variants_of(self)
     end
-    self.current_run, self.stamp = run, run.stamp
+    self.execution, self.stamp = execution, execution.stamp
 end
 
 -- The variant for a form of input. Detours go on in it, too.
-local function choose(feed, form, run)
-    if feed.stamp ~= run.stamp then
-        feed:look(run)
+local function choose(feed, form, execution)
+    if feed.stamp ~= execution.stamp then
+        feed:look(execution)
     end
     local variant = feed.current[form]
     if variant == nil then
@@ -87,8 +87,8 @@ local function choose(feed, form, run)
 end
 
 --- The same with its loop.
-function Feed:variant(form, run)
-    local variant = choose(self, form, run)
+function Feed:variant(form, execution)
+    local variant = choose(self, form, execution)
     if variant.loop == nil then
         variant.loop, variant.incomplete = generate.loop(self, variant)
     end
@@ -97,24 +97,24 @@ end
 
 --- Operator k made record (v, w) of this kind, which was not known in this run.
 function Feed:learn(k, kind, v, w)
-    arity.learn(self.current_run, self.ops[k], kind, v, w)
-    choose(self, self.form, self.current_run)
+    arity.learn(self.execution, self.ops[k], kind, v, w)
+    choose(self, self.form, self.execution)
 end
 
 local FIRST_RECORDS = 16
 
 --- Runs records from … count-1 of something that loops of this form can read. While arities are not known, few records at a
 --- time, so that the final loop takes over soon. true: the sink wants no more.
-function Feed:run(form, S, what, from, count)
+function Feed:run(form, state, what, from, count)
     local step = FIRST_RECORDS
     while from < count do
-        local variant = self:variant(form, S.run)
+        local variant = self:variant(form, state.execution)
         local to = count
         if variant.incomplete then
             to = math.min(count, from + step)
             step = step * 4
         end
-        if variant.loop(S, what, from, to) then
+        if variant.loop(state, what, from, to) then
             return true
         end
         from = to
@@ -122,24 +122,25 @@ function Feed:run(form, S, what, from, count)
     return false
 end
 
-function Feed:run_block(S, block)
-    if S.cancelled ~= nil and S.cancelled[0] ~= 0 then
+function Feed:run_block(state, block)
+    local cancelled = state.execution.cancelled
+    if cancelled ~= nil and cancelled[0] ~= 0 then
         failure.complete("cancelled while it ran", failure.ECANCELLED)
     end
-    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(S, block, self) then
+    if #self.ops == 0 and self.terminal.whole and self.terminal:whole(state, block, self) then
         return false
     end
-    S.at = 0
-    return self:run(generate.form_of(block), S, block, 0, block.count)
+    state.position = 0
+    return self:run(generate.form_of(block), state, block, 0, block.count)
 end
 
 --- The numbers of sc:range: a block's records are {first, step, from, to}, and number i is first + i * step.
-function Feed:run_ranges(S, block)
+function Feed:run_ranges(state, block)
     local at = 0
     for _ = 1, block.count do
         local range
         range, at = codec.decode(block.data, at)
-        if self:run("range", S, range, range[3], range[4]) then
+        if self:run("range", state, range, range[3], range[4]) then
             return true
         end
     end
@@ -147,30 +148,30 @@ function Feed:run_ranges(S, block)
 end
 
 --- One record from outside any block.
-function Feed:push(S, a, b)
-    return self:variant(b == nil and "push1" or "push2", S.run).loop(S, a, b)
+function Feed:push(state, a, b)
+    return self:variant(b == nil and "push1" or "push2", state.execution).loop(state, a, b)
 end
 
---- The records of an iterator, each one before the next is asked for: it may return the same table again and again. S.look gets the
+--- The records of an iterator, each one before the next is asked for: it may return the same table again and again. state.check_record gets the
 --- first, and those of another kind. true: the sink wants no more.
-function Feed:run_iterator(S, it, state, control)
+function Feed:run_iterator(state, it, invariant, control)
     local step = FIRST_RECORDS
-    local a, b, c = it(state, control)
+    local a, b, c = it(invariant, control)
     if a == nil then
         return false
     end
-    S.look(a, b, c)
-    if self:push(S, a, b) then
+    state.check_record(a, b, c)
+    if self:push(state, a, b) then
         return true
     end
-    randomness.use.slot = S.iterator_slot or 0
+    randomness.use.slot = state.iterator_slot or 0
     local form = b == nil and "each1" or "each2"
     while a ~= nil do
-        local loop = self:variant(form, S.run).loop
-        S.turns = step
+        local loop = self:variant(form, state.execution).loop
+        state.turns = step
         step = step * 4
         local stop
-        stop, a = loop(S, it, state, a)
+        stop, a = loop(state, it, invariant, a)
         if stop then
             return true
         end
@@ -179,11 +180,11 @@ function Feed:run_iterator(S, it, state, control)
 end
 
 --- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
-function Feed:drain(S, op, it, state, control)
+function Feed:drain(state, op, it, invariant, control)
     if generate.is_list(it) then
         local n = #it
-        if state ~= nil then
-            surplus.after_array(op, it, state)
+        if invariant ~= nil then
+            surplus.after_array(op, it, invariant)
         end
         if n == 0 and next(it) ~= nil then
             generate.not_array(op, it)
@@ -194,23 +195,23 @@ function Feed:drain(S, op, it, state, control)
             end
         end
         if n > 0 then
-            arity.learn(S.run, op, 1, it[1])
+            arity.learn(state.execution, op, 1, it[1])
         end
-        return self:run("array", S, it, 1, n + 1)
+        return self:run("array", state, it, 1, n + 1)
     end
     if not generate.callable(it) then
         generate.not_iterable(op, it)
     end
-    S.look = function(a, b, c)
+    state.check_record = function(a, b, c)
         if c ~= nil then
             surplus.third(op, a, b, c)
         end
-        arity.learn(S.run, op, b ~= nil and 2 or 1, a, b)
+        arity.learn(state.execution, op, b ~= nil and 2 or 1, a, b)
     end
     if op.preserves then
-        it, state, control = keys.plain(op, it, state, control)
+        it, invariant, control = keys.plain(op, it, invariant, control)
     end
-    return self:run_iterator(S, it, state, control)
+    return self:run_iterator(state, it, invariant, control)
 end
 
 failure.frame(Feed.drain, function(locals) return locals.op end)

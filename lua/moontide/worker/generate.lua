@@ -9,6 +9,7 @@
 --- functions without detours. After the first records another variant's loop goes on (lua/moontide/worker/stage.lua sees to that).
 local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
+local kinds = require "moontide.worker.kinds"
 local codec = require "moontide.wire.codec"
 local fast = require "moontide.wire.ffi"
 local randomness = require "moontide.worker.randomness"
@@ -92,7 +93,7 @@ function Text:continue(k, arity, a, b)
     elseif self:weight(k) > INLINE then
         self:call(k, arity, a, b)
     else
-        generate.operators[feed.ops[k].kind](self, k, feed.ops[k], arity, a, b)
+        kinds.find("record", feed.ops[k].kind)(self, k, feed.ops[k], arity, a, b)
     end
 end
 
@@ -215,7 +216,7 @@ end
 --- Operators that are joined into loops and whose function decides whether records are single values or pairs.
 generate.learns = { map = true, flatMap = true, unpair = true, unwrap = true }
 
-generate.operators = {
+local operators = {
     map = function(g, k, op, arity, a, b)
         g:uses("f" .. k)
         g:draws(k, op)
@@ -359,6 +360,8 @@ generate.operators = {
     end,
 }
 
+for kind, write in pairs(operators) do kinds.register("record", kind, write) end
+
 -- At the end of the operators a detour needs no D function: the terminal's text is short enough to be repeated.
 function Text:call_or_end(k, arity, a, b)
     if k > #self.feed.ops then
@@ -419,18 +422,17 @@ local function rules_of(feed)
         second = function(k, v, w) surplus.second(ops[k], v, w) end,
         after_array = function(k, list, more) surplus.after_array(ops[k], list, more) end,
         learn = function(k, kind, v, w) feed:learn(k, kind, v, w) end,
-        mixed = function(k, expected, v, w) arities.mixed(feed.current_run, ops[k], expected, v, w) end,
+        mixed = function(k, expected, v, w) arities.mixed(feed.execution, ops[k], expected, v, w) end,
         hole = function(k) generate.hole(ops[k]) end,
         not_iterable = function(k, it) generate.not_iterable(ops[k], it) end,
-        look_inside = function(S, k, it)
-            S.empties = S.empties + 1
+        look_inside = function(state, k, it)
+            state.empties = state.empties + 1
             if next(it) ~= nil then
                 generate.not_array(ops[k], it)
             end
         end,
         needs_pairs = function(k, a)
-            broken(ops[k], "needs a stream of (key, value) pairs, but the record is the single value " .. preview(a)
-                .. "; make pairs with map(function(x) return key, value end)")
+            failure.not_pairs(ops[k], a)
         end,
         is_list = is_list,
         callable = callable,
@@ -496,17 +498,17 @@ end
 local forms = {
     text = { 1, [[function(S, block, from, to) local p, lines = block.data, block.lines
 for i = from, to - 1 do local a0 = ffi_string(p + lines[i].offset, lines[i].length)]], "end end" },
-    packed1 = { 1, [[function(S, block, from, to) local p, at = block.data, S.at
-for i = from, to - 1 do local a0 a0, at = decode(p, at)]], "end S.at = at end" },
-    packed2 = { 2, [[function(S, block, from, to) local p, at = block.data, S.at
-for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, at)]], "end S.at = at end" },
+    packed1 = { 1, [[function(S, block, from, to) local p, at = block.data, S.position
+for i = from, to - 1 do local a0 a0, at = decode(p, at)]], "end S.position = at end" },
+    packed2 = { 2, [[function(S, block, from, to) local p, at = block.data, S.position
+for i = from, to - 1 do local a0, b0 a0, at = decode(p, at) b0, at = decode(p, at)]], "end S.position = at end" },
     push1 = { 1, "function(S, a0)", "end" },
     push2 = { 2, "function(S, a0, b0)", "end" },
     range = { 1, [[function(S, range, from, to) local first, step = range[1], range[2]
 for i = from, to - 1 do local a0 = first + i * step]], "end end" },
     array = { 1, "function(S, list, from, to) for i = from, to - 1 do local a0 = list[i]", "end end" },
-    each1 = { 1, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 ~= nil or c0 ~= nil then S.look(a0, b0, c0) end", "end end" },
-    each2 = { 2, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 == nil or c0 ~= nil then S.look(a0, b0, c0) end", "end end" },
+    each1 = { 1, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 ~= nil or c0 ~= nil then S.check_record(a0, b0, c0) end", "end end" },
+    each2 = { 2, "function(S, it, st, c) for a0, b0, c0 in it, st, c do if b0 == nil or c0 ~= nil then S.check_record(a0, b0, c0) end", "end end" },
 }
 
 -- Iterators say when they end: a loop that has still something to learn hands back after some turns, with where it was.
@@ -544,7 +546,7 @@ end
 function generate.constants(feed)
     local K = rules_of(feed)
     for k, op in ipairs(feed.ops) do
-        K["f" .. k] = op.f
+        K["f" .. k] = op.fn
         if op.kind == "foreach" then
             K["has_metatable" .. k] = failure.has_metatable(op)
         end

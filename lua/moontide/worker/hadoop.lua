@@ -4,82 +4,76 @@
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
+local kinds = require "moontide.worker.kinds"
 local save = require "moontide.worker.save"
 local sequence = require "moontide.worker.sequence"
-local sinks = require "moontide.worker.sinks"
+local terminals = require "moontide.worker.terminals"
 local text_form = require "moontide.base.text_form"
 local values = require "moontide.base.values"
 
 local C = fast.C
 local put, null = codec.put, values.null
 
-local hadoop = {}
-
 -- Object files ---------------------------------------------------------------------------------------------------
 
-local function write_group(S, op)
-    local W = S.W
-    if C.tide_sequence_writer_group(S.P, W.data, W.pos, sequence.err) ~= 0 then
+local function write_group(state, op)
+    local W = state.writer
+    if C.tide_sequence_writer_group(state.part, W.data, W.pos, sequence.err) ~= 0 then
         sequence.fail(op)
     end
-    S.group, W.pos = 0, 0
+    state.grouped, W.pos = 0, 0
 end
 
 --- A value is the arity of its records and the records, all as MessagePack (host/format/sequence_reader.h).
-local Objects = { prologue = "local W = S.W" }
-Objects.__index = Objects
+local Objects = terminals.class { prologue = "local W = S.writer" }
 
 function Objects:constants(K, feed)
     K.put = put
-    sinks.use_arity(K, feed)
-    K.write_group = function(S) write_group(S, self.op) end
+    terminals.use_arity(K, feed)
+    K.write_group = function(state) write_group(state, self.op) end
 end
 
-function Objects:begin(S)
+function Objects:begin(state)
     local key, value = sequence.kind "NullWritable", sequence.kind "BytesWritable"
-    sequence.open(S, self.op, save.part_path(self.op.dir, S.partition), key, value)
-    S.W, S.n, S.group = codec.writer(), 0, 0
+    sequence.open(state, self.op, save.part_path(self.op.dir, state.execution.partition), key, value)
+    state.writer, state.count, state.grouped = codec.writer(), 0, 0
 end
 
 function Objects:record(g, arity, a, b)
     local op = self.op
     g:uses("put", "write_group")
-    sinks.check_arity(g, op, arity, a, b)
-    g:line(op, ("if S.group == 0 then put(W, %d) end"):format(arity))
+    terminals.check_arity(g, op, arity, a, b)
+    g:line(op, ("if S.grouped == 0 then put(W, %d) end"):format(arity))
     g:line(op, ("put(W, %s)"):format(a))
     if arity == 2 then
         g:line(op, ("put(W, %s)"):format(b))
     end
-    g:line(op, ("S.n = S.n + 1 S.group = S.group + 1 if S.group == %d then write_group(S) end"):format(sequence.GROUP))
+    g:line(op, ("S.count = S.count + 1 S.grouped = S.grouped + 1 if S.grouped == %d then write_group(S) end"):format(sequence.GROUP))
 end
 
 -- Completes the file: true gives its checksum.
-function Objects:complete(S, checked)
-    if S.group > 0 then
-        write_group(S, self.op)
+function Objects:complete(state, checked)
+    if state.grouped > 0 then
+        write_group(state, self.op)
     end
-    codec.free(S.W)
-    return sequence.finish(S, self.op, checked)
+    codec.free(state.writer)
+    return sequence.finish(state, self.op, checked)
 end
 
-function Objects:finish(S, emit)
-    self:complete(S)
-    emit(S.n)
+function Objects:finish(state, emit)
+    self:complete(state)
+    emit(state.count)
 end
 
 --- The same for a part of a checkpoint: yields what tells later whether the file is still the one that was written.
-local Checkpoint = setmetatable({ prologue = Objects.prologue }, Objects)
-Checkpoint.__index = Checkpoint
+local Checkpoint = terminals.class({}, Objects)
 
-function Checkpoint:finish(S, emit) emit(self:complete(S, true)) end
+function Checkpoint:finish(state, emit) emit(self:complete(state, true)) end
 
 -- Pairs ----------------------------------------------------------------------------------------------------------
 
 local function not_pairs(op)
-    return function(a)
-        failure.broken(op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
-            .. "; make pairs with map(function(x) return key, value end), with moontide.null for what is to be left out")
-    end
+    return function(a) failure.not_pairs(op, a, ", with moontide.null for what is to be left out") end
 end
 
 local function whole(number) return number == math.floor(number) end
@@ -116,8 +110,7 @@ local function unfit(op, side, value, reason)
     failure.broken(op, reason)
 end
 
-local Sequence = { prologue = "local W = S.W" }
-Sequence.__index = Sequence
+local Sequence = terminals.class { prologue = "local W = S.writer" }
 
 function Sequence:constants(K)
     local op = self.op
@@ -129,10 +122,10 @@ function Sequence:constants(K)
     end
 end
 
-function Sequence:begin(S)
+function Sequence:begin(state)
     local op = self.op
-    sequence.open(S, op, save.part_path(op.dir, S.partition), op.key, op.value)
-    S.W, S.n = codec.writer(), 0
+    sequence.open(state, op, save.part_path(op.dir, state.execution.partition), op.key, op.value)
+    state.writer, state.count = codec.writer(), 0
 end
 
 function Sequence:record(g, arity, a, b)
@@ -142,14 +135,14 @@ function Sequence:record(g, arity, a, b)
         return g:line(op, ("not_pairs(%s)"):format(a))
     end
     g:line(op, ("W.pos = 0 put(W, %s) put(W, %s)"):format(a, b))
-    g:line(op, "local code = C.tide_sequence_writer_add(S.P, W.data, W.pos, err)")
-    g:line(op, ("if code ~= 0 then not_written(code, %s, %s) end S.n = S.n + 1"):format(a, b))
+    g:line(op, "local code = C.tide_sequence_writer_add(S.part, W.data, W.pos, err)")
+    g:line(op, ("if code ~= 0 then not_written(code, %s, %s) end S.count = S.count + 1"):format(a, b))
 end
 
-function Sequence:finish(S, emit)
-    codec.free(S.W)
-    sequence.finish(S, self.op)
-    emit(S.n)
+function Sequence:finish(state, emit)
+    codec.free(state.writer)
+    sequence.finish(state, self.op)
+    emit(state.count)
 end
 
 -- Lines of key, tab, value -----------------------------------------------------------------------------------------
@@ -170,24 +163,23 @@ local function side_text(op, side)
     end
 end
 
-local Lines = { prologue = "" }
-Lines.__index = Lines
+local Lines = terminals.class {}
 
 function Lines:constants(K)
     local key_text, value_text = side_text(self.op, "key"), side_text(self.op, "value")
     K.not_pairs = not_pairs(self.op)
-    K.write_line = function(S, a, b)
+    K.write_line = function(state, a, b)
         local key, value = key_text(a), value_text(b)
         local text = key and value and key .. "\t" .. value or key or value
-        if text and C.tide_text_writer_line(S.part, text, #text, save.err) ~= 0 then
+        if text and C.tide_text_writer_line(state.part, text, #text, save.err) ~= 0 then
             save.fail(self.op)
         end
     end
 end
 
-function Lines:begin(S)
-    save.open(S, self.op)
-    S.n = 0
+function Lines:begin(state)
+    save.open(state, self.op)
+    state.count = 0
 end
 
 function Lines:record(g, arity, a, b)
@@ -196,18 +188,15 @@ function Lines:record(g, arity, a, b)
     if arity == 1 then
         return g:line(self.op, ("not_pairs(%s)"):format(a))
     end
-    g:line(self.op, ("write_line(S, %s, %s) S.n = S.n + 1"):format(a, b))
+    g:line(self.op, ("write_line(S, %s, %s) S.count = S.count + 1"):format(a, b))
 end
 
-function Lines:finish(S, emit)
-    save.finish(S, self.op)
-    emit(S.n)
+function Lines:finish(state, emit)
+    save.finish(state, self.op)
+    emit(state.count)
 end
 
---- The makers of the terminals, for accumulate.kinds.
-function hadoop.objects(op) return setmetatable({ op = op }, Objects) end
-function hadoop.checkpoint(op) return setmetatable({ op = op }, Checkpoint) end
-function hadoop.sequence(op) return setmetatable({ op = op }, Sequence) end
-function hadoop.lines(op) return setmetatable({ op = op }, Lines) end
-
-return hadoop
+kinds.register("partition", "saveObjects", terminals.maker(Objects))
+kinds.register("partition", "saveCheckpoint", terminals.maker(Checkpoint))
+kinds.register("partition", "saveSequence", terminals.maker(Sequence))
+kinds.register("partition", "saveLines", terminals.maker(Lines))

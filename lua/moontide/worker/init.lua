@@ -2,20 +2,27 @@
 local jit_fixes = require "moontide.base.jit_fixes"
 require("moontide.base.iterate").install() -- first: the modules below keep pairs and next in locals
 local fast = require "moontide.wire.ffi"
-local codec = require "moontide.wire.codec"
 local current = require "moontide.worker.current"
 local memory = require "moontide.base.memory"
-local unpack_closures = require "moontide.closure.unpack"
 local failure = require "moontide.worker.failure"
 local arity = require "moontide.worker.arity"
-local pipe = require "moontide.worker.stage"
-require "moontide.worker.inverse_window"
-require "moontide.worker.state"
+local plans = require "moontide.worker.plan"
+local pull = require "moontide.worker.pull"
 local shared = require "moontide.closure.shared"
-local sinks = require "moontide.worker.sinks"
+local stage = require "moontide.worker.stage"
 local randomness = require "moontide.worker.randomness"
 local surroundings = require "moontide.worker.surroundings"
 local jit_util = require "jit.util"
+
+-- These register the kinds of operators that they implement (worker/kinds.lua), and so do modules that are used by name.
+require "moontide.worker.generate"
+require "moontide.worker.partition_ends"
+require "moontide.worker.hadoop"
+require "moontide.worker.exchanges"
+require "moontide.worker.joins"
+require "moontide.worker.windows"
+require "moontide.worker.state"
+require "moontide.worker.sinks"
 
 local ffi, C = fast.ffi, fast.C
 
@@ -39,7 +46,7 @@ local function handler(err)
     return told
 end
 
-pipe.handler, pipe.settle = handler, settle
+pull.install(handler, settle)
 
 -- Aborted recordings that met code of ours which LuaJIT had given up for good ("blacklisted"): how often, by place. Whatever reaches
 -- such a place is interpreted from then on, so there must be none (spec/blacklist_spec.lua).
@@ -119,23 +126,23 @@ local KEEP = 512
 local stages, stage_count, clock = {}, 0, 0
 
 local function drop_stage(id)
-    pipe.forget(stages[id].pipe)
+    stage.forget(stages[id].pipe)
     stages[id] = nil
     stage_count = stage_count - 1
 end
 
 local function drop_oldest()
     local oldest, when = nil, math.huge
-    for id, stage in pairs(stages) do
-        if stage.used < when then
-            oldest, when = id, stage.used
+    for id, known in pairs(stages) do
+        if known.used < when then
+            oldest, when = id, known.used
         end
     end
     drop_stage(oldest)
 end
 
-local function is_stale(stage)
-    for _, id in ipairs(stage.broadcasts) do
+local function is_stale(known)
+    for _, id in ipairs(known.broadcasts) do
         if shared.is_gone(id) then
             return true
         end
@@ -145,166 +152,45 @@ end
 
 -- Functions may have put a broadcast variable's value, or what they made of it, into variables of their own.
 local function drop_stale()
-    for id, stage in pairs(stages) do
-        if is_stale(stage) then
+    for id, known in pairs(stages) do
+        if is_stale(known) then
             drop_stage(id)
         end
     end
 end
 
-local function summary(node, sink, names)
-    if node[1] == "chain" then
-        summary(node[2], nil, names)
-        for _, op in ipairs(node[3]) do names[#names + 1] = ("%s (%s)"):format(op.name or op.kind, op.site or "?") end
-    elseif node[1] == "concat" then
-        for _, child in ipairs(node[2]) do summary(child[2], nil, names) end
-    elseif node[1] == "same" then -- stands for another one
-        return names
-    elseif node[1] == "zip" then
-        for _, child in ipairs(node[3]) do summary(child, nil, names) end
-        names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
-    elseif node[2] then
-        names[#names + 1] = ("%s (%s)"):format(node[2].name or node[2].kind, node[2].site or "?")
-    end
-    local op = sink and (sink[1] and sink[2] or sink)
-    if op then
-        names[#names + 1] = op.site and ("%s (%s)"):format(op.name or op.kind, op.site) or op.name or op.kind
-    end
-    return names
-end
-
--- Stripped bytecode of adding: whatever its parameters are called, it is the same bytes. Such a function is carried out in C.
-local ADD = string.dump(function(a, b) return a + b end, true)
-local SUBTRACT = string.dump(function(a, b) return a - b end, true)
-
-local function is(fn, known)
-    local ok, bytes = pcall(string.dump, fn, true)
-    return ok and bytes == known
-end
-
-local function is_add(fn) return is(fn, ADD) end
-
--- The inverse of adding, of a window.
-local function is_subtract(fn) return is(fn, SUBTRACT) end
-
-local function load_function(session, op, bytes)
-    local fn, why = session:load(bytes)
-    if fn == nil then
-        error(("%s\n  in %s (%s)"):format(why, op.name or op.kind, op.site or "?"), 0)
-    end
-    return fn
-end
-
-local function load_op(session, op)
-    op.place = op.draw and (op.static and { place = op.draw } or op.draw)
-    if op.fn then
-        op.f = load_function(session, op, op.fn)
-    end
-    if op.merge then
-        op.merge_f = load_function(session, op, op.merge)
-        op.adds = is_add(op.merge_f)
-    end
-    if op.inverse then
-        op.inverse_f = load_function(session, op, op.inverse)
-        op.subtracts = is_subtract(op.inverse_f)
-    end
-    if op.filter then
-        op.filter_f = load_function(session, op, op.filter)
-    end
-    if op.partition then
-        op.partition_f = load_function(session, op, op.partition)
-    end
-    if op.create then
-        op.create_f = load_function(session, op, op.create)
-    end
-    if op.zero then
-        local zero = op.zero
-        local plain = unpack_closures.load(zero)
-        if type(plain) ~= "table" then
-            op.make_zero = function() return plain end
-        else
-            op.make_zero = function() return unpack_closures.load(zero) end
-        end
-        -- foldByKey, aggregateByKey: a key's first value meets a zero value of its own.
-        if op.merge and not op.create then
-            local make_zero, merge = op.make_zero, op.merge_f
-            op.create_f = function(value) return merge(make_zero(), value) end
-        end
-    end
-end
-
--- An operator whose function decides of which kind its records are has a slot in the task.
-local function add_slot(slots, op)
-    if op.arity ~= 0 then
-        return
-    end
-    op.slot = #slots
-    slots[#slots + 1] = op
-end
-
--- In the order of slots (host/task/task.h).
-local function load_node(session, node, slots)
-    if node[1] == "chain" then
-        load_node(session, node[2], slots)
-        for at, op in ipairs(node[3]) do
-            if op[1] then -- [difference, op]: one that asks for the number of its partition
-                op[2].shift, op[2].of_task = op[1], op[3]
-                op = op[2]
-                node[3][at] = op
-            end
-            load_op(session, op)
-            add_slot(slots, op)
-        end
-    elseif node[1] == "concat" then
-        for _, child in ipairs(node[2]) do load_node(session, child[2], slots) end
-    elseif node[1] == "same" then -- stands for another one
-        return
-    elseif node[1] == "zip" then
-        load_op(session, node[2])
-        add_slot(slots, node[2])
-        for _, child in ipairs(node[3]) do load_node(session, child, slots) end
-    elseif node[2] then
-        load_op(session, node[2])
-    end
-end
-
+-- A stage: { pipe =, slots =, broadcasts = , note = its operators as text, place = for random numbers, used = for drop_oldest }.
 local function stage_of(plan)
     local id = ffi.string(plan.id, 16)
-    local stage = stages[id]
+    local known = stages[id]
     clock = clock + 1
-    if stage == nil then
-        local tree = codec.unpack(ffi.string(plan.bytes, plan.size))
-        local node, sink = tree[1], tree[2]
-        shared.meet()
-        local session, slots = unpack_closures.session(), {}
-        load_node(session, node, slots)
-        if sink[1] then
-            load_op(session, sink[2])
-        end
-        local terminal = sinks.new(sink)
-        stage = { pipe = pipe.build(node, terminal), slots = slots, note = table.concat(summary(node, sink, {}), ", "),
-            place = tonumber(plan.id[0] % 0x10000000000000ULL), broadcasts = shared.met() }
+    if known == nil then
+        local loaded = plans.load(ffi.string(plan.bytes, plan.size))
+        known = {
+            pipe = stage.build(loaded), slots = loaded.slots, note = loaded.summary, broadcasts = loaded.broadcasts,
+            place = tonumber(plan.id[0] % 0x10000000000000ULL),
+        }
         if stage_count >= KEEP then
             drop_oldest()
         end
-        stages[id] = stage
+        stages[id] = known
         stage_count = stage_count + 1
     end
-    stage.used = clock
-    return stage
+    known.used = clock
+    return known
 end
 
 local function work(task, cleanup)
-    local stage = stage_of(task.plan)
-    C.tide_worker_note(self_pointer, stage.note, task.batch_time)
-    randomness.begin(task.seed, context.batch_time, context.partition, stage.place)
-    context.operators = stage.note
-    local run = {
+    local known = stage_of(task.plan)
+    C.tide_worker_note(self_pointer, known.note, task.batch_time)
+    randomness.begin(task.seed, context.batch_time, context.partition, known.place)
+    context.operators = known.note
+    local execution = {
         task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = context.partition,
         cleanup = cleanup, cancelled = task.cancelled,
     }
-    arity.begin(run, stage.slots)
-    pipe.run(stage.pipe, run)
+    arity.begin(execution, known.slots)
+    stage.run(known.pipe, execution)
     local made = 0
     for at = 0, task.noutputs - 1 do made = made + tonumber(C.tide_blocks_records(task.outputs + at)) end
     task.records_out = made

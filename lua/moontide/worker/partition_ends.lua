@@ -1,51 +1,36 @@
 --- Terminals that gather a whole partition before anything goes on: count, sum, reduce, fold, aggregate, glom, and the
 --- text file writer. Each says what one record does (as text for the generated loop) and what the partition yields.
 ---
---- A terminal has: `prologue` and `record` (text), `constants(K)`, `begin(S)`, `finish(S, emit)` with emit(a) or
---- emit(a, b), and optionally `whole(S, block)`, which handles a block without looking at its records.
+--- A terminal has: `prologue` and `record` (text), `constants(K)`, `begin(S)`, `finish(state, emit)` with emit(a) or
+--- emit(a, b), and optionally `whole(state, block)`, which handles a block without looking at its records.
 local failure = require "moontide.worker.failure"
-local hadoop = require "moontide.worker.hadoop"
+local kinds = require "moontide.worker.kinds"
 local nan = require "moontide.base.nan"
 local save = require "moontide.worker.save"
-local sinks = require "moontide.worker.sinks"
 local surplus = require "moontide.worker.surplus"
+local terminals = require "moontide.worker.terminals"
 local values = require "moontide.base.values"
 local text_form = require "moontide.base.text_form"
 
-local accumulate = {}
-
-local function element(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
-
--- Pairs and single values may meet where a union was joined in one partition.
-local use_arity, check_arity = sinks.use_arity, sinks.check_arity
-
-local function class(methods)
-    methods.__index = methods
-    methods.constants = methods.constants or function() end
-    methods.begin = methods.begin or function() end
-    return methods
-end
-
-local function new(kind)
-    return function(op) return setmetatable({ op = op }, kind) end
-end
+local class, maker, use_arity, check_arity = terminals.class, terminals.maker, terminals.use_arity, terminals.check_arity
+local element = terminals.element
 
 local Count = class {
     constants = function(self, K) K.has_metatable = failure.has_metatable(self.op) end,
-    begin = function(_, S) S.n = 0 end,
+    begin = function(_, state) state.count = 0 end,
     record = function(self, g, arity, a, b)
         g:uses "has_metatable"
         g:no_metatable(self.op, a)
         if arity == 2 then
             g:no_metatable(self.op, b)
         end
-        g:line(nil, "S.n = S.n + 1")
+        g:line(nil, "S.count = S.count + 1")
     end,
-    whole = function(_, S, block)
-        S.n = S.n + block.count
+    whole = function(_, state, block)
+        state.count = state.count + block.count
         return true
     end,
-    finish = function(_, S, emit) emit(S.n) end,
+    finish = function(_, state, emit) emit(state.count) end,
 }
 
 -- The text that makes sure of a single number; whole numbers of 64 bits count as the nearest one. It opens a block in which the
@@ -73,13 +58,13 @@ end
 
 local Sum = class {
     constants = number_constants,
-    begin = function(_, S) S.sum = 0 end,
+    begin = function(_, state) state.sum = 0 end,
     record = function(self, g, arity, a, b)
         if expect_number(self.op, g, arity, a, b) then
             g:line(self.op, "S.sum = S.sum + x end")
         end
     end,
-    finish = function(_, S, emit) emit(S.sum) end,
+    finish = function(_, state, emit) emit(state.sum) end,
 }
 
 -- count, mean, sum of squared distances from it (Welford's method), min, max, sum: moontide.base.statistics merges them.
@@ -88,45 +73,45 @@ local Stats = class {
         number_constants(self, K)
         K.is_nan = function() failure.broken(self.op, nan.NO_STATISTICS) end
     end,
-    begin = function(_, S) S.n, S.mean, S.m2, S.min, S.max, S.sum = 0, 0, 0, math.huge, -math.huge, 0 end,
+    begin = function(_, state) state.count, state.mean, state.m2, state.min, state.max, state.sum = 0, 0, 0, math.huge, -math.huge, 0 end,
     record = function(self, g, arity, a, b)
         if not expect_number(self.op, g, arity, a, b) then
             return
         end
         g:uses "is_nan"
-        g:line(self.op, "if x ~= x then is_nan() end local n, d = S.n + 1, x - S.mean")
+        g:line(self.op, "if x ~= x then is_nan() end local n, d = S.count + 1, x - S.mean")
         g:line(nil, "local mean = S.mean + d / n")
-        g:line(nil, "S.n, S.mean, S.m2, S.sum = n, mean, S.m2 + d * (x - mean), S.sum + x")
+        g:line(nil, "S.count, S.mean, S.m2, S.sum = n, mean, S.m2 + d * (x - mean), S.sum + x")
         g:line(nil, "if x < S.min then S.min = x end if x > S.max then S.max = x end end")
     end,
-    finish = function(_, S, emit) emit({ S.n, S.mean, S.m2, S.min, S.max, S.sum }) end,
+    finish = function(_, state, emit) emit({ state.count, state.mean, state.m2, state.min, state.max, state.sum }) end,
 }
 
 -- reduce: on pairs the function gets and returns {key, value} tables.
 local Reduce = class {
     constants = function(self, K, feed)
-        K.reduce = self.op.f
+        K.reduce = self.op.fn
         use_arity(K, feed)
         K.second = function(a, b) surplus.second(self.op, a, b) end
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
     end,
-    begin = function(_, S) S.has = false end,
+    begin = function(_, state) state.has_value = false end,
     record = function(self, g, arity, a, b)
         g:uses("reduce", "reduced_nil", "second")
         local op = self.op
         check_arity(g, op, arity, a, b)
-        g:line(op, ("if S.has then local r, y = reduce(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
+        g:line(op, ("if S.has_value then local r, y = reduce(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
         g:line(op, "if r == nil then reduced_nil() end S.value = r")
-        g:line(op, ("else S.has, S.value = true, %s end"):format(element(arity, a, b)))
+        g:line(op, ("else S.has_value, S.value = true, %s end"):format(element(arity, a, b)))
     end,
-    finish = function(self, S, emit)
-        if not S.has then
+    finish = function(self, state, emit)
+        if not state.has_value then
             return
         end
-        if S.arity == 1 then
-            return emit(S.value)
+        if state.arity == 1 then
+            return emit(state.value)
         end
-        local pair = S.value
+        local pair = state.value
         if type(pair) ~= "table" or pair[1] == nil or pair[2] == nil then
             failure.broken(self.op, "on a stream of pairs the function gets and returns {key, value} tables, but it returned "
                 .. failure.preview(pair))
@@ -141,61 +126,53 @@ local Reduce = class {
 -- fold and aggregate: the zero value is made anew for each partition.
 local Fold = class {
     constants = function(self, K)
-        K.fold = self.op.f
+        K.fold = self.op.fn
         K.second = function(a, b) surplus.second(self.op, a, b) end
         K.folded_nil = function() failure.broken(self.op, "the function returned nil; it must return the new value") end
     end,
-    begin = function(self, S) S.value = self.op.make_zero() end,
+    begin = function(self, state) state.value = self.op.make_zero() end,
     record = function(self, g, arity, a, b)
         g:uses("fold", "folded_nil", "second")
         g:line(self.op, ("local r, y = fold(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
         g:line(self.op, "if r == nil then folded_nil() end S.value = r")
     end,
-    finish = function(_, S, emit) emit(S.value) end,
+    finish = function(_, state, emit) emit(state.value) end,
 }
 
 local Glom = class {
     constants = function(_, K, feed) use_arity(K, feed) end,
-    begin = function(_, S) S.list, S.n = {}, 0 end,
+    begin = function(_, state) state.list, state.count = {}, 0 end,
     record = function(self, g, arity, a, b)
         check_arity(g, self.op, arity, a, b)
-        g:line(nil, ("S.n = S.n + 1 S.list[S.n] = %s"):format(element(arity, a, b)))
+        g:line(nil, ("S.count = S.count + 1 S.list[S.count] = %s"):format(element(arity, a, b)))
     end,
-    finish = function(_, S, emit) emit(values.array(S.list)) end,
+    finish = function(_, state, emit) emit(values.array(state.list)) end,
 }
 
 local SaveText = class {
     constants = function(self, K)
         K.show, K.err, K.not_written = text_form.record, save.err, function() save.fail(self.op) end
     end,
-    begin = function(self, S)
-        save.open(S, self.op)
-        S.n = 0
+    begin = function(self, state)
+        save.open(state, self.op)
+        state.count = 0
     end,
     record = function(self, g, arity, a, b)
         for _, name in ipairs { "show", "err", "not_written" } do g:uses(name) end
-        g:line(self.op, ("local text = show(%s)"):format(arity == 2 and a .. ", " .. b or a))
-        g:line(self.op, "if C.tide_text_writer_line(S.part, text, #text, err) ~= 0 then not_written() end S.n = S.n + 1")
+        g:line(self.op, ("local text = show(%s)"):format(terminals.arguments(arity, a, b)))
+        g:line(self.op, "if C.tide_text_writer_line(S.part, text, #text, err) ~= 0 then not_written() end S.count = S.count + 1")
     end,
-    finish = function(self, S, emit)
-        save.finish(S, self.op)
-        emit(S.n)
+    finish = function(self, state, emit)
+        save.finish(state, self.op)
+        emit(state.count)
     end,
 }
 
-accumulate.kinds = {
-    count = new(Count),
-    sum = new(Sum),
-    stats = new(Stats),
-    reducePartition = new(Reduce),
-    foldPartition = new(Fold),
-    aggregatePartition = new(Fold),
-    glom = new(Glom),
-    saveText = new(SaveText),
-    saveObjects = hadoop.objects,
-    saveCheckpoint = hadoop.checkpoint,
-    saveSequence = hadoop.sequence,
-    saveLines = hadoop.lines,
-}
-
-return accumulate
+kinds.register("partition", "count", maker(Count))
+kinds.register("partition", "sum", maker(Sum))
+kinds.register("partition", "stats", maker(Stats))
+kinds.register("partition", "reducePartition", maker(Reduce))
+kinds.register("partition", "foldPartition", maker(Fold))
+kinds.register("partition", "aggregatePartition", maker(Fold))
+kinds.register("partition", "glom", maker(Glom))
+kinds.register("partition", "saveText", maker(SaveText))

@@ -25,28 +25,29 @@ end
 ---@param op table the operator that writes
 function save.fail(op) failure.from_c(op, err, UNWRITABLE) end
 
---- Opens the part of a partition. The task's cleanup closes it unless `finish` did. `S.part` becomes the part; lines are added by
+--- Opens the part of a partition. The task's cleanup closes it unless `finish` did. `state.part` becomes the part; lines are added by
 --- `C.tide_text_writer_line`, which gives 0.
----@param S table state of a terminal
+---@param state table state of a terminal
 ---@param op table the operator that writes, with dir, compress and sync
-function save.open(S, op)
+function save.open(state, op)
     local gzip = op.compress == "gz"
-    local part = C.tide_text_writer_new(save.part_path(op.dir, S.partition, gzip), gzip, err)
+    local part = C.tide_text_writer_new(save.part_path(op.dir, state.execution.partition, gzip), gzip, err)
     if part == nil then
         save.fail(op)
     end
-    S.part = part
-    S.cleanup[#S.cleanup + 1] = function()
-        if S.part ~= nil then
-            C.tide_text_writer_delete(S.part)
+    state.part = part
+    local cleanup = state.execution.cleanup
+    cleanup[#cleanup + 1] = function()
+        if state.part ~= nil then
+            C.tide_text_writer_delete(state.part)
         end
-        S.part = nil
+        state.part = nil
     end
 end
 
 --- Finishes the part. A disk that is full shows here at the latest.
-function save.finish(S, op)
-    if C.tide_text_writer_finish(S.part, op.sync or false, err) ~= 0 then
+function save.finish(state, op)
+    if C.tide_text_writer_finish(state.part, op.sync or false, err) ~= 0 then
         save.fail(op)
     end
 end

@@ -68,22 +68,23 @@ end
 -- Writing --------------------------------------------------------------------------------------------------------
 
 --- Opens a part file; raises when that fails. The task's cleanup deletes the writer unless `finish` did.
----@param S table state of a terminal; its `P` becomes the writer
+---@param state table state of a terminal; its `P` becomes the writer
 ---@param op table its operator
 ---@param path string
 ---@param key integer writable
 ---@param value integer writable
-function sequence.open(S, op, path, key, value)
+function sequence.open(state, op, path, key, value)
     local writer = C.tide_sequence_writer_new(path, key, value, op.compress, err)
     if writer == nil then
         fail(op)
     end
-    S.P = writer
-    S.cleanup[#S.cleanup + 1] = function()
-        if S.P ~= nil then
-            C.tide_sequence_writer_delete(S.P)
+    state.part = writer
+    local cleanup = state.execution.cleanup
+    cleanup[#cleanup + 1] = function()
+        if state.part ~= nil then
+            C.tide_sequence_writer_delete(state.part)
         end
-        S.P = nil
+        state.part = nil
     end
 end
 
@@ -92,15 +93,15 @@ local checksum = ffi.new "struct tide_file_checksum"
 --- Completes the part file of a terminal.
 ---@param checked? boolean whether its checksum is wanted
 ---@return { [1]: number, [2]: number, [3]: number }? checksum its size and the halves of its checksum (host/format/file_checksum.h)
-function sequence.finish(S, op, checked)
-    if C.tide_sequence_writer_finish(S.P, op.sync or false, err) ~= 0 then
+function sequence.finish(state, op, checked)
+    if C.tide_sequence_writer_finish(state.part, op.sync or false, err) ~= 0 then
         fail(op)
     end
     if checked then
-        C.tide_sequence_writer_checksum(S.P, checksum)
+        C.tide_sequence_writer_checksum(state.part, checksum)
     end
-    C.tide_sequence_writer_delete(S.P)
-    S.P = nil
+    C.tide_sequence_writer_delete(state.part)
+    state.part = nil
     return checked and { tonumber(checksum.size), checksum.hash[0], checksum.hash[1] } or nil
 end
 

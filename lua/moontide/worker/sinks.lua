@@ -5,7 +5,9 @@ local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local memory = require "moontide.base.memory"
+local kinds = require "moontide.worker.kinds"
 local surplus = require "moontide.worker.surplus"
+local terminals = require "moontide.worker.terminals"
 local nan = require "moontide.base.nan"
 
 local C = fast.C
@@ -15,44 +17,26 @@ local sinks = {}
 
 local no_memory = failure.no_memory
 
-local function class(methods)
-    methods.__index = methods
-    methods.constants = methods.constants or function() end
-    methods.begin = methods.begin or function() end
-    methods.prologue = methods.prologue or ""
-    return methods
-end
+local class, maker, use_arity, check_arity = terminals.class, terminals.maker, terminals.use_arity, terminals.check_arity
 
---- Constants of a terminal that asks for the kind of its records, and its text.
-function sinks.use_arity(K, feed)
-    K.reach = function(S, kind, a, b) arity.reach(S, kind, feed, a, b) end
-end
-
-function sinks.check_arity(g, op, kind, a, b)
-    g:uses "reach"
-    g:line(op, ("if S.arity ~= %d then reach(S, %d, %s) end"):format(kind, kind, kind == 2 and a .. ", " .. b or a))
-end
-
-local use_arity, check_arity = sinks.use_arity, sinks.check_arity
-
-local function seal(S)
-    local block = codec.seal(S.W, S.arity or 1)
+local function seal(state)
+    local block = codec.seal(state.writer, state.arity or 1)
     if block ~= nil then
-        C.tide_blocks_push(S.outputs, block)
+        C.tide_blocks_push(state.outputs, block)
     end
 end
 
 -- collect, take ----------------------------------------------------------------------------------------------
 
 local Collect = class {
-    prologue = "local W = S.W",
+    prologue = "local W = S.writer",
     constants = function(_, K, feed)
         K.put, K.seal = put, seal
         use_arity(K, feed)
     end,
-    begin = function(self, S)
-        S.W = codec.writer()
-        S.left = self.can_stop and tonumber(S.task.limit) or nil
+    begin = function(self, state)
+        state.writer = codec.writer()
+        state.left = self.can_stop and tonumber(state.execution.task.limit) or nil
     end,
     record = function(self, g, kind, a, b)
         g:uses "put"
@@ -72,19 +56,19 @@ local Collect = class {
         end
     end,
     -- Records that nothing changes: the block itself goes on.
-    whole = function(self, S, block, feed)
+    whole = function(self, state, block, feed)
         if self.can_stop or block.count == 0 or (block.kind ~= C.TIDE_BLOCK_PACKED and not self.keeps_text) then
             return false
         end
         local kind = block.kind == C.TIDE_BLOCK_PACKED and block.arity or 1
-        if S.arity ~= kind then
-            arity.reach_block(S, kind, feed, block)
+        if state.arity ~= kind then
+            arity.reach_block(state, kind, feed, block)
         end
-        seal(S)
-        C.tide_blocks_push(S.outputs, C.tide_block_retain(block))
+        seal(state)
+        C.tide_blocks_push(state.outputs, C.tide_block_retain(block))
         return true
     end,
-    finish = function(_, S) seal(S) end,
+    finish = function(_, state) seal(state) end,
 }
 
 -- shuffle, records as they are ---------------------------------------------------------------------------------
@@ -93,7 +77,7 @@ local HASH, RANGE = C.TIDE_ROUTE_HASH, C.TIDE_ROUTE_RANGE
 
 -- A function that gives the partition of a key as the script's partitioner says; nil where keys are spread by their hash.
 local function partitioner_of(op)
-    local f, n = op.partition_f, op.partitions
+    local f, n = op.partition, op.partitions
     return f and function(key)
         local at, more = f(key)
         if more ~= nil then
@@ -119,37 +103,35 @@ local function plain_key(W, key)
     return (decode(W.data, 0))
 end
 
-local function router_of(S, kind)
-    local router = C.tide_router_new(S.task.outputs, S.task.noutputs, kind)
+local function router_of(state, kind)
+    local router = C.tide_router_new(state.outputs, state.output_count, kind)
     if router == nil then
         no_memory()
     end
-    S.R = router
-    S.cleanup[#S.cleanup + 1] = function()
-        if S.R then
-            C.tide_router_delete(S.R)
+    state.router = router
+    local cleanup = state.execution.cleanup
+    cleanup[#cleanup + 1] = function()
+        if state.router then
+            C.tide_router_delete(state.router)
         end
-        S.R = nil
+        state.router = nil
     end
     return router
 end
 
 -- The second input of a task that spreads records over ranges of keys.
-local function bounds_of(S) return S.task.inputs[1].blocks.items[0] end
+local function bounds_of(state) return state.execution.inputs[1].blocks.items[0] end
 
 local Route = class {
-    prologue = "local W = S.W",
+    prologue = "local W = S.writer",
     constants = function(self, K, feed)
         K.C, K.put, K.put_key, K.router_of, K.no_memory = C, put, put_key, router_of, no_memory
         use_arity(K, feed)
         K.ascending = self.ascending
         K.bounds_of, K.partition_of, K.plain_key = bounds_of, partitioner_of(self.op), plain_key
-        K.not_pairs = function(a)
-            failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
-                .. "; make pairs with map(function(x) return key, value end)")
-        end
+        K.not_pairs = function(a) failure.not_pairs(self.op, a) end
     end,
-    begin = function(_, S) S.W = codec.writer() end,
+    begin = function(_, state) state.writer = codec.writer() end,
     record = function(self, g, kind, a, b)
         g:uses("put", "put_key", "router_of", "no_memory", "not_pairs", "ascending", "bounds_of")
         local op = self.op
@@ -159,14 +141,14 @@ local Route = class {
             end
             g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
             g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
-            if op.partition_f then
+            if op.partition then
                 g:uses("partition_of", "plain_key")
                 g:line(op, ("local place = partition_of(plain_key(W, %s))"):format(a))
-                g:line(op, "if not C.tide_router_to(S.R or router_of(S, 2), place, W.data, W.pos) then no_memory() end")
+                g:line(op, "if not C.tide_router_to(S.router or router_of(S, 2), place, W.data, W.pos) then no_memory() end")
             elseif self.route == HASH then
-                g:line(op, "if not C.tide_router_hash(S.R or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
+                g:line(op, "if not C.tide_router_hash(S.router or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
             else
-                g:line(op, "if not C.tide_router_range(S.R or router_of(S, 2), bounds_of(S), ascending, W.data, key_size, W.pos)")
+                g:line(op, "if not C.tide_router_range(S.router or router_of(S, 2), bounds_of(S), ascending, W.data, key_size, W.pos)")
                 g:line(op, "then no_memory() end")
             end
             return
@@ -176,25 +158,25 @@ local Route = class {
         if kind == 2 then
             g:line(op, ("put(W, %s)"):format(b))
         end
-        g:line(op, ("if not C.tide_router_next(S.R or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(kind))
+        g:line(op, ("if not C.tide_router_next(S.router or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(kind))
     end,
     -- Records that nothing changes go where they belong without being looked into. What cannot be sent goes to the loop, which
     -- tells why.
-    whole = function(self, S, block, feed)
-        if self.op.partition_f then
+    whole = function(self, state, block, feed)
+        if self.op.partition then
             return false
         end
         local by_key = self.route == HASH or self.route == RANGE
         if block.count == 0 or block.kind ~= C.TIDE_BLOCK_PACKED or (by_key and block.arity ~= 2) then
             return false
         end
-        if S.arity ~= block.arity and not by_key then
-            arity.reach_block(S, block.arity, feed, block)
+        if state.arity ~= block.arity and not by_key then
+            arity.reach_block(state, block.arity, feed, block)
         end
-        local router = S.R or router_of(S, block.arity)
+        local router = state.router or router_of(state, block.arity)
         local done
         if by_key then
-            done = C.tide_router_pairs(router, block, self.route == RANGE and bounds_of(S) or nil, self.ascending)
+            done = C.tide_router_pairs(router, block, self.route == RANGE and bounds_of(state) or nil, self.ascending)
         else
             done = C.tide_router_spread(router, block)
         end
@@ -203,12 +185,12 @@ local Route = class {
         end
         return done == 1
     end,
-    finish = function(_, S)
-        codec.free(S.W)
-        if S.R then
-            C.tide_router_delete(S.R)
+    finish = function(_, state)
+        codec.free(state.writer)
+        if state.router then
+            C.tide_router_delete(state.router)
         end
-        S.R = nil
+        state.router = nil
     end,
 }
 
@@ -222,19 +204,19 @@ local NO_ENTRY = C.TIDE_COMBINE_NOMEM
 
 local key_writer = codec.writer()
 
---- A table of keys with a value each: C holds keys and numbers, S.others what is not a number.
-local function entry_of(T, key)
+--- A table of keys with a value each: C holds keys and numbers, state.others what is not a number.
+local function entry_of(combine, key)
     local t = type(key)
     local entry
     if t == "string" then
-        entry = C.tide_combine_string(T, key, #key)
+        entry = C.tide_combine_string(combine, key, #key)
     elseif t == "number" and key == key then
-        entry = C.tide_combine_number(T, key)
+        entry = C.tide_combine_number(combine, key)
     else
         local w = key_writer
         w.pos = 0
         put_key(w, key)
-        entry = C.tide_combine_packed(T, w.data, w.pos)
+        entry = C.tide_combine_packed(combine, w.data, w.pos)
     end
     if entry == NO_ENTRY then
         no_memory()
@@ -242,66 +224,67 @@ local function entry_of(T, key)
     return entry
 end
 
-local function keep_other(S, entry, value)
-    S.general = true
-    S.others[entry] = value
+local function keep_other(state, entry, value)
+    state.general = true
+    state.others[entry] = value
 end
 
-local function add_slow(S, key, value, merge, reduced_nil, second)
-    local T = S.T
-    local entry = entry_of(T, key)
-    if T.fresh == 1 then
+local function add_slow(state, key, value, merge, reduced_nil, second)
+    local combine = state.combine
+    local entry = entry_of(combine, key)
+    if combine.fresh == 1 then
         if type(value) == "number" then
-            T.numbers[entry] = value
+            combine.numbers[entry] = value
         else
-            keep_other(S, entry, value)
+            keep_other(state, entry, value)
         end
         return
     end
-    local old = S.others[entry]
+    local old = state.others[entry]
     if old == nil then
-        old = T.numbers[entry]
+        old = combine.numbers[entry]
     end
     local new, more = merge(old, value)
     if more ~= nil then
         second(new, more)
     end
     if type(new) == "number" then
-        T.numbers[entry] = new
-        S.others[entry] = nil
+        combine.numbers[entry] = new
+        state.others[entry] = nil
     elseif new == nil then
         reduced_nil()
     else
-        keep_other(S, entry, new)
+        keep_other(state, entry, new)
     end
 end
 
-local function new_table(S)
-    local T = C.tide_combine_new()
-    if T == nil then
+local function new_table(state)
+    local combine = C.tide_combine_new()
+    if combine == nil then
         no_memory()
     end
-    S.T, S.others, S.anchors, S.general = T, {}, {}, false
-    S.cleanup[#S.cleanup + 1] = function()
-        if S.T then
-            C.tide_combine_delete(S.T)
+    state.combine, state.others, state.anchors, state.general = combine, {}, {}, false
+    local cleanup = state.execution.cleanup
+    cleanup[#cleanup + 1] = function()
+        if state.combine then
+            C.tide_combine_delete(state.combine)
         end
-        S.T = nil
+        state.combine = nil
     end
 end
 
 --- Writes all entries through a router, numbers in C, other values packed here.
-local function write_entries(S, router, op)
-    local T, partition_of = S.T, partitioner_of(op)
-    if not S.general and not partition_of then
-        if not C.tide_router_entries(router, T) then
+local function write_entries(state, router, op)
+    local combine, partition_of = state.combine, partitioner_of(op)
+    if not state.general and not partition_of then
+        if not C.tide_router_entries(router, combine) then
             no_memory()
         end
         return
     end
     local w = codec.writer()
-    for entry = 0, T.count - 1 do
-        local value = S.others[entry]
+    for entry = 0, combine.count - 1 do
+        local value = state.others[entry]
         local data, size = nil, 0
         if value ~= nil then
             w.pos = 0
@@ -314,10 +297,10 @@ local function write_entries(S, router, op)
         end
         local ok
         if partition_of then
-            ok = C.tide_router_entry_to(router, T, entry, partition_of((decode(C.tide_router_entry_key(T, entry), 0))),
+            ok = C.tide_router_entry_to(router, combine, entry, partition_of((decode(C.tide_router_entry_key(combine, entry), 0))),
                 data, size)
         else
-            ok = C.tide_router_entry(router, T, entry, data, size)
+            ok = C.tide_router_entry(router, combine, entry, data, size)
         end
         if not ok then
             no_memory()
@@ -327,40 +310,37 @@ local function write_entries(S, router, op)
 end
 
 --- Writes all entries to the task's outputs and frees the table.
-local function write_table(S, op)
-    if S.T.count > 0 then
-        local router = router_of(S, 2)
-        write_entries(S, router, op)
+local function write_table(state, op)
+    if state.combine.count > 0 then
+        local router = router_of(state, 2)
+        write_entries(state, router, op)
         C.tide_router_delete(router)
-        S.R = nil
+        state.router = nil
     end
-    C.tide_combine_delete(S.T)
-    S.T = nil
+    C.tide_combine_delete(state.combine)
+    state.combine = nil
     codec.free(key_writer)
 end
 
 sinks.new_table, sinks.write_table, sinks.keep_other = new_table, write_table, keep_other
 
 local Combine = class {
-    prologue = "local T, others, anchors = S.T, S.others, S.anchors",
+    prologue = "local T, others, anchors = S.combine, S.others, S.anchors",
     constants = function(self, K)
-        K.merge, K.create = self.op.merge_f, self.op.create_f
+        K.merge, K.create = self.op.merge, self.op.create
         K.second = function(a, b) surplus.second(self.op, a, b) end
         K.no_memory, K.add_slow, K.entry_of, K.keep_other = no_memory, add_slow, entry_of, keep_other
         K.reduced_nil = function() failure.broken(self.op, "the function returned nil; it must return the combined value") end
-        K.not_pairs = function(a)
-            failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a)
-                .. "; make pairs with map(function(x) return key, value end)")
-        end
+        K.not_pairs = function(a) failure.not_pairs(self.op, a) end
     end,
-    begin = function(_, S) new_table(S) end,
+    begin = function(_, state) new_table(state) end,
     record = function(self, g, kind, a, b)
         local op = self.op
         g:uses("merge", "create", "second", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
         if kind == 1 then
             return g:line(op, ("not_pairs(%s)"):format(a))
         end
-        if op.adds and not op.create_f then
+        if op.adds and not op.create then
             -- merge is known to be a + b: the whole step is one call.
             g:line(op, ('if type(%s) == "number" and not S.general then'):format(b))
             g:line(op, ('if type(%s) == "string" then if not C.tide_combine_add_string(T, %s, #%s, %s) then no_memory() end')
@@ -375,7 +355,7 @@ local Combine = class {
         g:line(op, ('local entry if type(%s) == "string" then entry = C.tide_combine_string(T, %s, #%s)'):format(a, a, a))
         g:line(op, ("if entry == %d then no_memory() end else entry = entry_of(T, %s) end"):format(NO_ENTRY, a))
         g:line(op, ("if T.fresh == 1 then if T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
-        if op.create_f then
+        if op.create then
             g:line(op, ("local c, x = create(%s) if x ~= nil then second(c, x) end"):format(b))
         else
             g:line(op, ("local c = %s"):format(b))
@@ -388,7 +368,7 @@ local Combine = class {
         g:line(op, 'if type(r) == "number" then T.numbers[entry] = r if S.general then others[entry] = nil end')
         g:line(op, "elseif r == nil then reduced_nil() else keep_other(S, entry, r) end end")
     end,
-    finish = function(self, S) write_table(S, self.op) end,
+    finish = function(self, state) write_table(state, self.op) end,
 }
 
 -- sortByKey's first pass: the data as it is, and a sample of its keys --------------------------------------------------
@@ -405,9 +385,7 @@ local Sample = class {
                 failure.broken(self.op, nan.no_order(path))
             end
         end
-        K.not_pairs = function(a)
-            failure.broken(self.op, "needs (key, value) pairs, but the record is the single value " .. failure.preview(a))
-        end
+        K.not_pairs = function(a) failure.not_pairs(self.op, a) end
     end,
     begin = Collect.begin,
     record = function(self, g, kind, a, b)
@@ -419,15 +397,15 @@ local Sample = class {
         g:line(self.op, ('if %s ~= %s or type(%s) == "table" then check_key(%s) end'):format(a, a, a, a))
         return Collect.record(self, g, kind, a, b)
     end,
-    whole = function(self, S, block, feed)
+    whole = function(self, state, block, feed)
         if block.kind ~= C.TIDE_BLOCK_PACKED or block.arity ~= 2 or not C.tide_sort_by_key_has_place(block) then
             return false
         end
-        return Collect.whole(self, S, block, feed)
+        return Collect.whole(self, state, block, feed)
     end,
-    finish = function(_, S)
-        seal(S)
-        if not C.tide_sort_by_key_sample(S.outputs, SAMPLE_KEYS, S.task.outputs + 1) then
+    finish = function(_, state)
+        seal(state)
+        if not C.tide_sort_by_key_sample(state.outputs, SAMPLE_KEYS, state.outputs + 1) then
             no_memory()
         end
     end,
@@ -439,33 +417,21 @@ local Discard = class {
     finish = function() end,
 }
 
-sinks.Combine, sinks.Collect = Combine, Collect
+kinds.register("sink", "collect", maker(Collect))
+kinds.register("sink", "take", maker(Collect, { can_stop = true }))
+kinds.register("sink", "cache", maker(Collect, { keeps_text = true }))
+kinds.register("sink", "discard", maker(Discard))
+kinds.register("sink", "route", maker(Route))
+kinds.register("sink", "combine", maker(Combine))
 
---- The terminal for a plan's sink: a descriptor map, or {"shuffle", write, route, ascending}, or {"sample", write}.
+--- The terminal for a plan's sink.
+---@param sink table see plan.lua
+---@return moontide.worker.Terminal
 function sinks.new(sink)
-    if sink[1] == "sample" then
-        return setmetatable({ op = sink[2] }, Sample)
-    end
-    if sink[1] == "shuffle" then
-        local op, route, ascending = sink[2], sink[3], sink[4]
-        if op.kind == "combine" then
-            return setmetatable({ op = op }, Combine)
-        end
-        return setmetatable({ op = op, route = route, ascending = ascending }, Route)
-    end
-    if sink.kind == "take" then
-        return setmetatable({ op = sink, can_stop = true }, Collect)
-    end
-    if sink.kind == "discard" then
-        return setmetatable({ op = sink }, Discard)
-    end
-    if sink.kind == "collect" then
-        return setmetatable({ op = sink }, Collect)
-    end
-    if sink.kind == "cache" then
-        return setmetatable({ op = sink, keeps_text = true }, Collect)
-    end
-    error("moontide: unknown sink " .. tostring(sink.kind or sink[1]), 0)
+    local make = sink.type == "sample" and maker(Sample) or kinds.need("sink", sink.op.kind)
+    local terminal = make(sink.op)
+    terminal.route, terminal.ascending = sink.route, sink.ascending
+    return terminal
 end
 
 return sinks

@@ -1,10 +1,11 @@
---- Keyed state (lua/moontide/operators/state.lua): readers of gather.lua. Their inputs are the records of the batch, the state before
---- it, and its time; the first batch of mapWithState has the initial state as a fourth.
+--- Keyed state (lua/moontide/operators/state.lua). The inputs are the records of the batch, the state before it, and its time; the first
+--- batch of mapWithState has the initial state as a fourth.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
-local gather = require "moontide.worker.gather"
+local kinds = require "moontide.worker.kinds"
+local block_lists = require "moontide.worker.block_lists"
 local loops = require "moontide.worker.loops"
 local deltas = require "moontide.worker.state_delta"
 local skipping = require "moontide.worker.skipping"
@@ -68,11 +69,11 @@ local function takes_key(fn)
     return info.nparams == nil or info.nparams > 3 or info.isvararg
 end
 
-function gather.readers.updateState(op, lists)
+kinds.register("inputs", "updateState", function(op, lists)
     local both = { lists[1], lists[2] }
-    gather.need_pairs(op, both)
+    block_lists.need_pairs(op, both)
     local update = loops.of(op, "update", op.skip and UPDATE_SKIPPING or UPDATE, {
-        decode = codec.decode, skip = deltas.skip, append = deltas.append, update = op.f, wants_key = takes_key(op.f),
+        decode = codec.decode, skip = deltas.skip, append = deltas.append, update = op.fn, wants_key = takes_key(op.fn),
         pcall = pcall, second = function(a, b) surplus.second(op, a, b) end,
     })
     local sides = ffi.new("const struct tide_blocks *[2]", both)
@@ -81,7 +82,7 @@ function gather.readers.updateState(op, lists)
         no_memory()
     end
     ffi.gc(kernel, C.tide_cogroup_delete)
-    local time, out, slot = time_of(lists[3]), gather.blocks(), ffi.new "struct tide_block *[1]"
+    local time, out, slot = time_of(lists[3]), block_lists.new(), ffi.new "struct tide_block *[1]"
     local report = op.skip and skipping.reporter(op, time)
     while true do
         if not C.tide_cogroup_next(kernel, slot) then
@@ -94,7 +95,7 @@ function gather.readers.updateState(op, lists)
         update(block, time, out, report)
         C.tide_block_release(ffi.gc(block, nil))
     end
-end
+end)
 
 -- mapWithState --------------------------------------------------------------------------------------------------
 
@@ -240,8 +241,8 @@ return function(delta, state, emit, time, protected)
     end
 end]]
 
-local function emitter(op, out, run)
-    local known = arity.of(run, op)
+local function emitter(op, out, execution)
+    local known = arity.of(execution, op)
     return function(a, b, c)
         if c ~= nil then
             surplus.third(op, a, b, c)
@@ -251,7 +252,7 @@ local function emitter(op, out, run)
         end
         local kind = b == nil and 1 or 2
         if kind ~= known then
-            known = arity.learn(run, op, kind, a, b)
+            known = arity.learn(execution, op, kind, a, b)
         end
         deltas.append_mapped(out, a, b)
     end
@@ -280,11 +281,11 @@ end
 
 -- The initial state, last update now; the last one of a key counts.
 local function stamped(list, time)
-    local out, delta, last = gather.blocks(), deltas.new(), {}
+    local out, delta, last = block_lists.new(), deltas.new(), {}
     deltas.add(delta, list)
-    deltas.scan(delta, gather.blocks(), -1, out)
+    deltas.scan(delta, block_lists.new(), -1, out)
     local at = 0
-    for _, value in gather.records(list) do
+    for _, value in block_lists.records(list) do
         last[delta.order[at]] = value
         at = at + 1
     end
@@ -293,16 +294,16 @@ local function stamped(list, time)
     return out
 end
 
-function gather.readers.mapWithState(op, lists, _, run)
-    gather.need_pairs(op, { lists[1], lists[4] })
+kinds.register("inputs", "mapWithState", function(op, lists, execution)
+    block_lists.need_pairs(op, { lists[1], lists[4] })
     local time = time_of(lists[3])
     local before = lists[4] and stamped(lists[4], time) or lists[2]
     lists.before = before -- the delta points into it: it lives as long as the inputs
-    local delta, kept, out = deltas.new(), gather.blocks(), gather.blocks()
+    local delta, kept, out = deltas.new(), block_lists.new(), block_lists.new()
     deltas.add(delta, lists[1])
     deltas.scan(delta, before, op.timeout and time - op.timeout or -1, kept)
 
-    local map, emit = op.f, emitter(op, out, run)
+    local map, emit = op.fn, emitter(op, out, execution)
     if op.skip then
         map, emit = protected(op, time, map, emit)
     end
@@ -322,6 +323,24 @@ function gather.readers.mapWithState(op, lists, _, run)
     deltas.finish(delta)
     C.tide_blocks_move(out, kept)
     return out
-end
+end)
+
+-- What is shown of a state ---------------------------------------------------------------------------------------
+
+kinds.register("inputs", "pickState", function(_, lists)
+    local out = block_lists.new()
+    if not C.tide_state_rows_project(lists[1], out) then
+        no_memory()
+    end
+    return out
+end)
+
+kinds.register("inputs", "pickMapped", function(_, lists)
+    local out = block_lists.new()
+    if not C.tide_state_rows_project_mapped(lists[1], out) then
+        no_memory()
+    end
+    return out
+end)
 
 return state

@@ -4,7 +4,7 @@ local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
-local gather = require "moontide.worker.gather"
+local block_lists = require "moontide.worker.block_lists"
 local loops = require "moontide.worker.loops"
 local surplus = require "moontide.worker.surplus"
 
@@ -74,9 +74,9 @@ return function(fold)
 end]]
 
 local function constants_of(op)
-    local filter = op.filter_f
+    local filter = op.filter
     return {
-        type = type, merge = op.merge_f, inverse = op.inverse_f, rshift = require("bit").rshift,
+        type = type, merge = op.merge, inverse = op.inverse, rshift = require("bit").rshift,
         keeps = function(self, index, value)
             return not filter or filter((codec.decode(C.tide_window_fold_key(self, index), 0)), value)
         end,
@@ -115,7 +115,7 @@ local function run(op, state, leaving, entering, meet, slide)
         C.tide_window_fold_delete(ffi.gc(self, nil))
         return nil
     end
-    local out = gather.blocks()
+    local out = block_lists.new()
     C.tide_window_fold_finish(ffi.gc(self, nil), out)
     return out
 end

@@ -1,9 +1,11 @@
---- What windows do with the packed results of their batches (lua/moontide/operators/windows.lua): readers of gather.lua.
+--- Windows (lua/moontide/operators/windows.lua): what is made of the packed results of their batches.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
+local exchanges = require "moontide.worker.exchanges"
 local failure = require "moontide.worker.failure"
+local kinds = require "moontide.worker.kinds"
 local fold = require "moontide.worker.window_fold"
-local gather = require "moontide.worker.gather"
+local block_lists = require "moontide.worker.block_lists"
 local loops = require "moontide.worker.loops"
 local surplus = require "moontide.worker.surplus"
 local deltas = require "moontide.worker.state_delta"
@@ -13,27 +15,27 @@ local C = fast.C
 local no_memory = failure.no_memory
 
 --- (key, array) records: one array for each key.
-function gather.readers.concatLists(_, lists)
-    local out = gather.blocks()
+kinds.register("inputs", "concatLists", function(_, lists)
+    local out = block_lists.new()
     if not C.tide_group_concat(lists[1], out) then
         no_memory()
     end
     return out
-end
+end)
 
 --- (key, value) records, the results of several batches: one for each key. Numbers come in the order of host/kernel/sort_by_hash.h.
-function gather.readers.mergeParts(op, lists, task, run)
-    gather.need_pairs(op, lists)
+kinds.register("inputs", "mergeParts", function(op, lists, execution)
+    block_lists.need_pairs(op, lists)
     if not op.adds then
-        return fold.merge(op, lists[1]) or gather.readers.merge(op, lists, task, run)
+        return fold.merge(op, lists[1]) or exchanges.merge(op, lists[1], execution)
     end
-    local out = gather.blocks()
+    local out = block_lists.new()
     local done = C.tide_window_sum_merge(lists[1], out)
     if done < 0 then
         no_memory()
     end
-    return done == C.TIDE_WINDOW_FOLD_DONE and out or gather.readers.merge(op, lists, task, run)
-end
+    return done == C.TIDE_WINDOW_FOLD_DONE and out or exchanges.merge(op, lists[1], execution)
+end)
 
 -- Inverse windows -----------------------------------------------------------------------------------------------
 --
@@ -95,9 +97,9 @@ end]]
 
 -- The loops' surroundings. A key without anything left in the window stays as long as the filter wants to see it.
 local function constants_of(op)
-    local filter = op.filter_f
+    local filter = op.filter
     return {
-        decode = codec.decode, skip = deltas.skip, put = deltas.put, merge = op.merge_f, inverse = op.inverse_f,
+        decode = codec.decode, skip = deltas.skip, put = deltas.put, merge = op.merge, inverse = op.inverse,
         keeps = function(delta, entry, value)
             return not filter or filter(deltas.key(delta, entry), value)
         end,
@@ -141,8 +143,8 @@ return function(delta)
 end]]
 
 local function sums(op, lists)
-    local out, delta = gather.blocks(), deltas.new()
-    local done = C.tide_window_sum_slide(delta, lists[1], lists[2], lists[3], op.filter_f ~= nil, out)
+    local out, delta = block_lists.new(), deltas.new()
+    local done = C.tide_window_sum_slide(delta, lists[1], lists[2], lists[3], op.filter ~= nil, out)
     if done < 0 then
         no_memory()
     end
@@ -155,8 +157,8 @@ local function sums(op, lists)
     return out
 end
 
-function gather.readers.inverse(op, lists)
-    gather.need_pairs(op, lists)
+kinds.register("inputs", "inverse", function(op, lists)
+    block_lists.need_pairs(op, lists)
     local made
     if op.adds and op.subtracts then
         made = sums(op, lists)
@@ -166,11 +168,11 @@ function gather.readers.inverse(op, lists)
     if made then
         return made
     end
-    local out, delta = gather.blocks(), deltas.new()
+    local out, delta = block_lists.new(), deltas.new()
     general(op, delta, lists, out)
     deltas.finish(delta)
     return out
-end
+end)
 
 -- A window after one that could not be computed: all keys are made from the partial results in it. Of the last window that could be
 -- computed, only the keys count that are not there any more: they have the neutral value, all taken from itself.
@@ -189,9 +191,9 @@ return function(delta, came, ncame)
     end
 end]]
 
-function gather.readers.windowAnew(op, lists)
-    gather.need_pairs(op, lists)
-    local out, delta, constants = gather.blocks(), deltas.new(), constants_of(op)
+kinds.register("inputs", "windowAnew", function(op, lists)
+    block_lists.need_pairs(op, lists)
+    local out, delta, constants = block_lists.new(), deltas.new(), constants_of(op)
     deltas.add(delta, lists[3])
     deltas.add(delta, lists[1])
     deltas.scan(delta, lists[1], -1, out)
@@ -200,22 +202,4 @@ function gather.readers.windowAnew(op, lists)
     loops.of(op, "anew", ANEW, constants, key_worked_on)(delta, came, ncame)
     deltas.finish(delta)
     return out
-end
-
-function gather.readers.pickState(_, lists)
-    local out = gather.blocks()
-    if not C.tide_state_rows_project(lists[1], out) then
-        no_memory()
-    end
-    return out
-end
-
-function gather.readers.pickMapped(_, lists)
-    local out = gather.blocks()
-    if not C.tide_state_rows_project_mapped(lists[1], out) then
-        no_memory()
-    end
-    return out
-end
-
-return gather
+end)
