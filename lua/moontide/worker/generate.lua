@@ -6,7 +6,7 @@
 --- known only when it has been called. Text is generated for what is known, a *variant* of the feed; where it is not, the rest of
 --- the work is reached through the tables D1/D2, which generate their functions when first needed. These are the tables of the
 --- variant for what has become known by then (`now`): one record may make millions, and all but the first are then work of
---- functions without detours. After the first records another variant's loop goes on (lua/moontide/worker/stage.lua sees to that).
+--- functions without detours. After the first records another variant's loop goes on (feed.lua).
 local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local kinds = require "moontide.worker.kinds"
@@ -15,6 +15,7 @@ local fast = require "moontide.wire.ffi"
 local randomness = require "moontide.worker.randomness"
 local scan = require "moontide.worker.scan"
 local surplus = require "moontide.worker.surplus"
+local terminals = require "moontide.worker.terminals"
 
 local generate = {}
 
@@ -22,9 +23,6 @@ local generate = {}
 -- locals and upvalues: those that read what their function returns in a loop of their own need locals that no other shares.
 local INLINE = 44
 local WEIGHTS = { flatMap = 4, flatMapValues = 4 }
-
--- So many empty arrays of a task are looked at, whether they are maps that somebody took for arrays: LuaJIT does not compile that.
-local LOOK_INSIDE = 64
 
 local Text = {}
 Text.__index = Text
@@ -57,9 +55,15 @@ function Text:block(body)
     self.own = outer
 end
 
-function Text:line(op, text)
+--- Appends a line.
+---
+---     g:line(op, "if $v == nil then hole($k) end", { v = "v3", k = 3 })  -- if v3 == nil then hole(3) end
+---@param op table? the operator that it works for; nil: none
+---@param template string
+---@param values? table<string, string|integer> what $name in the template stands for
+function Text:line(op, template, values)
     local n = #self.lines + 1
-    self.lines[n] = text
+    self.lines[n] = values and template:gsub("%$(%a+)", values) or template
     self.ops[n] = op
 end
 
@@ -70,7 +74,7 @@ end
 
 --- Text that refuses a record with a metatable where nothing packs it, which would. What is inside of it is not looked at.
 function Text:no_metatable(op, a, k)
-    self:line(op, ('if type(%s) == "table" and getmetatable(%s) ~= nil then has_metatable%s(%s) end'):format(a, a, k or "", a))
+    self:line(op, 'if type($a) == "table" and getmetatable($a) ~= nil then has_metatable$k($a) end', { a = a, k = k or "" })
 end
 
 --- What the operators of this text weigh together, up to and with operator k.
@@ -99,33 +103,40 @@ end
 
 --- The same through D1/D2, or those of the variant for what is known by now.
 function Text:call(k, arity, a, b, now)
-    local args = arity == 2 and a .. ", " .. b or a
-    local call = ("%s[%d](S, %s)"):format(now and ("now[%d]"):format(arity) or "D" .. arity, k, args)
-    self:line(self.feed.ops[k], self.feed.terminal.can_stop and ("if %s then return true end"):format(call) or call)
+    self:line(self.feed.ops[k], self.feed.terminal.can_stop and "if $functions[$k](S, $record) then return true end"
+        or "$functions[$k](S, $record)",
+        { functions = now and ("now[%d]"):format(arity) or "D" .. arity, k = k, record = terminals.arguments(arity, a, b) })
 end
 
 --- Operator k made record (v[, w]), and this text was generated before it was known of which kind its records are.
 function Text:detour(k, op, arity, v, w)
-    self:line(op, ("if known[%d] ~= %d then learn(%d, %d, %s) end"):format(k, arity, k, arity, arity == 2 and v .. ", " .. w or v))
+    self:line(op, "if known[$k] ~= $arity then learn($k, $arity, $record) end",
+        { k = k, arity = arity, record = terminals.arguments(arity, v, w) })
     self:call_or_end(k + 1, arity, v, w)
+end
+
+--- The same where it is not known either whether the record is a pair: w is nil if it is none.
+function Text:detour_either(k, op, v, w)
+    self:line(op, "if $w == nil then", { w = w })
+    self:detour(k, op, 1, v)
+    self:line(op, "else")
+    self:detour(k, op, 2, v, w)
+    self:line(op, "end")
 end
 
 --- The result (v, w) of an operator's function.
 function Text:result(k, op, v, w)
     local known = self.variant.arity[k]
-    self:line(op, ("if %s == nil then returned_nil(%d, %s) end"):format(v, k, w))
+    local names = { k = k, v = v, w = w }
+    self:line(op, "if $v == nil then returned_nil($k, $w) end", names)
     if known == nil then
         self.incomplete = true
-        self:line(op, ("if %s == nil then"):format(w))
-        self:detour(k, op, 1, v)
-        self:line(op, "else")
-        self:detour(k, op, 2, v, w)
-        self:line(op, "end")
+        self:detour_either(k, op, v, w)
     elseif known == 1 then
-        self:line(op, ("if %s ~= nil then mixed(%d, 1, %s, %s) end"):format(w, k, v, w))
+        self:line(op, "if $w ~= nil then mixed($k, 1, $v, $w) end", names)
         self:continue(k + 1, 1, v)
     else
-        self:line(op, ("if %s == nil then mixed(%d, 2, %s) end"):format(w, k, v))
+        self:line(op, "if $w == nil then mixed($k, 2, $v) end", names)
         self:continue(k + 1, 2, v, w)
     end
 end
@@ -137,7 +148,7 @@ function Text:single_result(k, op, v)
         return self:continue(k + 1, 1, v)
     end
     if known == 2 then
-        return self:line(op, ("mixed(%d, 2, %s)"):format(k, v))
+        return self:line(op, "mixed($k, 2, $v)", { k = k, v = v })
     end
     self.incomplete = true
     self:detour(k, op, 1, v)
@@ -149,218 +160,11 @@ function Text:draws(k, op)
         return
     end
     self:uses "use"
-    self:line(op, ("use.slot = S.d%d"):format(k))
-end
-
-local function args_of(arity, a, b) return arity == 2 and a .. ", " .. b or a end
-local function element_of(arity, a, b) return arity == 2 and "{" .. a .. ", " .. b .. "}" or a end
-
---- What the function of flatMap/flatMapValues returned, in it/state/control: loops over it. `each(v, w)` writes the body for an
---- iterator, `element(v)` for an array's element.
-local function loop_over(g, k, op, call, each, element)
-    local it, st, c = "it" .. k, "st" .. k, "c" .. k
-    local shape = g.variant.shape[k]
-    local v, w = "v" .. k, "w" .. k
-    local function array_loop(body)
-        g:line(op, ("if %s ~= nil then after_array(%d, %s, %s) end"):format(st, k, it, st))
-        g:line(op, ("local n%d = #%s if n%d == 0 and S.empties < %d then look_inside(S, %d, %s) end"):format(k, it, k, LOOK_INSIDE, k, it))
-        g:line(op, ("for j%d = 1, n%d do local %s = %s[j%d]"):format(k, k, v, it, k))
-        g:block(body)
-        g:line(op, "end")
-    end
-    local function iterator_loop(body)
-        g:line(op, ("for %s, %s, x%d in %s, %s, %s do if x%d ~= nil then third(%d, %s, %s, x%d) end"):format(v, w, k, it, st, c, k, k,
-            v, w, k))
-        g:block(body)
-        g:draws(k, op)
-        g:line(op, "end")
-    end
-    g:line(op, ("local %s, %s, %s = %s"):format(it, st, c, call))
-    if shape == "scan" then
-        -- string.gmatch of a simple pattern: scanned right here.
-        g:line(op, ("if getmetatable(%s) == Scanner then local text%d, class%d, at%d = %s.text, %s.class, %s.at %s.at = #text%d"):format(
-            it, k, k, k, it, it, it, it, k))
-        g:line(op, ("while C.tide_scan_run(class%d, text%d, #text%d, at%d, scan_run) ~= 0 do at%d = scan_run.stop"):format(
-            k, k, k, k, k))
-        g:line(op, ("local %s = sub(text%d, scan_run.start + 1, at%d)"):format(v, k, k))
-        g:block(function() element(v, false) end)
-        g:line(op, "end else")
-    elseif shape == "iterator" then
-        g:line(op, ('if type(%s) == "function" then'):format(it))
-        iterator_loop(function() each(v, w, false) end)
-        g:line(op, "else")
-    elseif shape == "array" then
-        g:line(op, ("if is_list(%s) then"):format(it))
-        array_loop(function() element(v, false) end)
-        g:line(op, "else")
-    else
-        g.incomplete, g.variant.shapeless[k] = true, true
-        g:line(op, "do")
-    end
-    -- The unusual shape, or not known yet.
-    g:line(op, ("if is_list(%s) then shape(%d, 'array')"):format(it, k))
-    array_loop(function() element(v, true) end)
-    g:line(op, ("else if not callable(%s) then not_iterable(%d, %s) end shape(%d, shape_of(%s))"):format(it, k, it, k, it))
-    iterator_loop(function() each(v, w, true) end)
-    g:line(op, "end end")
-end
-
-local function needs_pairs(g, k, op, arity, a)
-    if arity == 2 then
-        return true
-    end
-    g:line(op, ("needs_pairs(%d, %s)"):format(k, a))
-    return false
+    self:line(op, "use.slot = S.d$k", { k = k })
 end
 
 --- Operators that are joined into loops and whose function decides whether records are single values or pairs.
 generate.learns = { map = true, flatMap = true, unpair = true, unwrap = true }
-
-local operators = {
-    map = function(g, k, op, arity, a, b)
-        g:uses("f" .. k)
-        g:draws(k, op)
-        local v, w, x = g:pair_of(op, k)
-        g:line(op, ("%s, %s, %s = f%d(%s) if %s ~= nil then third(%d, %s, %s, %s) end"):format(v, w, x, k, args_of(arity, a, b), x, k, v,
-            w, x))
-        -- messages tell what it made: that stays as it is, too
-        if op.source then
-            g.own = nil
-        end
-        g:result(k, op, v, w)
-    end,
-
-    filter = function(g, k, op, arity, a, b)
-        g:uses("f" .. k)
-        g:draws(k, op)
-        g:line(op, ("if f%d(%s) then"):format(k, args_of(arity, a, b)))
-        g:continue(k + 1, arity, a, b)
-        g:line(op, "end")
-    end,
-
-    flatMap = function(g, k, op, arity, a, b)
-        g:uses("f" .. k)
-        g:draws(k, op)
-        loop_over(g, k, op, ("f%d(%s)"):format(k, args_of(arity, a, b)), function(v, w, detour)
-            if detour then
-                g:line(op, ("if %s == nil then"):format(w))
-                g:detour(k, op, 1, v)
-                g:line(op, "else")
-                g:detour(k, op, 2, v, w)
-                g:line(op, "end")
-            else
-                g:result(k, op, v, w)
-            end
-        end, function(v, detour)
-            g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
-            if detour then
-                g:detour(k, op, 1, v)
-            else
-                g:single_result(k, op, v)
-            end
-        end)
-    end,
-
-    mapValues = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then
-            return
-        end
-        g:uses("f" .. k)
-        g:draws(k, op)
-        local _, w, x = g:pair_of(op, k)
-        g:line(op, ("%s, %s = f%d(%s) if %s == nil then returned_nil(%d) end"):format(w, x, k, b, w, k))
-        g:line(op, ("if %s ~= nil then second(%d, %s, %s) end"):format(x, k, w, x))
-        g:continue(k + 1, 2, a, w)
-    end,
-
-    flatMapValues = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then
-            return
-        end
-        g:uses("f" .. k)
-        g:draws(k, op)
-        local function body(v, detour)
-            g:line(op, ("if %s == nil then hole(%d) end"):format(v, k))
-            if detour then
-                g:call_or_end(k + 1, 2, a, v)
-            else
-                g:continue(k + 1, 2, a, v)
-            end
-        end
-        loop_over(g, k, op, ("f%d(%s)"):format(k, b), function(v, w, detour)
-            g:line(op, ("if %s ~= nil then second(%d, %s, %s) end"):format(w, k, v, w))
-            body(v, detour)
-        end, body)
-    end,
-
-    keyBy = function(g, k, op, arity, a, b)
-        g:uses("f" .. k)
-        g:draws(k, op)
-        local v, w, x = g:pair_of(op, k)
-        -- The record may be in v and w: it is put aside before the function's results go there.
-        if arity == 2 or a == v then
-            g:line(op, ("local e%d = %s"):format(k, element_of(arity, a, b)))
-        end
-        g:line(op, ("%s, %s = f%d(%s)"):format(v, x, k, args_of(arity, a, b)))
-        g:line(op, ("if %s == nil then returned_nil(%d) end if %s ~= nil then second(%d, %s, %s) end"):format(v, k, x, k, v, x))
-        g:line(op, ("%s = %s"):format(w, (arity == 2 or a == v) and "e" .. k or a))
-        g:continue(k + 1, 2, v, w)
-    end,
-
-    keys = function(g, k, op, arity, a)
-        if needs_pairs(g, k, op, arity, a) then
-            g:continue(k + 1, 1, a)
-        end
-    end,
-
-    values = function(g, k, op, arity, a, b)
-        if needs_pairs(g, k, op, arity, a) then
-            g:continue(k + 1, 1, b)
-        end
-    end,
-
-    one = function(g, k, op, arity, a, b)
-        local v = g:pair_of(op, k)
-        g:line(op, ("%s = %s"):format(v, element_of(arity, a, b)))
-        g:continue(k + 1, 2, v, "1")
-    end,
-
-    pairUp = function(g, k, op, arity, a, b)
-        local v = g:pair_of(op, k)
-        g:line(op, ("%s = %s"):format(v, element_of(arity, a, b)))
-        g:continue(k + 1, 2, v, tostring(arity))
-    end,
-
-    unpair = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then
-            return
-        end
-        local v, w = g:pair_of(op, k)
-        g:line(op, ("if %s == 2 then %s, %s = %s[1], %s[2] else %s, %s = %s, nil end"):format(b, v, w, a, a, v, w, a))
-        g:result(k, op, v, w)
-    end,
-
-    -- sortBy's records: (key, {x}) or (key, {k, v}).
-    unwrap = function(g, k, op, arity, a, b)
-        if not needs_pairs(g, k, op, arity, a) then
-            return
-        end
-        local v, w = g:pair_of(op, k)
-        g:line(op, ("%s, %s = %s[1], %s[2]"):format(v, w, b, b))
-        g:result(k, op, v, w)
-    end,
-
-    foreach = function(g, k, op, arity, a, b)
-        g:uses("f" .. k, "has_metatable" .. k)
-        g:no_metatable(op, a, k)
-        if arity == 2 then
-            g:no_metatable(op, b, k)
-        end
-        g:line(op, ("f%d(%s)"):format(k, args_of(arity, a, b)))
-    end,
-}
-
-for kind, write in pairs(operators) do kinds.register("record", kind, write) end
 
 -- At the end of the operators a detour needs no D function: the terminal's text is short enough to be repeated.
 function Text:call_or_end(k, arity, a, b)

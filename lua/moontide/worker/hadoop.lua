@@ -43,12 +43,12 @@ function Objects:record(g, arity, a, b)
     local op = self.op
     g:uses("put", "write_group")
     terminals.check_arity(g, op, arity, a, b)
-    g:line(op, ("if S.grouped == 0 then put(W, %d) end"):format(arity))
-    g:line(op, ("put(W, %s)"):format(a))
+    g:line(op, "if S.grouped == 0 then put(W, $arity) end", { arity = arity })
+    g:line(op, "put(W, $a)", { a = a })
     if arity == 2 then
-        g:line(op, ("put(W, %s)"):format(b))
+        g:line(op, "put(W, $b)", { b = b })
     end
-    g:line(op, ("S.count = S.count + 1 S.grouped = S.grouped + 1 if S.grouped == %d then write_group(S) end"):format(sequence.GROUP))
+    g:line(op, "S.count = S.count + 1 S.grouped = S.grouped + 1 if S.grouped == $group then write_group(S) end", { group = sequence.GROUP })
 end
 
 -- Completes the file: true gives its checksum.
@@ -132,11 +132,11 @@ function Sequence:record(g, arity, a, b)
     local op = self.op
     for _, name in ipairs { "put", "err", "not_pairs", "not_written" } do g:uses(name) end
     if arity == 1 then
-        return g:line(op, ("not_pairs(%s)"):format(a))
+        return g:line(op, "not_pairs($a)", { a = a })
     end
-    g:line(op, ("W.pos = 0 put(W, %s) put(W, %s)"):format(a, b))
+    g:line(op, "W.pos = 0 put(W, $a) put(W, $b)", { a = a, b = b })
     g:line(op, "local code = C.tide_sequence_writer_add(S.part, W.data, W.pos, err)")
-    g:line(op, ("if code ~= 0 then not_written(code, %s, %s) end S.count = S.count + 1"):format(a, b))
+    g:line(op, "if code ~= 0 then not_written(code, $a, $b) end S.count = S.count + 1", { a = a, b = b })
 end
 
 function Sequence:finish(state, emit)
@@ -186,9 +186,9 @@ function Lines:record(g, arity, a, b)
     g:uses "not_pairs"
     g:uses "write_line"
     if arity == 1 then
-        return g:line(self.op, ("not_pairs(%s)"):format(a))
+        return g:line(self.op, "not_pairs($a)", { a = a })
     end
-    g:line(self.op, ("write_line(S, %s, %s) S.count = S.count + 1"):format(a, b))
+    g:line(self.op, "write_line(S, $a, $b) S.count = S.count + 1", { a = a, b = b })
 end
 
 function Lines:finish(state, emit)

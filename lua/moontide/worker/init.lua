@@ -15,7 +15,7 @@ local surroundings = require "moontide.worker.surroundings"
 local jit_util = require "jit.util"
 
 -- These register the kinds of operators that they implement (worker/kinds.lua), and so do modules that are used by name.
-require "moontide.worker.generate"
+require "moontide.worker.record_operators"
 require "moontide.worker.partition_ends"
 require "moontide.worker.hadoop"
 require "moontide.worker.exchanges"

@@ -38,10 +38,10 @@ local Count = class {
 local function expect_number(op, g, arity, a, b)
     g:uses "to_number"
     if arity == 2 then
-        g:line(op, ("to_number(%s, %s)"):format(a, b))
+        g:line(op, "to_number($a, $b)", { a = a, b = b })
         return false
     end
-    g:line(op, ('do local x = %s if type(x) ~= "number" then x = to_number(x) end'):format(a))
+    g:line(op, 'do local x = $a if type(x) ~= "number" then x = to_number(x) end', { a = a })
     return true
 end
 
@@ -100,9 +100,10 @@ local Reduce = class {
         g:uses("reduce", "reduced_nil", "second")
         local op = self.op
         check_arity(g, op, arity, a, b)
-        g:line(op, ("if S.has_value then local r, y = reduce(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
+        local names = { record = element(arity, a, b) }
+        g:line(op, "if S.has_value then local r, y = reduce(S.value, $record) if y ~= nil then second(r, y) end", names)
         g:line(op, "if r == nil then reduced_nil() end S.value = r")
-        g:line(op, ("else S.has_value, S.value = true, %s end"):format(element(arity, a, b)))
+        g:line(op, "else S.has_value, S.value = true, $record end", names)
     end,
     finish = function(self, state, emit)
         if not state.has_value then
@@ -133,7 +134,7 @@ local Fold = class {
     begin = function(self, state) state.value = self.op.make_zero() end,
     record = function(self, g, arity, a, b)
         g:uses("fold", "folded_nil", "second")
-        g:line(self.op, ("local r, y = fold(S.value, %s) if y ~= nil then second(r, y) end"):format(element(arity, a, b)))
+        g:line(self.op, "local r, y = fold(S.value, $record) if y ~= nil then second(r, y) end", { record = element(arity, a, b) })
         g:line(self.op, "if r == nil then folded_nil() end S.value = r")
     end,
     finish = function(_, state, emit) emit(state.value) end,
@@ -144,7 +145,7 @@ local Glom = class {
     begin = function(_, state) state.list, state.count = {}, 0 end,
     record = function(self, g, arity, a, b)
         check_arity(g, self.op, arity, a, b)
-        g:line(nil, ("S.count = S.count + 1 S.list[S.count] = %s"):format(element(arity, a, b)))
+        g:line(nil, "S.count = S.count + 1 S.list[S.count] = $record", { record = element(arity, a, b) })
     end,
     finish = function(_, state, emit) emit(values.array(state.list)) end,
 }
@@ -159,7 +160,7 @@ local SaveText = class {
     end,
     record = function(self, g, arity, a, b)
         for _, name in ipairs { "show", "err", "not_written" } do g:uses(name) end
-        g:line(self.op, ("local text = show(%s)"):format(terminals.arguments(arity, a, b)))
+        g:line(self.op, "local text = show($record)", { record = terminals.arguments(arity, a, b) })
         g:line(self.op, "if C.tide_text_writer_line(S.part, text, #text, err) ~= 0 then not_written() end S.count = S.count + 1")
     end,
     finish = function(self, state, emit)

@@ -32,11 +32,11 @@ function Pull:record(g, kind, a, b)
     g:uses("yield", "type")
     terminals.check_arity(g, self.op, kind, a, b)
     g:line(self.op, "local n = S.count + 1 S.count = n")
-    g:line(self.op, kind == 2 and ("S.values[n], S.seconds[n] = %s, %s"):format(a, b) or ("S.values[n] = %s"):format(a))
+    g:line(self.op, kind == 2 and "S.values[n], S.seconds[n] = $a, $b" or "S.values[n] = $a", { a = a, b = b })
     for _, value in ipairs(kind == 2 and { a, b } or { a }) do
-        g:line(nil, ('if type(%s) == "string" then S.bytes = S.bytes + #%s if S.bytes >= %d then S.most = n end'):format(value, value,
-            MOST_BYTES))
-        g:line(nil, ('elseif type(%s) == "table" and not S.has_tables then S.has_tables, S.most = true, n end'):format(value))
+        local names = { value = value, most = MOST_BYTES }
+        g:line(nil, 'if type($value) == "string" then S.bytes = S.bytes + #$value if S.bytes >= $most then S.most = n end', names)
+        g:line(nil, 'elseif type($value) == "table" and not S.has_tables then S.has_tables, S.most = true, n end', names)
     end
     g:line(nil, "if n >= S.most then yield() S.count, S.bytes = 0, 0 end")
 end

@@ -46,11 +46,11 @@ local Collect = class {
         if self.can_stop then
             g:line(nil, "if S.left <= 0 then do return true end end")
         end
-        g:line(op, ("put(W, %s)"):format(a))
+        g:line(op, "put(W, $a)", { a = a })
         if kind == 2 then
-            g:line(op, ("put(W, %s)"):format(b))
+            g:line(op, "put(W, $b)", { b = b })
         end
-        g:line(nil, ("W.count = W.count + 1 if W.pos >= %d then seal(S) end"):format(C.TIDE_BLOCK_TARGET))
+        g:line(nil, "W.count = W.count + 1 if W.pos >= $target then seal(S) end", { target = C.TIDE_BLOCK_TARGET })
         if self.can_stop then
             g:line(nil, "S.left = S.left - 1 if S.left <= 0 then do return true end end")
         end
@@ -137,13 +137,13 @@ local Route = class {
         local op = self.op
         if self.route == HASH or self.route == RANGE then
             if kind == 1 then
-                return g:line(op, ("not_pairs(%s)"):format(a))
+                return g:line(op, "not_pairs($a)", { a = a })
             end
-            g:line(op, ("W.pos = 0 put_key(W, %s)"):format(a))
-            g:line(op, ("local key_size = W.pos put(W, %s)"):format(b))
+            g:line(op, "W.pos = 0 put_key(W, $a)", { a = a })
+            g:line(op, "local key_size = W.pos put(W, $b)", { b = b })
             if op.partition then
                 g:uses("partition_of", "plain_key")
-                g:line(op, ("local place = partition_of(plain_key(W, %s))"):format(a))
+                g:line(op, "local place = partition_of(plain_key(W, $a))", { a = a })
                 g:line(op, "if not C.tide_router_to(S.router or router_of(S, 2), place, W.data, W.pos) then no_memory() end")
             elseif self.route == HASH then
                 g:line(op, "if not C.tide_router_hash(S.router or router_of(S, 2), W.data, key_size, W.pos) then no_memory() end")
@@ -154,11 +154,11 @@ local Route = class {
             return
         end
         check_arity(g, op, kind, a, b)
-        g:line(op, ("W.pos = 0 put(W, %s)"):format(a))
+        g:line(op, "W.pos = 0 put(W, $a)", { a = a })
         if kind == 2 then
-            g:line(op, ("put(W, %s)"):format(b))
+            g:line(op, "put(W, $b)", { b = b })
         end
-        g:line(op, ("if not C.tide_router_next(S.router or router_of(S, %d), W.data, W.pos) then no_memory() end"):format(kind))
+        g:line(op, "if not C.tide_router_next(S.router or router_of(S, $kind), W.data, W.pos) then no_memory() end", { kind = kind })
     end,
     -- Records that nothing changes go where they belong without being looked into. What cannot be sent goes to the loop, which
     -- tells why.
@@ -338,35 +338,32 @@ local Combine = class {
         local op = self.op
         g:uses("merge", "create", "second", "no_memory", "add_slow", "entry_of", "keep_other", "reduced_nil", "not_pairs")
         if kind == 1 then
-            return g:line(op, ("not_pairs(%s)"):format(a))
+            return g:line(op, "not_pairs($a)", { a = a })
         end
+        local names = { a = a, b = b, anchors = ANCHORS, none = NO_ENTRY }
+        local function line(template) g:line(op, template, names) end
         if op.adds and not op.create then
             -- merge is known to be a + b: the whole step is one call.
-            g:line(op, ('if type(%s) == "number" and not S.general then'):format(b))
-            g:line(op, ('if type(%s) == "string" then if not C.tide_combine_add_string(T, %s, #%s, %s) then no_memory() end')
-                :format(a, a, a, b))
-            g:line(op, ('elseif type(%s) == "number" and %s == %s then'):format(a, a, a))
-            g:line(op, ("if not C.tide_combine_add_number(T, %s, %s) then no_memory() end"):format(a, b))
-            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil, second) end"):format(a, b))
-            g:line(op, ("if T.fresh == 1 and T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
-            g:line(op, ("else add_slow(S, %s, %s, merge, reduced_nil, second) end"):format(a, b))
+            line 'if type($b) == "number" and not S.general then'
+            line 'if type($a) == "string" then if not C.tide_combine_add_string(T, $a, #$a, $b) then no_memory() end'
+            line 'elseif type($a) == "number" and $a == $a then'
+            line "if not C.tide_combine_add_number(T, $a, $b) then no_memory() end"
+            line "else add_slow(S, $a, $b, merge, reduced_nil, second) end"
+            line "if T.fresh == 1 and T.count < $anchors then anchors[T.count] = $a end"
+            line "else add_slow(S, $a, $b, merge, reduced_nil, second) end"
             return
         end
-        g:line(op, ('local entry if type(%s) == "string" then entry = C.tide_combine_string(T, %s, #%s)'):format(a, a, a))
-        g:line(op, ("if entry == %d then no_memory() end else entry = entry_of(T, %s) end"):format(NO_ENTRY, a))
-        g:line(op, ("if T.fresh == 1 then if T.count < %d then anchors[T.count] = %s end"):format(ANCHORS, a))
-        if op.create then
-            g:line(op, ("local c, x = create(%s) if x ~= nil then second(c, x) end"):format(b))
-        else
-            g:line(op, ("local c = %s"):format(b))
-        end
-        g:line(op, 'if type(c) == "number" then T.numbers[entry] = c')
-        g:line(op, "elseif c == nil then reduced_nil() else keep_other(S, entry, c) end")
-        g:line(op, "else local old if S.general then old = others[entry] if old == nil then old = T.numbers[entry] end")
-        g:line(op, "else old = T.numbers[entry] end")
-        g:line(op, ("local r, x = merge(old, %s) if x ~= nil then second(r, x) end"):format(b))
-        g:line(op, 'if type(r) == "number" then T.numbers[entry] = r if S.general then others[entry] = nil end')
-        g:line(op, "elseif r == nil then reduced_nil() else keep_other(S, entry, r) end end")
+        line 'local entry if type($a) == "string" then entry = C.tide_combine_string(T, $a, #$a)'
+        line "if entry == $none then no_memory() end else entry = entry_of(T, $a) end"
+        line "if T.fresh == 1 then if T.count < $anchors then anchors[T.count] = $a end"
+        line(op.create and "local c, x = create($b) if x ~= nil then second(c, x) end" or "local c = $b")
+        line 'if type(c) == "number" then T.numbers[entry] = c'
+        line "elseif c == nil then reduced_nil() else keep_other(S, entry, c) end"
+        line "else local old if S.general then old = others[entry] if old == nil then old = T.numbers[entry] end"
+        line "else old = T.numbers[entry] end"
+        line "local r, x = merge(old, $b) if x ~= nil then second(r, x) end"
+        line 'if type(r) == "number" then T.numbers[entry] = r if S.general then others[entry] = nil end'
+        line "elseif r == nil then reduced_nil() else keep_other(S, entry, r) end end"
     end,
     finish = function(self, state) write_table(state, self.op) end,
 }
@@ -392,9 +389,9 @@ local Sample = class {
         g:uses "check_key"
         g:uses "not_pairs"
         if kind == 1 then
-            return g:line(self.op, ("not_pairs(%s)"):format(a))
+            return g:line(self.op, "not_pairs($a)", { a = a })
         end
-        g:line(self.op, ('if %s ~= %s or type(%s) == "table" then check_key(%s) end'):format(a, a, a, a))
+        g:line(self.op, 'if $a ~= $a or type($a) == "table" then check_key($a) end', { a = a })
         return Collect.record(self, g, kind, a, b)
     end,
     whole = function(self, state, block, feed)

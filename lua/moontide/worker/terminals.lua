@@ -51,7 +51,7 @@ end
 --- one task.
 function terminals.check_arity(g, op, kind, a, b)
     g:uses "reach"
-    g:line(op, ("if S.arity ~= %d then reach(S, %d, %s) end"):format(kind, kind, terminals.arguments(kind, a, b)))
+    g:line(op, "if S.arity ~= $kind then reach(S, $kind, $record) end", { kind = kind, record = terminals.arguments(kind, a, b) })
 end
 
 --- The record in the locals a and b as arguments of a call.
