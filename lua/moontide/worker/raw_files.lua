@@ -58,7 +58,7 @@ function raw_files.records(split)
         end
         at = at + length
         local record = chunk:sub(at - length, at - 1)
-        return record -- no tail call, see codec.lua
+        return record -- no tail call, see wire/unpack.lua
     end
 end
 

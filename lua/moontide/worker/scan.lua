@@ -58,7 +58,7 @@ function Scanner.__call(self)
     end
     self.at = run.stop
     local found = sub(self.text, run.start + 1, run.stop)
-    return found -- no tail call, see codec.lua
+    return found -- no tail call, see wire/unpack.lua
 end
 
 --- Like string.gmatch.

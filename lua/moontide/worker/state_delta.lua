@@ -96,7 +96,7 @@ local FAR = 2 ^ 40
 --- Where the value after the one at `pos` begins.
 function deltas.skip(data, pos)
     local after = tonumber(C.tide_unpack_skip(data + pos, data + FAR) - data)
-    return after -- no tail call, see codec.lua
+    return after -- no tail call, see wire/unpack.lua
 end
 
 return deltas
