@@ -9,3 +9,6 @@ self = false
 unused_args = false
 
 files["spec/**/*_spec.lua"].std = "+busted"
+
+-- Declarations of a language server.
+files["lua/moontide/_meta"].ignore = { "241" }

@@ -26,7 +26,7 @@ TEST_SOURCES := $(wildcard spec/host/test_*.c)
 TEST_HELPERS := $(filter-out $(TEST_SOURCES),$(wildcard spec/host/*.c))
 FUZZ_SOURCES := $(wildcard spec/fuzz/fuzz_*.c)
 LUA_ROOTS    := $(wildcard lua stdlib)
-LUA_SOURCES  := $(sort $(if $(LUA_ROOTS),$(shell find $(LUA_ROOTS) -path '*/moontide/*' -name '*.lua')))
+LUA_SOURCES  := $(sort $(if $(LUA_ROOTS),$(shell find $(LUA_ROOTS) -path '*/moontide/*' -name '*.lua' ! -path '*/_meta/*')))
 
 # What Lua sees of C through FFI (host/embed.lua), lower layers first.
 FFI_HEADERS  := $(foreach folder,base wire thread clock store kernel format task rdd,$(wildcard host/$(folder)/ffi.h))
