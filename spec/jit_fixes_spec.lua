@@ -187,19 +187,126 @@ local function lists_of_four()
     return lists
 end
 
--- How often the metatable of a file was not what it is.
-local function metatables_of_files()
-    local file, other, wrong = io.stdout, {}, 0
-    local function is(value, class)
-        return getmetatable(value) == class
-    end
-    local class = debug.getmetatable(file)
-    for _ = 1, 300 do
-        if is(file, other) or not is(file, class) then wrong = wrong + 1 end
-        if getmetatable(file).__index ~= class.__index then wrong = wrong + 1 end
-    end
-    return wrong
-end
+-- Loops that compiled were something else, or the end of the process.
+local loops = {
+    ["ask for the metatable of a file"] = function()
+        local file, other, wrong = io.stdout, {}, 0
+        local function is(value, class)
+            return getmetatable(value) == class
+        end
+        local class = debug.getmetatable(file)
+        for _ = 1, 300 do
+            if is(file, other) or not is(file, class) then wrong = wrong + 1 end
+            if getmetatable(file).__index ~= class.__index then wrong = wrong + 1 end
+        end
+        return wrong
+    end,
+    ["use variable arguments"] = function()
+        local function twice(...)
+            local sum = 0
+            for _ = 1, 300 do
+                local a, b = ...
+                sum = sum + (...) + a * 10 + b * 100
+            end
+            return sum
+        end
+        return twice(1, 2, 3, 4)
+    end,
+    ["call what loops over variable arguments"] = function()
+        local function sum_of(...)
+            local sum = 0
+            for i = 1, 3 do
+                local a, b = ...
+                sum = sum + a * i + b
+            end
+            return sum
+        end
+        local sum = 0
+        for i = 1, 300 do sum = sum + sum_of(i, 2, 3) end
+        return sum
+    end,
+    ["join by a metamethod with variable arguments"] = function()
+        local joined, kept = setmetatable({}, { __concat = function(...) return (select(2, ...)) end }), 0
+        for _ = 1, 300 do
+            if "" .. "" .. joined == joined then kept = kept + 1 end
+        end
+        return kept
+    end,
+    ["join by pcall"] = function()
+        local joined, kept = setmetatable({}, { __call = function(t) return t end, __concat = pcall }), 0
+        for _ = 1, 300 do
+            if joined .. joined .. "" == true then kept = kept + 1 end
+        end
+        return kept
+    end,
+    ["store where __newindex is called"] = function()
+        local calls = 0
+        local class = {
+            __newindex = function(t, k, v)
+                calls = calls + 1
+                rawset(t, k, v)
+            end,
+        }
+        local function store(t, same, key)
+            for i = 1, 20 do
+                t.a = i
+                same[key] = nil
+                t.a = i
+                same[key] = 5
+            end
+        end
+        for i = 1, 300 do
+            local t = setmetatable({}, class)
+            store(t, i % 3 == 0 and t or setmetatable({}, class), i % 2 == 0 and "a" or "b")
+        end
+        return calls
+    end,
+    ["take NaN for a key"] = function()
+        local t, refused = {}, 0 -- luacheck: ignore 241
+        local function put(key) t[key] = true end
+        for i = 1, 200 do put(i + 0.5) end
+        for _ = 1, 200 do
+            if not pcall(put, 0 / 0) then refused = refused + 1 end
+        end
+        return refused
+    end,
+    ["return to their own function in a trace that branches off"] = function()
+        local ffi = require "ffi"
+        local int64, new, modf, start = ffi.typeof "int64_t", ffi.new, math.modf, require("jit.opt").start
+        local depth = 0
+        local function give(value) return value end
+        local function between()
+            modf(1) -- ends a trace
+            return give {}
+        end
+        local function descend()
+            if depth > 4 then return 0 end
+            depth = depth + 1
+            give(1)
+            give(1)
+            descend()
+            modf(1)
+            give ""
+            -- More values than registers.
+            local a, b, c, d = new(int64, depth), new(int64, depth + 1), new(int64, depth + 2), new(int64, depth + 3)
+            local e, f, g, h = new(int64, depth + 4), new(int64, depth + 5), new(int64, depth + 6), new(int64, depth + 7)
+            local i, j, k, l, m = new(int64, depth), new(int64, depth), new(int64, depth), new(int64, depth), new(int64, depth)
+            return give(between(a, b, c, d, e, f, g, h, i, j, k, l, m))
+        end
+        start("hotloop=1", "hotexit=1", "recunroll=1")
+        descend()
+        start("hotloop=56", "hotexit=10", "recunroll=2")
+        return depth
+    end,
+    ["shift masked integers of 64 bits"] = function()
+        local sum = 0ULL
+        for i = 1, 300 do
+            local x = 0x123456789abcdefULL * i
+            sum = sum * 31 + bit.rshift(bit.band(x, 0xff00ff00ffULL), 8) + bit.rol(bit.band(x, 0xff00ULL), 3)
+        end
+        return tostring(sum)
+    end,
+}
 
 -- The same, interpreted.
 local function interpreted(fn)
@@ -282,17 +389,19 @@ describe("compiled loops with table constructors", function()
     end)
 end)
 
-describe("compiled loops that ask for a file's metatable", function()
+describe("compiled loops that", function()
     engine.watch(after_each)
 
-    it("get it, in the driver", function()
-        assert.equal(0, metatables_of_files())
-    end)
+    for what, loop in pairs(loops) do
+        it(what .. " are right, in the driver", function()
+            assert.equal(interpreted(loop), loop())
+        end)
 
-    it("get it, in a worker", function()
-        local sc = engine.context("local[1]")
-        assert.equal(0, sc:parallelize({ 1 }):map(function() return metatables_of_files() end):first())
-    end)
+        it(what .. " are right, in a worker", function()
+            local sc = engine.context("local[1]")
+            assert.equal(interpreted(loop), sc:parallelize({ 1 }):map(function() return loop() end):first())
+        end)
+    end
 end)
 
 describe("coroutines of a worker", function()

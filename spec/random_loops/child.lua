@@ -21,7 +21,7 @@ local FLUSH = 100 -- loops until the machine code is thrown away
 local status = assert(io.open(status_path, "w"))
 
 local function result_of(fn)
-    local ok, sum, n = pcall(fn)
+    local ok, sum, n = pcall(fn, 3, 8.5, "s", "text", nil, 7)
     return ok and ("%d of %d"):format(sum, n) or tostring(sum)
 end
 

@@ -1,7 +1,7 @@
 -- Random loops around tables, as text: constructors of many kinds, stores and loads by field, small and large index, removal,
--- tables that are carried to the next turn by a local, an upvalue or a field, lengths, branches, inner loops, calls. Each
--- is a function of nothing that returns a checksum of all that it read. Lengths are asked of lists without holes only: of others any
--- border is right.
+-- tables that are carried to the next turn by a local, an upvalue or a field, lengths, branches, inner loops, calls, variable
+-- arguments, recursion, metamethods, strings, integers of 64 bits. Each is a function that returns a checksum of all that it
+-- read. Lengths are asked of lists without holes only: of others any border is right.
 
 local generate = {}
 
@@ -82,6 +82,34 @@ local statements = {
     function(g) g:line("local p = pass(%s, %s) note(p.%s) note(p[1])", g:table(), g:value(), pick(g, FIELDS)) end,
     function(g) g:line("fresh = {} for j = 1, i %% %d do fresh[j] = %s end note(#fresh)", g.draw(6), g:scalar()) end,
     function(g)
+        g:line("local was = %s[%s]", g:table(), g:index())
+        g:statement()
+        g:line("note(was)")
+    end,
+    function(g)
+        g:line("do local first = %s[%s] if type(first) ~= 'number' then first = 1 end",
+            pick(g, { "list", "view.list", "t", "({ i, x, 2, 3 })", "four[i]", "four[i]" }), pick(g, { "1", "2", "#list" }))
+        g:line("%s x = x %% 1000 + first end note(x)", pick(g, {
+            "list[#list + 1] = i", "view.list[#list + 1] = x", "t[i] = i", "t[5] = i", "t['k' .. i % 7] = i",
+            "if four[i] then four[i][5] = x end", "if four[i] then four[i][#four[i] + 1] = x end", "four[i].a = 1",
+        }))
+    end,
+    function(g) g:line("note((...)) note((select(i % 5 + 1, ...)))") end,
+    function(g) g:line("local one, two, three = ... note(%s) note(three)", pick(g, { "one", "two" })) end,
+    function(g) g:line("note(several(i, x, %s)) note(several(i))", g:value()) end,
+    function(g) g:line("strict.%s = %s note(strict.a)", pick(g, FIELDS), g:value()) end,
+    function(g) g:line("strict[%s] = %s note(news)", pick(g, { "'a'", "'b'", "at", "i % 4", "s" }), pick(g, { "nil", "i", "b" })) end,
+    function(g) g:line("t = %s", pick(g, { "strict", "holder", "setmetatable({ a = i }, getmetatable(strict))" })) end,
+    function(g) g:line("note(walk(%s, %d))", g:read(), g.draw(4)) end,
+    function(g) g:line("note(%s)", pick(g, { "joined .. i .. 'x'", "i .. s .. joined", "s .. i .. 'y'", "joined .. joined" })) end,
+    function(g) g:line("note(s:sub(%s)) note(s:byte(%s))", pick(g, { "i % 4", "-i % 3, 2", "at, -2", "2, i % 5 - 2" }), pick(g, { "at", "i % 4" })) end,
+    function(g) g:line("local n = 0 for _, v in pairs(%s) do n = n + (v == nil and 100 or 1) end note(n)", g:read()) end,
+    function(g)
+        g:line("h = bit.%s(bit.%s(h * 31 + i, 0xff00ff00ffULL), %d) note(tonumber(h %% 65521ULL))",
+            pick(g, { "lshift", "rshift", "arshift", "rol", "ror" }), pick(g, { "band", "bor", "bxor" }), pick(g, { 1, 8, 32 }))
+    end,
+    function(g) g:line("x = math.%s", pick(g, { "floor(i * 0.3)", "min(i, 7)", "max(i % 5, 2.5)", "ceil(-i / 4)", "abs(3 - i)" })) end,
+    function(g)
         g:line("for j = 1, %d do", g.draw(4))
         g:inner()
         g:line("end")
@@ -112,7 +140,7 @@ function Loop:inner()
 end
 
 local HEAD = [[
-local function loop()
+local function loop(...)
     local sum, count = 0, 0
     local function note(value)
         count = count + 1
@@ -127,9 +155,30 @@ local function loop()
         up = %s
         return %s
     end
+    local function several(...)
+        local sum = 0
+        for j = 1, 3 do local a, b = ... sum = sum + (type(a) == "number" and a or 7) * j + (b and 3 or 1) end
+        return sum
+    end
+    local function walk(t, depth)
+        if type(t) ~= "table" or depth == 0 then return type(t) == "number" and t %% 7 or 1 end
+        local left = walk(t.a, depth - 1)
+        return left + walk(t[1], depth - 1) * 3 + 1
+    end
+    local joined = setmetatable({}, { __concat = function(...)
+        local a, b = ...
+        return (type(a) == "table" and "A" or a) .. (type(b) == "table" and "B" or b)
+    end })
+    local news = 0
+    local strict = setmetatable({}, { __newindex = function(t, k, v) news = news + 1 rawset(t, k, v) end })
     local list, x, b, s, at, k = {}, 0, true, "s", 1, 2
     local view, holder, fresh = { list = list }, { t = { 1, a = 2 } }, {}
     local t, u, old = { 1 }, {}, { a = 0 }
+    local h, four = 0x123456789abcdefULL, {}
+    for j = 1, %d do
+        four[j] = {}
+        for n = 1, 4 do four[j][n] = j + n * 0.5 end
+    end
     for i = 1, %d do]]
 
 local TAIL = [[
@@ -152,7 +201,7 @@ function generate.loop(seed)
     end
     g:line("end")
     local turns = g.draw(8) == 1 and 300 or 50 + g.draw(30)
-    local head = HEAD:format(pick(g, FIELDS), pick(g, { "t", "up", "{ a = v }" }), pick(g, { "t", "up", "{ v, a = t.a }" }), turns)
+    local head = HEAD:format(pick(g, FIELDS), pick(g, { "t", "up", "{ a = v }" }), pick(g, { "t", "up", "{ v, a = t.a }" }), turns, turns)
     return head .. "\n" .. table.concat(g.lines, "\n") .. "\n" .. TAIL
 end
 

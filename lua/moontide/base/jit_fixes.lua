@@ -17,6 +17,8 @@
 -- `local first = t[1] t[#t + 1] = x sum = sum + first`. So operands in memory are not fused into instructions, anywhere: it
 -- costs nothing that could be measured.
 
+local refusals = require "moontide.base.jit_refusals"
+
 local fixes = {}
 
 local set_option = require("jit.opt").start
@@ -28,6 +30,11 @@ fixes.beta = wrong
 if wrong then
     set_option("-fwd", "-fuse")
 end
+refusals.attach()
+
+--- Options of the compiler that are right in every state, at any time.
+---@type string[]
+fixes.options = wrong and { "-fuse" } or {}
 
 -- getmetatable(file), compiled, is whatever a register of the compiler held: another table, a type that is none, a crash
 -- (LuaJIT issue 1279, in the betas and the rolling releases until September 2024). That path is not taken when the metatable
@@ -42,9 +49,13 @@ local function first_opcode(fn)
     return bit.band((require("jit.util").funcbc(fn, 1)), 0xff)
 end
 
--- What a function of the library does to tables when it is called: "length" and "store" as the instructions do, "both", or "make".
+-- What a function of the library does to tables when it is called: "length" and "store" as the instructions do, "both", or "make";
+-- or to integers of 64 bits.
 local function effects_of_library()
-    local effects = { [rawset] = "store" }
+    local effects = { [rawset] = "store", [bit.band] = "mask" }
+    for _, name in ipairs { "lshift", "rshift", "arshift", "rol", "ror" } do
+        effects[bit[name]] = "shift"
+    end
     for _, fn in pairs(table) do
         effects[fn] = "both"
     end
@@ -56,14 +67,17 @@ end
 local function forward_without_tables(heard)
     local band, rshift, instruction_at = bit.band, bit.rshift, require("jit.util").funcbc
     local getlocal, getinfo, find = debug.getlocal, debug.getinfo, string.find
+    local getmetatable, look = debug.getmetatable, refusals.look
     local TNEW, TDUP = first_opcode(function() return {} end), first_opcode(function() return { 1 } end)
     local LEN = first_opcode(function(t) return #t end)
     local TSETV, TSETB = first_opcode(function(t, k) t[k] = k end), first_opcode(function(t, k) t[1] = k end)
+    local TSETS = first_opcode(function(t, k) t.k = k end)
     local effects = effects_of_library()
 
     -- Whether forwarding is off: the trace being recorded makes tables, or has both a length and a store.
     local careful = true
     local has_length, has_store = false, false
+    local has_mask, has_shift = false, false
     -- By trace: whether it was off. Those that branch off from it may begin with tables that it left unmade.
     local was_careful = {}
 
@@ -75,7 +89,7 @@ local function forward_without_tables(heard)
     end
 
     local function begin_trace(parent)
-        has_length, has_store = false, false
+        has_length, has_store, has_mask, has_shift = false, false, false, false
         be_careful(parent ~= nil and was_careful[parent] or false)
     end
 
@@ -84,6 +98,13 @@ local function forward_without_tables(heard)
     local function register(slot)
         local _, value = getlocal(3, slot + 1)
         return value
+    end
+
+    -- The betas also take a key for there that a store through another name of the table took away, and leave out the call of
+    -- __newindex (LuaJIT issue 1133, mended in December 2023).
+    local function has_newindex(value)
+        local metatable = type(value) == "table" and getmetatable(value)
+        return metatable and rawget(metatable, "__newindex") ~= nil
     end
 
     -- Strings have lengths too, and pointers are stored through: these are no tables.
@@ -99,19 +120,36 @@ local function forward_without_tables(heard)
         end
     end
 
+    -- The betas shift a masked integer of 64 bits, `bit.rshift(bit.band(x, 0xff00ULL), 8)`, as if the mask were not to be shifted
+    -- (LuaJIT issue 1079, mended in September 2023); not when the integers in between are stored.
+    local function note_bits(effect)
+        local _, first = getlocal(4, 1)
+        local _, second = getlocal(4, 2)
+        if type(first) == "cdata" or type(second) == "cdata" then
+            has_mask, has_shift = has_mask or effect == "mask", has_shift or effect == "shift"
+            if has_mask and has_shift then
+                be_careful(true)
+            end
+        end
+    end
+
     -- table.new makes a table that is known while the trace is compiled only when its sizes are constants: in ours they are not.
+    -- Level 2 is on_record, 3 the function called, 4 its caller.
     local function note_call(fn)
         local effect = effects[fn]
         if effect == "make" then
             local caller = getinfo(4, "S")
             be_careful(not (caller and find(caller.source, "^@moontide/worker/")))
+        elseif effect == "mask" or effect == "shift" then
+            note_bits(effect)
         elseif effect then
             note(effect == "both", true)
         end
     end
 
     -- Each bytecode instruction, and each call of a function of the library (pc < 0), before it is recorded.
-    local function on_record(_, fn, pc)
+    local function on_record(_, fn, pc, depth)
+        look(fn, pc, depth)
         if careful then
             return
         end
@@ -127,17 +165,21 @@ local function forward_without_tables(heard)
             be_careful(true)
         elseif opcode == LEN then
             note(is_table(register(rshift(instruction, 16))), false)
-        elseif opcode == TSETB then
-            note(false, is_table(register(rshift(instruction, 24))))
-        elseif opcode == TSETV then
-            local key = type(register(band(rshift(instruction, 16), 0xff)))
-            note(false, (key == "number" or key == "nil") and is_table(register(rshift(instruction, 24))))
+        elseif opcode == TSETB or opcode == TSETV or opcode == TSETS then
+            local into = register(rshift(instruction, 24))
+            local key = opcode == TSETV and type(register(band(rshift(instruction, 16), 0xff)))
+            if has_newindex(into) then
+                be_careful(true)
+            elseif opcode == TSETB or key == "number" or key == "nil" then
+                note(false, is_table(into))
+            end
         end
     end
 
     -- The last argument is, at a start, the trace that it branches off from; at an abort, the number of the reason.
     local function on_trace(what, trace, fn, pc, parent_or_reason)
         if what == "start" then
+            refusals.begin(pc, parent_or_reason)
             begin_trace(parent_or_reason)
         elseif what == "stop" then
             was_careful[trace] = careful
@@ -150,7 +192,8 @@ local function forward_without_tables(heard)
         heard(what, trace, fn, pc, parent_or_reason)
     end
 
-    for _, fn in ipairs { be_careful, begin_trace, register, is_table, note, note_call, on_record, on_trace } do
+    for _, fn in ipairs { be_careful, begin_trace, register, has_newindex, is_table, note, note_bits, note_call,
+        on_record, on_trace } do
         jit.off(fn)
     end
     be_careful(false)
@@ -197,6 +240,8 @@ function fixes.watch(heard)
     if wrong then
         anchor_coroutines()
         forward_without_tables(heard)
+    elseif refusals.needed then
+        refusals.attach(heard)
     else
         jit.attach(heard, "trace")
     end

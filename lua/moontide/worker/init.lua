@@ -118,6 +118,7 @@ function worker.start(pointer)
     require("moontide.worker.coroutines").install()
     require("moontide.base.finalizers").install(function(text) C.tide_log(WARN, "worker", "%s", text) end)
     randomness.install()
+    for _, option in ipairs(jit_fixes.options) do JIT_OPTIONS[#JIT_OPTIONS + 1] = option end
     surroundings.install(JIT_OPTIONS)
 end
 
