@@ -1,13 +1,13 @@
 /*
- * Values by key: reads packed (key, value) blocks of one or more sides and links the values of each key and side into a
- * chain, in their order of arrival. Keys are numbered in the order of their first arrival. Values stay in the blocks read;
- * each is copied once, when a result is written.
+ * Links the values of each key: reads packed (key, value) blocks of one or more sides and links the values of each
+ * key and side in the order of their arrival. Keys are numbered in the order of their first arrival. Values stay in
+ * the blocks; each is copied once, when a result is written (group.c, cogroup.c).
  *
- *   keys (combine.h)   items                       links
- *   k ───────────────► [k * sides + side] ──head──► data, size ──next──► data, size ──► 0
+ *   keys (combine.h)   items                         links
+ *   k ───────────────► [k * sides + side] ──head──► [data, size] ──next──► [data, size] ──► 0
  *
- * Thread: one worker. The blocks read must live, unchanged, as long as the chains. false: no memory; the chains can then only
- * be destroyed.
+ * Thread: one worker. The blocks must live, unchanged, as long as the chains. false: no memory; the chains can then
+ * only be destroyed.
  */
 #ifndef TIDE_KERNEL_CHAINS_H
 #define TIDE_KERNEL_CHAINS_H
@@ -57,7 +57,8 @@ static inline const struct tide_chain *tide_chains_of(const struct tide_chains *
     return &chains->items[(size_t)key * chains->sides];
 }
 
-/* Writes the chain's values as one array, at most TIDE_RECORD_WRITER_ARRAY + chain->bytes bytes. Returns the byte after it. */
+/* Writes the chain's values as one array, at most TIDE_RECORD_WRITER_ARRAY + chain->bytes bytes. Returns the byte
+ * after it. */
 static inline uint8_t *tide_chains_write(const struct tide_chains *chains, const struct tide_chain *chain,
                                          uint8_t *at) {
     at = tide_record_writer_array(at, chain->count);

@@ -1,6 +1,6 @@
 /*
- * Meeting by key (see cogroup.h). All sides are read into one table of keys; each key has, for each side, a chain of
- * pointers into the blocks. Values are copied once, when a result is written. Runs on a worker.
+ * Combining sides by key (see cogroup.h): links the values by key and side (chains.h), then makes the result key by
+ * key. Runs on a worker.
  */
 #include "kernel/cogroup.h"
 
@@ -75,7 +75,7 @@ static bool write_value(struct tide_cogroup *group, uint32_t value, struct tide_
     return true;
 }
 
-/* (k, [v, w]), (k, [v]) or (k, [nil, w]); 0 stands for an absent value. */
+/* (k, [v, w]), (k, [v]) or (k, [nil, w]); link 0: no value. */
 static bool write_pair(struct tide_cogroup *group, uint32_t left, uint32_t right, struct tide_block **block) {
     static const uint8_t nil = 0xc0;
     uint32_t key_size;
@@ -95,7 +95,7 @@ static bool write_pair(struct tide_cogroup *group, uint32_t left, uint32_t right
     return true;
 }
 
-/* Whether a key with these chains has records in the result at all. */
+/* Whether a key with these chains has records in the result. */
 static bool joins(enum tide_cogroup_mode mode, const struct tide_chain *chains) {
     bool left = chains[0].count > 0, right = chains[1].count > 0;
 
@@ -114,7 +114,7 @@ static bool meets_all(const struct tide_cogroup *group, const struct tide_chain 
     return true;
 }
 
-/* Writes the next record of the key of pairs, and goes on to the next pair or key. */
+/* Writes the next pair of the key and advances to the next pair or key. */
 static bool step_pairs(struct tide_cogroup *group, const struct tide_chain *chains, struct tide_block **block) {
     if (group->left == 0 && group->right == 0) {
         if (!joins(group->mode, chains)) {
@@ -135,7 +135,7 @@ static bool step_pairs(struct tide_cogroup *group, const struct tide_chain *chai
     return true;
 }
 
-/* Writes what is next, at most one record. */
+/* Advances by one step, which writes at most one record. */
 static bool step(struct tide_cogroup *group, struct tide_block **block) {
     const struct tide_chain *chains = tide_chains_of(&group->chains, group->key);
 

@@ -1,7 +1,6 @@
 /*
- * The combine table (see combine.h). Open addressing over 8-byte slots (hash tag, entry), entries dense in arrival
- * order, keys in one arena: about 50 bytes a key plus the key itself, and one cache miss for slots and one for the
- * key in the usual look-up. Runs on the worker that owns it.
+ * The combine table (see combine.h): about 50 bytes per key plus the key itself. A look-up usually costs one cache
+ * miss for the slot and one for the key. Runs on the worker that owns the table.
  */
 #include "kernel/combine.h"
 
@@ -15,7 +14,7 @@
 
 enum { FIRST_SLOTS = 128, STRING_HEAD_MAX = 5 };
 
-/* Beyond it integers may be int64 or uint64 to Lua; a double that is larger is one as well. */
+/* Larger integers may be int64 or uint64 in Lua, and equal to a double. */
 static const double EXACT = 9007199254740992.0;
 
 static struct tide_combine_table *whole(struct tide_combine *combine) { return (struct tide_combine_table *)combine; }
@@ -91,7 +90,7 @@ static bool reserve_arena(struct tide_combine_table *table, size_t extra) {
     return true;
 }
 
-/* Adds an entry whose key is head + payload; the caller found the free slot `at`. */
+/* Adds an entry whose key is head + payload. `at`: a free slot for it. */
 static uint32_t insert(struct tide_combine_table *table, uint32_t at, uint64_t hash, const uint8_t *head,
                        uint32_t head_size, const void *payload, size_t size, bool is_string) {
     if (table->seen.count == table->capacity && !grow_entries(table)) return TIDE_COMBINE_NOMEM;
@@ -162,7 +161,7 @@ uint32_t tide_combine_string(struct tide_combine *combine, const char *data, siz
     return find_string(whole(combine), tide_hash_string(data, size), data, size);
 }
 
-/* Keys other than strings: compared by their canonical packed bytes. */
+/* Keys other than strings, compared by their packed bytes in canonical form. */
 static uint32_t find_packed(struct tide_combine_table *table, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & table->mask;
@@ -178,8 +177,8 @@ static uint32_t find_packed(struct tide_combine_table *table, uint64_t hash, con
     return insert(table, at, hash, NULL, 0, data, size, false);
 }
 
-/* Integers beyond 2^53 have several forms that are equal in Lua: int64, uint64, and the double if there is one; and so have tables
- * that hold them. The entry keeps the form that came first. */
+/* Integers beyond 2^53, and tables that hold them, have several forms that are equal in Lua: int64, uint64, and
+ * sometimes a double. The entry keeps the first form. */
 static uint32_t find_equal(struct tide_combine_table *table, uint64_t hash, const uint8_t *data, size_t size) {
     uint32_t tag = (uint32_t)hash;
     uint32_t at = tag & table->mask;

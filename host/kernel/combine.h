@@ -1,11 +1,17 @@
 /*
- * The combine table: one entry per distinct key, in order of first arrival, with a number slot each. It is what a
- * reducing shuffle folds records into, on both sides; worker Lua reaches it with one FFI call per record and
- * keeps values that are not numbers in a Lua array by entry index.
+ * A hash table from packed keys to entries, numbered in the order of their first arrival, with one number per entry.
+ * Both sides of a reducing shuffle combine the values of a key in it. Worker Lua reaches it with one FFI call per
+ * record and keeps values that are not numbers in a Lua array by entry.
  *
- * Keys are kept as packed bytes in one arena, so Lua's collector never sees them. Equal Lua keys (1 and 1.0, a string however
- * its length is encoded) are one entry. Not thread-safe: one task, one worker. Memory: *_try; TIDE_COMBINE_NOMEM is
- * returned when it is gone and the table stays valid.
+ *   slots (open addressing)     entries                       arena
+ *   [tag, entry] ─────────────► [hash, offset, size, head] ──► packed key
+ *                               numbers[entry]
+ *
+ * Keys are bytes in one arena, out of reach of Lua's collector. Keys that are equal in Lua (1 and 1.0; one string in
+ * several encodings) have one entry.
+ *
+ * Not thread-safe: one task, one worker. Without memory, functions return TIDE_COMBINE_NOMEM or false and the table
+ * stays valid.
  */
 #ifndef TIDE_KERNEL_COMBINE_H
 #define TIDE_KERNEL_COMBINE_H
@@ -30,7 +36,7 @@ struct tide_combine_slot {
     uint32_t entry; /* index + 1; 0 = free */
 };
 
-/* All of a table: what Lua and other kernels see of it comes first. */
+/* The whole table; Lua and other kernels see its first part only. */
 struct tide_combine_table {
     struct tide_combine seen;
     struct tide_combine_entry *entries;
@@ -45,8 +51,8 @@ static inline const struct tide_combine_table *tide_combine_table(const struct t
     return (const struct tide_combine_table *)combine;
 }
 
-/* The same with its hash at hand (tide_hash_packed). Whoever has many keys asks for the memory of some of them first, in two
- * steps: tables are larger than the processor's caches. */
+/* As tide_combine_packed, for a key whose hash (tide_hash_packed) is known. To look up many keys, prefetch the slots
+ * and then the entries of several keys first: tables are larger than the processor's caches. */
 uint32_t tide_combine_hashed(struct tide_combine *combine, uint64_t hash, const uint8_t *data, size_t size);
 
 static inline void tide_combine_fetch_slot(const struct tide_combine *combine, uint64_t hash) {

@@ -25,13 +25,13 @@ struct tide_combine {
 struct tide_combine *tide_combine_new(void); /* NULL: no memory */
 void tide_combine_delete(struct tide_combine *combine);
 
-/* Entry index of the key, made if new (fresh = 1, its number undefined). */
+/* The entry of the key; a new one (fresh = 1, its number undefined) if it has none. */
 uint32_t tide_combine_string(struct tide_combine *combine, const char *data, size_t size);
 uint32_t tide_combine_number(struct tide_combine *combine, double key); /* not NaN */
-/* `data` is one packed value in canonical form (as the writer makes it). */
+/* `data`: a packed value in canonical form, as wire/pack.h writes it. */
 uint32_t tide_combine_packed(struct tide_combine *combine, const uint8_t *data, size_t size);
 
-/* number of the key += value (or = value when new): the whole of a map-side sum in one call. false: no memory. */
+/* Adds the value to the key's number, or sets it if the key is new: a map-side sum in one call. false: no memory. */
 bool tide_combine_add_string(struct tide_combine *combine, const char *data, size_t size, double value);
 bool tide_combine_add_number(struct tide_combine *combine, double key, double value);
 
@@ -39,23 +39,23 @@ bool tide_combine_add_number(struct tide_combine *combine, double key, double va
 
 enum tide_merge_step {
     TIDE_MERGE_NOMEM = -1,
-    TIDE_MERGE_END = 0,    /* the block is done */
-    TIDE_MERGE_NUMBER = 1, /* entry has a value already; `number` is to be merged in */
-    TIDE_MERGE_FRESH = 2,  /* new entry; its value is not a number: `value`, `size` */
-    TIDE_MERGE_VALUE = 3   /* entry has a value already; `value`, `size` is to be merged in */
+    TIDE_MERGE_END = 0,    /* the block has ended */
+    TIDE_MERGE_NUMBER = 1, /* merge `number` into the value of the entry */
+    TIDE_MERGE_FRESH = 2,  /* store `value`, `size`, which is not a number, for the new entry */
+    TIDE_MERGE_VALUE = 3   /* merge `value`, `size` into the value of the entry */
 };
 
 struct tide_merge {
     struct tide_combine *combine;
     const uint8_t *at, *end;
-    const uint8_t *key; /* of the record that the last step was about */
+    const uint8_t *key; /* of the record of the last step */
     const uint8_t *value;
     double number;
     uint32_t left; /* records left in the block */
     uint32_t entry;
     uint32_t size;
-    uint32_t add;     /* 1: merging numbers is adding them: never returns TIDE_MERGE_NUMBER … */
-    uint32_t general; /* … unless 1: some entries hold values that are not numbers */
+    uint32_t add;     /* 1: numbers are added here, and TIDE_MERGE_NUMBER is not returned … */
+    uint32_t general; /* … unless 1: entries may hold values that are not numbers */
 };
 
 void tide_merge_begin(struct tide_merge *merge, const struct tide_block *block);
@@ -65,34 +65,35 @@ int tide_merge_next(struct tide_merge *merge);
 
 struct tide_router;
 
-/* Routes to outputs[0 … count-1], records of this arity. The outputs must stay in place until the delete. Round robin begins
- * at outputs[0]; the reading side makes the sizes even across tasks (rdd/node.h, shifts). */
+/* Routes records of this arity to outputs[0 … count-1], which must stay in place until the delete. Round robin begins
+ * at outputs[0]; the reading side evens out the sizes across tasks (rdd/node.h, shifts). */
 struct tide_router *tide_router_new(struct tide_blocks *outputs, uint32_t count, uint32_t arity);
-/* Seals what is open, in partition order, and frees the router. */
+/* Appends the open blocks to the outputs and frees the router. */
 void tide_router_delete(struct tide_router *router);
 
-/* record = size bytes, of which the first key_size are the packed key. */
+/* A record of `size` bytes that begins with its packed key, key_size bytes, by the hash of the key. */
 bool tide_router_hash(struct tide_router *router, const uint8_t *record, size_t key_size, size_t size);
-/* To that partition, which must be below count. */
+/* To this partition, which must be below count. */
 bool tide_router_to(struct tide_router *router, uint32_t partition, const uint8_t *record, size_t size);
 bool tide_router_next(struct tide_router *router, const uint8_t *record, size_t size);
-/* bounds: a packed block (arity 1) of ascending keys; partition i gets keys <= bounds[i]. */
+/* `bounds`: a packed block (arity 1) of ascending keys; partition i gets keys <= bounds[i]. */
 bool tide_router_range(struct tide_router *router, const struct tide_block *bounds, bool ascending,
                        const uint8_t *record, size_t key_size, size_t size);
-/* All records of a packed block, as the functions above do one by one; `bounds` NULL: by key hash. 1: done; 0: a key
- * has NaN in it and so no place or group; -1: no memory. */
+/* All pairs of a packed block, by range, or by hash if `bounds` is NULL. 1: done; 0: a key contains NaN, so it has no
+ * range or group; -1: no memory. */
 int tide_router_pairs(struct tide_router *router, const struct tide_block *block, const struct tide_block *bounds,
                       bool ascending);
+/* All records of a packed block, in turn. 1: done; -1: no memory. */
 int tide_router_spread(struct tide_router *router, const struct tide_block *block);
-/* Entry `index` of a combine table with its number, or with a packed value when value is not NULL, by key hash. */
+/* Entry `index` of a combine table, by hash: its key with `value`, or with its number if `value` is NULL. */
 bool tide_router_entry(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                        const uint8_t *value, size_t value_size);
-/* The same to a partition that somebody else chose, which must be below count. */
+/* The same, to this partition, which must be below count. */
 bool tide_router_entry_to(struct tide_router *router, const struct tide_combine *combine, uint32_t index,
                           uint32_t partition, const uint8_t *value, size_t value_size);
-/* The packed key of an entry, for who chooses its partition. Good until the table gets another key. */
+/* The packed key of an entry, for partitioners written in Lua. Valid until the table gets another key. */
 const uint8_t *tide_router_entry_key(const struct tide_combine *combine, uint32_t index);
-/* All entries with their numbers. */
+/* All entries with their numbers, by hash. */
 bool tide_router_entries(struct tide_router *router, const struct tide_combine *combine);
 
 /* ---- kernel/group.h -------------------------------------------------------------------------------------------- */
@@ -116,8 +117,8 @@ enum tide_cogroup_mode {
 
 struct tide_cogroup;
 
-/* Reads all sides. Every block is packed and of arity 2; all modes but COGROUP and INTERSECT take two sides. NULL: no
- * memory. */
+/* Reads all sides. Every block is packed and of arity 2. All modes except COGROUP and INTERSECT have two sides. NULL:
+ * no memory. */
 struct tide_cogroup *tide_cogroup_new(const struct tide_blocks *const *sides, uint32_t count, int mode);
 void tide_cogroup_delete(struct tide_cogroup *cogroup); /* NULL is fine */
 
@@ -126,37 +127,38 @@ bool tide_cogroup_next(struct tide_cogroup *cogroup, struct tide_block **out);
 
 /* ---- kernel/product.h ------------------------------------------------------------------------------------------ */
 
-/* Appends (a, b) for the i-th records of both sides, which must have the same number of them. false: no memory (out then
- * holds a part; the task fails). */
+/* Appends (a, b) for the i-th records of both sides, which must have the same number of records. false: no memory
+ * (`out` then holds a part of the result, and the task fails). */
 bool tide_product_zip(const struct tide_blocks *a, const struct tide_blocks *b, struct tide_blocks *out);
 
 struct tide_product;
 
-/* Every record of a with every record of b, in the order of a. The blocks must live as long as it. NULL: no memory. */
+/* Pairs every record of a with every record of b, in the order of a. The blocks must live as long as the product.
+ * NULL: no memory. */
 struct tide_product *tide_product_new(const struct tide_blocks *a, const struct tide_blocks *b);
-void tide_product_delete(struct tide_product *cartesian); /* NULL is fine */
+void tide_product_delete(struct tide_product *product); /* NULL is fine */
 /* *out is the next block, the caller's, or NULL when there are no more. false: no memory. */
-bool tide_product_next(struct tide_product *cartesian, struct tide_block **out);
+bool tide_product_next(struct tide_product *product, struct tide_block **out);
 
 /* ---- kernel/sort_by_key.h -------------------------------------------------------------------------------------- */
 
-/* Appends the records of `in` (packed, arity 2) to `out` in key order (tide_unpack_compare); records of equal keys keep their
- * order. false: memory is gone. */
+/* Appends the records of `in` (packed, arity 2) to `out` in the order of their keys (tide_unpack_compare). Stable.
+ * false: no memory. */
 bool tide_sort_by_key(const struct tide_blocks *in, bool ascending, struct tide_blocks *out);
 
-/* Whether every key of the packed pairs has a place in the order: NaN has none. */
+/* Whether every key of the packed pairs can be sorted: none contains NaN. */
 bool tide_sort_by_key_has_place(const struct tide_block *block);
 
-/* Appends one packed block (arity 1) with up to `wanted` keys taken evenly from the packed pairs of `in`; none when there are
- * no records. false: memory is gone. */
+/* Appends one packed block (arity 1) of up to `wanted` keys, taken evenly from the packed pairs of `in`; no block if
+ * there are no records. false: no memory. */
 bool tide_sort_by_key_sample(const struct tide_blocks *in, uint32_t wanted, struct tide_blocks *out);
 
 /* ---- kernel/state_rows.h --------------------------------------------------------------------------------------- */
 
-/* The pair as it is, to the last block of `out`, which must not be shared, or to a new one. */
+/* Appends the pair to the last block of `out`, which must not be shared, or to a new one. */
 bool tide_state_rows_put(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *value,
                          size_t size);
-/* The row of a result. key NULL: a single value. */
+/* Appends the row of a result. key NULL: a single value. */
 bool tide_state_rows_put_mapped(struct tide_blocks *out, const uint8_t *key, size_t key_size, const uint8_t *x,
                                 size_t size);
 
@@ -166,7 +168,7 @@ bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_bl
 /* ---- kernel/state_delta.h -------------------------------------------------------------------------------------- */
 
 struct tide_state_delta_old {
-    const uint8_t *value; /* x in the state; NULL: the state has not the key */
+    const uint8_t *value; /* x; NULL: the key is not in the state */
     double n;
     uint32_t size; /* of x */
 };
@@ -189,14 +191,14 @@ struct tide_state_delta {
 struct tide_state_delta *tide_state_delta_new(void);          /* NULL: no memory */
 void tide_state_delta_delete(struct tide_state_delta *delta); /* NULL is fine */
 
-/* The packed key of an entry. */
+/* The packed key of an entry of `keys`. */
 const uint8_t *tide_state_delta_key(const struct tide_state_delta *delta, uint32_t entry);
-/* The keys of packed pairs. */
+/* Adds the keys of packed pairs. */
 bool tide_state_delta_add(struct tide_state_delta *delta, const struct tide_blocks *records);
-/* Once. `out` gets the new state and must live until tide_state_delta_finish. */
+/* To be called once. `out` gets the new state and must live until tide_state_delta_finish. */
 bool tide_state_delta_scan(struct tide_state_delta *delta, const struct tide_blocks *state, double limit,
                            struct tide_blocks *out);
-/* (key of the entry, [n, x]); value NULL: x as it was. */
+/* Writes (key of the entry, [n, value]); value NULL: the old x. */
 bool tide_state_delta_put(struct tide_state_delta *delta, uint32_t entry, double n, const uint8_t *value,
                           size_t size);
 void tide_state_delta_finish(struct tide_state_delta *delta);
@@ -205,10 +207,10 @@ void tide_state_delta_finish(struct tide_state_delta *delta);
 
 enum tide_window_fold_status {
     TIDE_WINDOW_FOLD_NO_MEMORY = -1,
-    TIDE_WINDOW_FOLD_OTHER = 0, /* some value is no number: the caller has to do it another way */
+    TIDE_WINDOW_FOLD_OTHER = 0, /* a value is not a number: the caller must combine them in another way */
     TIDE_WINDOW_FOLD_DONE = 1,
-    TIDE_WINDOW_FOLD_RANGE = 2,       /* keys are at hand */
-    TIDE_WINDOW_FOLD_OUT_OF_ORDER = 3 /* `adds` only: open it anew with `order` */
+    TIDE_WINDOW_FOLD_RANGE = 2,       /* the keys of a range have been read */
+    TIDE_WINDOW_FOLD_OUT_OF_ORDER = 3 /* with `adds` only: open it again with `order` */
 };
 
 /* A key of the range. */
@@ -218,62 +220,63 @@ struct tide_window_fold_key {
     uint32_t size;
 };
 
-/* What a fold has of a range. Arrays of numbers, not of structs: that is what LuaJIT reads without making an object for each. */
+/* The keys of a range. Arrays of numbers, not of structs: LuaJIT reads them without allocating an object for each. */
 struct tide_window_fold {
-    /* by key; `places` are 2 * key for what leaves, 2 * key + 1 for what enters */
+    /* by key. A place is 2 * key for leaving, 2 * key + 1 for entering values */
     double *values;   /* by place */
-    uint32_t *counts; /* by place: values there have been */
+    uint32_t *counts; /* by place: number of values */
     double *x, *n;    /* in the state */
-    uint32_t *there;  /* 1: in the state; when it is written: 1: it will be */
-    /* meetings: values that are not the first at their place, in the order in which they come */
+    uint32_t *there;  /* 1: the key is in the state; before the write: it will be */
+    /* meetings: values that are not the first of their place, in order */
     uint32_t *met;     /* the place */
     double *newcomers; /* the value */
     uint32_t count;    /* keys */
     uint32_t meetings;
     struct tide_window_fold_key *keys;
-    uint32_t at; /* Lua only: the key that is being worked on, for messages */
+    uint32_t at; /* Lua only: the current key, for messages */
 };
 
-/* DONE, OTHER or NO_MEMORY; *fold is there in the first case only. Sides may be NULL. Without `adds`, all that could stop the
- * fold later is looked for first (so that no function of a script is called twice), and sides are ordered if need be; with it only
- * where `order` says so. */
+/* DONE, OTHER or NO_MEMORY; sets *fold in the first case only. Sides may be NULL. Without `adds`, sides are checked
+ * first, so that no function of a script is called twice for a record, and sorted if they are not in order. With
+ * `adds`, sides are sorted only if `order` is true. */
 int tide_window_fold_open(struct tide_window_fold **fold, const struct tide_blocks *state,
                           const struct tide_blocks *leaving, const struct tide_blocks *entering, bool adds,
                           bool order);
-/* RANGE, DONE at the end, or what has gone wrong. */
+/* RANGE; DONE: no more ranges; or why the fold can't go on. */
 int tide_window_fold_read(struct tide_window_fold *fold);
 /* The packed key. */
 const uint8_t *tide_window_fold_key(const struct tide_window_fold *fold, uint32_t index);
-/* The keys of the range: `states`: (key, [n, x]) of those that are `there`; else of all (key, what enters). false: no memory. */
+/* Writes the keys of the range. `states`: (key, [n, x]) for those that are `there`; otherwise (key, entering value)
+ * for all. false: no memory. */
 bool tide_window_fold_write(struct tide_window_fold *fold, bool states);
-/* Appends what was written to `out` and deletes the fold. */
+/* Appends the records written to `out` and deletes the fold. */
 void tide_window_fold_finish(struct tide_window_fold *fold, struct tide_blocks *out);
 void tide_window_fold_delete(struct tide_window_fold *fold);
 
 /* ---- kernel/window_sum.h --------------------------------------------------------------------------------------- */
 
-/* One pair for each key of `in`: its values added, in the order in which they come. */
+/* Appends one pair for each key of `in`: the sum of its values, added in their order. */
 int tide_window_sum_merge(const struct tide_blocks *in, struct tide_blocks *out);
 
-/* An inverse window: `state` holds (key, [n, x]) (state_delta.h), n the number of partial results of the key that are in the window
- * and x their sum. Those in `leaving` are taken away, those in `entering` added. With `asks`, keys that have none left are not
- * put but left open: delta->open, to be put by the caller or not. The delta is a new one; tide_state_delta_finish comes afterwards. */
+/* Slides an inverse window. `state` holds (key, [n, x]) (state_delta.h): x is the sum of the key's n partial sums in
+ * the window. Subtracts those in `leaving`, adds those in `entering`. With `asks`, keys without partial sums are left
+ * open (delta->open): the caller puts those that stay. `delta` is new; call tide_state_delta_finish afterwards. */
 int tide_window_sum_slide(struct tide_state_delta *delta, const struct tide_blocks *state,
                           const struct tide_blocks *leaving, const struct tide_blocks *entering, bool asks,
                           struct tide_blocks *out);
 
-/* Whether so little changes that the state is copied past the changes (state_delta.h) rather than folded with them. */
+/* Whether so few keys change that the state is copied and changed (state_delta.h), not folded. */
 bool tide_window_sum_rare(const struct tide_blocks *state, const struct tide_blocks *leaving,
                           const struct tide_blocks *entering);
 
 /* ---- kernel/scan.h --------------------------------------------------------------------------------------------- */
 
 struct tide_span {
-    uint32_t start; /* of the run */
-    uint32_t stop;  /* after it */
+    uint32_t start; /* of its first byte */
+    uint32_t stop;  /* of the byte after it */
 };
 
-/* The first run of bytes with class[byte] != 0 at or after `from`. Returns 0 when there is none. Pure. */
+/* The first span of bytes with class_of[byte] != 0 at or after `from`. 0: there is none. Pure. */
 int tide_scan_run(const uint8_t *class_of, const char *text, uint32_t size, uint32_t from, struct tide_span *span);
 
 #endif

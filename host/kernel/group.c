@@ -1,6 +1,6 @@
 /*
- * Grouping by key (see group.h): the values are chained by key (chains.h), then each key is written with the values of
- * its chain. Runs on a worker.
+ * Grouping by key (see group.h): links the values by key (chains.h), then writes each key with the values of its
+ * chain. Runs on a worker.
  */
 #include "kernel/group.h"
 

@@ -1,5 +1,5 @@
 /*
- * Folds shuffle blocks into a combine table (see merge.h). Runs on a worker, called by worker Lua through FFI.
+ * Blocks of a shuffle into a combine table (see merge.h). Runs on a worker.
  */
 #include "kernel/merge.h"
 

@@ -1,6 +1,9 @@
 /*
- * The reading side of a reducing shuffle: folds packed (key, value) blocks into a combine table. Keys that are new
- * are stored without entering Lua; Lua is asked only where two values of one key meet.
+ * Reads packed (key, value) blocks into a combine table: the reading side of a reducing shuffle. New keys, and
+ * numbers that are added, need no Lua; each step returns where Lua must merge two values or store one that is not a
+ * number.
+ *
+ * Thread: the worker that runs the task. Called by worker Lua through FFI.
  */
 #ifndef TIDE_KERNEL_MERGE_H
 #define TIDE_KERNEL_MERGE_H

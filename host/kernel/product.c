@@ -1,5 +1,5 @@
 /*
- * zip and cartesian (see product.h). Runs on a worker.
+ * zip and Cartesian product (see product.h). Runs on a worker.
  */
 #include "kernel/product.h"
 
@@ -7,18 +7,18 @@
 #include "kernel/record_writer.h"
 #include "wire/unpack.h"
 
-/* One record where it lies. */
+/* A record in its block. */
 struct span {
     const uint8_t *data;
     uint32_t size;
     uint32_t arity;
 };
 
-/* Goes through the records of a list of blocks. */
+/* Iterates over the records of a list of blocks. */
 struct cursor {
     const struct tide_blocks *blocks;
-    uint32_t block;  /* the one `at` is in */
-    uint32_t record; /* of that block: the next one */
+    uint32_t block;  /* index of the block of `at` */
+    uint32_t record; /* index in the block of the next record */
     const uint8_t *at;
 };
 
@@ -78,11 +78,11 @@ bool tide_product_zip(const struct tide_blocks *a, const struct tide_blocks *b, 
 
 struct tide_product {
     struct cursor left;
-    struct span v; /* the record of a that is being paired */
+    struct span v; /* the current record of a */
     bool started;
-    uint32_t next; /* record of b to pair it with */
+    uint32_t next; /* index of the record of b to pair it with */
     uint32_t count;
-    struct span spans[]; /* the records of b: they are gone through once for each one of a */
+    struct span spans[]; /* the records of b, which are read once for each record of a */
 };
 
 struct tide_product *tide_product_new(const struct tide_blocks *a, const struct tide_blocks *b) {

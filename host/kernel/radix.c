@@ -1,6 +1,6 @@
 /*
- * Radix sort from the lowest digit to the highest (see radix.h). Digits that all keys have in common are passed over: of whole
- * numbers, half of them are. Runs on workers.
+ * Radix sort from the lowest digit to the highest (see radix.h). Digits that all keys share are skipped: half of
+ * them, for small whole numbers. Runs on workers.
  */
 #include "kernel/radix.h"
 
@@ -11,7 +11,7 @@ enum { DIGIT_BITS = 11, DIGITS = 6, VALUES = 1 << DIGIT_BITS };
 
 static uint32_t digit_of(uint64_t key, unsigned shift) { return (uint32_t)(key >> shift) & (VALUES - 1); }
 
-/* Counts become places; false: all keys have the same digit. */
+/* Turns the counts of digits into places. false: all keys have the same digit. */
 static bool make_places(uint32_t *places, uint32_t count, uint32_t common) {
     uint32_t sum = 0;
 

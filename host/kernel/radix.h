@@ -1,8 +1,7 @@
 /*
- * Sorting by 64-bit keys, digit by digit: stable, and linear in the number of items. What stands behind orders of packed
- * records (sort_by_hash.h, sort_by_key.h).
+ * Radix sort of items by 64-bit keys: stable, in linear time. Packed records are sorted through it (sort_items.h).
  *
- * Thread: any; pure.
+ * Pure; any thread.
  */
 #ifndef TIDE_KERNEL_RADIX_H
 #define TIDE_KERNEL_RADIX_H
@@ -16,8 +15,8 @@ struct tide_radix_item {
     uint32_t size;     /* bytes of the record */
 };
 
-/* Sorts ascending by the bits of the keys from `from_bit` on. `spare` has room for as many items. The result is in one of the
- * two, which is returned. */
+/* Sorts ascending by the key bits from `from_bit` up. `spare` has room for as many items. Returns the array that
+ * holds the result: one of the two. */
 struct tide_radix_item *tide_radix_sort(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t count,
                                         unsigned from_bit);
 

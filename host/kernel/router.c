@@ -1,6 +1,6 @@
 /*
- * The writing side of a shuffle (see router.h). Called by worker Lua through FFI: once per record on plain
- * routes, once per task for a combine table of numbers.
+ * Records to partitions (see router.h). Called by worker Lua through FFI: once per record, once per block, or once
+ * per task for a combine table of numbers.
  */
 #include "kernel/router.h"
 
@@ -19,9 +19,9 @@ struct tide_router {
     uint32_t count;
     uint32_t arity;
     uint32_t next;
-    struct tide_block **open; /* one per partition, NULL while nothing was written */
+    struct tide_block **open; /* one per partition; NULL: no records yet */
     const struct tide_block *bounds;
-    const uint8_t **bound_keys; /* starts of the bound keys, plus the end */
+    const uint8_t **bound_keys; /* where each bound key begins, and the end of the last */
     uint32_t nbounds;
 };
 

@@ -1,8 +1,13 @@
 /*
- * The writing side of a shuffle: sends packed records to the partition they belong to, each partition's records
- * collected in its own blocks of the task's outputs.
+ * Distributes packed records to the output partitions of a task: the writing side of a shuffle. Each partition's
+ * records are collected in its own blocks.
  *
- * Not thread-safe: one task, one worker. Functions return false when memory is gone.
+ *   by hash of the key   tide_router_hash, _pairs, _entry, _entries
+ *   by range of the key  tide_router_range, _pairs
+ *   in turn              tide_router_next, _spread
+ *   chosen in Lua        tide_router_to, _entry_to
+ *
+ * Not thread-safe: one task, one worker. Called by worker Lua through FFI. false: no memory.
  */
 #ifndef TIDE_KERNEL_ROUTER_H
 #define TIDE_KERNEL_ROUTER_H

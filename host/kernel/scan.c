@@ -1,5 +1,5 @@
 /*
- * Runs of bytes of one class (see scan.h). Pure function, worker threads.
+ * Spans of bytes (see scan.h). Runs on workers.
  */
 #include "kernel/scan.h"
 

@@ -1,6 +1,8 @@
 /*
- * Finding runs of bytes of one class, the heart of splitting text into words or fields. For worker Lua through
- * FFI: lua/moontide/worker/scan.lua builds string.gmatch on it, because LuaJIT does not compile the library's own.
+ * Finds spans of bytes of one class in a text. lua/moontide/worker/scan.lua implements string.gmatch for patterns
+ * like "%S+" with it, because LuaJIT does not compile the library's own.
+ *
+ * Pure; any thread. Called by worker Lua through FFI.
  */
 #ifndef TIDE_KERNEL_SCAN_H
 #define TIDE_KERNEL_SCAN_H

@@ -1,6 +1,6 @@
 /*
- * Sorting packed pairs by the hash of their key (see sort_by_hash.h): by its upper half with radix.h, then what is still out of
- * order (hashes that differ in the lower half only) by insertion. Runs on a worker.
+ * Sorting by hash (see sort_by_hash.h): a radix sort by the upper half of the hashes, then an insertion sort for the
+ * few that differ in the lower half only. Runs on a worker.
  */
 #include "kernel/sort_by_hash.h"
 
@@ -11,7 +11,7 @@
 
 enum { FIRST_BIT = 31 };
 
-/* So few are sorted by insertion alone. */
+/* Up to this number, insertion alone is faster. */
 enum { FEW = 48 };
 
 static void read_records(const struct tide_blocks *in, struct tide_radix_item *items) {

@@ -1,6 +1,7 @@
 /*
- * Packed pairs in the order of their keys' hashes (wire/hash.h): what is kept for windows is in order, so that results of
- * many batches are merged front to back, with little in memory at a time (window_sum.h).
+ * Sorts packed pairs by the hash of their keys (wire/hash.h). State and partial results of windows are stored in this
+ * order, so that later windows merge them in one pass from front to back, with a small range of keys in memory at a
+ * time (window_fold.h).
  *
  * Thread: the worker that runs the task.
  */
@@ -11,7 +12,7 @@
 
 #include "store/block.h"
 
-/* The records of `in`, in order; those of one key stay as they follow one another. Appends to `out`. false: no memory. */
+/* Appends the records of `in` to `out` in order; records of one key keep theirs. false: no memory. */
 bool tide_sort_by_hash(const struct tide_blocks *in, struct tide_blocks *out);
 
 #endif

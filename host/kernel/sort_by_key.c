@@ -1,7 +1,7 @@
 /*
- * Sorting packed pairs by key (see sort_by_key.h). Keys that are all numbers, or all strings, are sorted by 64 bits of each that stand
- * in the same order (radix.h): numbers are done then, strings are compared where these bits are equal. Everything else is a merge
- * sort with the full comparison. Runs on a worker.
+ * Sorting by key (see sort_by_key.h). If all keys are numbers, or all are strings, a radix sort by 64 bits of each
+ * key comes first: it is all for numbers; strings with equal first 8 bytes are then compared. Other keys are
+ * merge-sorted with the full comparison. Runs on a worker.
  */
 #include "kernel/sort_by_key.h"
 
@@ -12,10 +12,10 @@
 #include "wire/key.h"
 #include "wire/unpack.h"
 
-/* What all keys of a list are. */
+/* The kinds of keys in a list, as bits. */
 enum kind { NOTHING = 0, NUMBERS = 1, STRINGS = 2, OTHERS = 4 };
 
-/* Runs so short are sorted by insertion. */
+/* Runs of this length are sorted by insertion. */
 enum { SHORT = 12 };
 
 static uint64_t number_bits(double number) {
@@ -49,7 +49,7 @@ static enum kind set_key(struct tide_radix_item *item, bool ascending) {
     return kind;
 }
 
-/* The kinds of keys there are. */
+/* Fills in the items. Returns the kinds of their keys. */
 static unsigned read_records(const struct tide_blocks *in, bool ascending, struct tide_radix_item *items) {
     unsigned kinds = NOTHING;
 
@@ -87,19 +87,19 @@ static void insert(struct tide_radix_item *items, uint32_t count, bool ascending
     }
 }
 
-/* The sorted runs items[0 … middle) and items[middle … count) become one. */
+/* Merges the sorted runs items[0 … middle) and items[middle … count). */
 static void merge(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t middle, uint32_t count,
                   bool ascending) {
     uint32_t left = 0, right = middle, to = 0;
 
-    if (compare(&items[middle - 1], &items[middle], ascending) <= 0) return; /* they follow one another already */
+    if (compare(&items[middle - 1], &items[middle], ascending) <= 0) return; /* already in order */
     memcpy(spare, items, middle * sizeof *items);
     while (left < middle && right < count)
         items[to++] = compare(&spare[left], &items[right], ascending) <= 0 ? spare[left++] : items[right++];
     memcpy(items + to, spare + left, (middle - left) * sizeof *items);
 }
 
-/* Stable. No recursion: runs of two to the power of n times SHORT are joined in pairs. */
+/* Stable. No recursion: merges runs of SHORT, 2 * SHORT, 4 * SHORT … items in pairs. */
 static void sort_by_comparing(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t count,
                               bool ascending) {
     for (uint32_t at = 0; at < count; at += count - at < SHORT ? count - at : SHORT)
@@ -113,7 +113,7 @@ static void sort_by_comparing(struct tide_radix_item *items, struct tide_radix_i
     }
 }
 
-/* Strings of which the first bytes are equal. */
+/* Sorts strings whose first 8 bytes are equal. */
 static void sort_ties(struct tide_radix_item *items, struct tide_radix_item *spare, uint32_t count, bool ascending) {
     for (uint32_t from = 0, to; from < count; from = to) {
         for (to = from + 1; to < count && items[to].key == items[from].key;) to++;

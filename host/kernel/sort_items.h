@@ -1,6 +1,6 @@
 /*
- * What sorting by key and by hash have in common: one item for each packed pair, room to sort them in, and the pairs written in
- * the order of the sorted items.
+ * Sorts packed pairs through items: makes one item for each pair, lets the given function sort them, and writes the
+ * pairs in the order of the items. Shared by sort_by_key.c and sort_by_hash.c.
  *
  * Thread: the worker that runs the task.
  */
@@ -13,8 +13,8 @@
 #include "kernel/radix.h"
 #include "store/block.h"
 
-/* Fills in `count` items, one for each record of `in`, and sorts them. `spare` has room for as many. Returns where the sorted
- * items are: one of the two. */
+/* Fills in `count` items, one for each record of `in`, and sorts them. `spare` has room for as many. Returns the
+ * array that holds the sorted items: one of the two. */
 typedef struct tide_radix_item *tide_sorter(const struct tide_blocks *in, struct tide_radix_item *items,
                                             struct tide_radix_item *spare, uint32_t count, bool ascending);
 

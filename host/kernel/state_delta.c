@@ -1,5 +1,5 @@
 /*
- * The keyed state of one partition, changed in some keys (see state_delta.h). Runs on a worker.
+ * Changes to a keyed state (see state_delta.h). Runs on a worker.
  */
 #include "kernel/state_delta.h"
 
@@ -12,7 +12,7 @@
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
-/* Smaller blocks are copied and so joined, that a state does not fall apart into ever more of them. */
+/* Blocks smaller than this are copied together, so that the state does not fragment. */
 enum { SHARED_BYTES = TIDE_BLOCK_TARGET / 4 };
 
 /* All of a delta: what its users see comes first. */
@@ -81,7 +81,7 @@ bool tide_state_delta_add(struct tide_state_delta *seen, const struct tide_block
     return true;
 }
 
-/* ---- The others ----------------------------------------------------------------------------------------------- */
+/* ---- Keys that stay ------------------------------------------------------------------------------------------- */
 
 static void finish_block(struct delta *delta) {
     if (delta->block) tide_blocks_push(delta->out, delta->block);
@@ -95,7 +95,7 @@ static bool room(struct delta *delta, size_t size) {
 
 void tide_state_delta_finish(struct tide_state_delta *delta) { finish_block(whole(delta)); }
 
-/* A run of records of a block that stay as they are. */
+/* Consecutive records of a block that stay. */
 struct run {
     const uint8_t *from;
     uint32_t count;

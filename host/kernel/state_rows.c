@@ -61,9 +61,9 @@ bool tide_state_rows_project_mapped(const struct tide_blocks *in, struct tide_bl
     return project(in, out, false);
 }
 
-/* ---- One by one ------------------------------------------------------------------------------------------------ */
+/* ---- Writing -------------------------------------------------------------------------------------------------- */
 
-/* The last block with room for `size` more bytes, or NULL: no memory. */
+/* The last block, or a new one, with room for `size` more bytes. NULL: no memory. */
 static struct tide_block *open_block(struct tide_blocks *out, size_t size) {
     struct tide_block *block = out->count > 0 ? out->items[out->count - 1] : NULL;
 

@@ -1,5 +1,5 @@
 /*
- * Folding by ranges of hashes (see window_fold.h). Runs on a worker.
+ * Windows of numbers, range by range (see window_fold.h). Runs on a worker.
  */
 #include "kernel/window_fold.h"
 
@@ -18,17 +18,18 @@
 
 enum { SIDES = 3 };
 
-/* Records of a range, and slots of the table at first; so many slots for a key are too many: the hashes are too much alike. */
+/* Records of a range; bits of the first number of slots; and the number of slots per key at which the hashes count as
+ * too similar. */
 enum { RANGE_RECORDS = 1024, FIRST_BITS = 6, MOST_SLOTS_PER_KEY = 64 };
 
-/* Beyond the last slot, for keys that do not find theirs free. */
+/* Extra slots after the last, for keys whose own slots are taken. */
 enum { SLACK = 32 };
 
 enum { FIRST_KEYS = 256 };
 
-enum { GO_ON = TIDE_WINDOW_FOLD_DONE };
+enum { CONTINUE = TIDE_WINDOW_FOLD_DONE };
 
-/* How far a block has been read: its next record. */
+/* The position in a block: its next record. */
 struct reader {
     const uint8_t *key, *value, *end;
     uint64_t hash; /* of the key */
@@ -65,7 +66,7 @@ static uint32_t slot_of(const struct fold *fold, uint64_t hash) {
 
 static uint32_t slots_in(const struct fold *fold) { return (1U << fold->bits) + SLACK; }
 
-/* false: every slot from the key's own to the last is taken. */
+/* false: all slots from the key's own to the last are taken. */
 static bool put_in_slot(struct fold *fold, uint32_t index) {
     uint32_t end = slots_in(fold);
 
@@ -77,7 +78,7 @@ static bool put_in_slot(struct fold *fold, uint32_t index) {
     return false;
 }
 
-/* Doubles the slots until all keys have one. OTHER: their hashes are too much alike. */
+/* Doubles the slots until all keys have one. OTHER: their hashes are too similar. */
 static int grow(struct fold *fold) {
     for (;;) {
         if (fold->bits + 1 >= 64 - fold->ranges ||
@@ -95,7 +96,7 @@ static int grow(struct fold *fold) {
         fold->slots = slots;
         memset(slots, 0, size);
         while (done < fold->seen.count && put_in_slot(fold, done)) done++;
-        if (done == fold->seen.count) return GO_ON;
+        if (done == fold->seen.count) return CONTINUE;
     }
 }
 
@@ -127,7 +128,7 @@ static int find_key(struct fold *fold, const struct reader *reader, uint32_t *in
         const struct tide_window_fold_key *key = &fold->seen.keys[fold->slots[at] - 1];
 
         *index = fold->slots[at] - 1;
-        if (key->hash == reader->hash && tide_key_same(key->key, key->size, reader->key, size)) return GO_ON;
+        if (key->hash == reader->hash && tide_key_same(key->key, key->size, reader->key, size)) return CONTINUE;
     }
     if (fold->seen.count == fold->key_slots && !make_room_for_keys(fold)) return TIDE_WINDOW_FOLD_NO_MEMORY;
     *index = fold->seen.count++;
@@ -136,14 +137,14 @@ static int find_key(struct fold *fold, const struct reader *reader, uint32_t *in
     fold->seen.there[*index] = 0;
     if (at < end && (uint64_t)fold->seen.count * 2 <= (uint64_t)1 << fold->bits) {
         fold->slots[at] = fold->seen.count;
-        return GO_ON;
+        return CONTINUE;
     }
     return grow(fold);
 }
 
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
 
-/* The number at `at`; the byte after it, or NULL when there is something else. */
+/* Reads the number at `at`. Returns the byte after it, or NULL if it is not a number. */
 static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, double *number) {
     switch (*at) {
     case 0xcc: *number = at[1]; return at + 2;
@@ -162,7 +163,8 @@ static inline const uint8_t *number_at(const uint8_t *at, const uint8_t *end, do
     return value.type == TIDE_VALUE_NUMBER ? value.next : NULL;
 }
 
-/* Finds the next record's value and its key's hash. The usual keys, short strings and whole numbers, do without a call more. */
+/* Finds the value and the key's hash of the next record. Short strings and whole numbers, the usual keys, need no
+ * further call. */
 static inline void look(struct reader *reader) {
     const uint8_t *key = reader->key;
     double number;
@@ -179,22 +181,23 @@ static inline void look(struct reader *reader) {
     }
 }
 
-/* Goes on to the record at `next`, the one after the reader's. */
+/* Advances to the record at `next`. */
 static inline int step(struct reader *reader, const uint8_t *next) {
     uint64_t hash = reader->hash;
 
     reader->key = next;
-    if (--reader->left == 0) return GO_ON;
+    if (--reader->left == 0) return CONTINUE;
     look(reader);
-    return reader->hash < hash ? TIDE_WINDOW_FOLD_OUT_OF_ORDER : GO_ON;
+    return reader->hash < hash ? TIDE_WINDOW_FOLD_OUT_OF_ORDER : CONTINUE;
 }
 
-/* Pairs that are not part of a state are passed over. */
-static inline bool is_beside(const struct reader *reader) {
+/* Pairs that belong to no state are skipped. */
+static inline bool is_no_state(const struct reader *reader) {
     return reader->side == TIDE_WINDOW_FOLD_STATE && *reader->value != TIDE_STATE_ROWS_HEAD;
 }
 
-/* The numbers of the next record, `n` of a state only; the byte after them, or NULL when one is something else. */
+/* Reads the numbers of the next record, `n` of a state only. Returns the byte after them, or NULL if one is not a
+ * number. */
 static inline const uint8_t *numbers_of(const struct reader *reader, double *n, double *x) {
     if (reader->side != TIDE_WINDOW_FOLD_STATE) return number_at(reader->value, reader->end, x);
 
@@ -232,19 +235,19 @@ static inline bool take(struct fold *fold, uint32_t key, enum tide_window_fold_s
     return true;
 }
 
-/* The records of one block up to this hash. */
+/* Reads the records of a block up to the hash `last`. */
 static int read_to(struct fold *fold, struct reader *reader, uint64_t last) {
     while (reader->left > 0 && reader->hash <= last) {
         const uint8_t *next;
 
-        if (is_beside(reader)) {
+        if (is_no_state(reader)) {
             next = tide_unpack_skip(reader->value, reader->end);
         } else {
             uint32_t key;
             double n = 0, x;
             int status = find_key(fold, reader, &key);
 
-            if (status != GO_ON) return status;
+            if (status != CONTINUE) return status;
             next = numbers_of(reader, &n, &x);
             if (!next) return TIDE_WINDOW_FOLD_OTHER;
             if (!take(fold, key, reader->side, n, x)) return TIDE_WINDOW_FOLD_NO_MEMORY;
@@ -252,9 +255,9 @@ static int read_to(struct fold *fold, struct reader *reader, uint64_t last) {
 
         int status = step(reader, next);
 
-        if (status != GO_ON) return status;
+        if (status != CONTINUE) return status;
     }
-    return GO_ON;
+    return CONTINUE;
 }
 
 int tide_window_fold_read(struct tide_window_fold *seen) {
@@ -274,7 +277,7 @@ int tide_window_fold_read(struct tide_window_fold *seen) {
 
             int status = read_to(fold, reader, last);
 
-            if (status != GO_ON) return status;
+            if (status != CONTINUE) return status;
         }
         if (fold->seen.count > 0) return TIDE_WINDOW_FOLD_RANGE;
     }
@@ -290,7 +293,7 @@ static struct reader reader_of(const struct tide_block *block, enum tide_window_
     return reader;
 }
 
-/* DONE, OTHER or OUT_OF_ORDER, the latter only when there is nothing but numbers. */
+/* DONE, OTHER, or, if all values are numbers, OUT_OF_ORDER. */
 static int check_side(const struct tide_blocks *blocks, enum tide_window_fold_side side) {
     int status = TIDE_WINDOW_FOLD_DONE;
 
@@ -300,7 +303,7 @@ static int check_side(const struct tide_blocks *blocks, enum tide_window_fold_si
         while (reader.left > 0) {
             double n, x;
             const uint8_t *next =
-                is_beside(&reader) ? tide_unpack_skip(reader.value, reader.end) : numbers_of(&reader, &n, &x);
+                is_no_state(&reader) ? tide_unpack_skip(reader.value, reader.end) : numbers_of(&reader, &n, &x);
 
             if (!next) return TIDE_WINDOW_FOLD_OTHER;
             if (step(&reader, next) == TIDE_WINDOW_FOLD_OUT_OF_ORDER) status = TIDE_WINDOW_FOLD_OUT_OF_ORDER;
@@ -309,7 +312,7 @@ static int check_side(const struct tide_blocks *blocks, enum tide_window_fold_si
     return status;
 }
 
-/* Sides that are not in order are replaced. */
+/* Replaces sides that are not in order by sorted copies. */
 static int order_sides(struct fold *fold, const struct tide_blocks *sides[SIDES], bool order) {
     for (int s = 0; s < SIDES; s++) {
         if (!sides[s]) continue;
@@ -432,7 +435,7 @@ static bool write_key(struct fold *fold, uint32_t index, bool states) {
     return true;
 }
 
-/* The keys of the range in the order of their hashes, which they nearly have in their slots; these are free afterwards. */
+/* Sorts the keys of the range by hash (their slots are nearly in that order) and frees the slots. */
 static bool sort_keys(struct fold *fold) {
     uint32_t count = 0, end = slots_in(fold);
 

@@ -1,8 +1,8 @@
 /*
  * Windows of sums (see window_sum.h). Runs on a worker.
  *
- * Usually all sides are folded range by range (window_fold.h). Where hardly anything of a large state changes, only what changes is put
- * in a table, and the state is copied past it, whole blocks by reference (state_delta.h).
+ * Two ways: all sides are folded range by range (window_fold.h); or, if few keys of a large state change, only those
+ * are put in a table and the rest of the state is copied, whole blocks by reference (state_delta.h).
  */
 #include "kernel/window_sum.h"
 
@@ -14,7 +14,7 @@
 #include "wire/pack.h"
 #include "wire/unpack.h"
 
-/* One in so many keys of the state may change for the whole of it to be copied past the changes. */
+/* If fewer than 1/RARE of the keys change, the state is copied and changed, not folded. */
 enum { RARE = 256 };
 
 static void empty(struct tide_blocks *blocks) {
@@ -24,7 +24,7 @@ static void empty(struct tide_blocks *blocks) {
 
 /* ---- Range by range ------------------------------------------------------------------------------------------- */
 
-/* What becomes of a key. With a delta, keys of which nothing is left are left open there. */
+/* Applies a key's changes. With a delta, keys without partial sums are left open in it. */
 static bool slide_key(struct tide_window_fold *fold, uint32_t key, struct tide_state_delta *delta) {
     double leaving = fold->values[2 * key], entering = fold->values[2 * key + 1];
     uint32_t left = fold->counts[2 * key], came = fold->counts[2 * key + 1];
@@ -45,7 +45,7 @@ static bool slide_key(struct tide_window_fold *fold, uint32_t key, struct tide_s
     return tide_state_delta_leave_open(delta, fold->keys[key].key, fold->keys[key].size, fold->x[key]);
 }
 
-/* All of a fold. `states`: an inverse window, otherwise all is `entering`. */
+/* Folds all ranges. `states`: an inverse window; otherwise only `entering` has records. */
 static int fold_all(struct tide_window_fold *fold, bool states, struct tide_state_delta *delta) {
     int status;
 
@@ -76,9 +76,9 @@ int tide_window_sum_merge(const struct tide_blocks *in, struct tide_blocks *out)
     return fold_sides(NULL, NULL, in, NULL, out);
 }
 
-/* ---- Past the changes ----------------------------------------------------------------------------------------- */
+/* ---- Few changes ---------------------------------------------------------------------------------------------- */
 
-/* What leaves a window or comes into it, of one key. */
+/* The partial sums of one key that leave or enter a window. */
 struct change {
     double sum;
     uint32_t count;
@@ -142,7 +142,7 @@ static bool old_are_numbers(const struct tide_state_delta *delta) {
     return true;
 }
 
-static int slide_past(struct tide_state_delta *delta, const struct tide_blocks *state,
+static int slide_rare(struct tide_state_delta *delta, const struct tide_blocks *state,
                       const struct tide_blocks *leaving, const struct tide_blocks *entering, bool asks,
                       struct tide_blocks *out) {
     static const struct change none;
@@ -173,7 +173,7 @@ bool tide_window_sum_rare(const struct tide_blocks *state, const struct tide_blo
 int tide_window_sum_slide(struct tide_state_delta *delta, const struct tide_blocks *state,
                           const struct tide_blocks *leaving, const struct tide_blocks *entering, bool asks,
                           struct tide_blocks *out) {
-    if (tide_window_sum_rare(state, leaving, entering)) return slide_past(delta, state, leaving, entering, asks, out);
+    if (tide_window_sum_rare(state, leaving, entering)) return slide_rare(delta, state, leaving, entering, asks, out);
     tide_state_delta_begin(delta, out);
     return fold_sides(state, leaving, entering, asks ? delta : NULL, out);
 }
