@@ -20,7 +20,7 @@ end
 
 --- A value as a worker has it.
 function closure_support.ship_value(value)
-    local result, err = unpack_package.load(closure.pack_value(value, "fold", "the zero value"))
+    local result, err = unpack_package.load(assert(closure.try_pack_value(value, "fold", "the zero value")))
     assert(err == nil, err)
     return result
 end

@@ -1,5 +1,5 @@
 --- Local times of the zones of the system's time zone database, read from its files (TZif, RFC 8536). The process's own zone
---- (the variable TZ) stays as it is: it belongs to all threads.
+--- (the variable TZ) stays as it is: it belongs to all threads. Not used yet but by ui_format.lua: it is for the module `time`.
 ---
 --- A file lists the moments at which the zone's offset from UTC changed; the text at its end is the rule for the time after
 --- the last of them ("PST8PDT,M3.2.0,M11.1.0").

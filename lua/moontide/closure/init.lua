@@ -555,19 +555,6 @@ function M.try_pack_value(value, operator, what)
     return pack_root(value, operator, what, false)
 end
 
---- Like `try_pack_value`, but raises the message.
----@param value any
----@param operator string
----@param what string
----@return string bytes
-function M.pack_value(value, operator, what)
-    local bytes, message = M.try_pack_value(value, operator, what)
-    if not bytes then
-        error(message, 0)
-    end
-    return bytes
-end
-
 --- Why a function that runs in the driver, with what it uses, could not be stored and run by another process; nil when it could.
 --- Contexts, streams and datasets are not in the way: the other process has its own.
 ---@param fn function

@@ -1,5 +1,5 @@
---- How fast an input may go so that its batches are processed in time: a PID controller, told after each batch how long it
---- took. Pure arithmetic; nothing here reads a clock.
+--- How fast an input may go so that its batches are processed in time: a PID controller that gets the figures of each batch. Pure
+--- arithmetic; nothing here reads a clock. Not used yet: it is for back-pressure, which limits what receivers take.
 ---
 ---     local estimator = rate_estimator.create("pid", 1000)
 ---     local rate = estimator:compute(time, records, processing_ms, scheduling_ms)   -- records per second, or nil

@@ -1,5 +1,5 @@
---- How status pages and reports write durations and batch times: the unit that suits the size, and the name of a batch as a
---- date.
+--- How status pages and reports write durations and batch times: in a unit that suits the size, and as a date. Not used yet: it is
+--- for monitoring.
 ---
 ---     ui_format.normalizeDuration(90000)                        --> 1.5, "min"
 ---     ui_format.formatBatchTime(1431637480452, 500, true, "UTC") --> "2015/05/14 21:04:40.452"
