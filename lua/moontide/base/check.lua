@@ -27,16 +27,31 @@ end
 --- Whether a chunk of that source (as debug.getinfo gives it) is part of Moontide.
 check.is_library = is_library
 
--- The first level above the caller of this function that runs code of the script, or nil.
+-- By function: the file of the script that it is in, or false.
+local files = setmetatable({}, { __mode = "k" })
+
+local function file_of(fn)
+    local file = files[fn]
+    if file == nil then
+        local info = debug.getinfo(fn, "S")
+        file = info.what ~= "C" and not is_library(info.source)
+            and (info.source:sub(1, 1) == "@" and info.source:sub(2) or info.short_src)
+        files[fn] = file
+    end
+    return file
+end
+
+-- The first level above the caller of this function that runs code of the script, and the script's file; or nil.
 local function script_level()
     local level = 3
     while true do
-        local info = debug.getinfo(level, "S")
+        local info = debug.getinfo(level, "f")
         if not info then
             return nil
         end
-        if info.what ~= "C" and not is_library(info.source) then
-            return level - 1
+        local file = file_of(info.func)
+        if file then
+            return level - 1, file
         end
         level = level + 1
     end
@@ -47,19 +62,14 @@ end
 ---@param ... any
 function check.fail(format, ...)
     local message = select("#", ...) > 0 and string.format(format, ...) or format
-    error(message, script_level() or 0)
+    error(message, (script_level()) or 0)
 end
 
 --- Where the script called into the library: "job.lua:12", or "?" when no script is on the stack.
 ---@return string
 function check.site()
-    local level = script_level()
-    local info = level and debug.getinfo(level, "Sl")
-    if not info then
-        return "?"
-    end
-    local file = info.source:sub(1, 1) == "@" and info.source:sub(2) or info.short_src
-    return ("%s:%d"):format(file, info.currentline)
+    local level, file = script_level()
+    return level and ("%s:%d"):format(file, debug.getinfo(level, "l").currentline) or "?"
 end
 
 --- Takes the position that `error` put in front of a message raised inside the library away again.

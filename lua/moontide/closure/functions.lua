@@ -10,10 +10,11 @@ local M = {}
 
 ---@class moontide.closure.Static what never changes about a function
 ---@field scan moontide.closure.bytecode.Scan
----@field source string
+---@field source string as in debug.getinfo
+---@field site string "job.lua:12"
 
 --- By function, for functions packed again and again; by dump, for closures made anew for every batch.
----@type table<function, moontide.closure.Static>
+---@type table<function, moontide.closure.Static|false>
 local static_of = setmetatable({}, { __mode = "k" })
 local young_scans, old_scans, scans = {}, {}, 0
 local SCAN_GENERATION = 1024
@@ -34,13 +35,27 @@ function M.scan(bytes)
     return scan
 end
 
+--- A short name of a chunk: the path of a file, or what LuaJIT shows for strings.
+---@param source string as in debug.getinfo
+---@param short string
+---@return string
+function M.chunk(source, short)
+    if source:find("^@") then
+        return source:sub(2)
+    end
+    return short
+end
+
 --- Dumps and scans a function, once.
----@param fn function a Lua function
----@return moontide.closure.Static
+---@param fn function
+---@return moontide.closure.Static|false known false: it is a C function
 function M.static(fn)
     local known = static_of[fn]
-    if not known then
-        known = { scan = M.scan(string.dump(fn)), source = debug.getinfo(fn, "S").source }
+    if known == nil then
+        local info = debug.getinfo(fn, "S")
+        known = info.what ~= "C" and {
+            scan = M.scan(string.dump(fn)), source = info.source, site = M.chunk(info.source, info.short_src) .. ":" .. info.linedefined,
+        }
         static_of[fn] = known
     end
     return known

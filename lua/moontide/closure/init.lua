@@ -30,7 +30,7 @@ local refusal = require "moontide.closure.refusal"
 
 local type, rawget, rawequal = type, rawget, rawequal
 local next = require("moontide.base.iterate").next
-local getinfo, getmetatable = debug.getinfo, debug.getmetatable
+local getmetatable = debug.getmetatable
 local getupvalue, upvalueid = debug.getupvalue, debug.upvalueid
 local sort = table.sort
 
@@ -66,7 +66,6 @@ M.MAX_BYTES = 64 * 1024 * 1024
 ---@field envs table<table, integer>
 ---@field named table<integer, table<string, boolean>> names already written, by environment
 ---@field bytecodes table<string, integer>
----@field added? { [1]: string, [2]: string, [3]: any }[] what the script added to the standard libraries
 ---@field current_label? string the branch being written
 ---@field current_start? integer where it began
 ---@field keeps? boolean contexts, streams and datasets are no reason to refuse
@@ -115,7 +114,7 @@ local function path_of(graph, value)
     end
     -- A function of the script that the script put into a module: workers load the module without it.
     if type(value) == "function" and not path.standard and #path > 0 and graph.source
-        and getinfo(value, "S").source == graph.source and library.is_foreign(path, graph.source) then
+        and (static(value) or {}).source == graph.source and library.is_foreign(path, graph.source) then
         return nil
     end
     return path
@@ -141,7 +140,7 @@ local function node_of(graph, value, parent, how, what)
     elseif class and not graph.keeps then
         refuse(refusal.handle(graph, parent, how, what, class))
     end
-    if not path and t == "function" and getinfo(value, "S").what == "C" then
+    if not path and t == "function" and not static(value) then
         -- Perhaps a module got it as a new field since the modules were looked at.
         library.refresh(true)
         path = library.find(value)
@@ -152,7 +151,7 @@ local function node_of(graph, value, parent, how, what)
         node = add(graph, "path", path, parent, how, what)
     elseif t == "table" then
         node = add(graph, "table", value, parent, how, what)
-    elseif t == "function" and getinfo(value, "S").what ~= "C" then
+    elseif t == "function" and static(value) then
         node = add(graph, "function", value, parent, how, what)
     else
         refuse(refusal.value(graph, parent, how, what, value))
@@ -176,7 +175,7 @@ local function signature(key)
     if t == "function" then
         local path = library.find(key)
         return path and "path " .. library.describe(path)
-            or getinfo(key, "S").what == "C" and "C" or "function " .. static(key).scan.dump
+            or static(key) and "function " .. static(key).scan.dump or "C"
     elseif t == "table" then
         local path = library.find(key)
         if path then
@@ -341,11 +340,9 @@ local function write_function(graph, node)
             graph.cell_upvalue[entry] = env_node
         end
     end
-    local added, strings = graph.added, scan.strings
-    for i = 1, added and #added or 0 do
-        local item = added[i]
+    for _, item in ipairs(library.added(scan.strings)) do
         local name = item[1] .. "." .. item[2]
-        if strings[item[2]] and not named[name] then
+        if not named[name] then
             named[name] = true
             local entry = add(graph, "added", item[3], node, "added", name)
             graph.cell_upvalue[entry] = env_node
@@ -412,7 +409,6 @@ local records = {
 local function walk(graph)
     local dir, body, sizes, branch = graph.dir, graph.body, graph.sizes, graph.branch
     library.refresh()
-    graph.added = library.added()
     dir:string(graph.site)
     write(graph, graph.root, 0)
     local node = 1
@@ -461,12 +457,12 @@ end
 local function pack_root(root, operator, role, is_function, keeps)
     local limit = M.MAX_BYTES
     local dir, body = take_writers(limit)
-    local is_lua = type(root) == "function" and getinfo(root, "S").what ~= "C"
+    local known = type(root) == "function" and static(root)
     ---@type moontide.closure.Graph
     local graph = {
         operator = operator, role = role, root = root, is_function = is_function,
         site = type(root) == "function" and M.site(root) or role,
-        source = is_lua and static(root).source or nil,
+        source = known and known.source or nil,
         n = 0, kind = new_table(8, 0), object = new_table(8, 0), parent = new_table(8, 0), how = new_table(8, 0),
         what = new_table(8, 0), branch = new_table(8, 0),
         sizes = {}, index = {}, cells = {}, cell_id = {}, cell_upvalue = {}, envs = {}, named = {}, bytecodes = {},
@@ -496,39 +492,21 @@ end
 
 -- Public ---------------------------------------------------------------------------------------------------------
 
----@class moontide.closure.Info
----@field source string the file (or chunk) of the function, "[C]" for C functions
----@field line integer where it starts; -1 for C functions
----@field nparams integer declared parameters
----@field is_vararg boolean
----@field site string "job.lua:12" or "[C] string.upper"
-
 --- Packs a function for workers.
 ---
 --- ```lua
---- local bytes, info = closure.try_pack(function(x) return x * factor end, "map", "f")
+--- local bytes, message = closure.try_pack(function(x) return x * factor end, "map", "f")
 --- ```
 ---@param fn function
 ---@param operator string the operator's name, for messages, e.g. "map"
 ---@param role string the parameter's name, for messages, e.g. "f"
 ---@return string? bytes nil when the function can't be shipped
----@return moontide.closure.Info|string info_or_message
+---@return string? message why it can't
 function M.try_pack(fn, operator, role)
     if type(fn) ~= "function" then
         return nil, ("%s: %s must be a function, got %s"):format(operator, role, type(fn))
     end
-    local bytes, message = pack_root(fn, operator, role, true)
-    if not bytes then
-        return nil, message
-    end
-    local info = getinfo(fn, "Su")
-    return bytes, {
-        source = refusal.chunk(info.source, info.short_src),
-        line = info.linedefined,
-        nparams = info.nparams,
-        is_vararg = info.isvararg,
-        site = M.site(fn),
-    }
+    return pack_root(fn, operator, role, true)
 end
 
 --- Like `try_pack`, but raises the message (without a position, it names the function's).
@@ -536,13 +514,12 @@ end
 ---@param operator string
 ---@param role string
 ---@return string bytes
----@return moontide.closure.Info info
 function M.pack(fn, operator, role)
-    local bytes, info = M.try_pack(fn, operator, role)
+    local bytes, message = M.try_pack(fn, operator, role)
     if not bytes then
-        error(info, 0)
+        error(message, 0)
     end
-    return bytes, info --[[@as moontide.closure.Info]]
+    return bytes
 end
 
 --- Packs a value that travels with an operator, such as the zero value of a fold, by the rules for upvalues.

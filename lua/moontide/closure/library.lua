@@ -163,30 +163,39 @@ function M.refresh(all)
     end
 end
 
---- The fields that the script added to the standard libraries, in a fixed order. `string.trim` is asked for as
---- string.trim(s) and as s:trim(): both name the field.
----@return { [1]: string, [2]: string, [3]: any }[]? fields library, field, value; nil when there are none
-function M.added()
-    local added
-    for i = 1, #STANDARD do
-        local name = STANDARD[i]
-        local own, module = own_fields[name], package.loaded[name]
-        if own and type(module) == "table" then
-            local first = added and #added + 1 or 1
-            for field, value in next, module do
-                if type(field) == "string" and not own[field] then
-                    added = added or {}
-                    added[#added + 1] = { name, field, value }
-                end
-            end
-            -- Sorted within each library.
-            for at = first + 1, added and #added or 0 do
-                local item = added[at]
-                while at > first and added[at - 1][2] > item[2] do
-                    added[at] = added[at - 1]
-                    at = at - 1
-                end
-                added[at] = item
+local function added_to(name, own, strings, added)
+    local module = package.loaded[name]
+    if type(module) ~= "table" then
+        return
+    end
+    local first = #added + 1
+    for field in next, strings do
+        if not own[field] and rawget(module, field) ~= nil then
+            added[#added + 1] = { name, field, rawget(module, field) }
+        end
+    end
+    -- Sorted within each library.
+    for at = first + 1, #added do
+        local item = added[at]
+        while at > first and added[at - 1][2] > item[2] do
+            added[at] = added[at - 1]
+            at = at - 1
+        end
+        added[at] = item
+    end
+end
+
+--- Those of the fields that the script added to the standard libraries whose names are among some strings, in a fixed order.
+--- `string.trim` is asked for as string.trim(s) and as s:trim(): both name the field.
+---@param strings table<string, boolean>
+---@return { [1]: string, [2]: string, [3]: any }[] fields library, field, value
+function M.added(strings)
+    local added = {}
+    if next(strings) ~= nil then
+        for i = 1, #STANDARD do
+            local own = own_fields[STANDARD[i]]
+            if own then
+                added_to(STANDARD[i], own, strings, added)
             end
         end
     end

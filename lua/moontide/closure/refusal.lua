@@ -3,23 +3,13 @@
 -- A refusal names the way from the function to the culprit, e.g. `upvalue 'cfg' → field 'db'`; packing records for
 -- every node how it was reached, and the way is put together here, when it is needed.
 local pairs = require("moontide.base.iterate").pairs
+local functions = require "moontide.closure.functions"
 local library = require "moontide.closure.library"
 
 local ARROW = " → "
 
 ---@class moontide.closure.refusal
 local M = {}
-
---- A short name of a chunk: the path of a file, or what LuaJIT shows for strings.
----@param source string as in debug.getinfo
----@param short string
----@return string
-function M.chunk(source, short)
-    if source:find("^@") then
-        return source:sub(2)
-    end
-    return short
-end
 
 --- `job.lua:12`, or `[C] string.upper` for a library function.
 ---@param fn function
@@ -29,15 +19,15 @@ function M.site(fn)
     if path and path.standard then
         return "[C] " .. library.describe(path)
     end
-    local info = debug.getinfo(fn, "S")
-    if info.what == "C" then
-        if not path then
-            library.refresh()
-            path = library.find(fn)
-        end
-        return path and "[C] " .. library.describe(path) or "[C]"
+    local known = functions.static(fn)
+    if known then
+        return known.site
     end
-    return M.chunk(info.source, info.short_src) .. ":" .. info.linedefined
+    if not path then
+        library.refresh()
+        path = library.find(fn)
+    end
+    return path and "[C] " .. library.describe(path) or "[C]"
 end
 
 local function quoted(name)
