@@ -19,7 +19,7 @@
 
 enum { READ_SIZE = 64 * 1024, WAIT_MS = 50, GZIP_ONLY = 15 + 16 };
 
-/* ---- What can be read once ------------------------------------------------------------------------------------- */
+/* ---- Input that can be read once ------------------------------------------------------------------------------- */
 
 static pthread_mutex_t once_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint32_t once_count;

@@ -1,5 +1,5 @@
 /*
- * What an input file is, found without reading it: its kind and its size. Every path that textFile, wholeTextFiles
+ * Finds out the kind and the size of an input file without reading it. Every path that textFile, wholeTextFiles
  * and the like are given is looked at once by the driver, before its partitions are made.
  *
  * Pure functions; any thread. Errors: TIDE_ENOTFOUND, TIDE_EIO; the text begins with the path.

@@ -19,7 +19,7 @@ struct tide_text_writer {
     bool gzip;
     uint64_t written;
     struct tide_buffer lines; /* not written yet */
-    uint8_t *zipped;          /* what comes out of zip, GATHERED bytes */
+    uint8_t *zipped;          /* output of zip, GATHERED bytes */
     z_stream zip;
 };
 

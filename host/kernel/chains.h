@@ -39,7 +39,7 @@ struct tide_chains {
     uint32_t item_capacity, link_capacity;
 };
 
-/* What is done with the value of a record. */
+/* How the value of a record is read. */
 enum tide_chain_use {
     TIDE_CHAIN_LINKED,
     TIDE_CHAIN_COUNTED, /* the chain's count grows by one, no link is made */

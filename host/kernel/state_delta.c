@@ -15,7 +15,7 @@
 /* Blocks smaller than this are copied together, so that the state does not fragment. */
 enum { SHARED_BYTES = TIDE_BLOCK_TARGET / 4 };
 
-/* All of a delta: what its users see comes first. */
+/* The whole delta; its users see the first part only. */
 struct delta {
     struct tide_state_delta seen;
     struct tide_blocks *out;

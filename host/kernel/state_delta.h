@@ -2,12 +2,12 @@
  * Makes the next version of one partition of a keyed state: keys that change are written anew, all other records are
  * copied, large blocks without changes by reference. Used for inverse windows and mapWithState.
  *
- *   state record   (key, [n, x])   n a number (a time, a count), x any value. Pairs whose value is not an array of two
- *                                  are skipped: they belong to no state.
+ *   state record   (key, [n, x])   n a number (a time, a count), x any value. Pairs whose value is not an array of
+ *                                  two are skipped: they belong to no state.
  *
  *   delta = tide_state_delta_new();
  *   tide_state_delta_add(delta, records);              the keys that may change
- *   tide_state_delta_scan(delta, state, limit, out);   copies all other records; delta->old[entry]: a key's old record
+ *   tide_state_delta_scan(delta, state, limit, out);   copies all other records; delta->old[entry]: the old one
  *   tide_state_delta_put(delta, entry, n, x, size);    a key's new record; keys without one are removed
  *   tide_state_delta_finish(delta);
  *

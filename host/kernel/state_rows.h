@@ -1,6 +1,6 @@
 /*
  * Writes and projects the rows of a keyed state's dataset. The dataset of mapWithState holds its state and its
- * results side by side; the length of the value tells them apart:
+ * results side by side; the length of the value distinguishes them:
  *
  *   row                    is                                     projected to
  *   (key, [n, x])          a state (state_delta.h)                (key, x)    tide_state_rows_project

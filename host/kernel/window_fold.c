@@ -37,7 +37,7 @@ struct reader {
     enum tide_window_fold_side side;
 };
 
-/* All of a fold: what its users see comes first. */
+/* The whole fold; its users see the first part only. */
 struct fold {
     struct tide_window_fold seen;
     uint32_t key_slots, meeting_slots;

@@ -4,7 +4,7 @@
  *     spawn the shell, which reads a line from its descriptor GO ──► tell its group to the watcher ──► write the line
  *
  * If this process ends in between, the shell reads the end of GO instead of a line and exits. At the end of a
- * command, the watcher is told before the first process of the group is waited for, so that the number of the group
+ * command, the watcher forgets the group before its first process is waited for, so that the number of the group
  * can't belong to another group yet.
  */
 #include "task/command.h"
@@ -122,14 +122,14 @@ static const char WATCH[] = "trap '' HUP INT QUIT TERM\n"
 static struct {
     pthread_mutex_t lock;
     pid_t pid;
-    int told; /* writing end; -1: there is none */
+    int pipe; /* writing end; -1: no watcher is running */
     uint32_t running;
-} watcher = {.lock = PTHREAD_MUTEX_INITIALIZER, .told = -1};
+} watcher = {.lock = PTHREAD_MUTEX_INITIALIZER, .pipe = -1};
 
 /* With the lock. Closing the pipe ends it. */
 static void end_watcher(void) {
-    if (watcher.told < 0) return;
-    close_if(&watcher.told);
+    if (watcher.pipe < 0) return;
+    close_if(&watcher.pipe);
     while (waitpid(watcher.pid, NULL, 0) < 0 && errno == EINTR) continue;
 }
 
@@ -145,7 +145,7 @@ static int start_watcher(void) {
     status = nothing < 0 ? errno : spawn_shell(WATCH, moves, 3, true, &watcher.pid);
     close_if(&nothing);
     close(ends[0]);
-    if (status == 0) watcher.told = ends[1];
+    if (status == 0) watcher.pipe = ends[1];
     else close(ends[1]);
     return status;
 }
@@ -156,16 +156,16 @@ static void tell_watcher(char what, pid_t group) {
     char line[32];
     int size = snprintf(line, sizeof line, "%c %d\n", what, (int)group);
 
-    if (watcher.told >= 0) (void)write_all(watcher.told, line, (size_t)size);
+    if (watcher.pipe >= 0) (void)write_all(watcher.pipe, line, (size_t)size);
 }
 
 static int watch(pid_t group) {
     int status = 0;
 
     pthread_mutex_lock(&watcher.lock);
-    if (watcher.running == 0 && watcher.told >= 0 && waitpid(watcher.pid, NULL, WNOHANG) != 0)
-        close_if(&watcher.told);
-    if (watcher.told < 0) status = start_watcher();
+    if (watcher.running == 0 && watcher.pipe >= 0 && waitpid(watcher.pid, NULL, WNOHANG) != 0)
+        close_if(&watcher.pipe);
+    if (watcher.pipe < 0) status = start_watcher();
     if (status == 0) {
         watcher.running++;
         tell_watcher('+', group);
@@ -181,7 +181,7 @@ static void unwatch(pid_t group) {
     pthread_mutex_unlock(&watcher.lock);
 }
 
-void tide_commands_rest(void) {
+void tide_command_rest(void) {
     pthread_mutex_lock(&watcher.lock);
     if (watcher.running == 0) end_watcher();
     pthread_mutex_unlock(&watcher.lock);
@@ -277,7 +277,7 @@ static int end_command(struct tide_command *command) {
     return code_of(status);
 }
 
-void tide_commands_end(void) {
+void tide_command_end_all(void) {
     while (commands.next && !tide_list_empty(&commands))
         end_command(TIDE_CONTAINER_OF(commands.next, struct tide_command, link));
 }

@@ -18,8 +18,8 @@
 #include "task/ffi.h"
 
 /* Ends the commands that the task of this thread has left running. */
-void tide_commands_end(void);
+void tide_command_end_all(void);
 /* Ends the watcher if no command is running. Any thread. */
-void tide_commands_rest(void);
+void tide_command_rest(void);
 
 #endif

@@ -3,14 +3,14 @@
  * Lua, which compiles a plan once and finds it again by its content id.
  *
  * Plan bytes (MessagePack): [node, sink]
- *   node = ["leaf", read]              takes the next input; read = nil (plain records) or an exchange's read descriptor
+ *   node = ["leaf", read]              takes the next input; read: descriptor of an exchange, or nil (plain records)
  *        | ["chain", node, [op, …]]    operators applied in order
  *        | ["concat", [[n, node], …]]  each node n times, one after the other; each time it takes its own inputs
  *        | ["zip", op, [child, …]]     computes every child, in this order, to a list of packed blocks; the operator
  *                                      makes records of these lists
- *   child = node | ["same", n, i]      the result of the n-th child back, with the inputs that begin i before the next
- *                                      one; it takes no input itself. Children count when they are complete, each as
- *                                      often as it appears in the plan
+ *   child = node | ["same", n, i]      the result of the n-th child back, with the inputs that begin i before the
+ *                                      next one; it takes no input itself. Children count when they are complete,
+ *                                      each as often as it appears in the plan
  *   sink, op, read                     descriptors (maps) made in Lua, inserted as they are
  *
  * An op of a chain that uses the number of its partition appears as [difference, op]: the number is difference +

@@ -343,7 +343,7 @@ bool tide_pool_delete(struct tide_pool *pool, uint64_t timeout_ms) {
     for (uint32_t i = 0; i < count; i++) tide_thread_join(&threads[i]);
     tide_free(threads);
     if (stuck > 0) return false;
-    tide_commands_rest();
+    tide_command_rest();
     free_pool(pool);
     return true;
 }

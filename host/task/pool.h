@@ -34,7 +34,8 @@ void tide_pool_submit(struct tide_pool *pool, struct tide_task *task);
 void tide_pool_wake(struct tide_pool *pool);
 /* How often workers have given memory back to the system. Any thread. */
 uint32_t tide_pool_given_back(struct tide_pool *pool);
-/* What worker `index` is running, as text ("map (job.lua:12), batch 1000 ms, for 12.0 s"). false: it is idle. */
+/* Describes the task that worker `index` is running ("map (job.lua:12), batch 1000 ms, for 12.0 s"). false: it is
+ * idle. */
 bool tide_pool_describe(struct tide_pool *pool, uint32_t index, char *text, size_t size);
 /* Interrupts tasks that have run longer than `ms`: they fail with TIDE_ETIMEOUT and the script line they were at. To
  * be repeated (tide_worker_signal). */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 
 struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32_t noutputs) {
     struct tide_task *task = tide_xcalloc(1, sizeof *task);
@@ -55,8 +56,9 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     failed->work.ninputs = 0;
     task->reads = failed->reads;
     task->nreads = failed->nreads;
+    task->read_slots = failed->read_slots;
     failed->reads = NULL;
-    failed->nreads = 0;
+    failed->nreads = failed->read_slots = 0;
     task->made = failed->made;
     failed->made = NULL;
     task->work.slots = failed->work.slots;
@@ -74,10 +76,7 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
 }
 
 void tide_task_read(struct tide_task *task, uint32_t input, struct tide_cached *cached, uint32_t list) {
-    if (task->nreads == task->read_slots) {
-        task->read_slots = task->read_slots > 0 ? task->read_slots * 2 : 4;
-        task->reads = tide_xrealloc(task->reads, task->read_slots * sizeof *task->reads);
-    }
+    TIDE_ARRAY_RESERVE(task->reads, task->read_slots, task->nreads + 1);
     task->reads[task->nreads++] =
         (struct tide_task_read){.cached = tide_cached_retain(cached), .list = list, .input = input};
 }

@@ -58,7 +58,7 @@ struct tide_worker {
     volatile uint32_t ntraces;
     uint32_t trace_capacity;
     int collected_kb; /* heap size after the last full cycle */
-    bool told;        /* the failure of a finalizer has been logged */
+    bool logged;      /* a failure of a finalizer has been logged */
     int code;         /* of the error that the running task is about to raise; 0: TIDE_ECLOSURE */
 };
 
@@ -233,8 +233,8 @@ static bool collect(struct tide_worker *worker, int kb) {
     struct tide_error err = {0};
     bool ended = tide_vm_collect(worker->L, kb, &err);
 
-    if (err.code != 0 && !worker->told) {
-        worker->told = true;
+    if (err.code != 0 && !worker->logged) {
+        worker->logged = true;
         tide_log(TIDE_LOG_WARN, "worker",
                  "a finalizer (__gc, ffi.gc) of the script failed: %s; further failures of this worker's finalizers "
                  "are not told",
@@ -294,7 +294,7 @@ void tide_worker_run(struct tide_worker *worker, struct tide_task *task) {
         set_aside(worker);
     }
     if (tide_stress() && worker->L) collect(worker, 0);
-    tide_commands_end();
+    tide_command_end_all();
     if (task->error.code != 0) tide_thread_trim_stack(); /* it may have been endless recursion */
     tide_task_end(task);
     set_busy(worker, false);

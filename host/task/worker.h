@@ -1,5 +1,5 @@
 /*
- * One worker: a LuaJIT state that runs tasks, says what it is running, and can be interrupted.
+ * One worker: a LuaJIT state that runs tasks one at a time and can be interrupted.
  *
  * Thread: created, run and deleted on the worker's own thread. tide_worker_describe, tide_worker_signal and
  * tide_worker_limit may be called from any thread while it lives.
@@ -25,7 +25,7 @@ bool tide_worker_collect(struct tide_worker *worker);
 /* A full collection, if the heap has grown since the last. For a worker that is idle. */
 void tide_worker_rest(struct tide_worker *worker);
 
-/* What it is running, as text. false: it is idle. */
+/* Describes the running task. false: it is idle. */
 bool tide_worker_describe(struct tide_worker *worker, char *text, size_t size);
 /* Interrupts the running task. To be repeated until the task is back: interpreted code stops at its next instruction,
  * compiled code at the second call or soon after, a C function not before it returns. */

@@ -1,5 +1,5 @@
 /*
- * Fuzz target for store/sequence_reader, and with it sequence_file and writable: on any bytes it reads nothing out of
+ * Fuzz target for format/sequence_reader, and with it sequence_file and writable: on any bytes it reads nothing out of
  * bounds, ends, gives whole packed records, and ranges that divide a file that can be read give as many as
  * the whole. `make fuzz` runs it. Input: the bytes of a file.
  */

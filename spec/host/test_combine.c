@@ -1,5 +1,5 @@
 /*
- * task/combine: keys that are equal in Lua are one entry, all others are not; order, growth, and what is left when memory is
+ * kernel/combine: keys that are equal in Lua are one entry, all others are not; order, growth, and what is left when memory is
  * gone.
  */
 #include "base/fault.h"

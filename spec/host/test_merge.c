@@ -1,5 +1,5 @@
 /*
- * task/merge: what is settled in C and what is asked of Lua.
+ * kernel/merge: what is settled in C and what is asked of Lua.
  */
 #include "base/fault.h"
 #include "kernel/merge.h"

@@ -1,5 +1,5 @@
 /*
- * task/scan: runs of a class of bytes, against a plain search.
+ * kernel/scan: spans of one class of bytes, against a plain search.
  */
 #include "kernel/scan.h"
 #include "random_value.h"

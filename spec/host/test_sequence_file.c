@@ -1,5 +1,5 @@
 /*
- * store/sequence_file, sequence_writer, sequence_reader: the bytes of a file, everything back, ranges that divide a file at
+ * format/sequence_file, sequence_writer, sequence_reader: the bytes of a file, everything back, ranges that divide a file at
  * any offset, damage at any byte, a full disk, memory that runs out.
  */
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /*
- * task/file_reader: ranges that touch share out a file's lines, each exactly once, wherever the file is cut.
+ * format/text_reader: adjacent ranges divide a file's lines, each line read exactly once, wherever the file is cut.
  */
 #include <fcntl.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 /*
- * store/writable: every kind there and back, byte for byte, its text, values that do not fit, bytes that are none.
+ * format/writable: every kind there and back, byte for byte, its text, values that do not fit, bytes that are none.
  */
 #include <math.h>
 
