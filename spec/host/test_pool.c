@@ -318,8 +318,8 @@ static void broken_plans_are_reported(void **state) {
     submit("return plan { { kind = 'map', name = 'map', fn = 'no package' } }", 0, 1);
     wait_for(4);
     expect_error(0, TIDE_ECLOSURE, "corrupt data");
-    expect_error(1, TIDE_ECLOSURE, "unknown sink unheard");
-    expect_error(2, TIDE_ECLOSURE, "unknown operator strange");
+    expect_error(1, TIDE_ECLOSURE, "unknown operator kind 'unheard' (as \"sink\")");
+    expect_error(2, TIDE_ECLOSURE, "unknown operator kind 'strange'");
     expect_error(3, TIDE_ECLOSURE, "closure package");
     still_works();
 }
