@@ -3,8 +3,8 @@
 --     luajit host/embed.lua <output.c> <version> <file.lua or ffi.h>...
 --
 -- Run by the Makefile. A file `<root>/moontide/a/b.lua` becomes the module "moontide.a.b", an `init.lua` its folder's
--- name. The sources are embedded as text (errors keep their lines) and compiled here once, so that a syntax error
--- stops the build and not the first user. The table is sorted by name: the output depends on nothing but its input.
+-- name. The sources are embedded as text, without comments (errors keep their lines), and compiled here once, so that a
+-- syntax error stops the build and not the first user. The table is sorted by name: the output depends on nothing but its input.
 --
 -- The headers ffi.h say what Lua sees of C. Joined in the order given, without comments and lines that begin in #, they are
 -- the text of one ffi.cdef: the module "moontide.wire.cdef", which returns { version = …, text = … }. Only the library has it,
@@ -25,6 +25,18 @@ local function module_name(path)
     return name, relative
 end
 
+-- Without comments that fill a line and without indentation, where that is the same program (a text over several lines may have
+-- lines that look like comments): states parse it when they begin.
+local function shorten(source, chunk_name)
+    local lines = {}
+    for line in source:gmatch("[^\n]*\n?") do
+        lines[#lines + 1] = line:find("^%s*%-%-") and "\n" or line:gsub("^[ \t]+", "")
+    end
+    local short = table.concat(lines)
+    local chunk = loadstring(short, chunk_name)
+    return chunk and string.dump(chunk) == string.dump(loadstring(source, chunk_name)) and short or source
+end
+
 local function read_module(path)
     local file, err = io.open(path, "rb")
     if not file then
@@ -38,7 +50,7 @@ local function read_module(path)
     if not chunk then
         fail("%s", syntax_error)
     end
-    return { name = name, chunk = "@" .. relative, source = source, path = path }
+    return { name = name, chunk = "@" .. relative, source = shorten(source, "@" .. path), path = path }
 end
 
 -- What ffi.cdef gets of a header. It knows no preprocessor: apart from the guard and includes there must be none.

@@ -5,11 +5,11 @@ local check = require "moontide.base.check"
 local conf = require "moontide.base.conf"
 local environment = require "moontide.driver.environment"
 local errors = require "moontide.base.errors"
+local fast = require "moontide.wire.ffi"
 require "moontide.driver.error_writes"
 local handles = require "moontide.operators.handles"
 local loop = require "moontide.driver.loop"
 local rdd = require "moontide.rdd"
-local save = require "moontide.driver.save"
 local seeding = require "moontide.driver.seeding"
 local shared = require "moontide.driver.shared"
 
@@ -147,6 +147,20 @@ local function settings_of(what, master, app_name, given)
     return settings
 end
 
+--- When a context began (driver/save.lua): directories that others complete from then on are not replaced.
+---@class moontide.Outputs
+---@field since ffi.cdata* monotonic time, ns
+---@field since_file ffi.cdata* the time of file systems, ns
+---@field closed fun(): boolean whether the context is stopped
+
+local function outputs_of(state)
+    local weak = setmetatable({ state }, { __mode = "v" })
+    local function closed()
+        return weak[1] == nil or weak[1].closed
+    end
+    return { since = fast.C.tide_clock_monotonic_ns(), since_file = fast.C.tide_clock_file_ns(), closed = closed }
+end
+
 --- Makes an engine; misuse is an error at the caller's line.
 ---@param what string the function called, for messages
 ---@param master string?
@@ -188,7 +202,7 @@ function context.create(what, master, app_name, given)
         closed = false, closing = false, interrupted = false,
         parallelism = settings.defaultParallelism or workers,
     }
-    state.outputs = save.outputs(state)
+    state.outputs = outputs_of(state)
     seeding.begin(state)
     add_callbacks(state)
     loop.add(state)

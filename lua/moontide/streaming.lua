@@ -3,7 +3,6 @@
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
-local checkpoint = require "moontide.driver.checkpoint"
 local conf = require "moontide.base.conf"
 local context = require "moontide.context"
 local dstream = require "moontide.dstream"
@@ -298,7 +297,7 @@ function StreamingContext:checkpoint(directory)
     begin(self, class, "checkpoint")
     if directory ~= nil then
         check.text(1, "checkpoint", directory, true)
-        local ok, reason = checkpoint.prepare(directory)
+        local ok, reason = require("moontide.driver.checkpoint").prepare(directory)
         if not ok then
             check.fail("'checkpoint': the directory '%s' cannot be used: %s", directory, reason)
         end
@@ -306,7 +305,7 @@ function StreamingContext:checkpoint(directory)
     self.life.checkpoint, self.life.checkpoint_lent = directory, false
     self.life.graph:checkpointing(directory ~= nil)
     if directory ~= nil then
-        checkpoint.use(self.sc.state, directory)
+        require("moontide.driver.checkpoint").use(self.sc.state, directory)
     end
 end
 

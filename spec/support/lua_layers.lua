@@ -27,6 +27,7 @@ local IN_WORKERS = "a worker runs the function that requires it"
 local ON_DEMAND = "few scripts use these methods; the first unknown name loads them"
 local NOT_IN_WORKERS = "workers load `moontide` too, and need nothing of the driver"
 local FEW_FILES = "few jobs read such files"
+local FEW_STAGES = "a stage that has such an operator loads it"
 local PROGRAM = "the program's own state needs it, the specs of the command line do not"
 
 --- Module → modules it requires lazily → why.
@@ -54,12 +55,14 @@ lua_layers.LAZY = {
         ["moontide.operators.joins"] = ON_DEMAND, ["moontide.operators.storage"] = ON_DEMAND,
         ["moontide.operators.slices"] = ON_DEMAND, ["moontide.operators.checkpoint"] = ON_DEMAND,
     },
+    ["moontide.streaming"] = { ["moontide.driver.checkpoint"] = "few scripts call checkpoint()" },
     ["moontide.base.check"] = {
         ["moontide.base.values"] = "workers load check without it", ["moontide.base.surplus"] = ON_ERROR,
     },
     ["moontide.base.iterate"] = { ["moontide.walk"] = "looked for: where the program does not have it, core.so does" },
     ["moontide.base.plain"] = { ["moontide.base.field_path"] = ON_ERROR },
-    ["moontide.operators.actions"] = { ["moontide.worker.save"] = IN_WORKERS },
+    ["moontide.operators.handles"] = { ["moontide.operators.instead"] = ON_ERROR },
+    ["moontide.operators.parts"] = { ["moontide.worker.save"] = IN_WORKERS },
     ["moontide.operators.checkpoint"] = { ["moontide.worker.sequence"] = IN_WORKERS },
     ["moontide.operators.keyed"] = { ["moontide.worker.surplus"] = IN_WORKERS },
     ["moontide.operators.order"] = { ["moontide.worker.surplus"] = IN_WORKERS },
@@ -71,7 +74,9 @@ lua_layers.LAZY = {
     ["moontide.wire.ffi"] = { ["moontide.wire.stress"] = "only in builds that test memory errors" },
     ["moontide.worker"] = {
         ["moontide.worker.scan"] = "only with the setting that asks for it", ["moontide.worker.coroutines"] = "after the globals are set",
-        ["moontide.base.finalizers"] = "after the globals are set",
+        ["moontide.base.finalizers"] = "after the globals are set", ["moontide.worker.partition_ends"] = FEW_STAGES,
+        ["moontide.worker.hadoop"] = FEW_STAGES, ["moontide.worker.joins"] = FEW_STAGES, ["moontide.worker.windows"] = FEW_STAGES,
+        ["moontide.worker.state"] = FEW_STAGES,
     },
     ["moontide.worker.raw_files"] = { ["moontide.worker.byte_source"] = FEW_FILES },
     ["moontide.worker.sequence"] = { ["moontide.worker.byte_source"] = FEW_FILES },

@@ -107,21 +107,6 @@ function save.claim(life, name, site, prefix, suffix)
     life.saves[target] = { name = name, site = site }
 end
 
---- When a context began. What others complete from then on is not replaced.
----@class moontide.Outputs
----@field since ffi.cdata* monotonic time, ns
----@field since_file ffi.cdata* the time of file systems, ns
----@field closed fun(): boolean whether the context is stopped
----@param state table of the context
----@return moontide.Outputs
-function save.outputs(state)
-    local weak = setmetatable({ state }, { __mode = "v" })
-    local function closed()
-        return weak[1] == nil or weak[1].closed
-    end
-    return { since = C.tide_clock_monotonic_ns(), since_file = C.tide_clock_file_ns(), closed = closed }
-end
-
 -- What this process has completed: directory → whose it is, the mark of its _SUCCESS, and who has saved it.
 ---@type table<string, { outputs: moontide.Outputs, mark: string, label: string }>
 local committed = {}

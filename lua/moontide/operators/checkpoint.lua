@@ -9,6 +9,7 @@ local duration = require "moontide.base.duration"
 local errors = require "moontide.base.errors"
 local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
+local parts_writer = require "moontide.operators.parts"
 local saved = require "moontide.worker.save"
 
 local begin = handles.begin
@@ -31,7 +32,7 @@ end
 
 -- Writes all partitions and returns a record {path, size, hash, hash} for each. Raises.
 local function write_parts(scope, node, directory, site)
-    local parts = actions.write_parts(scope, node:partitions(), directory, {
+    local parts = parts_writer.write(scope, node:partitions(), directory, {
         name = "checkpoint", site = site,
         write = function(saving)
             local writer = node:narrow(operators.descriptor("saveCheckpoint", "checkpoint", site,

@@ -2,22 +2,23 @@
 --- and add them when they are loaded; topics that few scripts use are loaded at the first name that is not found.
 
 local check = require "moontide.base.check"
-local instead = require "moontide.operators.instead"
 
 local handles = {}
 
 local methods = { Context = {}, RDD = {}, StreamingContext = {}, DStream = {} }
 
+-- What to say of a name that a class does not have.
+local function instead_of(class)
+    return setmetatable({}, { __index = function(_, name)
+        return require("moontide.operators.instead").of(class, name, methods.RDD)
+    end })
+end
+
 --- The metatables, by which a handle is known.
-handles.Context = check.class("Context", "a", methods.Context, instead.Context)
-handles.RDD = check.class("RDD", "an", methods.RDD, instead.RDD)
-handles.StreamingContext = check.class("StreamingContext", "a", methods.StreamingContext, instead.StreamingContext)
-handles.DStream = check.class("DStream", "a", methods.DStream, setmetatable({}, {
-    __index = function(_, name)
-        return instead.DStream[name] or methods.RDD[name] and ("datasets have it: stream:transform(function(rdd) return "
-            .. "rdd:%s(…) end), or in foreachRDD if it is an action"):format(name)
-    end,
-}))
+handles.Context = check.class("Context", "a", methods.Context, instead_of "Context")
+handles.RDD = check.class("RDD", "an", methods.RDD, instead_of "RDD")
+handles.StreamingContext = check.class("StreamingContext", "a", methods.StreamingContext, instead_of "StreamingContext")
+handles.DStream = check.class("DStream", "a", methods.DStream, instead_of "DStream")
 
 --- Adds methods to the classes.
 ---@param topic table<string, table<string, function>> methods by class and name; class Handle: of datasets and streams

@@ -66,4 +66,18 @@ instead.StreamingContext = {
     sparkContext = "use the field sc",
 }
 
+--- What to use instead of a name.
+---@param class string that does not have it
+---@param name string
+---@param datasets table<string, function> the methods of datasets
+---@return string? cure nil: nothing is known of the name
+function instead.of(class, name, datasets)
+    local cure = instead[class][name]
+    if not cure and class == "DStream" and datasets[name] then
+        cure = ("datasets have it: stream:transform(function(rdd) return rdd:%s(…) end), or in foreachRDD if it is an action")
+            :format(name)
+    end
+    return cure
+end
+
 return instead

@@ -5,10 +5,10 @@
 --- records, all MessagePack: first the arity (1: values, 2: pairs), then for each record that many values. So any MessagePack
 --- library reads them: in a value of pairs, 2 key value key value …
 
-local actions = require "moontide.operators.actions"
 local check = require "moontide.base.check"
 local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
+local parts = require "moontide.operators.parts"
 local save = require "moontide.driver.save"
 
 ---@class moontide.RDD
@@ -169,7 +169,7 @@ function RDD:saveAsTextFile(directory, options)
     options = text_options(2, "saveAsTextFile", options)
     save.check_new("saveAsTextFile", directory)
     local site = check.site()
-    actions.save(self, directory, text_writer(self, "saveAsTextFile", site, options),
+    parts.save(self, directory, text_writer(self, "saveAsTextFile", site, options),
         { name = "saveAsTextFile", site = site, fresh = true, gzip = options.compress == "gz" })
 end
 
@@ -188,7 +188,7 @@ function RDD:saveAsObjectFile(directory, options)
     options = object_options(2, "saveAsObjectFile", options)
     save.check_new("saveAsObjectFile", directory)
     local site = check.site()
-    actions.save(self, directory, object_writer(self, "saveAsObjectFile", site, options),
+    parts.save(self, directory, object_writer(self, "saveAsObjectFile", site, options),
         { name = "saveAsObjectFile", site = site, fresh = true })
 end
 
@@ -209,7 +209,7 @@ function RDD:saveAsHadoopFile(directory, options)
     options = hadoop_options(2, "saveAsHadoopFile", options)
     save.check_new("saveAsHadoopFile", directory)
     local site = check.site()
-    actions.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", site, options),
+    parts.save(self, directory, hadoop_writer(self, "saveAsHadoopFile", site, options),
         { name = "saveAsHadoopFile", site = site, fresh = true })
 end
 
@@ -229,7 +229,7 @@ local function save_batches(stream, scope, name, prefix, suffix, options, writer
     local site = check.site()
     save.claim(scope.life, name, site, prefix, suffix)
     scope.output(stream, name, site, function(rdd, time)
-        actions.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options),
+        parts.save(rdd, save.name(prefix, suffix, time), writer(rdd, name, site, options),
             { name = name, site = site, skip_empty = options.skipEmpty, gzip = options.compress == "gz" })
     end)
 end

@@ -6,6 +6,7 @@ local current = require "moontide.worker.current"
 local memory = require "moontide.base.memory"
 local failure = require "moontide.worker.failure"
 local arity = require "moontide.worker.arity"
+local kinds = require "moontide.worker.kinds"
 local plans = require "moontide.worker.plan"
 local pull = require "moontide.worker.pull"
 local shared = require "moontide.closure.shared"
@@ -16,13 +17,18 @@ local jit_util = require "jit.util"
 
 -- These register the kinds of operators that they implement (worker/kinds.lua), and so do modules that are used by name.
 require "moontide.worker.record_operators"
-require "moontide.worker.partition_ends"
-require "moontide.worker.hadoop"
 require "moontide.worker.exchanges"
-require "moontide.worker.joins"
-require "moontide.worker.windows"
-require "moontide.worker.state"
 require "moontide.worker.sinks"
+
+kinds.on_demand("moontide.worker.partition_ends",
+    { "count", "sum", "stats", "reducePartition", "foldPartition", "aggregatePartition", "glom", "saveText" })
+kinds.on_demand("moontide.worker.hadoop", { "saveObjects", "saveCheckpoint", "saveSequence", "saveLines" })
+kinds.on_demand("moontide.worker.joins", {
+    "cogroup", "join", "leftOuterJoin", "rightOuterJoin", "fullOuterJoin", "subtractByKey", "intersection", "zip", "cartesian",
+    "zipPartitions",
+})
+kinds.on_demand("moontide.worker.windows", { "concatLists", "mergeParts", "inverse", "windowAnew" })
+kinds.on_demand("moontide.worker.state", { "updateState", "mapWithState", "pickState", "pickMapped" })
 
 local ffi, C = fast.ffi, fast.C
 

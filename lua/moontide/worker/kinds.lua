@@ -18,32 +18,50 @@
 
 local kinds = {}
 
-local registered = {} -- how → kind → implementation
+local require = require -- a function of the script may have taken it away
+
+local registered = { -- how → kind → implementation
+    record = {}, source = {}, partition = {}, exchange = {}, inputs = {}, iterator = {}, sink = {},
+}
+local on_demand = {} -- kind → the module that registers it
 
 --- Registers an implementation. Raises when the kind has one for `how` already.
 ---@param how "record"|"source"|"partition"|"exchange"|"inputs"|"iterator"|"sink"
 ---@param kind string
 ---@param implementation any
 function kinds.register(how, kind, implementation)
-    registered[how] = registered[how] or {}
     if registered[how][kind] ~= nil then
         error(("moontide: the operator kind '%s' is registered twice as \"%s\""):format(kind, how), 0)
     end
     registered[how][kind] = implementation
 end
 
+--- Names kinds that few jobs use: the module that registers them is loaded when one of them is looked for, as a stage is built.
+---@param module string
+---@param list string[]
+function kinds.on_demand(module, list)
+    for _, kind in ipairs(list) do on_demand[kind] = module end
+end
+
 --- The implementation of a kind, or nil when it has none for `how`.
 ---@param how string
 ---@param kind string
 ---@return any
-function kinds.find(how, kind) return registered[how][kind] end
+function kinds.find(how, kind)
+    local module = on_demand[kind]
+    if module then
+        require(module)
+        on_demand[kind] = nil
+    end
+    return registered[how][kind]
+end
 
 --- The implementation of a kind; raises when it has none for `how`.
 ---@param how string
 ---@param kind string
 ---@return any
 function kinds.need(how, kind)
-    local implementation = registered[how][kind]
+    local implementation = kinds.find(how, kind)
     if implementation == nil then
         error(("moontide: unknown operator kind '%s' (as \"%s\")"):format(tostring(kind), how), 0)
     end
@@ -53,6 +71,7 @@ end
 --- All kinds, each with the list of ways in which it is used, both in order.
 ---@return table<string, string[]>
 function kinds.all()
+    for _, module in pairs(on_demand) do require(module) end
     local all = {}
     for how, implementations in pairs(registered) do
         for kind in pairs(implementations) do
