@@ -5,7 +5,7 @@
  *
  *   range       |-------- offset … offset + length --------|
  *   lines    aaaaaa\n bbbbbb\n cccccc\n dddddd\n eeeeeeeeeeeee\n ffff\n
- *                     ^ first line                         ^ last line, read to its end
+ *                     ^ first line               ^ last line, read to its end
  *
  * Not thread-safe; worker.
  */
@@ -18,10 +18,5 @@
 #include "format/byte_source.h"
 #include "format/ffi.h"
 #include "store/block.h"
-
-/* NULL and err: the file can't be opened. A file whose name ends in .gz is decompressed and read from its beginning
- * to its end, whatever the range. */
-struct tide_text_reader *tide_text_reader_new(const char *path, uint64_t offset, uint64_t length,
-                                              struct tide_error *err);
 
 #endif

@@ -10,6 +10,8 @@
 #include "random_value.h"
 #include "test.h"
 
+static const struct tide_byte_source_plan not_listed;
+
 static char path[64];
 static struct tide_error err;
 
@@ -51,7 +53,7 @@ static void lines_of(const char *data, size_t size, struct tide_buffer *out) {
 
 /* Appends the lines of a range in the same way; returns the code of the end. */
 static int read_range(uint64_t offset, uint64_t length, struct tide_buffer *out) {
-    struct tide_text_reader *reader = tide_text_reader_new(path, offset, length, &err);
+    struct tide_text_reader *reader = tide_text_reader_new(path, offset, length, &not_listed, &err);
     struct tide_block *block;
     int more;
 
@@ -203,7 +205,7 @@ static void a_file_may_shrink(void **state) {
     for (int i = 0; i < LINES; i++) tide_buffer_format(&data, "line %-10d\n", i);
     assert_int_equal(data.size, LINES * LINE);
     write_file(data.data, data.size);
-    struct tide_text_reader *reader = tide_text_reader_new(path, 0, data.size, &err);
+    struct tide_text_reader *reader = tide_text_reader_new(path, 0, data.size, &not_listed, &err);
     struct tide_block *block;
     uint64_t lines = 0;
     assert_int_equal(tide_text_reader_next(reader, &block, &err), 1);
@@ -220,7 +222,7 @@ static void a_file_may_shrink(void **state) {
     tide_text_reader_delete(reader);
 
     /* Gone altogether before the range begins. */
-    reader = tide_text_reader_new(path, 20000 * LINE, 1000, &err);
+    reader = tide_text_reader_new(path, 20000 * LINE, 1000, &not_listed, &err);
     assert_int_equal(truncate(path, 0), 0);
     assert_int_equal(tide_text_reader_next(reader, &block, &err), 0);
     tide_text_reader_delete(reader);
@@ -238,7 +240,7 @@ static void a_line_without_an_end_can_be_given_up(void **state) {
     write_file(text, sizeof text);
     for (uint64_t offset = 0; offset < 2;
          offset++) { /* looking for the end of a line, and for the end of one before */
-        struct tide_text_reader *reader = tide_text_reader_open(path, offset, sizeof text, &plan, &err);
+        struct tide_text_reader *reader = tide_text_reader_new(path, offset, sizeof text, &plan, &err);
 
         assert_non_null(reader);
         cancelled = 1;

@@ -23,7 +23,7 @@ local function run_file(feed, state, input)
     local execution = state.execution
     local task, err = execution.task, ffi.new "struct tide_error"
     local plan = ffi.new("struct tide_byte_source_plan", input.size, input.once, execution.cancelled)
-    local reader = C.tide_text_reader_open(input.path, input.offset, input.length, plan, err)
+    local reader = C.tide_text_reader_new(input.path, input.offset, input.length, plan, err)
     local slot = ffi.new "struct tide_block *[1]"
     local function close()
         C.tide_block_release(slot[0])
