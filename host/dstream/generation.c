@@ -113,6 +113,10 @@ void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_
     needs->items[needs->count++] = (struct need){.stream = parent, .time = time, .step = NO_STEP};
 }
 
+void tide_stream_needs_parents(struct tide_stream *stream, int64_t time, struct tide_needs *needs) {
+    for (uint32_t i = 0; i < stream->nparents; i++) tide_needs_add(needs, stream->parents[i], time);
+}
+
 /* The slot that points to the step of this pair, or the empty one where it would be. */
 static uint32_t find_slot(const struct tide_generation *generation, const struct tide_stream *stream, int64_t time) {
     uint64_t hash = ((uint64_t)time * UINT64_C(0x9E3779B97F4A7C15) ^ stream->id) * UINT64_C(0xD6E8FEB86659FD93);

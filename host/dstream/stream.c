@@ -250,10 +250,6 @@ bool tide_stream_has_base(const struct tide_stream *stream) {
     return false;
 }
 
-void tide_stream_needs_parents(struct tide_stream *stream, int64_t time, struct tide_needs *needs) {
-    for (uint32_t i = 0; i < stream->nparents; i++) tide_needs_add(needs, stream->parents[i], time);
-}
-
 struct tide_rdd *tide_stream_empty(uint32_t partitions) {
     struct tide_blocks *lists = partitions ? tide_xcalloc(partitions, sizeof *lists) : NULL;
     struct tide_rdd *rdd = tide_rdd_blocks_new(lists, partitions);
