@@ -223,10 +223,10 @@ end
 function layers.circles(sources)
     local code, defined_in, needs, includes = {}, {}, {}, {}
     for path, source in pairs(sources) do
-        code[path] = strip(source, true)
+        code[path] = strip(source, true):gsub("%f[%w_]struct%s+[%w_]+", "struct") -- a type, not a function of this name
         local module = path:match("^(.*)%.c$")
         for line in code[path]:gmatch(module and "[^\n]+" or "^$") do
-            local name = line:match("^[%a][%w_ *]-[ *](tide_[%w_]+)%(") or line:match("^[%a][%w_ *]-[ *](luaopen_[%w_]+)%(")
+            local name = line:match("^[%a][%w_ *]-[ *](%l+_[%w_]+)%(")
             if name and not line:find("^static ") and not line:find(";%s*$") then
                 defined_in[name] = module
             end
