@@ -1,9 +1,9 @@
 /*
- * Wires the layers into one running engine, and takes them apart in the right order.
+ * Wires the layers into one running engine, and ends them in the right order.
  *
- * Called by the bindings (and by C programs through tide.h) on the driver thread. The loop runs inside tide_engine_turn only;
- * workers reach it through the inbox. Order of the end: members (graphs, with their ingest threads), jobs, workers, what
- * they have still posted, handles, loop, what is kept on disk.
+ * Called by the bindings (and by C programs through tide.h) on the driver thread. The loop runs inside
+ * tide_engine_turn only; workers reach it through the inbox. Order of the end: members (graphs, with their ingest
+ * threads), jobs, workers, their last messages, handles, loop, cached data on disk.
  */
 #include "engine.h"
 
@@ -17,9 +17,8 @@
 #include "base/log.h"
 #include "base/machine.h"
 
-enum {
-    RECEIVED_PART = 4
-}; /* received data takes at most this part of the limit of kept data, unless the user says otherwise */
+/* Default limit of received data: this part of the limit of cached data. */
+enum { RECEIVED_PART = 4 };
 
 struct tide_engine {
     uv_loop_t loop;
@@ -31,13 +30,13 @@ struct tide_engine {
     struct tide_events events;
     struct tide_list members;
     uv_timer_t timeout;   /* bounds a turn */
-    uv_timer_t limit;     /* looks for tasks that take too long */
+    uv_timer_t limit;     /* interrupts tasks that take too long */
     int64_t task_timeout; /* ms; 0: none */
     uv_prepare_t prepare; /* keeps a turn from waiting when there are events */
     uv_poll_t signals;
     int signal_fd; /* -1: not watching */
     int signal_count;
-    bool fell; /* as tide_block_fell said last */
+    bool fell; /* the last answer of tide_block_fell */
 };
 
 static const struct tide_signals *process_signals;
@@ -52,9 +51,9 @@ static void on_limit(uv_timer_t *timer) {
     tide_pool_limit(engine->pool, engine->task_timeout);
 }
 
-static void on_timeout(uv_timer_t *timer) { (void)timer; /* that the loop comes back is all that is wanted */ }
+static void on_timeout(uv_timer_t *timer) { (void)timer; /* only wakes the loop */ }
 
-/* Runs after the loop's timers and before it waits: what those timers caused must not wait for something else. */
+/* Runs after the loop's timers and before it waits: events caused by timers must not wait for another event. */
 static void on_prepare(uv_prepare_t *prepare) {
     struct tide_engine *engine = prepare->data;
 
@@ -68,7 +67,7 @@ static int waiting_events(const struct tide_engine *engine) {
     return count;
 }
 
-/* Workers at rest do not notice what the driver lets go of: they are told. */
+/* Idle workers do not notice that the driver has released memory: wake them. */
 static void tell_fall(struct tide_engine *engine) {
     bool fell = tide_block_fell();
 
@@ -183,7 +182,7 @@ void tide_engine_signal_handled(struct tide_engine *engine) {
 
 /* ---- Life ----------------------------------------------------------------------------------------------------- */
 
-/* Every handle must be closing by now. One that is not would keep the loop for ever: it is a mistake in the part that owns it. */
+/* Every handle must be closing by now. An open one would keep the loop running for ever: a mistake of its owner. */
 static void on_leaked_handle(uv_handle_t *handle, void *arg) {
     (void)arg;
     if (uv_is_closing(handle)) return;
@@ -194,9 +193,9 @@ static void on_leaked_handle(uv_handle_t *handle, void *arg) {
     uv_close(handle, NULL);
 }
 
-/* Whoever shares stdout with the process may have made it non-blocking. stdio takes a full pipe for an error then, and loses what it
- * was to write. A description of its own blocks, and leaves that of the others as it is; where there can be none (sockets, pipes that
- * nobody reads) theirs is changed. */
+/* Another process that shares stdout may have made it non-blocking: stdio then treats a full pipe as an error and
+ * loses its buffer. Opening stdout again gives a blocking description without changing the shared one; where that is
+ * not possible (sockets, pipes without a reader) the shared one is changed. */
 static void block_on_stdout(void) {
     int flags = fcntl(STDOUT_FILENO, F_GETFL);
 
@@ -220,7 +219,8 @@ void tide_engine_keep_standard_streams(void) {
     }
 }
 
-/* libuv ends the process when the first loop of a process finds no descriptors for its pipe: what a loop takes is looked for before. */
+/* libuv aborts when the first loop of a process gets no descriptors for its pipe: check for free descriptors
+ * first. */
 static int init_loop(uv_loop_t *loop) {
     enum { NEEDED = 8 };
     int taken[NEEDED], n = 0, status = 0;
@@ -291,7 +291,7 @@ struct tide_engine *tide_engine_new(const struct tide_engine_options *options, s
     uv_prepare_start(&engine->prepare, on_prepare);
     uv_unref((uv_handle_t *)&engine->prepare);
 
-    /* Kept alive by the inbox: a turn with nothing to do waits instead of spinning. */
+    /* Referenced by the inbox: a turn with nothing to do waits instead of spinning. */
     if (tide_inbox_create(&engine->inbox, &engine->loop, engine, true) < 0) {
         tide_error_set(err, TIDE_EIO, "the engine's inbox can't be made");
         goto fail;
@@ -376,7 +376,8 @@ int tide_engine_delete(struct tide_engine *engine, uint64_t timeout_ms) {
     tide_cache_release(engine->cache);
     tide_budget_release(engine->budget);
 
-    /* A worker that was left behind will post to the (closed) inbox if it ever ends: the engine's memory is left to it. */
+    /* A worker that was left behind posts to the closed inbox if it ever ends: the engine's memory stays
+     * allocated. */
     if (!ended) return TIDE_ETIMEOUT;
     tide_inbox_destroy(&engine->inbox);
     tide_free(engine);

@@ -1,6 +1,5 @@
 /*
- * Inside of an engine, for engine.c and bind/: the parts that are wired together, and what is registered with them.
- * (tide.h is the public face.)
+ * The inside of an engine, for bind/: its parts, its members, signals. (tide.h has its life cycle.)
  *
  * Thread: the engine's driver thread, except where it says otherwise.
  */
@@ -32,11 +31,11 @@ struct tide_scheduler *tide_engine_scheduler(struct tide_engine *engine);
 struct tide_events *tide_engine_events(struct tide_engine *engine);
 uint32_t tide_engine_workers(const struct tide_engine *engine);
 
-/* Something that must end before the engine does: a graph. Embedded or owned by whoever joins; `close` may be NULL. */
+/* A part that must end before the engine: a graph. Embedded in or owned by its creator; `close` may be NULL. */
 struct tide_engine_member {
     struct tide_list link;
-    /* The engine is being closed: end at once, leave nothing that uses the engine but uv handles that are closing. The member has
-     * left the list when this is called. */
+    /* The engine is being closed: end at once, leave nothing that uses the engine but uv handles that are closing.
+     * The member has left the list when this is called. */
     void (*close)(void *arg);
     void *arg;
 };
@@ -45,30 +44,31 @@ void tide_engine_join(struct tide_engine *engine, struct tide_engine_member *mem
 /* Harmless for a member that has left. */
 void tide_engine_leave(struct tide_engine_member *member);
 
-/* Text for people about what worker `index` is running; false when it is idle. */
+/* Text about the task of worker `index`; false when it is idle. */
 bool tide_engine_describe(struct tide_engine *engine, uint32_t index, char *text, size_t size);
 
 /*
- * Process signals. The program (main.c) owns them; engines that watch get one byte per SIGINT, SIGTERM or SIGHUP on a descriptor.
+ * Process signals. The program (main.c) owns them; engines that watch get one byte per SIGINT, SIGTERM or SIGHUP on a
+ * descriptor.
  */
 struct tide_signals {
     int (*attach)(void);    /* a non-blocking readable descriptor for one engine, or -1 (too many) */
     void (*detach)(int fd); /* closes it */
-    void (*handled)(void);  /* the script took notice of the signals so far */
+    void (*handled)(void);  /* the script has polled the signals so far */
 };
 
-/* A process may have been started with stdin, stdout or stderr closed. Their numbers must not go to files and sockets of ours:
- * the log would be written into these, and libuv ends the process when it has to close one of them. From now on they are
- * taken: reading finds the end, writing to stdout fails as it would have. And stdout blocks while it is full. A new engine does it;
- * the program sooner. */
+/* Occupies descriptors 0 to 2 if the process was started with some of them closed: otherwise a file or socket would
+ * get such a number, the log would be written into it, and libuv would abort when closing it. Reading then finds the
+ * end, writing to stdout fails. Also makes stdout blocking. Called for each new engine, and earlier by the
+ * program. */
 void tide_engine_keep_standard_streams(void);
 
-/* Once, before any engine is made; static memory. NULL: nobody owns signals (the Lua module). */
+/* Once, before any engine is made; static memory. NULL: signals are not handed to engines (the Lua module). */
 void tide_engine_set_signals(const struct tide_signals *signals);
-/* From now on these signals become TIDE_EVENT_SIGNAL with how many arrived since the first. Twice is fine. TIDE_ESTATE when the
- * process does not hand signals to engines. */
+/* From now on these signals become TIDE_EVENT_SIGNAL with how many arrived since the first. Twice is fine.
+ * TIDE_ESTATE when the process does not hand signals to engines. */
 int tide_engine_watch_signals(struct tide_engine *engine, struct tide_error *err);
-/* The script got such an event. */
+/* The script has polled such an event. */
 void tide_engine_signal_handled(struct tide_engine *engine);
 
 #endif

@@ -1,17 +1,18 @@
 /*
- * The program `moontide`: a Lua state with the command line in it (lua/moontide/cli.lua), the process's signals, the exit
- * code. Nothing else.
+ * The program `moontide`: a Lua state with the command line in it (lua/moontide/cli.lua), the process's signals, the
+ * exit code. Nothing else.
  *
- * Signals. SIGINT, SIGTERM and SIGHUP (unless it was ignored before, as under nohup) are counted and told to every engine that watches, through a pipe of its own; what to do then
- * (stop gracefully, stop at once) is the script's side to decide. Who can't be reached that way ends the process, with
- * 128 + the signal's number:
+ * Signals. SIGINT, SIGTERM and SIGHUP (unless it was ignored before, as under nohup) are counted and reported to each
+ * engine that watches, through a pipe of its own; the script decides how to stop. If no engine reacts, the signal
+ * ends the process, with 128 + the signal's number:
  *     no engine is watching (a script that runs no context, or has not started one)   at the first signal
- *     the script is busy and takes no notice of the second signal                     2 s after it
+ *     the script is busy and does not poll the second signal                          2 s after it
  *     anything                                                                        at the third
- * SIGPIPE ends the process, quietly like other tools, when it is stdout that nobody reads any more; a peer that
- * closed its socket is a matter of that socket.
+ * SIGPIPE ends the process without a message, as in other tools, when stdout has no reader any more; for sockets it
+ * is an error of the write.
  *
- * Handlers run on the main thread (other threads block these signals, see thread/thread.h), which is the driver thread.
+ * Handlers run on the main thread (other threads block these signals, see thread/thread.h), which is the driver
+ * thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,15 +31,15 @@
 
 enum { MAX_WATCHERS = 16, PATIENCE_SECONDS = 2, EXIT_FAILED = 1 };
 
-/* The two ends of each watching engine's pipe; to_engine is -1 in a free slot. Written by the main thread, on which the handlers
- * run too. */
+/* The two ends of each watching engine's pipe; to_engine is -1 in a free slot. Written by the main thread, on which
+ * the handlers run too. */
 static struct {
     volatile sig_atomic_t to_engine;
     int from_process;
 } watchers[MAX_WATCHERS];
 
 static volatile sig_atomic_t watching; /* slots in use */
-static volatile sig_atomic_t received; /* signals since somebody began to watch */
+static volatile sig_atomic_t received; /* signals since the first engine watches */
 static volatile sig_atomic_t last_signal;
 
 /* ---- Handlers: async-signal-safe ------------------------------------------------------------------------------ */
@@ -78,7 +79,7 @@ static void handle(int number, void (*handler)(int)) {
     sigaction(number, &action, NULL);
 }
 
-/* Under nohup a hangup is none of the program's business. */
+/* Under nohup SIGHUP stays ignored. */
 static void handle_unless_ignored(int number, void (*handler)(int)) {
     struct sigaction before;
 
@@ -134,7 +135,7 @@ static void take_signals(void) {
 
 /* ---- The program ---------------------------------------------------------------------------------------------- */
 
-/* What is still buffered goes out; an output file that can't take it (a full disk) is a failure of the program. */
+/* Flushes stdout; an error (a full disk) is a failure of the program. */
 static int finish_output(int code) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
     tide_log(TIDE_LOG_ERROR, "moontide", "writing to stdout failed: %s", strerror(errno));

@@ -1,6 +1,6 @@
 /*
- * The engine and its life cycle, as a C program would see them: what is to become a C API. Not installed as long as such
- * a program can neither submit a job nor poll events. Several engines can live in one process. All functions are called
+ * The engine and its life cycle, the beginning of a C API. Not installed as long as a C program can
+ * neither submit a job nor poll events. Several engines can live in one process. All functions are called
  * on the thread that created the engine (its driver thread).
  */
 #ifndef TIDE_TIDE_H

@@ -1,6 +1,6 @@
 /*
- * The two families of allocation. Called by every layer on every thread. The aborting family says so in one
- * log line first: a process that just vanishes tells its user nothing.
+ * The two families of allocation. Called by every layer on every thread. The aborting family logs a
+ * line first, so that the user learns the reason.
  */
 #include "base/alloc.h"
 
@@ -22,13 +22,13 @@ static void *or_abort(void *ptr, size_t size) {
 /* malloc(0) may give NULL, which would look like exhaustion. */
 static size_t at_least_one(size_t size) { return size ? size : 1; }
 
-/* Under memory stress: what is given back is spoilt, so that whoever reads it later notices. */
+/* Under memory stress: freed memory is overwritten, so that later reads of it show. */
 static void spoil_and_free(void *ptr) {
     if (ptr) memset(ptr, TIDE_STRESS_FILL, malloc_usable_size(ptr));
     __asm__ volatile(""
                      :
                      : "r"(ptr)
-                     : "memory"); /* else the compiler drops what is written to memory just before it is freed */
+                     : "memory"); /* otherwise the compiler drops writes to memory that is about to be freed */
     free(ptr);
 }
 

@@ -1,6 +1,6 @@
 /*
- * Memory. Two families: tide_x* for small control structures (abort when memory is gone, because
- * nothing sensible can follow) and tide_alloc_try for bulk data (returns NULL, so that callers can
+ * Memory. Two families: tide_x* for small control structures (abort when memory is
+ * exhausted) and tide_alloc_try for bulk data (returns NULL, so that callers can
  * report TIDE_ENOMEM or spill). Both are released with tide_free. Thread-safe like malloc.
  */
 #ifndef TIDE_BASE_ALLOC_H

@@ -1,6 +1,6 @@
 /*
- * Makes and removes directories without following links (see directory.h). Called by format/output_directory.c, format/part_file.c, and by the
- * driver's Lua through FFI (lua/moontide/driver/files.lua).
+ * Makes and removes directories without following links (see directory.h). Called by format/output_directory.c,
+ * format/part_file.c, and by the driver's Lua through FFI (lua/moontide/driver/files.lua).
  */
 #include "base/directory.h"
 
@@ -16,7 +16,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 
-/* Length of the path without what follows its last component but one; 0: it has no more. */
+/* Length of the path without its last component; 0: it has one only. */
 static size_t parent_length(const char *path, size_t size) {
     while (size > 0 && path[size - 1] == '/') size--;
     while (size > 0 && path[size - 1] != '/') size--;
@@ -52,7 +52,7 @@ int tide_sync(int fd, const char *path, struct tide_error *err) {
 
     do done = tide_fault("directory.sync") ? (errno = EIO, -1) : fsync(fd);
     while (done != 0 && errno == EINTR);
-    /* Some file systems have nothing to do for a directory, and say so. */
+    /* Some file systems refuse to sync directories, which need no sync there. */
     if (done == 0 || errno == EINVAL || errno == EROFS) return TIDE_OK;
     return tide_error_set(err, TIDE_EIO, "cannot make %s durable (fsync): %s", path, strerror(errno));
 }

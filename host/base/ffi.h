@@ -59,17 +59,17 @@ void tide_log(enum tide_log_level level, const char *area, const char *format, .
 /* ---- base/stress.h -------------------------------------------------------------------------------------------- */
 
 bool tide_stress(void);
-/* A number that follows from the seed and from how many were asked for before: one for each Lua state. */
+/* The next number of a sequence that the seed determines: one for each Lua state. */
 uint64_t tide_stress_draw(void);
 
 /* ---- base/directory.h ----------------------------------------------------------------------------------------- */
 
-/* Makes a directory and those above it. *made (may be NULL): how many were made, which are the innermost ones. `fresh`: the
- * last one must not be there yet. */
+/* Makes a directory and those above it. *made (may be NULL): how many were made, which are the innermost ones.
+ * `fresh`: the last one must not be there yet. */
 int tide_directory_make(const char *path, bool fresh, uint32_t *made, struct tide_error *err);
 /* Makes the entries of the `made` innermost directories of a path durable. */
 int tide_directory_sync_made(const char *path, uint32_t made, struct tide_error *err);
-/* Removes a file or a directory with all that is in it; a link itself, never what it points to. Whether it is gone. */
+/* Removes a file or a directory with all that is in it; of a link, the link itself. True: it is gone. */
 bool tide_directory_remove(const char *path);
 /* Whether files can be made in a directory. */
 int tide_directory_probe(const char *path, struct tide_error *err);

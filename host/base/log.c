@@ -41,7 +41,7 @@ int tide_log_level_parse(const char *name) {
     return -1;
 }
 
-/* What does not fit through a stderr that stays full is dropped: a log must not hang the engine for ever. */
+/* Output to a stderr that stays full is dropped: the log must not block the engine for ever. */
 static void write_line(const char *line, size_t size) {
     while (size > 0) {
         ssize_t n = write(STDERR_FILENO, line, size);
@@ -86,7 +86,7 @@ static size_t indent(char *out, size_t capacity, const char *text, size_t size) 
 /* `args` is used up. */
 static void log_line(enum tide_log_level level, const char *area, const char *format, va_list args) {
     if (level < tide_log_get_level() || level >= TIDE_LOG_OFF || (int)level < 0) return;
-    int saved = errno; /* logging must not change what the caller is about to report */
+    int saved = errno; /* the caller may be about to report it */
     char stack_text[ON_STACK], stack_line[ON_STACK + 512];
     char *text = stack_text, *line = stack_line, *heap = NULL;
     size_t line_capacity = sizeof stack_line;
@@ -135,7 +135,7 @@ void tide_log(enum tide_log_level level, const char *area, const char *format, .
     va_end(args);
 }
 
-/* Whether it is time to tell the kind again; *left_out is then what was not told since. */
+/* Whether the kind may be written again; sets *left_out to the number of messages since that were not. */
 static bool is_time(struct tide_log_kind *kind, uint64_t *left_out) {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     struct timespec now;

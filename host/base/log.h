@@ -15,8 +15,8 @@ enum tide_log_level tide_log_get_level(void);
 /* "debug" "info" "warn" "error" "off" → level, or -1. */
 int tide_log_level_parse(const char *name);
 
-/* A kind of message that can come again and again. The first few are told; then one a minute at most, which says how many were left
- * out. Zero at first; lives as long as what it is about. Any thread. */
+/* A kind of message that can come again and again. The first few are written, then at most one a minute with the
+ * number of those left out. Starts zeroed. Any thread. */
 enum { TIDE_LOG_FEW = 5 };
 
 struct tide_log_kind {

@@ -1,9 +1,10 @@
 /*
  * See machine.h. Called by the engine and the bindings when an engine is made.
  *
- * A process's groups are in /proc/self/cgroup, "number:controllers:path" (v2: "0::path"). Where they are to be seen is in
- * /proc/self/mountinfo: which part of a hierarchy ("root") is mounted where. In a container the root is usually the container's own
- * group; so what is below it is looked at, and if the path lies elsewhere, the mount itself.
+ * A process's groups are in /proc/self/cgroup, "number:controllers:path" (v2: "0::path"). Their files are found
+ * through /proc/self/mountinfo, which says which part of a hierarchy ("root") is mounted where. In a container the
+ * root is usually the container's own group: groups below it are read, and the mount itself if the path lies
+ * elsewhere.
  */
 #include "base/machine.h"
 
@@ -24,7 +25,7 @@ enum { LINE = 8192, VALUE = 64, MOST_PROCESSORS = 1 << 20 };
 
 static const uint64_t NONE = UINT64_MAX;
 
-/* What is looked for, and the smallest limit found so far. */
+/* The search for a limit, and the smallest one found so far. */
 struct search {
     const char *root;
     const char *controller;                                     /* "memory", "cpu" */
@@ -42,14 +43,14 @@ static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* ---- Files -------------------------------------------------------------------------------------------------- */
 
-/* A path that is too long names nothing. */
+/* False: the path is too long. */
 static bool join(char *path, size_t size, const char *a, const char *b) {
     int length = snprintf(path, size, "%s%s", a, b);
 
     return length >= 0 && (size_t)length < size;
 }
 
-/* A regular file; whatever else it is would not be /proc's or a group's, and might block. */
+/* Regular files only: others are not part of /proc or of a group, and might block. */
 static FILE *open_file(const char *path) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat about;
@@ -59,7 +60,7 @@ static FILE *open_file(const char *path) {
     return file;
 }
 
-/* The next line without its end; lines that are longer than `size` are passed over. */
+/* The next line without its end; lines longer than `size` are skipped. */
 static bool read_line(FILE *file, char *line, size_t size) {
     while (fgets(line, (int)size, file)) {
         size_t length = strcspn(line, "\n");
@@ -83,7 +84,7 @@ static bool read_value(const char *directory, const char *name, char *value, siz
     return read;
 }
 
-/* A whole number at the beginning of `text`, and what follows it. Not one, or 0, or too large: no limit. */
+/* The whole number at the beginning of `text`, and the rest. No number, 0 or too large: no limit. */
 static uint64_t read_number(const char *text, const char **rest) {
     char *end = NULL;
 
@@ -104,7 +105,7 @@ static uint64_t read_limit(const char *directory, const char *name) {
     return read_value(directory, name, value, sizeof value) ? read_number(value, &rest) : NONE;
 }
 
-/* ---- What one group says ------------------------------------------------------------------------------------ */
+/* ---- One group ------------------------------------------------------------------------------------------------ */
 
 static uint64_t group_memory(const char *directory, bool second) {
     if (second) return smaller(read_limit(directory, "/memory.max"), read_limit(directory, "/memory.high"));
@@ -150,7 +151,8 @@ static void search_path(struct search *search, const char *mount, const char *pa
     }
 }
 
-/* The rest of `path` after `prefix`, both of whole names; NULL: it does not begin so. "/" is the beginning of everything. */
+/* The rest of `path` after `prefix`, both of whole names; NULL: it does not begin so. "/" is the beginning of
+ * everything. */
 static const char *below(const char *path, const char *prefix) {
     size_t length = strcmp(prefix, "/") == 0 ? 0 : strlen(prefix);
 
@@ -208,7 +210,7 @@ static bool is_mount_of(const struct mount *mount, const struct group *group, co
     return strcmp(mount->type, "cgroup") == 0 && has_word(mount->options, controller);
 }
 
-/* Looks wherever the group is mounted; `elsewhere`: at mounts that it does not lie below. How many there were. */
+/* Reads the group at each of its mounts; `elsewhere`: at mounts that it does not lie below. Returns their number. */
 static int search_mounts(struct search *search, const struct group *group, bool elsewhere) {
     char path[LINE], line[LINE];
     FILE *file = join(path, sizeof path, search->root, "/proc/self/mountinfo") ? open_file(path) : NULL;
@@ -245,7 +247,8 @@ static bool parse_group(char *line, const char *controller, struct group *group)
     *path++ = 0;
     group->second = strcmp(line, "0") == 0 && *controllers == 0;
     if (!group->second && !has_word(controllers, controller)) return false;
-    /* A process that was moved out of its namespace's part of the tree has a path that begins so: the mount is nearest. */
+    /* A process that was moved out of its namespace's part of the tree has a path that begins so: the mount is
+     * nearest. */
     if (climbs(path)) path = "";
     memcpy(group->path, path, strlen(path) + 1); /* a line fits */
     return true;
@@ -285,7 +288,7 @@ uint64_t tide_machine_memory(const char *root) {
     return total == NONE ? 0 : total;
 }
 
-/* Those the process may run on; the kernel wants room for all it knows. */
+/* Processors that the process may run on; the kernel requires room for all of the machine's. */
 static uint64_t allowed_processors(void) {
     for (int most = 1024; most <= MOST_PROCESSORS; most *= 2) {
         cpu_set_t *set = CPU_ALLOC(most);

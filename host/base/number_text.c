@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Fractions that people write have no more digits; numbers below the normal ones have fewer of their own. */
+/* Enough for fractions as people write them; subnormal numbers have fewer digits. */
 static int first_digits(double value) { return fabs(value) < 0x1p-1022 ? 1 : 15; }
 
 void tide_number_text(double value, char text[TIDE_NUMBER_TEXT_MAX]) {

@@ -1,6 +1,7 @@
 /*
- * A number as text for people: the shortest text that reads back as the same double, whole numbers up to 2^63 in full, "inf",
- * "-inf" and "nan". -0 is "0". The same as lua/moontide/base/number_text.lua, which writes data. Any thread.
+ * A number as text for people: the shortest text that reads back as the same double, whole numbers up to 2^63 in
+ * full, "inf", "-inf" and "nan". -0 is "0". The same as lua/moontide/base/number_text.lua, which writes data. Any
+ * thread.
  */
 #ifndef TIDE_BASE_NUMBER_TEXT_H
 #define TIDE_BASE_NUMBER_TEXT_H

@@ -1,6 +1,6 @@
 /*
- * The switch of memory stress. The environment is read once, by whichever thread asks first; others that ask meanwhile read it too
- * and find the same.
+ * The switch of memory stress. The environment is read once; threads that ask at the same time read it several times,
+ * with the same result.
  */
 #include "base/stress.h"
 

@@ -1,6 +1,6 @@
 /*
- * Memory stress, for tests: MOONTIDE_GCSTRESS=<seed> makes reads of freed memory show themselves. Memory that is given back is
- * overwritten first (base/alloc.c), memory that grows always moves, and Lua states collect garbage all the time
+ * Memory stress, for tests: MOONTIDE_GCSTRESS=<seed> makes reads of freed memory show. Freed memory is overwritten
+ * first (base/alloc.c), memory that grows always moves, and Lua states collect garbage all the time
  * (vm/gcstress.h). Any thread; one relaxed load when it is off.
  */
 #ifndef TIDE_BASE_STRESS_H

@@ -1,6 +1,6 @@
 /*
- * The C module "moontide.core" (core.c), and what its opener calls: each of the files of bind/ registers its classes, or
- * adds methods to classes that are there. Thread: driver only.
+ * The C module "moontide.core" (core.c), and what its opener calls: each of the files of bind/ registers its classes,
+ * or adds methods to classes that are there. Thread: driver only.
  */
 #ifndef TIDE_BIND_BIND_H
 #define TIDE_BIND_BIND_H

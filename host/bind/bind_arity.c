@@ -1,5 +1,6 @@
 /*
- * The arity of datasets and streams (rdd/arity.h) for Lua: methods of both classes, added to those of bind_rdd.c and bind_stream.c.
+ * The arity of datasets and streams (rdd/arity.h) for Lua: methods added to the classes of bind_rdd.c and
+ * bind_stream.c.
  *
  * Called by Lua on the driver thread.
  */
@@ -9,7 +10,7 @@
 #include "dstream/graph.h"
 #include "rdd/arity.h"
 
-/* That of the dataset or stream at `index`; NULL: it never has records. */
+/* The fact of the dataset or stream at `index`; NULL: it never has records. */
 static struct tide_arity *check_arity(lua_State *L, int index) {
     if (tide_bind_test(L, index, TIDE_BIND_STREAM)) return tide_stream_arity(tide_bind_check_stream(L, index));
     return tide_rdd_arity(tide_bind_check_rdd(L, index));
@@ -23,7 +24,7 @@ static int node_arity(lua_State *L) {
     return 1;
 }
 
-/* node:madeBy(label, record): what messages say of its records; both may be nil */
+/* node:madeBy(label, record): the origin of its records and one of them, for messages; both may be nil */
 static int node_made_by(lua_State *L) {
     struct tide_arity *arity = check_arity(L, 1);
     const char *label = luaL_optstring(L, 2, NULL), *first = luaL_optstring(L, 3, NULL);
@@ -32,7 +33,7 @@ static int node_made_by(lua_State *L) {
     return 0;
 }
 
-/* node:joinedBy(name): what messages call the union that it is */
+/* node:joinedBy(name): the name in messages of the union that it is */
 static int node_joined_by(lua_State *L) {
     struct tide_arity *arity = check_arity(L, 1);
     const char *name = luaL_checkstring(L, 2);
@@ -41,7 +42,7 @@ static int node_joined_by(lua_State *L) {
     return 0;
 }
 
-/* node:clash(other) → why the two can't be joined, or nil when nothing is known that says so */
+/* node:clash(other) → why the two can't be joined, or nil when nothing is known against it */
 static int node_clash(lua_State *L) {
     struct tide_arity *both[2] = {check_arity(L, 1), check_arity(L, 2)};
     struct tide_error err = {0};

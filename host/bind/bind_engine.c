@@ -1,8 +1,9 @@
 /*
- * The engine for Lua: core.engine{}, its turns, its events as tables, its end.
+ * The engine for Lua: core.engine{}, its turns, its events as tables, closing it.
  *
- * Called by Lua on the driver thread. The engine's userdata owns the engine; its handle tells the others when it is gone. An event
- * stays in the queue until its table is complete, so that an error on the way loses nothing.
+ * Called by Lua on the driver thread. The engine's userdata owns the engine; objects see through its handle when it
+ * has been closed. An event stays in the queue until its table is complete, so that an error while the table is made
+ * loses nothing.
  */
 #include <string.h>
 
@@ -12,7 +13,7 @@
 #include "driver/event.h"
 #include "driver/job.h"
 
-/* What running tasks get before they are interrupted when nobody says (ms). */
+/* Default time in ms that running tasks get before they are interrupted. */
 enum { CLOSE_TIMEOUT = 1000 };
 
 static struct tide_engine *check_engine(lua_State *L) {
@@ -49,7 +50,7 @@ int tide_bind_engine_new(lua_State *L) {
     object->handle = NULL;
     luaL_getmetatable(L, TIDE_BIND_ENGINE);
     lua_setmetatable(L, -2);
-    lua_createtable(L, 1, 0); /* the environment of the whole family: keeps the engine alive */
+    lua_createtable(L, 1, 0); /* the environment of the whole family: it references the engine */
     lua_pushvalue(L, -2);
     lua_rawseti(L, -2, 1);
     lua_setfenv(L, -2);
@@ -129,7 +130,7 @@ static int engine_describe(lua_State *L) {
     return 1;
 }
 
-/* What is kept and where, in bytes, and how often something was given up. */
+/* Cached data in bytes, in memory and on disk; how often it was spilled or dropped. */
 static int engine_memory(lua_State *L) {
     struct tide_cache_figures figures;
 
@@ -175,7 +176,7 @@ static void set_text(lua_State *L, const char *name, const char *text) {
     lua_setfield(L, -2, name);
 }
 
-/* A reading that is not there yet is left out. */
+/* Times that are not known yet are left out. */
 static void set_reading(lua_State *L, const char *name, int64_t reading) {
     if (reading >= 0) tide_bind_set_number(L, name, (double)reading);
 }

@@ -1,13 +1,13 @@
 /*
  * Graphs for Lua: engine:graph{}, the methods of graphs: declaring, starting, answering, stopping.
  *
- * Called by Lua on the driver thread. A graph's userdata owns its batch runner and is a member of the engine:
- * when the engine closes first, the runner goes with it and the userdata stays as an empty shell. The graph's
- * environment table, which its streams share, holds the engine's and the graph's userdata, so a stream keeps its
- * graph alive and both keep the engine.
+ * Called by Lua on the driver thread. A graph's userdata owns its runner and is a member of the engine:
+ * closing the engine deletes the runner and leaves an empty userdata. The graph's environment table, which its
+ * streams share, references the engine's and the graph's userdata: a stream keeps its graph alive, and both keep
+ * the engine alive.
  *
- * The script may answer, stop or close what is closed already: that is a late answer and not a mistake.
- * Everything else raises on a closed graph.
+ * Answering, stopping and closing a closed graph does nothing: such a call is late, not wrong. Everything else
+ * raises on a closed graph.
  */
 #include "bind/bind_graph.h"
 
@@ -314,7 +314,8 @@ static int graph_stop(lua_State *L) {
     return 0;
 }
 
-/* graph:lost() → { {node=, batches=, records=, first=, last=, waiting=, begun=, begunTime=, begunToken=}, … }: see tide_runner_lost */
+/* graph:lost() → { {node=, batches=, records=, first=, last=, waiting=, begun=, begunTime=, begunToken=}, … } (see
+ * tide_runner_lost) */
 static int graph_lost(lua_State *L) {
     const struct tide_runner *runner = tide_bind_test_runner(L, 1);
     uint32_t count = 0, found = 0;

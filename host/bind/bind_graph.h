@@ -1,5 +1,5 @@
 /*
- * For files of bind/ with methods of graphs and streams: their checks, and what constructors of streams answer. Driver
+ * For files of bind/ with methods of graphs and streams: their checks, and the answers of stream constructors. Driver
  * thread only.
  */
 #ifndef TIDE_BIND_BIND_GRAPH_H
@@ -23,7 +23,8 @@ struct tide_runner *tide_bind_test_runner(lua_State *L, int index);
 /* Pushes the graph's userdata of the stream at index `stream`. */
 void tide_bind_push_graph_of(lua_State *L, int stream);
 
-/* Ends a constructor of streams whose userdata is on top: fills in `stream` and returns 1, or raises err when it is NULL. */
+/* Ends a constructor of streams whose userdata is on top: fills in `stream` and returns 1, or raises err when it is
+ * NULL. */
 int tide_bind_answer_stream(lua_State *L, struct tide_bind_object *object, struct tide_stream *stream,
                             struct tide_error *err);
 

@@ -1,5 +1,5 @@
 /*
- * Operators and exchanges from what Lua says of them (see bind_op.h).
+ * Operators and exchanges from arguments (see bind_op.h).
  */
 #include "bind/bind_op.h"
 
@@ -75,7 +75,7 @@ static void check_in_place(lua_State *L, int table, struct tide_bind_exchange *c
     if (checked->may_stay && !as_is) checked->in_place = check_descriptor(L, lua_gettop(L), table);
 }
 
-/* A partitioner of the script: its descriptor, and what makes it the same as another. */
+/* A partitioner of the script: its descriptor, and its identity, which is equal for equal partitioners. */
 static void check_partitioner(lua_State *L, int table, struct tide_bind_exchange *checked) {
     checked->partitioner = field_descriptor(L, table, "partitioner");
     lua_getfield(L, table, "identity");

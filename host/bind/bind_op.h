@@ -1,6 +1,6 @@
 /*
- * Operators and exchanges from arguments. Checking and making are apart, because a check may raise and something made
- * would be lost then: check all arguments, make the userdata, make these. Driver thread only.
+ * Operators and exchanges from arguments. Checking and making are apart, because a check may raise and leak
+ * a thing that was made before it: check all arguments, make the userdata, make these. Driver thread only.
  */
 #ifndef TIDE_BIND_BIND_OP_H
 #define TIDE_BIND_BIND_OP_H
@@ -12,7 +12,8 @@
 
 #include "rdd/op.h"
 
-/* Raises unless the `n` arguments from `first` on are operator descriptors: MessagePack bytes of a map, as strings. */
+/* Raises unless the `n` arguments from `first` on are operator descriptors: MessagePack bytes of a map, as
+ * strings. */
 void tide_bind_check_ops(lua_State *L, int first, int n);
 /* A new op from an argument that was checked. Raises nothing. */
 struct tide_op *tide_bind_new_op(lua_State *L, int index, bool keeps_keys);
@@ -23,7 +24,8 @@ struct tide_bind_bytes {
     size_t size;
 };
 
-/* The content of an options table {route=, partitions=, ascending=, write=, read=, inPlace=, partitioner=, identity=}. */
+/* The content of an options table {route=, partitions=, ascending=, write=, read=, inPlace=, partitioner=,
+ * identity=}. */
 struct tide_bind_exchange {
     enum tide_route route;
     uint32_t partitions;
@@ -32,7 +34,7 @@ struct tide_bind_exchange {
     struct tide_bind_bytes write, read, in_place, partitioner, identity;
 };
 
-/* Reads the table at `index`; raises when a field is wrong. Leaves on the stack what the bytes belong to. */
+/* Reads the table at `index`; raises when a field is wrong. Leaves the strings that own the bytes on the stack. */
 void tide_bind_check_exchange(lua_State *L, int index, struct tide_bind_exchange *checked);
 /* Raises nothing. */
 struct tide_exchange *tide_bind_new_exchange(const struct tide_bind_exchange *checked);

@@ -1,8 +1,8 @@
 /*
  * Datasets and jobs for Lua: engine:blocks/files/union, the methods of rdds, jobs.
  *
- * Called by Lua on the driver thread. An rdd's userdata holds one reference to its node, a job's one to the job. Jobs are values that
- * stay readable after their engine was closed (they have ended then); everything else asks for an open engine.
+ * Called by Lua on the driver thread. An rdd's userdata has one reference to its node, a job's one to the job. Jobs
+ * can be read after their engine was closed (they have ended then); everything else requires an open engine.
  */
 #include <string.h>
 
@@ -17,7 +17,7 @@
 
 /* ---- Making datasets ------------------------------------------------------------------------------------------ */
 
-/* Raises unless the table at `index` is an array of arrays of addresses. Afterwards reading it can't raise. */
+/* Raises unless the table at `index` is an array of arrays of addresses. Reading such a table raises nothing. */
 static void check_addresses(lua_State *L, int index) {
     luaL_checktype(L, index, LUA_TTABLE);
     for (size_t i = 1, partitions = lua_objlen(L, index); i <= partitions; i++) {
@@ -63,8 +63,8 @@ static int engine_blocks(lua_State *L) {
     return 1;
 }
 
-/* Raises unless the table at `index` is an array of {path, offset, length}, after which the file's size and its number as an input that
- * can be read once may follow. */
+/* Raises unless the table at `index` is an array of {path, offset, length}, after which the file's size and its
+ * number as an input that can be read once may follow. */
 static void check_splits(lua_State *L, int index) {
     luaL_checktype(L, index, LUA_TTABLE);
     for (size_t i = 1, count = lua_objlen(L, index); i <= count; i++) {
@@ -113,8 +113,8 @@ static int engine_files(lua_State *L) {
     return 1;
 }
 
-/* The datasets in the array at `index`, as scratch left on the stack, after the dataset `first` if it is not NULL. All must
- * be of the engine of the object at 1. */
+/* The datasets in the array at `index`, as scratch left on the stack, after the dataset `first` if it is not NULL.
+ * All must be of the engine of the object at 1. */
 static struct tide_rdd **check_rdds(lua_State *L, int index, struct tide_rdd *first, uint32_t *count) {
     const struct tide_bind_object *self = lua_touserdata(L, 1);
 
@@ -341,7 +341,7 @@ static int rdd_checkpoint_fail(lua_State *L) {
     return 0;
 }
 
-/* rdd:checkpointEnd(parts, descriptor of what reads them) */
+/* rdd:checkpointEnd(parts, descriptor of the operator that reads them) */
 static int rdd_checkpoint_end(lua_State *L) {
     struct tide_rdd *rdd = tide_bind_check_rdd(L, 1), *parts = tide_bind_check_rdd(L, 2);
 
@@ -421,7 +421,7 @@ static int rdd_gc(lua_State *L) {
 
 /* ---- Jobs ----------------------------------------------------------------------------------------------------- */
 
-/* From the loop: the script hears of it by an event. */
+/* Called on the loop; queues an event for the script. */
 static void on_job_done(struct tide_job *job, void *arg) {
     struct tide_events *events = arg;
     struct tide_event *event = tide_event_new(TIDE_EVENT_JOB);
@@ -511,8 +511,9 @@ static int job_partitions(lua_State *L) {
     return 1;
 }
 
-/* job:each(f) calls f(address, partition) for every block of its results, partitions from 1. The addresses are borrowed from the
- * job, which is an argument of this call and so alive until it returns; that is why they are handed out in no other way. */
+/* job:each(f) calls f(address, partition) for every block of its results, partitions from 1. The addresses are
+ * borrowed from the job, which is an argument of this call and so alive until it returns; no other function returns
+ * them. */
 static int job_each(lua_State *L) {
     struct tide_job *job = check_ended_job(L);
 

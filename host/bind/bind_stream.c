@@ -105,7 +105,7 @@ static int stream_inverse_window(lua_State *L) {
     return tide_bind_answer_stream(L, object, stream, &err);
 }
 
-/* stream:front(op, keeps_keys) → stream */
+/* stream:view(op, keeps_keys) → stream */
 static int stream_view(lua_State *L) {
     struct tide_stream *behind = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};

@@ -59,7 +59,8 @@ static int core_live_rdds(lua_State *L) {
     return 1;
 }
 
-/* What the process may have: processors, and bytes of memory (0: not known). For tests with the folder that stands for "/". */
+/* Processors and bytes of memory (0: not known) that the process may use. Tests give a folder to read instead of
+ * "/". */
 static int core_machine(lua_State *L) {
     const char *root = luaL_optstring(L, 1, "");
 

@@ -16,7 +16,7 @@ static const char *error_text(const struct tide_error *err) {
     return err->text ? err->text : tide_error_name(err->code);
 }
 
-/* Called under protection: the text is memory of C, which running out of memory in Lua must not lose. */
+/* Called protected: an out-of-memory error of Lua must not leak the text. */
 static int push_error_text(lua_State *L) {
     struct tide_error *err = lua_touserdata(L, 1);
 
@@ -63,7 +63,7 @@ struct tide_bind_object *tide_bind_new(lua_State *L, int parent, const char *nam
     object->pointer = NULL;
     object->handle = from->handle;
     object->handle->refs++;
-    luaL_getmetatable(L, name); /* from here on __gc gives the handle back */
+    luaL_getmetatable(L, name); /* from here on __gc releases the handle */
     lua_setmetatable(L, -2);
     lua_insert(L, -2);
     lua_setfenv(L, -2);

@@ -1,18 +1,18 @@
 /*
  * What every file of bind/ needs: userdata of the C module "moontide.core", checks of arguments, answers.
  *
- * Every userdata is a `struct tide_bind_object`: a pointer to the object of C, and the handle of its engine, which outlives
- * the engine. Its Lua environment table holds the engine's userdata, so nothing is collected before the objects that
- * use it. Metatables carry `__moontide = "RDD"` (…"Job", "Engine", "Graph", "Stream"): closure packing refuses such values
- * by that name.
+ * Every userdata is a `struct tide_bind_object`: a pointer to the object of C, and the handle of its engine, which
+ * outlives the engine. Its Lua environment table holds the engine's userdata, so nothing is collected before the
+ * objects that use it. Metatables carry `__moontide = "RDD"` (…"Job", "Engine", "Graph", "Stream"): closure packing
+ * refuses such values by that name.
  *
  * Blocks cross as addresses (numbers). An address that a function returns, or takes for good, carries a reference. A
- * borrowed one is an argument of a Lua function that C calls (job:each): its owner is on C's stack for as long as that
- * call lasts. Borrowed addresses are never returned, because nothing would keep their owner alive.
+ * borrowed one is an argument of a Lua function that C calls (job:each): its owner is on C's stack for as long as
+ * that call lasts. Borrowed addresses are never returned, because nothing would keep their owner alive.
  *
- * Order of work in a binding function: check all arguments (tide_bind_check_*, which may raise and own nothing), make the
- * userdata (tide_bind_new, which may raise for lack of memory), make what C needs, call C, fill the userdata. A reference
- * that C owns is never held across a call that may raise.
+ * Order of work in a binding function: check all arguments (tide_bind_check_*, which may raise and own nothing), make
+ * the userdata (tide_bind_new, which may raise for lack of memory), make what C needs, call C, fill the userdata. A
+ * reference that C owns is never held across a call that may raise.
  *
  * Thread: driver only.
  */
@@ -52,15 +52,15 @@ void tide_bind_open(lua_State *L);
 
 /* ---- Making userdata ------------------------------------------------------------------------------------------ */
 
-/* Registers a metatable: `name` is its registry name, `title` its name in messages and in __moontide ("RDD"). `methods`
- * become __index. Adds __tostring ("moontide RDD: …") and `gc`. Leaves nothing on the stack. */
+/* Registers a metatable: `name` is its registry name, `title` its name in messages and in __moontide ("RDD").
+ * `methods` become __index. Adds __tostring ("moontide RDD: …") and `gc`. Leaves nothing on the stack. */
 void tide_bind_class(lua_State *L, const char *name, const char *title, const luaL_Reg *methods, lua_CFunction gc);
 
 /* More methods for a class that is registered already. */
 void tide_bind_add_methods(lua_State *L, const char *name, const luaL_Reg *methods);
 
-/* Pushes a userdata of class `name` with the handle and the environment of the object at `parent` (an engine, rdd, job,
- * graph or stream). Its pointer is NULL until the caller fills it in. */
+/* Pushes a userdata of class `name` with the handle and the environment of the object at `parent` (an engine, rdd,
+ * job, graph or stream). Its pointer is NULL until the caller fills it in. */
 struct tide_bind_object *tide_bind_new(lua_State *L, int parent, const char *name);
 
 /* Pushes a userdata for a dataset; retains it. */
@@ -86,8 +86,8 @@ struct tide_bind_object *tide_bind_test(lua_State *L, int index, const char *nam
 struct tide_engine *tide_bind_engine_of(lua_State *L, const struct tide_bind_object *object);
 /* The dataset at `index`, borrowed; raises when it is none or its engine has been closed. */
 struct tide_rdd *tide_bind_check_rdd(lua_State *L, int index);
-/* The dataset at stack index `at` (which argument `argument` contains), borrowed; raises unless it belongs to the engine
- * of the object at 1. */
+/* The dataset at stack index `at` (which argument `argument` contains), borrowed; raises unless it belongs to the
+ * engine of the object at 1. */
 struct tide_rdd *tide_bind_check_own_rdd(lua_State *L, int at, int argument);
 /* Whole number in [low, high]; raises with `what` in the text. */
 int64_t tide_bind_check_whole(lua_State *L, int index, int64_t low, int64_t high, const char *what);
@@ -103,10 +103,10 @@ void tide_bind_set_number(lua_State *L, const char *name, double number);
 
 /* Pushes nil, text, code name ("EIO") and clears err. Returns 3: `return tide_bind_failure(L, &err);` */
 int tide_bind_failure(lua_State *L, struct tide_error *err);
-/* Misuse that C has found: raises err's text, and clears err. */
+/* Raises err's text and clears err: for calls that C refuses. */
 int tide_bind_refuse(lua_State *L, struct tide_error *err);
-/* Sets field `name` of the table on top to the error's text and `code_name` to its code name; nothing when there is no
- * error. */
+/* Sets field `name` of the table on top to the error's text and `code_name` to its code name; nothing when there is
+ * no error. */
 void tide_bind_set_error(lua_State *L, const struct tide_error *err, const char *name, const char *code_name);
 
 #endif

@@ -3,7 +3,7 @@
  */
 #include "clock/boundary.h"
 
-/* C division truncates towards zero; the grid needs the remainder counted upwards from below. */
+/* C division truncates towards zero; the grid needs the non-negative remainder. */
 static int64_t offset_in(int64_t distance, int64_t step) {
     int64_t rest = distance % step;
 

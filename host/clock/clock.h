@@ -1,15 +1,16 @@
 /*
- * The batch clock: the only place that reads time. Two kinds: clock_uv (wall clock for names, monotonic clock for waiting) and
- * clock_manual (moves when told; drives every test).
+ * The batch clock: the only place that reads time. Two kinds: clock_uv (wall clock for names, monotonic clock for
+ * waiting) and clock_manual (moves on request; for tests).
  *
- * The real clock is the wall clock as it was read at the last batch boundary, carried forward by the monotonic one. At a boundary it
- * follows the wall clock, only forward: after a step forward (NTP, a laptop that wakes up) the batches in between are made at once,
- * with their nominal times; after a step back batch times go on as if nothing had happened, until the wall clock has caught up. So no
- * batch is skipped or repeated. Each step is told once. A step over more than 10,000 batches is not followed.
+ * The real clock is the wall clock as it was read at the last batch boundary, carried forward by the monotonic one.
+ * At a boundary it follows the wall clock, only forward: after a step forward (NTP, a laptop that wakes up) the
+ * batches in between are made at once, with their nominal times; after a step back the clock continues unchanged
+ * until the wall clock has caught up. So no batch is skipped or repeated. Each step is logged once. A step over more
+ * than 10,000 batches is not followed.
  *
  * A recurring tick: `start(first, period, fn)`: fn runs on the driver thread once for each boundary reached, with its
- * nominal time, in order, none skipped or merged after a stall. No drift: each wait is computed from the nominal time.
- * Thread: driver only.
+ * nominal time, in order, none skipped or merged after a stall. No drift: each wait is computed from the nominal
+ * time. Thread: driver only.
  */
 #ifndef TIDE_CLOCK_CLOCK_H
 #define TIDE_CLOCK_CLOCK_H
@@ -38,8 +39,8 @@ int tide_clock_advance(struct tide_clock *clock, int64_t ms);
 /* Closes its handles; memory is freed when the loop has run their close callbacks. */
 void tide_clock_close(struct tide_clock *clock);
 
-/* The times of one matter: what the wall clock said when it was started, carried forward by the monotonic clock, so that the
- * differences between them are right whatever happens to the wall clock. Any thread. */
+/* Consistent times of one activity: the wall clock at its start, carried forward by the monotonic clock, so that
+ * differences are right even if the wall clock is set. Any thread. */
 struct tide_stopwatch {
     int64_t wall_ms;
     uint64_t monotonic_ns;

@@ -1,6 +1,6 @@
 /*
- * The clock of tests: it moves when told, on the thread that tells it. Time jumps first and then the boundaries
- * passed fire, as they would after a stall. A start never fires by itself, even when its first boundary is already
+ * The clock of tests: tide_clock_advance moves it, on the calling thread. Time jumps first, then the boundaries
+ * passed fire, as after a stall. A start never fires by itself, even when its first boundary is already
  * reached; the next advance does (also one of 0 ms).
  */
 #include "clock/clock.h"
@@ -27,7 +27,7 @@ static int advance(struct tide_clock *base, int64_t ms) {
 
     if (ms < 0) return TIDE_EINVAL;
     clock->now += ms;
-    if (clock->firing) return TIDE_OK; /* told from inside a tick: the run under way goes on to the new time */
+    if (clock->firing) return TIDE_OK; /* called from a tick: the outer call continues to the new time */
     clock->firing = true;
     while (tide_clock_due(base, clock->now)) tide_clock_tick(base);
     clock->firing = false;

@@ -1,10 +1,10 @@
 /*
  * The real clock, on the driver's loop.
  *
- * Time is the loop's own millisecond count plus an offset taken from the wall clock, rounded to a millisecond; it is looked at again
- * at each boundary (follow), and only grows.
- * So a boundary of the clock is a boundary of libuv's timers, and waiting for it costs no rounding: the timer is set to
- * the nominal time itself, each time anew, which leaves nothing to drift.
+ * Time is the loop's own millisecond count plus an offset taken from the wall clock, rounded to a millisecond; it is
+ * corrected at each boundary (follow), and only grows. So a boundary of the clock is a boundary of libuv's timers,
+ * and waiting for it costs no rounding: the timer is set to the nominal time itself, each time anew, so nothing
+ * drifts.
  *
  * After a stall the missed ticks fire in runs of at most TICKS_PER_TURN, so that other events (a stop among them) get
  * their turn. libuv would run a timer of 0 ms again in the same turn, hence the wait of at least 1 ms.
@@ -21,7 +21,7 @@
 
 enum { TICKS_PER_TURN = 64 };
 enum { NS_PER_MS = 1000000 };
-enum { STEP_MS = 50 };          /* smaller differences are the clock's regulation, and not told */
+enum { STEP_MS = 50 };          /* smaller differences are regulation of the wall clock, and not logged */
 enum { MOST_FOLLOWED = 10000 }; /* batches */
 
 struct real_clock {
@@ -48,7 +48,7 @@ static void arm(struct real_clock *clock) {
         return;
     }
     uv_loop_t *loop = clock->timer.loop;
-    uv_update_time(loop); /* the loop's time is as old as the work since it last looked */
+    uv_update_time(loop); /* the loop's time is as old as its current callback */
     int64_t wait = clock->base.next - clock->offset - (int64_t)uv_now(loop);
     uv_timer_start(&clock->timer, on_timer, wait > 1 ? (uint64_t)wait : 1, 0);
 }
@@ -60,7 +60,7 @@ static int64_t wall_ns(void *arg) {
     return (int64_t)wall.tv_sec * 1000 * NS_PER_MS + wall.tv_nsec;
 }
 
-/* What the offset would be if the clock were made now. */
+/* The offset of a clock made now. */
 static int64_t offset_now(const struct real_clock *clock) {
     return (clock->wall(clock->wall_arg) - (int64_t)uv_hrtime() + NS_PER_MS / 2) / NS_PER_MS;
 }
@@ -95,10 +95,10 @@ static void on_timer(uv_timer_t *timer) {
 }
 
 static void changed(struct tide_clock *clock) {
-    if (!real_clock_of(clock)->firing) arm(real_clock_of(clock)); /* else on_timer does, when the run is over */
+    if (!real_clock_of(clock)->firing) arm(real_clock_of(clock)); /* otherwise on_timer does, after its ticks */
 }
 
-static int advance(struct tide_clock *clock, int64_t ms) { return TIDE_EINVAL; /* nobody moves the real clock */ }
+static int advance(struct tide_clock *clock, int64_t ms) { return TIDE_EINVAL; /* the real clock can't be moved */ }
 
 static void on_closed(uv_handle_t *handle) { tide_free(handle->data); }
 

@@ -1,5 +1,5 @@
 /*
- * What the kinds of clock share: the ticker. Private to clock/.
+ * The ticker that all kinds of clock share. Private to clock/.
  *
  * A kind embeds `struct tide_clock` as its first member and decides when it is time; clock.c keeps the nominal times.
  * Thread: driver only.

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-/* Whether so much of the calling thread's stack is in use that no coroutine, with a whole Lua stack of its own, should
+/* Whether so much of the calling thread's stack is in use that no coroutine (with a Lua stack of its own) may
  * begin. */
 bool tide_thread_stack_is_short(void);
 

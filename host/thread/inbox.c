@@ -1,7 +1,7 @@
 /*
  * The one way from thread to thread. Posts come from any thread; drain, close and destroy belong to the thread of the
- * loop. The wake-up is only sent when the queue was empty: a wake-up delivers everything queued, so more would be
- * empty turns. It is sent under the lock, so that a close on the owner's side cannot slip in between.
+ * loop. The wake-up is only sent when the queue was empty: it delivers everything queued, so more would be empty
+ * turns. It is sent under the lock, so that a close on the owner's side cannot slip in between.
  */
 #include "thread/inbox.h"
 

@@ -1,5 +1,5 @@
 /*
- * How threads reach each other: a thread-safe FIFO of messages with one consumer. Posting is the only
+ * Messages between threads: a thread-safe FIFO with one consumer. Posting is the only
  * cross-thread call. A message is embedded as first member of a larger struct and carries the
  * function that the owner thread runs with it.
  *
@@ -33,8 +33,8 @@ int tide_inbox_create(struct tide_inbox *inbox, uv_loop_t *loop, void *owner, bo
 void tide_inbox_post(struct tide_inbox *inbox, struct tide_message *message);
 /* Owner thread: delivers what is queued now; returns how many. Also called by the wake-up itself. */
 unsigned tide_inbox_drain(struct tide_inbox *inbox);
-/* Owner thread: refuses further posts, disposes of queued messages (deliver with owner NULL) and closes the async handle; the loop
- * must run once more before tide_inbox_destroy. */
+/* Owner thread: refuses further posts, disposes of queued messages (deliver with owner NULL) and closes the async
+ * handle; the loop must run once more before tide_inbox_destroy. */
 void tide_inbox_close(struct tide_inbox *inbox);
 void tide_inbox_destroy(struct tide_inbox *inbox);
 

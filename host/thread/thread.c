@@ -14,11 +14,11 @@
 #include "base/fault.h"
 
 /*
- * A Lua stack ends after 65,500 slots. What C needs until then depends on the way: string.gsub that calls itself through its
- * function is the hungriest, 9.2 KB a level and 82 MB in all (interpreted; 58 MB compiled; load 4 MB, string.format 4 MB,
- * table.sort 1.5 MB). Each coroutine has a Lua stack of its own, so none begins when much of the thread's is in use
- * (lua/moontide/worker/coroutines.lua; a coroutine that resumes another takes 80 bytes). It is address space only: pages that are not touched take no memory. Where so much is
- * refused, threads get by with what they used to have.
+ * A Lua stack ends after 65,500 slots. The C stack needed until then depends on the recursion: string.gsub that calls
+ * itself through its function needs most, 9.2 KB a level and 82 MB in all (interpreted; 58 MB compiled; load 4 MB,
+ * string.format 4 MB, table.sort 1.5 MB). Each coroutine has a Lua stack of its own, so none begins when much of the
+ * thread's stack is in use (lua/moontide/worker/coroutines.lua; a coroutine that resumes another takes 80 bytes).
+ * This is address space: untouched pages take no memory. Where so much is refused, threads use a smaller stack.
  */
 enum { STACK_SIZE = 128 * 1024 * 1024, SMALL_STACK_SIZE = 8 * 1024 * 1024, COROUTINES_BEGIN_WITHIN = 1024 * 1024 };
 enum { STAYS_MAPPED = 256 * 1024 }; /* of a stack that is trimmed */
@@ -34,7 +34,7 @@ static void run_thread(void *arg) {
     thread->run(thread->arg);
 }
 
-/* All but those that a thread causes itself, and abort. */
+/* All signals except abort and those that a thread causes itself. */
 static void signals_to_block(sigset_t *set) {
     static const int synchronous[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT};
 
@@ -56,8 +56,7 @@ int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(
     thread->run = run;
     thread->arg = arg;
     snprintf(thread->name, sizeof thread->name, "%s", name);
-    /* The new thread inherits the mask: blocking around its creation leaves no moment in which it could be the one
-     * that a signal reaches. */
+    /* The new thread inherits the mask: with signals blocked around its creation, none can be delivered to it. */
     signals_to_block(&blocked);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int status = UV_EAGAIN;
@@ -74,7 +73,7 @@ int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(
     return TIDE_OK;
 }
 
-/* Held by the thread, and by who starts it: that writes the id, perhaps after the thread has ended. */
+/* Referenced by the thread and by its starter, which writes the id, perhaps after the thread has ended. */
 struct free_thread {
     struct tide_thread thread;
     void (*run)(void *arg);

@@ -1,6 +1,6 @@
 /*
- * Starting and joining named threads with a stack large enough for LuaJIT: recursion without end has to meet LuaJIT's limit,
- * which is an error, before the end of the stack, which is a crash. Over libuv's threads.
+ * Starting and joining named threads with a stack large enough for LuaJIT: endless recursion must reach LuaJIT's
+ * limit (an error) before the end of the stack (a crash). Over libuv's threads.
  */
 #ifndef TIDE_THREAD_THREAD_H
 #define TIDE_THREAD_THREAD_H
@@ -24,9 +24,9 @@ int tide_thread_start(struct tide_thread *thread, const char *name, void (*run)(
                       struct tide_error *err);
 void tide_thread_join(struct tide_thread *thread);
 
-/* Gives back the memory of the part of the calling thread's stack that is not in use. */
+/* Returns the memory of the unused part of the calling thread's stack to the system. */
 void tide_thread_trim_stack(void);
-/* The same for a thread that nobody waits for: the process may end while it runs. */
+/* Starts a thread that is not joined: the process may end while it runs. */
 int tide_thread_start_free(const char *name, void (*run)(void *), void *arg, struct tide_error *err);
 
 #endif

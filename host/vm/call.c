@@ -1,6 +1,5 @@
 /*
- * Protected calls from C into Lua. Nothing C owns is held across the Lua side: arguments are pushed inside
- * the protected call.
+ * Protected calls from C into Lua. Arguments are pushed inside the protected call, so that an error leaks nothing.
  */
 #include "vm/call.h"
 
@@ -18,7 +17,7 @@ static int traceback(lua_State *L) {
     return 1;
 }
 
-/* Runs outside of a protected call, so it must not make a string of a number: that may collect garbage, and finalizers raise. */
+/* Not protected, so it must not convert a number to a string: that may collect garbage, and finalizers may raise. */
 static int take_error(lua_State *L, struct tide_error *err) {
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
 

@@ -1,9 +1,9 @@
 /*
  * Garbage collection at every step (see gcstress.h).
  *
- * An allocator must not collect. It can ask for it: with the threshold at what is in use now and steps without a limit, LuaJIT runs
- * a whole cycle at its next check, in compiled code too (there by way of leaving the trace). Both fields are set through
- * lua_gc, which does no more than write them.
+ * An allocator must not collect, but it can make LuaJIT collect at its next check, in compiled code too (which leaves
+ * its trace then): it sets the threshold to the memory in use and the step to no limit. lua_gc only writes these two
+ * fields.
  */
 #include "vm/gcstress.h"
 
@@ -15,8 +15,8 @@
 #include "base/alloc.h"
 #include "base/stress.h"
 
-/* Allocations are counted from one whole collection to the next: 1 to 2 * (heap / BYTES_PER_STEP), so that the work is some times
- * that of allocating. */
+/* Allocations are counted from one whole collection to the next: 1 to 2 * (heap / BYTES_PER_STEP), so that collecting
+ * costs a few times as much as allocating. */
 enum { BYTES_PER_STEP = 512, FEWEST_STEPS = 64, WHOLE_FOR = 3, USUAL_STEPMUL = 200 };
 
 struct stressed {
@@ -62,8 +62,9 @@ static void *allocate(void *ud, void *ptr, size_t before, size_t size) {
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 
-/* LuaJIT keeps some pointers shifted or with marks in them: LeakSanitizer would take what they point to for lost in states that
- * are left behind (task/worker.c). It counts as held, like all of LuaJIT's own memory does without stress. */
+/* LuaJIT keeps some pointers shifted or with marks in them: in states that are left behind (task/worker.c)
+ * LeakSanitizer would report the memory they point to. It is declared as reachable, as all memory of LuaJIT is
+ * without stress. */
 static void *resize(void *ptr, size_t size) {
     __lsan_disable();
     ptr = realloc(ptr, size);
@@ -118,8 +119,8 @@ void tide_gcstress_close(lua_State *L) {
     tide_free(stressed);
 }
 
-/* Its record stays until the end of the process: the state is closed elsewhere. L may be a coroutine that ends before its state
- * does, so one of our own stands for the state. */
+/* The record stays until the end of the process, because the state is closed elsewhere. L may be a coroutine that
+ * ends before its state, so a coroutine of our own represents the state. */
 void tide_gcstress_adopt(lua_State *L) {
     void *ud;
     lua_Alloc inner = lua_getallocf(L, &ud);

@@ -88,8 +88,8 @@ static bool put_map(lua_State *L, struct tide_buffer *out, int table, uint32_t c
     return true;
 }
 
-/* The number of keys of a table, and its length when every key is a positive whole number and few are missing, else 0. The
- * same rule as array_length in vm/walk.c. */
+/* The number of keys of a table, and its length when every key is a positive whole number and few are missing, else
+ * 0. The same rule as array_length in vm/walk.c. */
 static uint32_t measure(lua_State *L, int table, double *length) {
     uint32_t count = 0;
     double largest = 0;
@@ -118,7 +118,7 @@ static bool put_bytes(struct tide_buffer *out, const void *bytes, size_t size) {
 
 static bool put_null(struct tide_buffer *out) { return put_bytes(out, (const uint8_t[]){0xc7, 0, TIDE_EXT_NULL}, 3); }
 
-/* What a table's metatable says. */
+/* The meaning of a table's metatable. */
 enum mark { MARK_NONE, MARK_ARRAY, MARK_OBJECT, MARK_NULL, MARK_UNKNOWN };
 
 /* __jsontype of the metatable on top of the stack, if it has no other field. */
@@ -220,10 +220,10 @@ static int pack(lua_State *L) {
     return 1;
 }
 
-/* The buffers of all states, so that those of a state that is left behind (task/worker.c) stay within reach. On the heap, and
- * not in Lua's memory: ThreadSanitizer does not see that Lua gives that back between two threads. */
+/* The buffers of all states, so that those of a state that is left behind (task/worker.c) stay within reach. On the
+ * heap, and not in Lua's memory: ThreadSanitizer does not see that Lua gives that back between two threads. */
 struct scratch {
-    struct tide_buffer buffer; /* first: pack knows nothing else of it */
+    struct tide_buffer buffer; /* first: pack uses only this */
     struct scratch *next;
 };
 
@@ -263,7 +263,7 @@ int tide_vm_packer(lua_State *L) {
 
     lua_pushlightuserdata(L, out);
     lua_insert(L, 1);
-    lua_newuserdata(L, 1); /* upvalue 5 of pack: goes with it, and takes the buffer along */
+    lua_newuserdata(L, 1); /* upvalue 5 of pack: its __gc frees the buffer with pack */
     lua_newtable(L);
     lua_pushlightuserdata(L, out);
     lua_pushcclosure(L, destroy, 1);

@@ -1,6 +1,6 @@
 /*
- * Builds LuaJIT states. Driver and worker states come from here only, so that a closure finds the same
- * environment on both sides.
+ * Builds LuaJIT states. Driver and worker states are made here only, so that a closure finds the same environment in
+ * both.
  */
 #include "vm/vm.h"
 

@@ -23,9 +23,10 @@ struct tide_vm_options {
 struct lua_State *tide_vm_new(const struct tide_vm_options *options, struct tide_error *err);
 void tide_vm_delete(struct lua_State *L); /* NULL is fine */
 
-/* Pushes where FFI finds this library's functions, and returns it: NULL and `false` when they are symbols of the program
- * itself, which ffi.C sees; else the path of the shared object for ffi.load, because `require` loads modules with local
- * symbols. Raises when that has no path. States made here have it as package.loaded["moontide.library"]. */
+/* Pushes where FFI finds this library's functions, and returns it: NULL and `false` when they are symbols of the
+ * program itself, which ffi.C sees; else the path of the shared object for ffi.load, because `require` loads modules
+ * with local symbols. Raises when that has no path. States made here have it as
+ * package.loaded["moontide.library"]. */
 const char *tide_vm_push_library(struct lua_State *L);
 
 /* Lets `require` find an embedded module in a state that this file did not make. It must be there. */

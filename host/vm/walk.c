@@ -1,5 +1,5 @@
 /*
- * Walking Lua tables from C (see walk.h). Called from Lua on whichever thread owns the state; holds nothing.
+ * Walking Lua tables from C (see walk.h). Called from Lua on whichever thread owns the state; stateless.
  */
 #include "vm/walk.h"
 
@@ -18,8 +18,8 @@ static int walk_next(lua_State *L) {
     return 1;
 }
 
-/* array_length(table) → its length when every key is a positive whole number and few are missing (nils inside of an array), nil for
- * any other table; 0 when it is empty. */
+/* array_length(table) → its length when every key is a positive whole number and few are missing (nils inside of an
+ * array), nil for any other table; 0 when it is empty. */
 static int walk_array_length(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     double count = 0, largest = 0;

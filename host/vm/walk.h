@@ -1,6 +1,6 @@
 /*
- * Walking Lua tables from C, for Lua. The LuaJIT snapshots of 2022 compile `next` (and pairs) to code that can skip elements;
- * a C function is never compiled, only called. lua/moontide/base/iterate.lua tells more.
+ * Walking Lua tables from C, for Lua. The LuaJIT snapshots of 2022 compile `next` (and pairs) to code that can skip
+ * elements; a C function is called from traces, not compiled. More in lua/moontide/base/iterate.lua.
  */
 #ifndef TIDE_VM_WALK_H
 #define TIDE_VM_WALK_H

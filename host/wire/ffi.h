@@ -15,8 +15,8 @@ uint32_t tide_hash_partition(const uint8_t *data, size_t size, uint32_t partitio
 
 /* ---- wire/key.h ----------------------------------------------------------------------------------------------- */
 
-/* Gives a key the form in which keys are kept, in place. Returns the new size, which is never larger; 0 when there is NaN in
- * it. */
+/* Brings a key into the form in which keys are stored, in place. Returns the new size, which is never larger; 0 when
+ * it contains NaN. */
 size_t tide_key_make_plain(uint8_t *key, size_t size);
 
 /* ---- wire/record.h -------------------------------------------------------------------------------------------- */
@@ -27,8 +27,8 @@ enum { TIDE_RECORD_DEPTH = 100 }; /* tables within tables */
 
 /* The byte after the value that starts at `at`; nested values are skipped without recursion. */
 const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end);
-/* Total order over values for sorting: nil < null < false < true < numbers < strings (bytes) < arrays (element by element)
- * < maps; NaN sorts after all numbers. Both spans must be valid. */
+/* Total order over values for sorting: nil < null < false < true < numbers < strings (bytes) < arrays (element by
+ * element) < maps; NaN sorts after all numbers. Both spans must be valid. */
 int tide_unpack_compare(const uint8_t *a, const uint8_t *a_end, const uint8_t *b, const uint8_t *b_end);
 
 #endif

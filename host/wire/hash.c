@@ -1,12 +1,12 @@
 /*
  * Hashes of keys and of content. tide_hash_* of keys run once per record on worker threads; pure functions. The
- * values are written into checkpoints (through key groups) and decide where a key lives, so they can never change:
- * spec/host/test_hash.c holds some of them.
+ * values are written into checkpoints (through key groups) and determine the partition of a key, so they can never
+ * change: spec/host/test_hash.c fixes some of them.
  *
- * A packed integer that a double holds exactly is hashed as that double, whatever its form. One that no double
- * holds (beyond 2^53, to Lua an int64 or uint64) cannot equal any Lua number; it is hashed over its 64 bits, because
- * rounding it would give whole runs of neighbouring ids one hash. The same holds inside of tables: each value in them is
- * hashed in the one form of wire/key.h; where all have it already, as nearly always, that is the hash of the bytes.
+ * A packed integer that a double holds exactly is hashed as that double, whatever its form. One that no double holds
+ * (beyond 2^53, to Lua an int64 or uint64) cannot equal any Lua number; it is hashed over its 64 bits, because
+ * rounding it would give whole runs of neighbouring ids one hash. The same holds inside of tables: each value in them
+ * is hashed in the one form of wire/key.h; when all have it, as nearly always, that is the hash of the bytes.
  */
 #include "wire/hash.h"
 
@@ -33,7 +33,7 @@ static inline uint64_t hash_double(double value) {
     uint64_t bits;
 
     if (value == 0) value = 0;                         /* -0 */
-    if (value != value) bits = UINT64_C(0x7ff8) << 48; /* one NaN: a NaN key is refused elsewhere, but by its name */
+    if (value != value) bits = UINT64_C(0x7ff8) << 48; /* one NaN: refusing NaN keys is up to the caller */
     else memcpy(&bits, &value, sizeof bits);
     return hash_bits(bits, TIDE_KEY_NUMBER);
 }
@@ -140,7 +140,7 @@ uint64_t tide_hash_packed(const uint8_t *data, size_t size) {
         }
     }
     if (tide_key_has_forms(data, size)) return hash_forms(data, size);
-    /* Containers, booleans, null; and spans that are not one whole value, which only have to be safe. */
+    /* Containers, booleans, null; and spans that are not one whole value, for which any result will do. */
     return XXH3_64bits_withSeed(data, size, TIDE_KEY_OTHER);
 }
 

@@ -1,7 +1,8 @@
 /*
- * Hash of a key and the key group it falls in. The same on every machine: XXH3-64 over the key's
- * canonical payload (string: its bytes; number: its double, -0 as 0, little endian; anything else: its
- * packed bytes, with numbers in them in the form of wire/key.h), seeded by the payload class. Equal Lua keys give equal hashes whatever their packed form.
+ * Hash of a key and the key group it falls in. The same on every machine: XXH3-64 over the key's canonical payload
+ * (string: its bytes; number: its double, -0 as 0, little endian; anything else: its packed bytes, with numbers in
+ * them in the form of wire/key.h), seeded by the payload class. Equal Lua keys give equal hashes whatever their
+ * packed form.
  */
 #ifndef TIDE_WIRE_HASH_H
 #define TIDE_WIRE_HASH_H
@@ -21,7 +22,7 @@ uint64_t tide_hash_packed(const uint8_t *data, size_t size);
 /* Content id of bytes (XXH3-128), e.g. of plans. */
 void tide_hash_content(const void *data, size_t size, uint64_t id[2]);
 
-/* Checksum (XXH3-64) of bytes that come piece by piece; how they are cut does not matter. */
+/* Checksum (XXH3-64) of bytes that come piece by piece; the same for any division into pieces. */
 struct tide_hasher;
 struct tide_hasher *tide_hasher_new(void); /* NULL: out of memory */
 void tide_hasher_add(struct tide_hasher *hasher, const void *data, size_t size);

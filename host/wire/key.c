@@ -1,6 +1,6 @@
 /*
  * The forms of keys (see key.h). Called by shuffles and by worker Lua for each key that is a table, so strings and
- * small whole numbers are passed over quickly. MessagePack writes a container's head and then its elements:
+ * small whole numbers are skipped quickly. MessagePack writes a container's head and then its elements:
  * one walk over heads and scalars meets every depth.
  */
 #include "wire/key.h"
@@ -13,7 +13,7 @@
 
 enum { FLOAT32 = 0xca, FLOAT64 = 0xcb, UINT64 = 0xcf, INT64 = 0xd3, STRING8 = 0xd9, MAP16 = 0xde, NO_MAP = 0x80 };
 
-/* What is found in a key. */
+/* Findings in a key. */
 enum { HAS_NAN = 1, NOT_PLAIN = 2, HAS_FORMS = 4 };
 
 static bool is_container(uint8_t tag) { return (tag >= 0x80 && tag <= 0x9f) || (tag >= 0xdc && tag <= 0xdf); }
@@ -38,7 +38,7 @@ static unsigned look_at_rare(const uint8_t *at, const struct tide_value *value) 
     }
 }
 
-/* The usual values are passed over by their first bytes. */
+/* The usual values are skipped by their first bytes. */
 static unsigned look(const uint8_t *at, size_t size) {
     const uint8_t *end = at + size;
     unsigned found = 0;
@@ -63,7 +63,7 @@ static unsigned look(const uint8_t *at, size_t size) {
     return found;
 }
 
-/* Only tables and floating point numbers have anything to be looked for. */
+/* Only tables and floating point numbers need a search. */
 static inline unsigned look_into(const uint8_t *key, size_t size) {
     return is_container(*key) || *key == FLOAT64 || *key == FLOAT32 ? look(key, size) : 0;
 }

@@ -1,7 +1,7 @@
 /*
  * MessagePack into a tide_buffer. Called for plans, messages and by native kernels, on any thread that owns the
- * buffer. Each value has exactly one form here, because packed bytes are compared and used as keys: non-negative int32
- * in the unsigned forms, negative in the signed ones. -0 stays -0: where it is a key, whoever packs it takes 0 instead.
+ * buffer. Each value has exactly one form here, because packed bytes are compared and used as keys: non-negative
+ * int32 in the unsigned forms, negative in the signed ones. -0 stays -0: for keys, callers pack 0 instead.
  */
 #include "wire/pack.h"
 

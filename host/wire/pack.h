@@ -1,10 +1,10 @@
 /*
- * Writing MessagePack into a tide_buffer (over msgpack-c's packer). For plans, messages and native
- * kernels; the per-record hot path is in lua/moontide/wire/codec.lua and follows the same rules:
+ * Writing MessagePack into a tide_buffer (over msgpack-c's packer). For plans, messages and native kernels; the
+ * per-record hot path is in lua/moontide/wire/codec.lua and follows the same rules:
  *   numbers that are int32 → shortest integer form; other numbers and -0 → float64; int64/uint64 beyond 2^53
  *   → int64/uint64; nil → nil; explicit null → ext type 1, empty; strings → str (any bytes);
- *   {} → map 0; moontide.array{} → array 0; an empty table that is marked as an object → map 0 in the two byte form. Map keys in data are written in sorted order (packed bytes),
- *   so that equal tables have equal bytes.
+ *   {} → map 0; moontide.array{} → array 0; an empty table that is marked as an object → map 0 in the two byte form.
+ * Map keys in data are written in sorted order (packed bytes), so that equal tables have equal bytes.
  */
 #ifndef TIDE_WIRE_PACK_H
 #define TIDE_WIRE_PACK_H

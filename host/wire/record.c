@@ -1,6 +1,6 @@
 /*
- * Walks a packed value with a stack of the tables it is in (see record.h). Called by format/sequence_reader.c for each record of object
- * files.
+ * Walks a packed value with a stack of the tables it is in (see record.h). Called by format/sequence_reader.c for
+ * each record of object files.
  */
 #include "wire/record.h"
 
@@ -22,7 +22,8 @@ enum {
     MAP32 = 0xdf
 };
 
-/* A table that is being passed: how many values are left, and whether it is a map, where those at even places are keys. */
+/* A table that is being skipped: how many values are left, and whether it is a map, where those at even places are
+ * keys. */
 struct level {
     uint64_t left;
     bool map;
@@ -59,7 +60,7 @@ static bool is_nan(const uint8_t *at) {
 
 static bool is_extension(uint8_t tag) { return (tag >= EXT8 && tag <= 0xc9) || (tag >= 0xd4 && tag <= 0xd8); }
 
-/* What is wrong with a complete value that is no table. */
+/* Why Lua can't hold a complete value that is no table. */
 static const char *unfit(const uint8_t *at, bool key) {
     static const uint8_t null[] = {EXT8, 0, 1};
 
@@ -70,7 +71,7 @@ static const char *unfit(const uint8_t *at, bool key) {
     return NULL;
 }
 
-/* Passes a value that is no table. NULL as tide_record_pass. */
+/* Skips a value that is no table. NULL as in tide_record_pass. */
 static const uint8_t *pass_scalar(const uint8_t *at, const uint8_t *end, bool key, const char **why) {
     /* Most values: small whole numbers and short strings. */
     if (*at <= 0x7f || *at >= 0xe0) return at + 1;

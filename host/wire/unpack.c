@@ -1,7 +1,7 @@
 /*
- * Reading MessagePack in place. Called by shuffles, sorting, keyed state and everything that looks into messages, on
- * any thread. Input may come from the network or a disk, so every length is checked against what is left before it
- * is believed, and nesting costs no stack: a container only adds to the number of values still to come.
+ * Reading MessagePack in place. Called by shuffles, sorting, keyed state and all readers of messages, on
+ * any thread. Input may come from the network or a disk, so every length is checked against the bytes left before it
+ * is used, and nesting costs no stack: a container only adds to the number of values still to come.
  */
 #include "wire/unpack.h"
 
@@ -16,7 +16,7 @@ static inline uint32_t load_length(const uint8_t *at, unsigned width) {
 }
 
 const uint8_t *tide_unpack_skip(const uint8_t *at, const uint8_t *end) {
-    uint64_t pending = 1; /* values still to pass */
+    uint64_t pending = 1; /* values still to skip */
 
     if (!at) return NULL;
     do {
@@ -326,12 +326,12 @@ static int compare_bytes(const struct tide_value *a, const struct tide_value *b)
 
 /*
  * Walks both spans side by side. Containers of equal size only add pairs to look at. Once two containers differ in
- * size, everything outside them has lost its say: the pairs they share decide, else their sizes. So no stack here
- * either.
+ * size, values outside of them no longer matter: the pairs they share decide, else their sizes. So no stack is
+ * needed.
  */
 int tide_unpack_compare(const uint8_t *a, const uint8_t *a_end, const uint8_t *b, const uint8_t *b_end) {
     uint64_t pending = 1;
-    int verdict = 0; /* if all pending pairs are equal */
+    int verdict = 0; /* when all pending pairs are equal */
 
     while (pending > 0) {
         pending--;
