@@ -15,6 +15,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "clock/boundary.h"
 #include "dstream/stream.h"
 
@@ -40,7 +41,7 @@ struct step {
     uint32_t slot; /* where the table points to it */
 };
 
-/* A step whose needs are being looked at. */
+/* A step whose needs are being resolved. */
 struct visit {
     uint32_t step;
     uint32_t next_need;
@@ -64,15 +65,9 @@ struct tide_generation {
     uint32_t nparents, parents_capacity;
     uint32_t next; /* position in order of the step to run */
     bool asks;
-    struct tide_stream *gone; /* a dataset was asked for that was let go of; NULL: none */
-    int64_t gone_time;
+    struct tide_stream *released; /* the stream of a wanted dataset that was released already; NULL: none */
+    int64_t released_time;
 };
-
-static void *grown(void *items, uint32_t *capacity, uint32_t wanted, size_t size) {
-    if (wanted <= *capacity) return items;
-    *capacity = *capacity * 2 > wanted ? *capacity * 2 : wanted + 8;
-    return tide_xrealloc(items, *capacity * size);
-}
 
 struct tide_generation *tide_generation_new(struct tide_graph *graph) {
     struct tide_generation *generation = tide_xcalloc(1, sizeof *generation);
@@ -103,13 +98,13 @@ void tide_generation_end(struct tide_generation *generation) {
     generation->nsteps = generation->norder = generation->next = 0;
     generation->nparents = 0;
     generation->asks = false;
-    generation->gone = NULL;
+    generation->released = NULL;
 }
 
 /* ---- Demand --------------------------------------------------------------------------------------------------- */
 
 void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time) {
-    needs->items = grown(needs->items, &needs->capacity, needs->count + 1, sizeof *needs->items);
+    TIDE_ARRAY_RESERVE(needs->items, needs->capacity, needs->count + 1);
     needs->items[needs->count++] = (struct need){.stream = parent, .time = time, .step = NO_STEP};
 }
 
@@ -143,8 +138,7 @@ static void make_room_in_table(struct tide_generation *generation) {
 
 static uint32_t add_step(struct tide_generation *generation, struct tide_stream *stream, int64_t time,
                          uint32_t slot) {
-    generation->steps =
-        grown(generation->steps, &generation->steps_capacity, generation->nsteps + 1, sizeof *generation->steps);
+    TIDE_ARRAY_RESERVE(generation->steps, generation->steps_capacity, generation->nsteps + 1);
     uint32_t at = generation->nsteps++;
     generation->table[slot] = at;
     struct step *step = &generation->steps[at];
@@ -154,7 +148,7 @@ static uint32_t add_step(struct tide_generation *generation, struct tide_stream 
     return at;
 }
 
-/* Settles the need from memory, or finds the step that will; returns that step when it is new. */
+/* Settles the need from memory, or finds the step that will settle it; returns that step if it is new. */
 static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
     struct need *need = &generation->needs.items[index];
     struct tide_stream *stream = need->stream;
@@ -169,8 +163,8 @@ static uint32_t resolve(struct tide_generation *generation, uint32_t index) {
     }
     if (tide_stream_failed(stream, time)) return NO_STEP;
     if (tide_stream_was_released(stream, time)) {
-        generation->gone = stream;
-        generation->gone_time = time;
+        generation->released = stream;
+        generation->released_time = time;
         return NO_STEP;
     }
     make_room_in_table(generation);
@@ -187,8 +181,7 @@ static void demand(struct tide_generation *generation, uint32_t need) {
 
     for (uint32_t fresh = resolve(generation, need);;) {
         if (fresh != NO_STEP) {
-            generation->stack =
-                grown(generation->stack, &generation->stack_capacity, depth + 1, sizeof *generation->stack);
+            TIDE_ARRAY_RESERVE(generation->stack, generation->stack_capacity, depth + 1);
             generation->stack[depth++] = (struct visit){.step = fresh};
         }
         if (depth == 0) return;
@@ -198,8 +191,7 @@ static void demand(struct tide_generation *generation, uint32_t need) {
             fresh = resolve(generation, step->first_need + top->next_need++);
             continue;
         }
-        generation->order =
-            grown(generation->order, &generation->order_capacity, generation->norder + 1, sizeof *generation->order);
+        TIDE_ARRAY_RESERVE(generation->order, generation->order_capacity, generation->norder + 1);
         generation->order[generation->norder++] = top->step;
         depth--;
         fresh = NO_STEP;
@@ -211,8 +203,7 @@ void tide_generation_begin(struct tide_generation *generation, int64_t time) {
 
     assert(graph->zero >= 0 && generation->nsteps == 0 && generation->needs.count == 0);
     generation->time = time;
-    generation->outputs =
-        grown(generation->outputs, &generation->outputs_capacity, graph->noutputs, sizeof *generation->outputs);
+    TIDE_ARRAY_RESERVE(generation->outputs, generation->outputs_capacity, graph->noutputs);
     for (uint32_t i = 0; i < graph->noutputs; i++) {
         struct tide_stream *stream = graph->outputs[i];
         generation->outputs[i] = NO_STEP;
@@ -241,8 +232,7 @@ static struct tide_rdd *answer_of(const struct tide_generation *generation, uint
 }
 
 static void collect_parents(struct tide_generation *generation, const struct step *step) {
-    generation->parents =
-        grown(generation->parents, &generation->parents_capacity, step->nneeds, sizeof *generation->parents);
+    TIDE_ARRAY_RESERVE(generation->parents, generation->parents_capacity, step->nneeds);
     generation->nparents = step->nneeds;
     for (uint32_t i = 0; i < step->nneeds; i++) {
         struct need *need = &generation->needs.items[step->first_need + i];
@@ -254,7 +244,7 @@ static void collect_parents(struct tide_generation *generation, const struct ste
     }
 }
 
-/* Whether one of the datasets it is to be made from has failed. */
+/* Whether one of the datasets that it is made from has failed. */
 static bool needs_failed(const struct tide_generation *generation, const struct step *step) {
     for (uint32_t i = 0; generation->graph->skipping && i < step->nneeds; i++) {
         const struct need *need = &generation->needs.items[step->first_need + i];
@@ -264,7 +254,7 @@ static bool needs_failed(const struct tide_generation *generation, const struct 
     return false;
 }
 
-/* Takes the reference. What has no dataset because another one has failed has failed itself. */
+/* Takes the reference. A step without a dataset fails too if one of its needs has failed. */
 static void finish_step(struct tide_generation *generation, struct step *step, struct tide_rdd *take) {
     if (take && step->stream->adopts) {
         struct tide_rdd *made = take;
@@ -278,18 +268,18 @@ static void finish_step(struct tide_generation *generation, struct step *step, s
     generation->next++;
 }
 
-/* Batches don't come here (remember.c); slices may. */
+/* Slices may want released datasets; batches never do (remember.c). */
 static int missing(const struct tide_generation *generation, struct tide_error *err) {
     return tide_error_set(err, TIDE_EGENERATION,
-                          "stream %" PRIu32 " (%s) has let go of its dataset of batch %" PRId64
+                          "stream %" PRIu32 " (%s) has released its dataset of batch %" PRId64
                           " ms: that batch is done, and no later one needs it; for slices, keep datasets with "
                           "ssc:remember(duration) before start()",
-                          generation->gone->id, generation->gone->ops->name, generation->gone_time);
+                          generation->released->id, generation->released->ops->name, generation->released_time);
 }
 
 int tide_generation_run(struct tide_generation *generation, struct tide_error *err) {
     assert(!generation->asks);
-    if (generation->gone) return missing(generation, err);
+    if (generation->released) return missing(generation, err);
     while (generation->next < generation->norder) {
         struct step *step = &generation->steps[generation->order[generation->next]];
         struct tide_rdd *rdd = NULL;
@@ -319,7 +309,7 @@ struct tide_stream *tide_generation_asks(const struct tide_generation *generatio
 }
 
 bool tide_generation_skip(struct tide_generation *generation) {
-    if (!generation->graph->skipping || generation->gone) return false;
+    if (!generation->graph->skipping || generation->released) return false;
     assert(generation->next < generation->norder);
 
     const struct step *step = &generation->steps[generation->order[generation->next++]];

@@ -1,10 +1,10 @@
 /*
- * The graph as a whole: the list of streams and outputs, how long everybody remembers, received blocks on their
- * way into a batch, and forgetting. Called by the bindings while a script declares its streams and by
- * driver/runner.c while it runs, on the driver thread.
+ * The graph as a whole: the list of streams and outputs, checks at the start, received blocks on their way into a
+ * batch, batches that fail, and the records of inputs. Called by the bindings while a script declares its streams and
+ * by driver/ while it runs, on the driver thread. Forgetting is in remember.c.
  *
- * A child's number is larger than its parents', so walking the streams by descending number visits every child
- * before its parents: no recursion anywhere.
+ * A child's number is larger than its parents', so walking the streams by descending number visits every child before
+ * its parents: no recursion anywhere.
  */
 #include "dstream/graph.h"
 
@@ -12,6 +12,7 @@
 #include <inttypes.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "dstream/stream.h"
 
 struct tide_graph *tide_graph_new(int64_t batch, int64_t remember) {
@@ -55,10 +56,7 @@ int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide
             "output operations can't be added after start() or stop(); declare them before, or make "
             "a new StreamingContext");
     }
-    if (graph->noutputs == graph->outputs_capacity) {
-        graph->outputs_capacity = graph->outputs_capacity ? graph->outputs_capacity * 2 : 8;
-        graph->outputs = tide_xrealloc(graph->outputs, graph->outputs_capacity * sizeof(struct tide_stream *));
-    }
+    TIDE_ARRAY_RESERVE(graph->outputs, graph->outputs_capacity, graph->noutputs + 1);
     *output = graph->noutputs;
     graph->outputs[graph->noutputs++] = stream;
     return TIDE_OK;
@@ -126,7 +124,7 @@ static int check_checkpoint(const struct tide_graph *graph, const struct tide_st
     return TIDE_OK;
 }
 
-/* The first thing that is wrong, children before parents. */
+/* The first error, children before parents. */
 static int validate(const struct tide_graph *graph, struct tide_error *err) {
     int status = TIDE_OK;
 
@@ -225,4 +223,48 @@ void tide_graph_remake(struct tide_graph *graph, int64_t time) {
                 stream->ops->remake(stream, t, stream->datasets[k].rdd);
         }
     }
+}
+
+/* ---- Inputs of a batch ----------------------------------------------------------------------------------------- */
+
+static bool is_used_input(const struct tide_stream *stream) { return stream->nparents == 0 && stream->reached; }
+
+uint32_t tide_graph_inputs(const struct tide_graph *graph) {
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < graph->nstreams; i++) count += is_used_input(graph->streams[i]);
+    return count;
+}
+
+/* Searched from the end, where the newest datasets are. */
+static int64_t records_of(const struct tide_stream *stream, int64_t time) {
+    for (uint32_t i = stream->ndatasets; i > 0 && stream->datasets[i - 1].time >= time; i--) {
+        if (stream->datasets[i - 1].time != time) continue;
+        const struct tide_rdd *rdd = stream->datasets[i - 1].rdd;
+        int64_t records = rdd ? tide_rdd_known_records(rdd) : 0;
+        return records > 0 ? records : 0;
+    }
+    return 0;
+}
+
+static const struct tide_stream *used_input(const struct tide_graph *graph, uint32_t index) {
+    for (uint32_t i = 0; i < graph->nstreams; i++)
+        if (is_used_input(graph->streams[i]) && index-- == 0) return graph->streams[i];
+    return NULL;
+}
+
+int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t time, uint32_t *id) {
+    const struct tide_stream *stream = used_input(graph, index);
+
+    if (!stream) return 0;
+    *id = stream->id;
+    return records_of(stream, time);
+}
+
+int64_t tide_graph_input_leftovers(const struct tide_graph *graph, uint32_t index, uint32_t *id) {
+    const struct tide_stream *stream = used_input(graph, index);
+
+    if (!stream) return 0;
+    *id = stream->id;
+    return tide_input_is_receiver(stream) ? tide_input_leftovers(stream) : 0;
 }

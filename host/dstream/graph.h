@@ -29,10 +29,11 @@ struct tide_stream;
 struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
 /* The same `remember` as above, until the graph has begun. */
 void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
-/* Batches that fail are passed over. A dataset that can't be made, or has failed when somebody wanted its records, counts as no
- * dataset from then on: windows, states and unions go on without it, in the same batch and in those that were generated before it
- * was known; other streams have no dataset at that time. Streams that are made from their own datasets go on from the last
- * one that could be computed. Default: they are not, because nothing comes after the batch. */
+/* Batches that fail are passed over. A dataset that can't be made, or has failed when somebody wanted its records,
+ * counts as no dataset from then on: windows, states and unions go on without it, in the same batch and in those that
+ * were generated before it was known; other streams have no dataset at that time. Streams that are made from their
+ * own datasets go on from the last one that could be computed. Default: they are not, because nothing comes after the
+ * batch. */
 void tide_graph_set_skipping(struct tide_graph *graph, bool skipping);
 /* Whether there is a directory for checkpoints: streams that must be checkpointed cannot be used without. */
 void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing);
@@ -41,10 +42,11 @@ void tide_graph_set_cache(struct tide_graph *graph, struct tide_cache *cache);
 /* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
 void tide_graph_delete(struct tide_graph *graph);
 
-/* The stream of a source that bind/ has made; its dataset is what arrived since the batch before. Takes the source, also
- * when it fails; the source's id must be tide_graph_next_id. */
+/* The stream of a source that bind/ has made; its dataset is what arrived since the batch before. Takes the source,
+ * also when it fails; the source's id must be tide_graph_next_id. */
 struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_source *take, struct tide_error *err);
-/* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_cache_received). 0: memory first, then disk. */
+/* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_cache_received). 0: memory first,
+ * then disk. */
 void tide_stream_set_received_level(struct tide_stream *stream, uint8_t level);
 /* Datasets pushed by the script: one per batch, or everything queued as their union. With nothing queued:
  * `otherwise` (retained), or an empty dataset of one partition when it is NULL. */
@@ -65,37 +67,39 @@ struct tide_stream *tide_stream_shuffled(struct tide_stream *parent, struct tide
  * without a dataset is an error of the batch. */
 struct tide_stream *tide_stream_union(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
                                       struct tide_error *err);
-/* An operator (rdd/rdd.h: ZIP) reads the parents' datasets side by side. With an exchange, which must work
- * in place (tide_exchange_set_in_place), each is brought to its partitions first. Retains both. Same rules as union. */
+/* An operator (rdd/rdd.h: ZIP) reads the parents' datasets side by side. With an exchange, which must work in place
+ * (tide_exchange_set_in_place), each is brought to its partitions first. Retains both. Same rules as union. */
 struct tide_stream *tide_stream_zip(struct tide_graph *graph, struct tide_stream *const *parents, uint32_t count,
                                     struct tide_op *op, struct tide_exchange *exchange, struct tide_error *err);
-/* The datasets of the last `length` ms, those there are, oldest first; one every `slide` ms (0: that of the parent). Both
- * multiples of the parent's slide. `single`: in one partition. The parent becomes persistent in memory. */
+/* The datasets of the last `length` ms, those there are, oldest first; one every `slide` ms (0: that of the parent).
+ * Both multiples of the parent's slide. `single`: in one partition. The parent becomes persistent in memory. */
 struct tide_stream *tide_stream_window(struct tide_stream *parent, int64_t length, int64_t slide, bool single,
                                        struct tide_error *err);
-/* Whether an operator that makes one dataset of several may be applied to its own results, so that windows that overlap share the
- * work (merge_window.c). */
+/* Whether an operator that makes one dataset of several may be applied to its own results, so that windows that
+ * overlap share the work (merge_window.c). */
 enum tide_merging {
     TIDE_MERGES_NOT,
     TIDE_MERGES,       /* a ZIP operator */
     TIDE_MERGES_NARROW /* an operator on the records of all, one dataset after the other */
 };
-/* The same for datasets that are all partitioned in the same way in `partitions`, made one by a ZIP operator over one child that
- * keeps keys, or with MERGES_NARROW by a narrow one. The parent becomes persistent in memory. Retains op. */
+/* The same for datasets that are all partitioned in the same way in `partitions`, made one by a ZIP operator over
+ * one child that keeps keys, or with MERGES_NARROW by a narrow one. The parent becomes persistent in memory.
+ * Retains op. */
 struct tide_stream *tide_stream_merge_window(struct tide_stream *parent, int64_t length, int64_t slide,
                                              uint32_t partitions, struct tide_op *op, enum tide_merging merging,
                                              struct tide_error *err);
-/* The same, each window made from the one before (inverse_window.c) by an operator with three inputs: the last own dataset,
- * what leaves, what comes. slide <= length. Must be checkpointed. The parent becomes persistent in memory. `anew` is the operator for
- * a window after one that could not be computed: the last that could, nothing, and all that is in the window. Retains both. */
+/* The same, each window made from the one before (inverse_window.c) by an operator with three inputs: the last own
+ * dataset, what leaves, what comes. slide <= length. Must be checkpointed. The parent becomes persistent in memory.
+ * `anew` is the operator for a window after one that could not be computed: the last that could, nothing, and all
+ * that is in the window. Retains both. */
 struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64_t length, int64_t slide,
                                                uint32_t partitions, struct tide_op *op, struct tide_op *anew,
                                                struct tide_error *err);
 /* Shows part of what the parent keeps: a ZIP operator with one input. Retains op. No dataset in, no dataset out. */
 struct tide_stream *tide_stream_view(struct tide_stream *parent, struct tide_op *op, struct tide_error *err);
-/* Keyed state (state.c: updateStateByKey; map_with_state.c): an operator with the inputs values, last own dataset, time, and
- * for mapWithState in its first batch the initial state. Parent and initial (may be NULL) are partitioned by key in
- * `partitions`. Must be checkpointed. Retains op and initial. */
+/* Keyed state (state.c: updateStateByKey; map_with_state.c): an operator with the inputs values, last own dataset,
+ * time, and for mapWithState in its first batch the initial state. Parent and initial (may be NULL) are partitioned
+ * by key in `partitions`. Must be checkpointed. Retains op and initial. */
 struct tide_stream *tide_stream_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,
                                       struct tide_rdd *initial, struct tide_error *err);
 struct tide_stream *tide_stream_map_with_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,
@@ -110,9 +114,9 @@ int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate
 uint8_t tide_stream_level(const struct tide_stream *stream);
 /* What is known of the records of all its datasets (rdd/arity.h); borrowed. */
 struct tide_arity *tide_stream_arity(const struct tide_stream *stream);
-/* Every interval ms the stream's dataset goes into the checkpoint, which needs a directory (tide_graph_checkpointing) and
- * sets the storage level to memory, as Spark does. TIDE_ESTATE when the graph is sealed; whether the interval fits is looked
- * at by tide_graph_begin. */
+/* Every interval ms the stream's dataset goes into the checkpoint, which needs a directory (tide_graph_checkpointing)
+ * and sets the storage level to memory, as Spark does. TIDE_ESTATE when the graph is sealed; whether the interval
+ * fits is looked at by tide_graph_begin. */
 int tide_stream_checkpoint(struct tide_stream *stream, int64_t interval, struct tide_error *err);
 /* 0: none (set by the script, or by tide_graph_begin where it must have one). */
 int64_t tide_stream_checkpoint_interval(const struct tide_stream *stream);
@@ -128,8 +132,9 @@ const char *tide_stream_kind(const struct tide_stream *stream);
 int64_t tide_stream_remember(const struct tide_stream *stream);
 /* The dataset in memory for that time, borrowed, or NULL, also when it has failed. Computes nothing. */
 struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time);
-/* The dataset in memory for that time as those read it who can do without (slices, windows, states, unions), borrowed: NULL when
- * there is none, or it has failed; where batches that fail are passed over, its guard (rdd/rdd.h), the same for all readers. */
+/* The dataset in memory for that time as those read it who can do without (slices, windows, states, unions),
+ * borrowed: NULL when there is none, or it has failed; where batches that fail are passed over, its guard
+ * (rdd/rdd.h), the same for all readers. */
 struct tide_rdd *tide_stream_guarded(struct tide_stream *stream, int64_t time);
 
 int64_t tide_graph_batch(const struct tide_graph *graph);
@@ -159,25 +164,26 @@ int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_
  * computed from them is forgotten (the inputs have an empty dataset at that time, so that a window sees no record
  * twice). */
 void tide_graph_settle(struct tide_graph *graph, int64_t time, bool generated);
-/* Batch `time` is done with: what was received for it and is still remembered (a window will want it) no longer holds up its
- * source; it is kept data from now on, in the cache. */
+/* Batch `time` is done with: what was received for it and is still remembered (a window will want it) no longer holds
+ * up its source; it is kept data from now on, in the cache. */
 void tide_graph_cache_received(struct tide_graph *graph, int64_t time);
-/* The inputs that an output depends on: their number, and the i-th one's id and how many records its dataset of that time has (0
- * when there is none, or when that is known only after reading it). */
+/* The inputs that an output depends on: their number, and the i-th one's id and how many records its dataset of that
+ * time has (0 when there is none, or when that is known only after reading it). */
 uint32_t tide_graph_inputs(const struct tide_graph *graph);
 int64_t tide_graph_input(const struct tide_graph *graph, uint32_t index, int64_t time, uint32_t *id);
-/* The i-th input's id, and how many of its received records are part of a batch that is being generated, or of one that could not be. */
+/* The i-th input's id, and how many of its received records are part of a batch that is being generated, or of one
+ * that could not be. */
 int64_t tide_graph_input_leftovers(const struct tide_graph *graph, uint32_t index, uint32_t *id);
 /* Received records that a batch which could not be generated has left for the next one. */
 int64_t tide_graph_leftovers(const struct tide_graph *graph);
 
 /* Batch `time` is done: every stream forgets its datasets with time <= `time` - remember. */
 void tide_graph_forget(struct tide_graph *graph, int64_t time);
-/* For graphs that are skipping. The outputs of batch `time` have ended: what was generated since and is to be made from a dataset
- * that could not be computed is made from the last one that could. */
+/* For graphs that are skipping. The outputs of batch `time` have ended: what was generated since and is to be made
+ * from a dataset that could not be computed is made from the last one that could. */
 void tide_graph_remake(struct tide_graph *graph, int64_t time);
-/* How many datasets, and nodes that stand for several (merge_window.c), batches and forgetting have looked at so far: what is done
- * for a batch besides its tasks. */
+/* How many datasets, and nodes that stand for several (merge_window.c), batches and forgetting have looked at so far:
+ * what is done for a batch besides its tasks. */
 uint64_t tide_graph_visits(const struct tide_graph *graph);
 /* Forgets every dataset and every received block. */
 void tide_graph_forget_all(struct tide_graph *graph);

@@ -1,16 +1,17 @@
 /*
- * Receiver inputs: the dataset of batch T is what the source had received when T was cut. Called by graph.c
- * (blocks on their way into a batch) and by generation.c, on the driver thread; the source itself lives on the
- * ingest thread.
+ * Receiver inputs: the dataset of batch T has the records that the source had received when T was cut. Called by
+ * graph.c (blocks on their way into a batch) and by generation.c, on the driver thread; the source itself lives on
+ * the ingest thread.
  *
- * A block has two holders while its batch is being generated: the dataset, and `pending`. When the batch was
- * generated, pending lets go; when it was not, pending is what goes into the next batch first. After that only
- * the dataset and the jobs that read it hold the block, so forgetting the dataset frees the memory and lets the
- * source read on (under a budget that follows the batches, a task that has read its blocks does so already). A dataset that is remembered longer than its batch (for a window) goes to the cache, which may put it
- * on disk, and no longer counts for the source: only a backlog slows it down.
+ * While its batch is being generated, a block has two references: the dataset's and that of `pending`. When the batch
+ * was generated, `pending` releases it; when it was not, the blocks in `pending` go into the next batch first. After
+ * that only the dataset and the jobs that read it refer to the block, so forgetting the dataset frees the memory and
+ * lets the source read again (under a budget that follows the batches, this happens when a task has read its blocks).
+ * A dataset that is remembered longer than its batch (for a window) goes to the cache, which may spill it, and no
+ * longer counts for the source: only a backlog slows it down.
  *
- * Neighbouring blocks share a partition only when there are more blocks than tasks worth having: order is kept,
- * and each partition gets about the same number of bytes.
+ * Neighbouring blocks share a partition only when there are more blocks than useful tasks: order is preserved, and
+ * each partition gets about the same number of bytes.
  */
 #include <assert.h>
 
@@ -65,7 +66,7 @@ int64_t tide_input_allocate(struct tide_stream *stream, int64_t time, struct tid
     struct input *input = input_of(stream);
 
     if (!stream->reached) {
-        if (received) tide_blocks_destroy(received); /* nobody will ever look at it */
+        if (received) tide_blocks_destroy(received); /* no output depends on it */
         return 0;
     }
     if (received) tide_blocks_move(&input->pending, received);

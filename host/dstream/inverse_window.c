@@ -1,19 +1,19 @@
 /*
- * Windows made from the window before: what has left is taken away, what has come is added. Called through its table of
- * operations by generation.c, on the driver thread.
+ * Windows made from the window before: leaving datasets are subtracted, entering ones are added. Called through its
+ * table of operations by generation.c, on the driver thread.
  *
- * The dataset of T holds, for each key, its value and how many of the parent's datasets in the window have it. It is made of
- * the own dataset of T - slide and of the parent's datasets that left and that came, by a ZIP operator with these three
- * inputs. Own datasets let go of what they were made from once they are computed, so lineage does not grow.
+ * The dataset of T holds, for each key, its value and the number of the parent's datasets in the window that have it.
+ * It is made by a ZIP operator from three inputs: the own dataset of T - slide, the parent's datasets that leave, and
+ * those that enter. Once computed it releases its inputs, so lineage does not grow.
  *
  *     T - slide - length        T - slide       T
  *           |---- before ------------|
  *                    |---- now ---------------|      slide <= length
  *            leaving                  entering
  *
- * Where batches that fail are passed over, a window that could not be computed is no base for the next one: that is made anew, from
- * all datasets of the parent in it, and from the last window that could be computed, which tells which keys stay with their
- * neutral value.
+ * Where failures are skipped, the next window is not made from one that could not be computed but anew: from all
+ * datasets of the parent in it, and from the last window that could be computed, which has the keys that stay with
+ * their neutral value.
  */
 #include "base/alloc.h"
 #include "dstream/stream.h"
@@ -30,7 +30,7 @@ static int64_t not_before_zero(const struct tide_stream *stream, int64_t time) {
     return time > stream->graph->zero ? time : stream->graph->zero;
 }
 
-/* The parent's datasets in (from, to] that can be there; how many are asked for. */
+/* Adds the parent's datasets in (from, to] that can exist; returns their number. */
 static uint32_t add_needs(struct tide_stream *stream, int64_t from, int64_t to, struct tide_needs *list) {
     struct tide_stream *parent = stream->parents[0];
     uint32_t count = 0;
@@ -52,22 +52,22 @@ static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *l
     add_needs(stream, time - stream->slide, time, list);
 }
 
-static struct tide_rdd *together(const struct inverse_window *window, struct tide_rdd *const *datasets,
-                                 uint32_t count) {
-    struct tide_rdd **there = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
+static struct tide_rdd *zip_union(const struct inverse_window *window, struct tide_rdd *const *datasets,
+                                  uint32_t count) {
+    struct tide_rdd **present = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
     uint32_t found = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        if (datasets[i]) there[found++] = datasets[i];
+        if (datasets[i]) present[found++] = datasets[i];
 
     struct tide_rdd *result =
-        found > 0 ? tide_rdd_zip_union_new(there, found) : tide_rdd_empty_new(window->partitions);
+        found > 0 ? tide_rdd_zip_union_new(present, found) : tide_rdd_empty_new(window->partitions);
 
-    tide_free(there);
+    tide_free(present);
     return result;
 }
 
-/* What a window is made from anew. The datasets are in memory: each was asked for when it came into a window. */
+/* The inputs of a window that is made anew. The datasets are in memory: each was needed when it entered a window. */
 static void inputs_anew(struct inverse_window *window, int64_t time, struct tide_rdd **inputs) {
     struct tide_stream *stream = &window->stream, *parent = stream->parents[0];
     struct tide_rdd *base = tide_stream_base(stream, time);
@@ -78,7 +78,7 @@ static void inputs_anew(struct inverse_window *window, int64_t time, struct tide
         parts[count++] = tide_stream_guarded(parent, t);
     inputs[0] = base ? tide_rdd_retain(base) : tide_rdd_empty_new(window->partitions);
     inputs[1] = tide_rdd_empty_new(window->partitions);
-    inputs[2] = together(window, parts, count);
+    inputs[2] = zip_union(window, parts, count);
     tide_free(parts);
 }
 
@@ -101,13 +101,13 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
         return TIDE_OK;
     }
 
-    /* The one asked for may have failed, or not, in the meantime. */
+    /* The dataset before may have failed in the meantime. */
     struct tide_rdd *before = stream->graph->skipping ? tide_stream_base(stream, time) : parents[0];
     uint32_t leaving = add_leaving(stream, time, NULL);
     struct tide_rdd *inputs[3] = {
         before ? tide_rdd_retain(before) : tide_rdd_empty_new(window->partitions),
-        together(window, parents + 1, leaving),
-        together(window, parents + 1 + leaving, count - 1 - leaving),
+        zip_union(window, parents + 1, leaving),
+        zip_union(window, parents + 1 + leaving, count - 1 - leaving),
     };
 
     *out = tide_rdd_zip_new(inputs, 3, window->op);

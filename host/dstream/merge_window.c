@@ -11,22 +11,23 @@
  *     level 1                  8-9
  *     level 2          4-----7
  *
- * A node is made from its two halves when a window first wants it, is persistent, and goes when no window can want it any
- * more. A half without any dataset is left out; a node with one half is that half; one without anything is remembered as such
- * when its batches are done. A window asks its parent only for datasets that are in no node yet, so what a batch costs grows
- * with the logarithm of the window's length.
+ * A node is made from its two halves when a window first needs it, is persistent, and is released when no later
+ * window needs it. A half without datasets is left out; a node with one half is that half; an empty node is stored
+ * when its batches are done. A window asks its parent only for datasets that are in no node yet, so the cost of a
+ * batch grows with the logarithm of the window's length.
  */
 #include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "dstream/stream.h"
 
 enum { LEVELS = 48 };
 
 struct node {
     int64_t index;        /* of units: [index << level, (index + 1) << level) */
-    struct tide_rdd *rdd; /* NULL: there is nothing in it */
+    struct tide_rdd *rdd; /* NULL: it is empty */
     bool own;             /* made here, not a dataset of the parent or another node */
 };
 
@@ -43,7 +44,7 @@ struct merge_window {
     int64_t length;
     int64_t unit; /* ms; 0: nothing is shared */
     uint32_t partitions;
-    bool narrow; /* op is applied to the records of the parts one after the other; else it is a ZIP operator */
+    bool narrow; /* op is applied to the records of one part after the other; else it is a ZIP operator */
     struct level levels[LEVELS];
 };
 
@@ -71,20 +72,20 @@ static uint32_t find(const struct level *level, int64_t index) {
     return low;
 }
 
-static void let_go(struct node *node) {
+static void release(struct node *node) {
     if (node->own) tide_rdd_unpersist(node->rdd);
     tide_rdd_release(node->rdd);
 }
 
 static void remove_nodes(struct level *level, uint32_t from, uint32_t count) {
     if (count == 0) return;
-    for (uint32_t i = 0; i < count; i++) let_go(&level->nodes[from + i]);
+    for (uint32_t i = 0; i < count; i++) release(&level->nodes[from + i]);
     level->count -= count;
     if (from == 0) level->nodes += count;
     else memmove(level->nodes + from, level->nodes + from + count, (level->count - from) * sizeof *level->nodes);
 }
 
-/* Room for one more behind the last: that of nodes that went is used again when it is as much as what is there. */
+/* Makes room for one more at the end. Free room at the front is used when it is as large as the rest. */
 static void make_room(struct level *level) {
     size_t before = level->slots ? (size_t)(level->nodes - level->slots) : 0;
 
@@ -94,8 +95,7 @@ static void make_room(struct level *level) {
         level->nodes = level->slots;
         return;
     }
-    level->capacity = level->capacity ? level->capacity * 2 : 8;
-    level->slots = tide_xrealloc(level->slots, level->capacity * sizeof *level->slots);
+    TIDE_ARRAY_RESERVE(level->slots, level->capacity, (uint32_t)before + level->count + 1);
     level->nodes = level->slots + before;
 }
 
@@ -110,23 +110,23 @@ static void keep_node(struct level *level, int64_t index, struct tide_rdd *take,
     if (own) tide_rdd_persist(take, TIDE_LEVEL_MEMORY, true);
 }
 
-/* One dataset of the parts: a new one when there are several (*merged), the part itself when there is one, NULL when there is
- * none. A new reference. */
+/* One dataset of the parts: a new one of several (*merged), the only part itself, or NULL. A new reference. */
 static struct tide_rdd *merge(const struct merge_window *window, struct tide_rdd **parts, uint32_t count,
                               bool *merged) {
     *merged = count > 1;
     if (count == 0) return NULL;
     if (count == 1) return tide_rdd_retain(parts[0]);
 
-    struct tide_rdd *together = tide_rdd_zip_union_new(parts, count);
+    struct tide_rdd *all = tide_rdd_zip_union_new(parts, count);
     struct tide_rdd *result =
-        window->narrow ? tide_rdd_narrow_new(together, window->op) : tide_rdd_zip_new(&together, 1, window->op);
+        window->narrow ? tide_rdd_narrow_new(all, window->op) : tide_rdd_zip_new(&all, 1, window->op);
 
-    tide_rdd_release(together);
+    tide_rdd_release(all);
     return result;
 }
 
-/* The datasets of the parent in (from, to], in `parts`; how many there are. They were asked for, so they are in memory. */
+/* Puts the datasets of the parent in (from, to] into `parts`; returns their number. They are in memory: `needs` named
+ * them. */
 static uint32_t datasets_in(const struct merge_window *window, int64_t from, int64_t to, struct tide_rdd **parts) {
     struct tide_stream *parent = window->stream.parents[0];
     uint32_t found = 0;
@@ -152,7 +152,7 @@ static int64_t end_of(const struct merge_window *window, uint32_t number, int64_
     return window->stream.graph->zero + ((index + 1) << number) * window->unit;
 }
 
-/* The node, made with its halves if need be; NULL when there is nothing in it. Borrowed. No deeper than LEVELS. */
+/* The node, made with its halves if necessary; NULL: it is empty. Borrowed. No deeper than LEVELS. */
 static struct tide_rdd *node_of(struct merge_window *window, uint32_t number, int64_t index) {
     const struct node *node = node_at(window, number, index);
     struct tide_rdd *made;
@@ -181,7 +181,7 @@ static struct tide_rdd *node_of(struct merge_window *window, uint32_t number, in
     return made;
 }
 
-/* Asks for what the node will be made from. */
+/* Adds the datasets that the node will be made from. */
 static void add_needs(struct merge_window *window, uint32_t number, int64_t index, struct tide_needs *list) {
     struct tide_stream *parent = window->stream.parents[0];
 
@@ -252,7 +252,7 @@ static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *co
                          : nodes_in(window, (first - zero) / window->unit, (time - zero) / window->unit, parts);
     bool merged;
 
-    /* A dataset of its own in any case: its storage level is not that of the part. */
+    /* Always a new dataset: its storage level differs from that of the part. */
     if (found == 1) *out = tide_rdd_zip_union_new(parts, 1);
     else *out = merge(window, parts, found, &merged);
     if (!*out) *out = tide_rdd_empty_new(window->partitions);
@@ -264,7 +264,7 @@ static int64_t parent_remember(const struct tide_stream *stream) {
     return stream->remember + ((const struct merge_window *)stream)->length;
 }
 
-/* What the batch was made from is not what the next one will see: every node over that time has to be made again. */
+/* The batch could not be generated, and the next one gets other datasets: every node over that time is made again. */
 static void settle(struct tide_stream *stream, int64_t time, bool generated) {
     struct merge_window *window = (struct merge_window *)stream;
 

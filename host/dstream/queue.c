@@ -1,7 +1,6 @@
 /*
- * Inputs that need no receiver: datasets handed over by the script. `queue` takes them in the order pushed;
- * `replay` knows beforehand what each batch gets. Called by the bindings (push) and by generation.c, on the
- * driver thread.
+ * Inputs without a receiver: datasets given by the script. `queue` takes them in the order pushed; `replay` has a
+ * list of the dataset of each batch. Called by the bindings (push) and by generation.c, on the driver thread.
  *
  * Spark 2.x: with nothing queued a batch gets the default dataset, or an empty one of one partition.
  */
@@ -9,6 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "dstream/stream.h"
 
 /* ---- queue ---------------------------------------------------------------------------------------------------- */
@@ -41,8 +41,7 @@ static int queue_compute(struct tide_stream *stream, int64_t time, struct tide_r
                          struct tide_rdd **out, struct tide_error *err) {
     struct queue *queue = (struct queue *)stream;
 
-    if (time <= queue->newest)
-        return TIDE_OK; /* that batch never had one, and what is queued now belongs to later ones */
+    if (time <= queue->newest) return TIDE_OK; /* that batch had none; queued datasets belong to later batches */
     queue->newest = time;
     if (queue->count == 0) *out = tide_rdd_retain(queue->otherwise);
     else *out = queue->one_at_a_time ? take_one(queue) : take_all(queue);
@@ -87,8 +86,7 @@ static void make_room(struct queue *queue) {
         queue->first = 0;
         return;
     }
-    queue->capacity = queue->capacity ? queue->capacity * 2 : 8;
-    queue->items = tide_xrealloc(queue->items, queue->capacity * sizeof(struct tide_rdd *));
+    TIDE_ARRAY_RESERVE(queue->items, queue->capacity, queue->first + queue->count + 1);
 }
 
 int tide_stream_push(struct tide_stream *stream, struct tide_rdd *rdd, struct tide_error *err) {

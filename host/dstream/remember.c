@@ -1,37 +1,37 @@
 /*
- * How long streams keep their datasets. Called by driver/runner.c when a graph begins and whenever a batch is done, on
- * the driver thread.
+ * How long streams remember their datasets. Called by driver/runner.c when a graph begins and whenever a batch is
+ * done, on the driver thread.
  *
- * Every stream has a time to remember, as in Spark: one slide, two checkpoint intervals, what ssc:remember asks for,
- * and what its children remember; a window adds its length. After that a dataset is forgotten.
+ * Every stream has a time to remember, as in Spark: the maximum of one slide, two checkpoint intervals, ssc:remember,
+ * and the times of its children; a window adds its length. After that time a dataset is forgotten.
  *
- * That time is only an upper bound. Of what is remembered for the sake of others most is never looked at again, and it
- * may be the received data of a whole window. So a dataset is let go of earlier, when its batch is done and nobody can
- * ask for it:
+ * The time is only an upper bound. Most datasets that are remembered for children are never read again, and they may
+ * hold the received data of a whole window. So a dataset is released earlier, when its batch is done and no reader
+ * can need it:
  *
- *   who may ask                              until
+ *   reader                                   until
  *   ssc:remember, for slices                 that time has passed
- *   a child made from one dataset a batch    it has its own dataset of that time: whatever that may have to be computed
- *                                            from, also when it is computed again, it holds by itself (rdd/rdd.h)
+ *   a child made from one dataset a batch    it has its own dataset of that time, which refers to all that it is
+ *                                            computed from, also when it is recomputed (rdd/rdd.h)
  *   a window over the stream                 its length has passed, and what it remembers itself
- *   an inverse window over the stream        the last window that is complete needs no more of it: each is made from
- *                                            the one before, or anew from what is in it
- *   the stream itself (state, inverse        a later dataset of its own is complete: all that follows is made from
+ *   an inverse window over the stream        the last complete window does not need it: each window is made from the
+ *                                            one before, or from all datasets in it
+ *   the stream itself (state, inverse        a later dataset of its own is complete: all later ones are made from
  *   windows)                                 that one
  *   the outputs of its batch                 the batch is done
  *
- * A dataset is complete when it is computed and kept and has let go of what it was made from. Nothing can bring it back
- * then, so what it keeps is never given up but goes to disk (store/cache.h): the level of a stream that windows read,
- * or that goes on from its own datasets, says where its data is, not whether it may be dropped.
+ * A dataset is complete when it is computed and cached and has released its parents. It cannot be recomputed then, so
+ * its partitions are spilled but never dropped (store/cache.h): the level of a stream that windows read, or that is
+ * made from its own datasets, determines where its data is, not whether it may be dropped.
  *
- * Datasets that the script hands over itself (queues), and those of streams that nobody made remember longer than one
- * slide, are remembered to the end. The place of a dataset that was let go of stays in the stream's list until it would
- * have been forgotten: it tells that there was one.
+ * Datasets that the script provides itself (queues), and those of streams that need not remember longer than one
+ * slide, are remembered for the full time. The entry of a released dataset stays in the stream's list until it would
+ * have been forgotten: it shows that there was one.
  *
- * Per batch and stream the dataset of the batch that is done is looked at, and from the oldest on those that can go:
- * work does not grow with how many are kept.
+ * Per batch and stream, the dataset of the batch that is done is examined, and from the oldest on those that can be
+ * released: the work does not grow with the number of datasets.
  */
-#include "base/alloc.h"
+#include "base/array.h"
 #include "dstream/graph.h"
 #include "dstream/stream.h"
 
@@ -49,14 +49,12 @@ static void remember_for_child(struct tide_stream *parent, const struct tide_str
 }
 
 static void add_reader(struct tide_stream *parent, struct tide_stream *child) {
-    size_t size = (parent->nreaders + 1) * sizeof(struct tide_stream *);
-
-    parent->readers = tide_xrealloc(parent->readers, size);
+    TIDE_ARRAY_RESERVE(parent->readers, parent->readers_capacity, parent->nreaders + 1);
     parent->readers[parent->nreaders++] = child;
 }
 
-/* What the script hands over by itself is remembered to the end: freeing it is the script's affair. */
-static bool is_handed_over(const struct tide_stream *stream) {
+/* Datasets that the script provides are remembered for the full time: releasing them is the script's decision. */
+static bool is_provided(const struct tide_stream *stream) {
     return stream->nparents == 0 && !tide_input_is_receiver(stream);
 }
 
@@ -77,7 +75,7 @@ void tide_graph_decide_remember(struct tide_graph *graph) {
     for (uint32_t i = 0; i < graph->nstreams; i++) {
         struct tide_stream *stream = graph->streams[i];
 
-        if (stream->remember <= larger(stream->due, stream->slide) || is_handed_over(stream))
+        if (stream->remember <= larger(stream->due, stream->slide) || is_provided(stream))
             stream->due = stream->remember;
         for (uint32_t p = 0; stream->reached && p < stream->nparents; p++) add_reader(stream->parents[p], stream);
     }
@@ -85,7 +83,7 @@ void tide_graph_decide_remember(struct tide_graph *graph) {
 
 /* ---- Forgetting ----------------------------------------------------------------------------------------------- */
 
-/* What the next dataset will be made from stays, however long ago that was. */
+/* The dataset that the next one will be made from is never forgotten. */
 static int64_t forget_limit(const struct tide_stream *stream, int64_t time) {
     int64_t limit = time - stream->remember;
 
@@ -100,7 +98,7 @@ static bool is_complete(const struct tide_dataset *dataset) {
     return dataset->rdd && tide_rdd_kind(dataset->rdd) == TIDE_RDD_BLOCKS;
 }
 
-/* Looks for a later dataset that all that follows is made from. */
+/* Looks for a later complete dataset, from which all later ones are made. */
 static void advance_base(struct tide_stream *stream, int64_t time) {
     for (uint32_t i = tide_stream_find(stream, time + 1); i > 0; i--) {
         const struct tide_dataset *dataset = &stream->datasets[i - 1];
@@ -120,7 +118,7 @@ static bool has_made(const struct tide_stream *stream, int64_t time) {
     return time <= stream->forgotten || (at < stream->ndatasets && stream->datasets[at].time == time);
 }
 
-/* Whether the child will not look at its parent's dataset of that time again. A window that is not made from the one
+/* Whether the child will not read its parent's dataset of that time again. A window that is not made from the one
  * before is counted in `due`. */
 static bool is_done_with(const struct tide_stream *child, int64_t time) {
     if (!child->ops->parent_remember) return has_made(child, time);
@@ -131,7 +129,7 @@ static bool is_done_with(const struct tide_stream *child, int64_t time) {
     return child->base != INT64_MIN && time <= child->base - length;
 }
 
-static bool can_go(const struct tide_stream *stream, int64_t time, int64_t done) {
+static bool can_be_released(const struct tide_stream *stream, int64_t time, int64_t done) {
     stream->graph->visits++;
     if (time > done - stream->due) return false;
     if (stream->ops->remake && time >= stream->base) return false;
@@ -140,16 +138,16 @@ static bool can_go(const struct tide_stream *stream, int64_t time, int64_t done)
     return true;
 }
 
-static void let_go(struct tide_stream *stream, int64_t done) {
+static void release_datasets(struct tide_stream *stream, int64_t done) {
     uint32_t at = tide_stream_find(stream, done), from = tide_stream_find(stream, stream->kept_from);
 
-    if (at < stream->ndatasets && stream->datasets[at].time == done && can_go(stream, done, done))
+    if (at < stream->ndatasets && stream->datasets[at].time == done && can_be_released(stream, done, done))
         tide_stream_release_dataset(stream, at);
     for (; from < stream->ndatasets; from++) {
         const struct tide_dataset *dataset = &stream->datasets[from];
 
         stream->kept_from = dataset->time;
-        if (dataset->rdd && !can_go(stream, dataset->time, done)) return;
+        if (dataset->rdd && !can_be_released(stream, dataset->time, done)) return;
         tide_stream_release_dataset(stream, from);
     }
 }
@@ -163,7 +161,7 @@ void tide_graph_forget(struct tide_graph *graph, int64_t time) {
         tide_stream_forget(stream, limit);
         stream->forgotten = larger(stream->forgotten, limit);
         if (stream->ops->remake) advance_base(stream, time);
-        if (stream->due < stream->remember) let_go(stream, time);
+        if (stream->due < stream->remember) release_datasets(stream, time);
         if (stream->ops->forget) stream->ops->forget(stream, time);
     }
 }

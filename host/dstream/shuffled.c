@@ -1,7 +1,7 @@
 /*
- * The parent's dataset with its records moved to new partitions: reduceByKey, groupByKey, repartition … A dataset that is
- * co-partitioned is not moved if the exchange works in place. Called through its table of operations by generation.c, on
- * the driver thread.
+ * The parent's dataset with its records moved to new partitions: reduceByKey, groupByKey, repartition … A dataset
+ * that is co-partitioned is not moved if the exchange works in place. Called through its table of operations by
+ * generation.c, on the driver thread.
  */
 #include "dstream/stream.h"
 

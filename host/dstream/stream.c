@@ -1,5 +1,5 @@
 /*
- * The part of a stream that all kinds share: parents, slide and the datasets in memory. Called by the kinds,
+ * The common part of all kinds of stream: parents, slide and the datasets in memory. Called by the kinds,
  * graph.c and generation.c, on the driver thread.
  *
  * Datasets are kept in a small array in ascending order of time: batches come in order, lookups are nearly always
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "wire/pack.h"
 
 static bool parents_fit(const struct tide_graph *graph, const struct tide_stream_ops *ops,
@@ -65,10 +66,7 @@ struct tide_stream *tide_stream_new(struct tide_graph *graph, const struct tide_
     } else {
         stream->slide = slide ? slide : graph->batch;
     }
-    if (graph->nstreams == graph->streams_capacity) {
-        graph->streams_capacity = graph->streams_capacity ? graph->streams_capacity * 2 : 16;
-        graph->streams = tide_xrealloc(graph->streams, graph->streams_capacity * sizeof(struct tide_stream *));
-    }
+    TIDE_ARRAY_RESERVE(graph->streams, graph->streams_capacity, graph->nstreams + 1);
     graph->streams[graph->nstreams++] = stream;
     return stream;
 }
@@ -117,7 +115,7 @@ bool tide_stream_failed(const struct tide_stream *stream, int64_t time) {
     return entry && has_failed(entry);
 }
 
-/* What is made of blocks can't fail, and needs no guard. */
+/* A dataset of blocks can't fail, and needs no guard. */
 struct tide_rdd *tide_stream_guarded(struct tide_stream *stream, int64_t time) {
     struct tide_dataset *entry = entry_of(stream, time);
 
@@ -127,8 +125,8 @@ struct tide_rdd *tide_stream_guarded(struct tide_stream *stream, int64_t time) {
     return entry->guard;
 }
 
-/* Room for one more behind the last. What was taken off the front is used again when it is as much as what is there, so that
- * moving costs no more than putting. */
+/* Makes room for one more at the end. Free room at the front is used when it is as large as the rest, so that moving
+ * costs no more than adding. */
 static void make_room(struct tide_stream *stream) {
     size_t before = stream->slots ? (size_t)(stream->datasets - stream->slots) : 0;
 
@@ -138,8 +136,7 @@ static void make_room(struct tide_stream *stream) {
         stream->datasets = stream->slots;
         return;
     }
-    stream->capacity = stream->capacity ? stream->capacity * 2 : 4;
-    stream->slots = tide_xrealloc(stream->slots, stream->capacity * sizeof *stream->slots);
+    TIDE_ARRAY_RESERVE(stream->slots, stream->capacity, (uint32_t)before + stream->ndatasets + 1);
     stream->datasets = stream->slots + before;
 }
 
@@ -209,7 +206,7 @@ void tide_stream_forget(struct tide_stream *stream, int64_t limit) {
 struct tide_rdd *tide_stream_adopt(struct tide_stream *stream, struct tide_rdd *rdd) {
     if (tide_arity_accept(stream->arity, tide_rdd_arity(rdd))) return tide_rdd_retain(rdd);
 
-    /* What is not known yet, or known to be of the other kind, is found out by the run that computes it. */
+    /* Its arity is not known, or differs: the run that computes it will compare. */
     struct tide_rdd *over = tide_rdd_union_new(&rdd, 1);
 
     tide_rdd_set_arity(over, stream->arity);
@@ -242,7 +239,7 @@ struct tide_rdd *tide_stream_base(const struct tide_stream *stream, int64_t time
 
 bool tide_stream_has_base(const struct tide_stream *stream) {
     if (!stream->graph->skipping) return stream->ndatasets > 0;
-    for (uint32_t i = stream->ndatasets; i > 0; i--) { /* what was let go of has such a dataset after it */
+    for (uint32_t i = stream->ndatasets; i > 0; i--) { /* a released dataset has such a one after it */
         const struct tide_dataset *dataset = &stream->datasets[i - 1];
 
         if (!has_failed(dataset) && (!dataset->rdd || tide_rdd_available(dataset->rdd, NULL))) return true;
@@ -276,14 +273,6 @@ struct tide_rdd *tide_stream_constant(int64_t time, uint32_t partitions) {
 
     tide_free(lists);
     return rdd;
-}
-
-bool tide_stream_initial_fits(const char *what, const struct tide_rdd *initial, uint32_t partitions,
-                              struct tide_error *err) {
-    if (!initial || tide_rdd_key_partitions(initial) == partitions) return true;
-    tide_error_set(err, TIDE_EINVAL, "%s: the initial state must be partitioned by key in %" PRIu32 " partitions",
-                   what, partitions);
-    return false;
 }
 
 int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate, struct tide_error *err) {

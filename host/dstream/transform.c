@@ -1,6 +1,6 @@
 /*
  * Datasets made by a function of the script from the parents' datasets. C never calls into Lua, so the stream
- * only says "ask": the generation stands still until the answer is there (generation.h). Called through its table
+ * returns ASKS: the generation waits for the answer (generation.h). Called through its table
  * of operations by generation.c, on the driver thread. Spark 1.6+: a parent without a dataset fails the batch.
  */
 #include <inttypes.h>

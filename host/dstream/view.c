@@ -1,6 +1,6 @@
 /*
- * A view: a stream that shows part of what its parent keeps, by a ZIP operator over its dataset. Called through its table
- * of operations by generation.c, on the driver thread.
+ * A view: a stream that shows part of what its parent keeps, by a ZIP operator over its dataset. Called through its
+ * table of operations by generation.c, on the driver thread.
  */
 #include "dstream/stream.h"
 

@@ -1,8 +1,8 @@
 /*
  * The datasets of the parent in the last `length` ms, oldest first. Called through its table of operations by
- * generation.c, on the driver thread. Windows begin partial: they hold what there is. Datasets that were not generated are
- * left out, and a window over nothing at all is an empty dataset. The parent's datasets are read again and again, so it
- * becomes persistent.
+ * generation.c, on the driver thread. The first windows are partial. Datasets that were not generated are left out,
+ * and a window without any is an empty dataset. The parent's datasets are read several times, so it becomes
+ * persistent.
  */
 #include "base/alloc.h"
 #include "dstream/stream.h"
@@ -23,13 +23,13 @@ static void needs(struct tide_stream *stream, int64_t time, struct tide_needs *l
 
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,
                    struct tide_rdd **out, struct tide_error *err) {
-    struct tide_rdd **there = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
+    struct tide_rdd **present = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_rdd *));
     uint32_t found = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        if (parents[i]) there[found++] = parents[i];
-    *out = found > 0 ? tide_rdd_union_auto_new(there, found) : tide_stream_empty(0);
-    tide_free(there);
+        if (parents[i]) present[found++] = parents[i];
+    *out = found > 0 ? tide_rdd_union_auto_new(present, found) : tide_stream_empty(0);
+    tide_free(present);
     if (!*out) {
         return tide_error_set(
             err, TIDE_ELIMIT,

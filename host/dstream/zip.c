@@ -1,5 +1,5 @@
 /*
- * The datasets of several streams, read side by side by one operator: join, cogroup … With an exchange, every
+ * One operator reads the same partition of the datasets of several streams: join, cogroup … With an exchange, every
  * dataset that is not yet partitioned by key as the exchange says is shuffled first, so that equal keys meet in one
  * partition. Called through its table of operations by generation.c, on the driver thread. Spark 1.6+: a parent
  * without a dataset fails the batch.

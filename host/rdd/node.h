@@ -11,7 +11,7 @@
 
 #include "rdd/rdd.h"
 
-struct tide_rdd_checkpoint {
+struct tide_checkpointing {
     enum tide_checkpoint state;
     char *directory;
     char *site;
@@ -40,10 +40,10 @@ struct tide_rdd {
     uint32_t pins;               /* inputs of stages that will read the node as it is now */
     uint8_t level;               /* storage level; 0: not persistent */
     bool truncate;
-    bool failed;                            /* persistent, and its last computation has failed */
-    uint32_t needs_one_of;                  /* tide_rdd_needs_one_of: the number of parents */
-    struct tide_error *lost;                /* it was a GUARD and is lost, for this reason; else NULL */
-    struct tide_rdd_checkpoint *checkpoint; /* or NULL: not marked */
+    bool failed;                           /* persistent, and its last computation has failed */
+    uint32_t needs_one_of;                 /* tide_rdd_needs_one_of: the number of parents */
+    struct tide_error *lost;               /* it was a GUARD and is lost, for this reason; else NULL */
+    struct tide_checkpointing *checkpoint; /* or NULL: not marked */
     union {
         struct { /* BLOCKS, by partition: one of the two */
             struct tide_blocks *lists;

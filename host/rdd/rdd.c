@@ -291,7 +291,7 @@ void tide_rdd_free_cached(struct tide_cached **cached, uint32_t count) {
 }
 
 void tide_rdd_free_checkpoint(struct tide_rdd *rdd) {
-    struct tide_rdd_checkpoint *checkpoint = rdd->checkpoint;
+    struct tide_checkpointing *checkpoint = rdd->checkpoint;
 
     if (!checkpoint) return;
     assert(!checkpoint->reader); /* a pin comes with a reference to the node */
