@@ -22,9 +22,9 @@ enum {
 
 static uint64_t live_blocks;
 static uint64_t live_bytes;
-static uint64_t most_bytes; /* alive at a time, since memory was given back last */
+static uint64_t most_bytes; /* live at a time, since memory was last returned to the system */
 
-/* What a block holds in memory: the unit of budgets and of leak checks. */
+/* The bytes of a block in memory: the unit of budgets and of leak checks. */
 static uint64_t footprint(uint64_t capacity, uint32_t line_slots) {
     return sizeof(struct tide_block) + capacity + TIDE_BLOCK_SLACK + (uint64_t)line_slots * sizeof(struct tide_line);
 }

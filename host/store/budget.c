@@ -14,8 +14,8 @@
 
 enum {
     GUARANTEED = 4, /* 1/4 of the limit is divided among the sources */
-    GAP = 16,       /* 1/16 of the limit has to be free before who waits goes on */
-    DECAY = 8       /* what a batch took counts by 1/8 less with each later batch */
+    GAP = 16,       /* 1/16 of the limit has to be free before a waiting source is called */
+    DECAY = 8       /* the weight of a batch decreases by 1/8 with each later batch */
 };
 
 static const uint64_t LEAST_LIMIT = UINT64_C(64) << 20;
@@ -43,7 +43,7 @@ struct tide_share {
     uint64_t unfinished;
     uint64_t drained; /* refunded since the last cut */
     uint64_t took;    /* the most that was refunded between two cuts lately */
-    uint64_t least;   /* what the limit is at least while this share is open */
+    uint64_t least;   /* lower bound of the limit while this share is open */
     void (*on_room)(void *arg);
     void *arg;
 };
@@ -52,11 +52,11 @@ static struct tide_share *share_of(struct tide_list *link) {
     return TIDE_CONTAINER_OF(link, struct tide_share, link);
 }
 
-/* ---- What there is room for: with the lock ------------------------------------------------------------------ */
+/* ---- Limits: with the lock ------------------------------------------------------------------------------------ */
 
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 
-/* What nobody can take from an open share; never 0, so that who holds nothing may always begin. */
+/* The bytes reserved for an open share; never 0, so that a share without blocks may always begin. */
 static uint64_t guaranteed(const struct tide_budget *budget) {
     uint64_t each = budget->limit / GUARANTEED / (budget->count ? budget->count : 1);
 
@@ -65,7 +65,7 @@ static uint64_t guaranteed(const struct tide_budget *budget) {
 
 static uint64_t counted(const struct tide_share *share) { return less(share->used, share->unfinished); }
 
-/* What the shares may still claim of what is guaranteed to them. */
+/* The bytes of their reserves that the shares have not used. */
 static uint64_t reserved(const struct tide_budget *budget) {
     uint64_t each = guaranteed(budget), sum = 0;
 

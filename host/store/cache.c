@@ -1,15 +1,15 @@
 /*
- * The cache of kept blocks (see cache.h). Filled and opened by workers around each task (task/task.h), handed around by the driver.
+ * The cache (see cache.h). Workers fill and open entries around each task (task/task.h); the driver passes them on.
  *
- * A thing that is being written stays readable in memory until it is on disk; whoever writes it holds a reference and is the
- * only one who may change its state meanwhile. Lists are freed by whoever has taken the state away from MEMORY, without the lock:
- * nobody looks at them any more then.
+ * An entry that is being written can be read from memory until it is on disk. The writing thread holds a reference
+ * and is the only one that changes the state meanwhile. The thread that moves an entry out of MEMORY frees its lists,
+ * without the lock: no other thread reads them any more.
  *
- * Things share blocks. What counts, and who has to go, is in store/room.h; on disk, too, there is one copy of a block
+ * Entries share blocks. store/room.h counts them and chooses victims; on disk too there is one copy of each block
  * (store/copies.h).
  *
- * Giving space on disk back is put off for tide_cache_tidy: it can take a while, and the last reference often goes on the
- * driver's thread. Blocks and copies are never released with the lock held.
+ * Freeing space on disk is deferred to tide_cache_tidy: it can take a while, and the last reference is often dropped
+ * on the driver's thread. Blocks and copies are never released with the lock held.
  */
 #include "store/cache.h"
 
@@ -55,7 +55,7 @@ static void enter_memory(struct tide_cache *cache, struct tide_cached *cached) {
     tide_list_push(&cache->memory, &cached->link);
 }
 
-/* Says that writing fails, once until it works again and once a minute at most. */
+/* Logs that writing fails: once until it works again, and once a minute at most. */
 static void complain(struct tide_cache *cache, const struct tide_cached *cached, struct tide_error *take_err) {
     prefix(cached, take_err);
     tide_log_sparse(&cache->write_failures, TIDE_LOG_WARN, "memory", "%s\n%s", take_err->text,
@@ -64,7 +64,7 @@ static void complain(struct tide_cache *cache, const struct tide_cached *cached,
     tide_error_clear(take_err);
 }
 
-/* There was no place for it. */
+/* Notes that there was no room for it. */
 static void refuse(struct tide_cache *cache, const struct tide_cached *cached) {
     cache->dropped++;
     cache->refused = cached->options.dataset;
@@ -85,8 +85,8 @@ static bool is_claimed(const struct tide_cached *cached) {
     return false;
 }
 
-/* Waits until nobody else writes one of the blocks, and claims those that are to be written. Gives all blocks, and the copies that
- * there are. */
+/* Waits until no other thread writes one of the blocks, and claims those that have to be written. Fills in all
+ * blocks, and the copies that exist. */
 static void claim(struct tide_cache *cache, struct tide_cached *cached, struct tide_block **blocks,
                   struct tide_copy **copies) {
     uint32_t count = 0;
@@ -101,7 +101,7 @@ static void claim(struct tide_cache *cache, struct tide_cached *cached, struct t
     }
 }
 
-/* What was written is what the blocks bring along from now on. */
+/* Ends the claims. The blocks refer to the copies that were written. */
 static void unclaim(struct tide_cached *cached, struct tide_copy **copies, bool written) {
     uint32_t count = 0;
 
@@ -127,8 +127,8 @@ static void become_disk(struct tide_cache *cache, struct tide_cached *cached, st
     tide_list_push(&cache->on_disk, &cached->link);
 }
 
-/* Writes what is WRITING, without the lock. Afterwards it is DISK, GONE, or (false) still WRITING: it must stay in memory. The
- * lock is held before and after, the lists are still there. */
+/* Writes an entry that is WRITING, without the lock. Afterwards it is DISK, GONE, or (false) still WRITING: it must
+ * stay in memory. The lock is held before and after; the lists are not freed. */
 static bool write_out(struct tide_cache *cache, struct tide_cached *cached) {
     uint32_t count = count_blocks(cached);
     struct tide_block **blocks = tide_xcalloc(count > 0 ? count : 1, sizeof(struct tide_block *));
@@ -167,34 +167,34 @@ static bool write_out(struct tide_cache *cache, struct tide_cached *cached) {
     return gone;
 }
 
-/* Takes one out of memory; the lock is held before and after, but not all the time. false: it has to stay. */
+/* Removes an entry from memory; the lock is held before and after, but not all the time. false: it has to stay. */
 static bool evict(struct tide_cache *cache, struct tide_cached *victim) {
-    bool away = true;
+    bool left = true;
 
     tide_cached_retain(victim);
     tide_list_remove(&victim->link);
     if (victim->options.disk || !victim->options.recomputable) {
         set_state(victim, WRITING);
         cache->writing++;
-        away = write_out(cache, victim);
+        left = write_out(cache, victim);
         cache->writing--;
         pthread_cond_broadcast(&cache->written);
     } else {
         set_state(victim, GONE);
         cache->dropped++;
     }
-    if (away) tide_room_leave(cache, victim);
+    if (left) tide_room_leave(cache, victim);
     else enter_memory(cache, victim);
     pthread_mutex_unlock(&cache->lock);
-    if (away) lists_free(victim);
+    if (left) lists_free(victim);
     tide_cached_release(victim);
     pthread_mutex_lock(&cache->lock);
-    return away;
+    return left;
 }
 
 /* ---- Making room ---------------------------------------------------------------------------------------------- */
 
-/* With the lock, which it may open meanwhile. It is held. */
+/* With the lock, which it may release meanwhile. tide_room_hold was called for the entry. */
 static bool make_room(struct tide_cache *cache, const struct tide_cached *cached) {
     for (;;) {
         uint64_t wanted = tide_room_addition(cached);
@@ -292,7 +292,7 @@ bool tide_cache_tidy(struct tide_cache *cache) {
 
     if (!more) set_untidy(cache, false);
     pthread_mutex_unlock(&cache->lock);
-    /* Somebody may have added to it meanwhile. */
+    /* Another thread may have added work meanwhile. */
     if (!more && (more = tide_copies_tidy(cache->copies))) __atomic_store_n(&cache->untidy, true, __ATOMIC_RELAXED);
     return more;
 }
@@ -323,7 +323,7 @@ void tide_cache_figures(struct tide_cache *cache, struct tide_cache_figures *fig
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* ---- What is kept --------------------------------------------------------------------------------------------- */
+/* ---- Entries -------------------------------------------------------------------------------------------------- */
 
 struct tide_cached *tide_cached_new(struct tide_cache *cache, const struct tide_cached_options *options) {
     struct tide_cached *cached = tide_xcalloc(1, sizeof *cached + options->lists * sizeof cached->lists[0]);
@@ -341,7 +341,7 @@ struct tide_cached *tide_cached_retain(struct tide_cached *cached) {
     return cached;
 }
 
-/* Gives up a reference that is not the last one; false: it is, or it may become so. */
+/* Drops a reference if it is not the last one; false: it is, or may become so. */
 static bool drop_shared(struct tide_cached *cached) {
     uint32_t refs = __atomic_load_n(&cached->refs, __ATOMIC_RELAXED);
 
@@ -351,7 +351,8 @@ static bool drop_shared(struct tide_cached *cached) {
     return false;
 }
 
-/* The last reference goes with the lock, together with the place in the list: whoever finds a thing in a list may retain it. */
+/* The last reference is dropped with the lock held, and the entry leaves its list then: an entry found in a list can
+ * be retained. */
 void tide_cached_release(struct tide_cached *cached) {
     if (!cached || drop_shared(cached)) return;
 
@@ -369,7 +370,7 @@ void tide_cached_release(struct tide_cached *cached) {
     cached_delete(cached);
 }
 
-/* Takes the lists and what is to be known about them. */
+/* Takes the lists, and computes their figures. */
 static void take(struct tide_cached *cached, struct tide_blocks *lists) {
     assert(state_of(cached) == EMPTY);
     cached->records = 0;
@@ -387,7 +388,7 @@ static void take(struct tide_cached *cached, struct tide_blocks *lists) {
     }
 }
 
-/* With the lock: memory gets it, or it is WRITING, or GONE. */
+/* With the lock: the entry enters memory, or becomes WRITING or GONE. */
 static void admit(struct tide_cache *cache, struct tide_cached *cached) {
     if (cache->closed) {
         set_state(cached, GONE);
@@ -414,11 +415,11 @@ void tide_cached_fill(struct tide_cached *cached, struct tide_blocks *take_lists
         enter_memory(cache, cached);
     }
 
-    bool away = cached->state != MEMORY;
+    bool left = cached->state != MEMORY;
 
-    if (away) tide_room_leave(cache, cached);
+    if (left) tide_room_leave(cache, cached);
     pthread_mutex_unlock(&cache->lock);
-    if (away) lists_free(cached);
+    if (left) lists_free(cached);
 }
 
 void tide_cached_put(struct tide_cached *cached, struct tide_blocks *take_lists) {
@@ -445,7 +446,7 @@ void tide_cached_put(struct tide_cached *cached, struct tide_blocks *take_lists)
     if (closed) lists_free(cached);
 }
 
-/* With the lock: whether there is a place for so much. */
+/* With the lock: whether there is room for so many bytes. */
 static bool has_place(const struct tide_cache *cache, const struct tide_cached *cached, uint64_t bytes) {
     if (cached->options.disk && !cache->failing) return true;
     return cached->options.memory && cache->used + bytes <= cache->limit;
@@ -470,11 +471,11 @@ bool tide_cached_wanted(struct tide_cached *cached) {
 /* ---- Reading -------------------------------------------------------------------------------------------------- */
 
 static int lost(const struct tide_cached *cached, struct tide_error *err) {
-    tide_error_set(err, TIDE_ELOST, "it is not kept any more");
+    tide_error_set(err, TIDE_ELOST, "it is not cached any more");
     return prefix(cached, err);
 }
 
-/* What is on disk can't be read. */
+/* Reading from disk has failed. */
 static int unreadable(struct tide_cached *cached, struct tide_error *err) {
     struct tide_cache *cache = cached->cache;
 
@@ -494,8 +495,7 @@ static int unreadable(struct tide_cached *cached, struct tide_error *err) {
         struct tide_error cause = {0};
 
         tide_error_move(&cause, err);
-        tide_error_set(err, cause.code, "%s. It can't be computed again: what it was made from is not kept",
-                       cause.text);
+        tide_error_set(err, cause.code, "%s. It can't be computed again: its inputs are gone", cause.text);
         tide_error_clear(&cause);
         return err->code;
     }
@@ -535,7 +535,7 @@ bool tide_cached_fits(struct tide_cached *cached) {
 
     bool fits = has_place(cache, cached, cached->records >= 0 ? cached->footprint : cache->refused_bytes);
 
-    if (!fits && cached->options.disk) { /* perhaps the disk works again: one is going to find out */
+    if (!fits && cached->options.disk) { /* perhaps the disk works again: try one entry */
         cache->refused = 0;
         fits = true;
     }
@@ -547,10 +547,10 @@ bool tide_cached_forbid_drop(struct tide_cached *cached) {
     pthread_mutex_lock(&cached->cache->lock);
     cached->options.recomputable = false;
 
-    bool there = cached->state != GONE;
+    bool available = cached->state != GONE;
 
     pthread_mutex_unlock(&cached->cache->lock);
-    return there;
+    return available;
 }
 
 int64_t tide_cached_records(const struct tide_cached *cached) { return cached->records; }

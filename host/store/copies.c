@@ -1,7 +1,8 @@
 /*
- * Copies of blocks on disk (see copies.h). Written and read by the cache on workers; released by whoever frees a block.
+ * Copies of blocks on disk (see copies.h). Written and read by the cache on workers; released wherever a block is
+ * freed.
  *
- *     unit   = an extent of the spill files, and how many copies in it somebody holds
+ *     unit   = an extent of the spill files, and the number of its copies that have references
  *     copy   = a run of bytes of a unit: one block
  *
  * A unit is in `used` while one of its copies is held, then in `garbage` until it is tidied away.
@@ -13,7 +14,7 @@
 #include "base/alloc.h"
 #include "base/list.h"
 
-/* A block of this size is a unit of its own: what rounding to pages costs is little then. */
+/* A block of this size is a unit of its own: rounding to pages costs little then. */
 enum { LARGE = 64 * 1024 };
 
 struct unit {
@@ -145,7 +146,7 @@ bool tide_copy_damaged(const struct tide_copy *copy) {
 
 /* ---- Writing -------------------------------------------------------------------------------------------------- */
 
-/* How many of the blocks, from the first one on, become one unit: none of them has a copy. */
+/* The number of blocks, from the first one on, that become one unit: none of them has a copy. */
 static uint32_t unit_of(struct tide_block *const *blocks, struct tide_copy *const *made, uint32_t count) {
     uint64_t size = 0;
     uint32_t some = 0;

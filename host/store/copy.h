@@ -1,6 +1,6 @@
 /*
- * A copy of a block on disk, as its holders see it: a reference. store/copies.h makes them and says what they are; this
- * header is below store/block.h, which releases a block's copy with the block.
+ * A copy of a block on disk, as its holders see it: a reference. store/copies.h makes them and says what they are;
+ * this header is below store/block.h, which releases a block's copy with the block.
  *
  * Thread: any. Reference counted.
  */

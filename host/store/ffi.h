@@ -83,13 +83,13 @@ enum { TIDE_BROADCAST_GONE = 0xffffffff };
 uint32_t tide_broadcast_refreshed(uint32_t number);
 
 /*
- * References to the values that closure packages name: held by operators, partitioners, plans, values and objects of the
- * driver's Lua state. Numbers are found in the bytes of the package. Immutable.
+ * References to the values that closure packages name: held by operators, partitioners, plans, values and objects of
+ * the driver's Lua state. Numbers are found in the bytes of the package. Immutable.
  */
 struct tide_broadcast_refs;
 
-/* Holds the values that packages among the bytes name until _delete. NULL: none. Bytes that look like a package by chance
- * keep a value longer than needed, which is harmless. */
+/* Holds the values that packages among the bytes name until _delete. NULL: none. Bytes that look like a package by
+ * chance keep a value longer than needed, which is harmless. */
 struct tide_broadcast_refs *tide_broadcast_refs_new(const void *bytes, size_t size);
 /* Takes over one reference, as tide_broadcast_add returns it. */
 struct tide_broadcast_refs *tide_broadcast_refs_take(uint32_t number);

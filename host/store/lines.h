@@ -36,13 +36,14 @@ void tide_lines_create(struct tide_lines *lines, uint32_t max_line, uint32_t blo
 void tide_lines_destroy(struct tide_lines *lines);
 /* Room to read into: at least 1 byte, usually tens of KB; NULL when memory is gone. */
 uint8_t *tide_lines_space(struct tide_lines *lines, size_t *size);
-/* `size` bytes were written to the space: finds lines. false when memory is gone; the bytes are kept all the same, and the
- * next commit (of 0 bytes, if need be), space, finish or take goes on where this one stopped. */
+/* `size` bytes were written to the space: finds lines. false when memory is gone; the bytes are kept all the same,
+ * and the next commit (of 0 bytes, if need be), space, finish or take goes on where this one stopped. */
 bool tide_lines_commit(struct tide_lines *lines, size_t size);
-/* End of stream: an unterminated last line becomes a record. Resets the separator state. false when memory is gone: call
- * again. */
+/* End of stream: an unterminated last line becomes a record. Resets the separator state. false when memory is gone:
+ * call again. */
 bool tide_lines_finish(struct tide_lines *lines);
-/* Moves every complete line to `out` as sealed blocks; the unfinished one stays. false when memory is gone (nothing is lost). */
+/* Moves every complete line to `out` as sealed blocks; the unfinished one stays. false when memory is gone (nothing
+ * is lost). */
 bool tide_lines_take(struct tide_lines *lines, struct tide_blocks *out);
 
 #endif

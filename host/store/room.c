@@ -1,5 +1,5 @@
 /*
- * What counts in the cache's memory, and who has to go (see room.h). Called by store/cache.c, with its lock.
+ * Room in the cache's memory (see room.h). Called by store/cache.c, with its lock.
  */
 #include "store/room.h"
 
@@ -31,7 +31,7 @@ void tide_room_count(struct tide_cache *cache, struct tide_cached *cached) {
     if (cache->used > cache->peak) cache->peak = cache->used;
 }
 
-/* Takes it away in thought: the bytes that nobody would hold any more. */
+/* Trial removal: returns the bytes of the blocks that no entry would hold any more. */
 static uint64_t meet(const struct tide_cached *cached) {
     uint64_t freed = 0;
 

@@ -1,12 +1,13 @@
 /*
- * Room in the cache's memory (store/cache.h): what counts, and who has to go. Private to store/cache.c.
+ * Room in the cache's memory (store/cache.h): the bytes that count, and the choice of a victim. Private to
+ * store/cache.c.
  *
- * Things share blocks: versions of a state, a dataset and what was made of it without change. A block counts once. `kept` says
- * how many things hold it in memory, those among them that are still looking for room, and it stops counting with the last
- * of them. So who has to go is found by taking things away in thought, the least recently opened first, until enough blocks would be
- * free; what frees nothing stays.
+ * Entries share blocks: versions of a state, a dataset and one made from it without change. A block counts once. Its
+ * field `kept` is the number of entries that hold it in memory, including those that are waiting for room; it stops
+ * counting with the last of them. So a victim is found by a trial: entries are removed in thought, the least recently
+ * opened first, until enough blocks would be free; entries that free nothing are left alone.
  *
- * Thread: any; everything here with the cache's lock held.
+ * Thread: any, with the cache's lock held.
  */
 #ifndef TIDE_STORE_ROOM_H
 #define TIDE_STORE_ROOM_H
@@ -26,8 +27,8 @@ struct tide_cached {
     struct tide_cache *cache;
     struct tide_cached_options options;
     uint32_t refs;
-    uint32_t state;     /* written with the lock; atomic for those who ask without */
-    uint64_t footprint; /* of its lists in memory, what it shares with others included */
+    uint32_t state;     /* written with the lock; atomic because it is read without too */
+    uint64_t footprint; /* bytes of its lists in memory, including blocks shared with others */
     uint64_t bytes;
     int64_t records;
     struct tide_copy *
@@ -40,17 +41,17 @@ struct tide_cache {
     uint32_t refs;
     uint64_t limit;
     struct tide_copies *copies;
-    pthread_mutex_t lock;   /* guards the rest; `wake` may take a lock inside */
-    pthread_cond_t written; /* somebody is done with writing a victim */
+    pthread_mutex_t lock;   /* guards the rest; `wake` may take another lock under it */
+    pthread_cond_t written; /* a thread has finished writing an entry */
     uint32_t writing;       /* victims being written */
     void (*wake)(void *arg);
     void *arg;
-    struct tide_list memory;  /* least recently opened first; before them those that have to go to disk */
+    struct tide_list memory;  /* least recently opened first; before them those that are waiting to be spilled */
     struct tide_list on_disk; /* in no order */
-    uint64_t used;            /* bytes of the blocks of those in memory, or being written after they were */
+    uint64_t used;            /* bytes of the blocks of entries in memory, or being written from there */
     uint64_t peak, spilled, dropped;
-    uint64_t refused, refused_bytes; /* the dataset that found no room last, and for how much */
-    bool untidy;                     /* atomic for those who ask without the lock */
+    uint64_t refused, refused_bytes; /* the dataset that found no room last, and the size of its entry */
+    bool untidy;                     /* atomic because it is read without the lock too */
     bool failing;                    /* the last attempt to write failed */
     struct tide_log_kind write_failures, read_failures;
     bool closed;
@@ -63,16 +64,16 @@ struct tide_cache {
                                *block;                                                                               \
              at_ < end_ && (block = *at_, true); at_++)
 
-/* It holds its blocks: they stay counted until it leaves, if they are. */
+/* The entry holds its blocks: those that count do so until it leaves. */
 void tide_room_hold(struct tide_cached *cached);
-/* The end of that. Blocks that nobody holds any more do not count. */
+/* The entry leaves memory. Blocks that no entry holds any more do not count. */
 void tide_room_leave(struct tide_cache *cache, struct tide_cached *cached);
-/* What would be counted in addition. */
+/* The bytes that would count in addition. */
 uint64_t tide_room_addition(const struct tide_cached *cached);
-/* All its blocks count from here on. It holds them. */
+/* All its blocks count from now on. It holds them. */
 void tide_room_count(struct tide_cache *cache, struct tide_cached *cached);
-/* The one to go first so that `wanted` bytes more find room; NULL when not enough could be made. None of the dataset and kind of `cached`
- * (NULL: any) has to go. */
+/* The entry to evict first so that `wanted` bytes more find room; NULL when evicting can't make enough. Never one of
+ * the dataset and kind of `cached` (NULL: any). */
 struct tide_cached *tide_room_victim(const struct tide_cache *cache, const struct tide_cached *cached,
                                      uint64_t wanted);
 

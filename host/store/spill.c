@@ -1,11 +1,11 @@
 /*
  * Blocks on disk (see spill.h). Called by the cache, on workers.
  *
- * There is one file that extents are added to; when it is full the next one is begun, and the old one is closed with its last
- * extent. Place is taken under the lock, written without: writers don't wait for each other.
+ * Extents are added to one file; when it is full the next one is begun, and the old one is closed with its last
+ * extent. Space is allocated under the lock and written without, so writers don't wait for each other.
  *
- * A reader trusts nothing: lengths count only once `check` has been found right, and then only as far as the extent
- * goes; the bytes count once `sum` has. What it hands on is as sound as what was written.
+ * The reader verifies everything: it uses lengths only after `check` matches, and only within the extent, and bytes
+ * only after `sum` matches. The blocks it returns are the blocks that were written.
  */
 #include "store/spill.h"
 
@@ -29,8 +29,8 @@ enum {
     BLOCKS_PER_WRITE = 64
 };
 
-/* A full file is given up: small enough that where holes are not possible not much is held by a few extents, large enough that
- * a terabyte needs no more descriptors than a process may have. */
+/* The size of a full file: small enough that a few extents hold little space where holes are not possible, large
+ * enough that a terabyte needs no more descriptors than a process may have. */
 static const uint64_t FULL = UINT64_C(1) << 30;
 
 struct tide_spill_file {
@@ -41,7 +41,7 @@ struct tide_spill_file {
 
 struct tide_spill {
     char *directory;
-    bool usual;           /* nobody named it: another may do as well */
+    bool usual;           /* a default one: another may do as well */
     pthread_mutex_t lock; /* leaf: guards the rest and the files */
     struct tide_spill_file *current;
     uint64_t bytes; /* atomic for readers */
