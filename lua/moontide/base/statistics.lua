@@ -38,7 +38,7 @@ local function beyond_doubles(count, mean, m2, min, max, sum)
     return mean, m2
 end
 
---- Merges the {count, mean, m2, min, max, sum} of the partitions (worker/accumulate.lua), m2 being the sum of the squared
+--- Merges the {count, mean, m2, min, max, sum} of the partitions (worker/partition_ends.lua), m2 being the sum of the squared
 --- distances from the mean.
 ---@param parts number[][]
 ---@return moontide.Stats

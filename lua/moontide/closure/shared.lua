@@ -1,7 +1,7 @@
 --- Shared variables as functions in a worker see them (lua/moontide/driver/shared.lua is the driver's side).
 ---
---- A broadcast variable is unpacked when a function asks for it first, and kept for later tasks. Additions to accumulators are
---- gathered while a task runs and handed over with its result; those of a task that fails are dropped.
+--- A broadcast variable is unpacked when a function first reads it, and cached for later tasks. Additions to accumulators are collected
+--- while a task runs and sent with its result; those of a task that fails are dropped.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local memory = require "moontide.base.memory"

@@ -1,8 +1,8 @@
---- Gives the constructors of a loaded function their room back.
+--- Restores the templates of table constructors in loaded functions.
 ---
---- `{ user = a, n = b }` copies a template that has the keys user and n, with nil as values, and then stores into it. A dump by
---- LuaJIT's betas leaves out what is nil (mended in January 2024), so that in a function that was shipped the copy begins empty, and
---- each store adds a key: a table of three fields is rehashed twice.
+--- `{ user = a, n = b }` copies a template that has the keys user and n, with nil as values, and then stores into it. Dumps by LuaJIT's
+--- betas leave out nil (mended in January 2024): in a shipped function the copy begins empty, and each store adds a key, so that a
+--- table of three fields is rehashed twice.
 local jit_fixes = require "moontide.base.jit_fixes"
 
 local templates = {}
@@ -37,7 +37,7 @@ local function stored_names(fn, pc, last)
     return names
 end
 
--- All at first, so that none takes the place of another.
+-- All keys are set before any is cleared, so that none takes the place of another.
 local function make_room(template, names)
     local new = {}
     for _, name in ipairs(names) do

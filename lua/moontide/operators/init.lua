@@ -1,5 +1,5 @@
 --- What the operators of this folder are built with: a handle is checked, functions of the script are packaged, descriptors are
---- made (see host/task/task.h and lua/moontide/worker/stage.lua), and a node is added under the handle.
+--- made (see lua/moontide/worker/plan.lua), and a node is added under the handle.
 ---
 --- A handle has `node` (the core's stream or dataset, with the methods narrow and shuffle) and `scope`:
 ---     scope.ready(name)        raises at the caller's line when no operator may be added

@@ -1,6 +1,6 @@
---- Whether records are single values (1) or pairs (2), as a task goes by it. Each dataset is of one kind; which one is known by the
---- driver (host/rdd/arity.h), which tells it with each task for the operators whose functions decide that (their descriptors have
---- arity = 0). Where it is not known yet, the first record of the task decides, and the driver hears of it.
+--- The arity of records in a task: single values (1) or pairs (2). A dataset has one arity. For operators whose functions decide it
+--- (their descriptors have arity = 0), the driver sends what it knows with each task (host/rdd/arity.h). If it does not know yet,
+--- the first record of the task decides, and the task's result reports that.
 ---
 --- What is known lies in the execution (task_state.lua): `arities`, `seen` and `stamp`.
 local fast = require "moontide.wire.ffi"
@@ -84,7 +84,7 @@ end
 
 -- Where records meet -----------------------------------------------------------------------------------------------
 
---- The operator that decides of which kind the records at the end of a chain are; nil: what stands before it does.
+--- The operator that decides the arity of the records at the end of a chain; nil: an input of the task does.
 local function maker_of(feed)
     for at = #feed.ops, 1, -1 do
         if feed.ops[at].arity then
@@ -100,9 +100,9 @@ local function side(maker, value, text)
     return name .. " makes " .. KINDS[value] .. (text and ", such as " .. text or "")
 end
 
---- Record (a, b), of kind `value`, reaches a terminal in state state by way of `feed`, and state.arity is something else: sets it, or
---- raises when records of the other kind were there before.
----@param state table
+--- Record (a, b), of kind `value`, reaches the terminal of `feed`, and state.arity is another one: sets it, or raises when records of the
+--- other kind were there before.
+---@param state moontide.worker.State
 ---@param value 1|2
 ---@param feed table
 ---@param a any

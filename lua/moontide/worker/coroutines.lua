@@ -1,5 +1,5 @@
---- Coroutines in workers. A function that is given to an operator cannot wait: what runs it is a loop over records, and under
---- mapPartitions a coroutine of ours, which would take the yield for its own and lose records.
+--- Coroutines in workers. A function that is given to an operator cannot yield: it is called by a loop over records, and for mapPartitions
+--- in a coroutine of ours, which would take the yield for its own and lose records.
 local C = require("moontide.wire.ffi").C
 
 local coroutines = {

@@ -1,5 +1,5 @@
---- The task that this worker runs, for library functions that are packaged like functions of the script and so get
---- nothing but their arguments. lua/moontide/worker/init.lua fills it in for each task.
+--- The task that this worker runs, for functions of ours that travel as closure packages and therefore get nothing but their arguments.
+--- init.lua fills it in for each task.
 ---@class moontide.worker.current
 ---@field cleanup function[] called, last first, when the task has ended or failed
 ---@field in_worker boolean true: this is the state of a worker

@@ -1,6 +1,6 @@
---- Turns whatever goes wrong while records are processed into one complete message for people: what failed, at which
---- line of the script, in which operator, on which record. The record costs nothing until something fails: it is found by
---- looking into the frames of the generated code (lua/moontide/worker/generate.lua).
+--- Turns an error that is raised while records are processed into one complete message for people: what failed, at which line of the
+--- script, in which operator, on which record. The record costs nothing until then: it is read from the locals of the generated
+--- functions on the stack (generate.lua, loops.lua).
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local hints = require "moontide.worker.hints"
@@ -11,16 +11,17 @@ local C = fast.C
 
 local failure = {}
 
-local LOOKED_AT = 200 -- frames at either end of the stack: the recursion between them is left out
+local FRAMES = 200 -- inspected at either end of the stack; the recursion between them is left out
 local SHOWN = 20 -- lines of a traceback
 
 --- Codes for failures that are no mistake of the script.
 failure.ENOMEM, failure.ECANCELLED, failure.EMIXED = C.TIDE_ENOMEM, C.TIDE_ECANCELLED, C.TIDE_EMIXED
 
---- An error whose text is complete, so outer handlers leave it alone.
+--- An error whose text is complete: outer handlers pass it on as it is.
 local Complete = { __tostring = function(e) return e.text end }
 
---- Raised by generated code when a function of the script breaks a rule (returns nil where a value must be …).
+--- An error that the worker raises for an operator, whose name and call site the message needs: a function of the script broke a rule
+--- (it returned nil where a value must be …), or a file cannot be read.
 local Broken = { __tostring = function(e) return e.text end }
 
 --- Raises that operator `op` broke a rule.
@@ -74,8 +75,8 @@ function failure.exhausted() return setmetatable({ text = "out of memory", code 
 failure.no_memory = memory.exhausted
 
 local chunks = {} -- chunk name → { line → op }
-local looks = {} -- chunk name → what tells the record from its locals
-local makes = {} -- chunk name → true: its first operator makes the records, what it reads from blocks are not theirs
+local looks = {} -- chunk name → function that finds the record in the locals of its functions
+local makes = {} -- chunk name → true: its first operator makes the records; what it reads from blocks is not one
 
 -- Sources of our own modules. A script may well lie in a folder called moontide.
 local modules = {}
@@ -88,8 +89,11 @@ end
 function failure.is_ours(source) return modules[source] or chunks[source] ~= nil end
 jit.off(failure.is_ours) -- see on_trace in lua/moontide/worker/init.lua
 
---- Tells which operator each line of a generated chunk belongs to, and which is the first of them. `look`, if given, tells from the
---- locals of the chunk's functions which record is worked on.
+--- Registers a generated chunk, so that failures in it name the operator.
+---@param name string chunk name
+---@param lines table<integer, table> operator of each line
+---@param first table? the first operator
+---@param look? fun(locals: table<string, any>): string? finds the record in the locals of the chunk's functions
 function failure.register(name, lines, first, look)
     chunks[name] = lines
     makes[name] = first and first.source
@@ -98,10 +102,9 @@ end
 
 function failure.forget(name) chunks[name], makes[name], looks[name] = nil, nil, nil end
 
-local frames = setmetatable({}, { __mode = "k" }) -- function → what its frame tells
+local frames = setmetatable({}, { __mode = "k" }) -- function → `look` of failure.frame
 
---- `fn` calls functions of the script from outside of generated code. `look` tells from its locals for which operator, and may
---- tell on which record.
+--- Registers a function of ours that calls functions of the script. `look` finds the operator in its locals, and maybe the record.
 ---@param fn function
 ---@param look fun(locals: table<string, any>): table, string?
 function failure.frame(fn, look) frames[fn] = look end
@@ -161,8 +164,8 @@ local function levels(first, last)
     local at = first - 1
     return function()
         at = at + 1
-        if at == first + LOOKED_AT and at < last - LOOKED_AT then
-            at = last - LOOKED_AT
+        if at == first + FRAMES and at < last - FRAMES then
+            at = last - FRAMES
         end
         if at <= last then
             return at
@@ -170,7 +173,7 @@ local function levels(first, last)
     end
 end
 
--- Looks for our frames below the failing one: the innermost tells the operator, one with a block the record.
+-- Inspects our frames below the failing one: the innermost gives the operator, one with a block the record.
 local function locate(level)
     local op, preview
     for at in levels(level + 1, depth_of_stack()) do
@@ -262,8 +265,8 @@ local function place_of(context)
     return context.batch_time >= 0 and ("batch %d ms, "):format(context.batch_time) .. where or where
 end
 
--- After a stack overflow there is no stack left for a handler: it keeps the traceback of the library, and the message is made of
--- that when the frames are gone.
+-- After a stack overflow a handler has no stack left: it keeps the traceback of the library, and the message is made of that when the
+-- frames are gone.
 local overflow = { traceback = "" }
 
 local function overflow_text(context)
@@ -295,7 +298,7 @@ local function message(err, context)
         op = err.op or op
         parts = { (op and (op.site and op.site .. ": " or "") .. (op.name or op.kind) .. ": " or "") .. err.text }
     else
-        -- A function that was left by a tail call is not known any more: the line would be one of ours.
+        -- A function that ended in a tail call has no frame any more, and the position is one of ours.
         local text = text_of(err)
         local theirs = text:gsub("^stage#%d+:%d+: ", ""):gsub("^moontide/worker/%w+%.lua:%d+: ", "")
         parts = { hints.add((theirs ~= text and op and op.site and op.site .. ": " or "") .. theirs) }
@@ -316,8 +319,7 @@ local function message(err, context)
     return setmetatable({ text = table.concat(parts, "\n"), code = broken and err.code or nil }, Complete)
 end
 
---- Makes a message handler for xpcall around a task's work, and what is to be called with the error when xpcall has returned: it
---- returns { text, code }.
+--- Makes a message handler for xpcall around a task's work, and a function for the error that xpcall returns, which gives { text, code }.
 ---@param context { batch_time: integer, partition: integer, operators: string }
 function failure.handler(context)
     local traceback, find = debug.traceback, string.find

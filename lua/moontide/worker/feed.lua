@@ -1,5 +1,5 @@
---- Feeds of a pipe (worker/pipe.lua): the operators between one input and a terminal, and the loops that run records of blocks,
---- arrays and iterators through them. Loops are generated (worker/generate.lua) for what is known of the records.
+--- Feeds: the per-record operators between one input of a pipe and its terminal, and the loops that run records of blocks, arrays
+--- and iterators through them. Loops are generated (generate.lua) for what is known of the records.
 local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"
 local generate = require "moontide.worker.generate"
@@ -10,14 +10,31 @@ local keys = require "moontide.worker.keys"
 
 local feeds = {}
 
+---@class moontide.worker.Feed
+---@field source table? the input: of leaf.lua, of inputs.lua, or { pipe = }; nil: blocks are handed to run_block
+---@field ops table[] descriptors of the per-record operators, by number
+---@field terminal moontide.worker.Terminal
+---@field constants table what generated text uses, by name
+---@field learning integer[] numbers of the operators whose function decides whether records are pairs
+---@field known table<integer, 1|2> by operator number, what is known of that
+---@field draws integer[] numbers of the operators whose function draws random numbers
+---@field iterator_draws boolean the function that makes the records draws some
+---@field variants table<string, table> by what is known, as text: by form of input, variants
+---@field current table those for what is known now
+---@field form string form of the input that is being read
+---@field now table[] { D1, D2 } of the variant in use
+---@field shapes table<string, table> by form of input: by operator number, "array", "iterator" or "scan"
+---@field execution moontide.worker.Execution the one that runs it
+---@field stamp integer its stamp when `known` was read
+---@field chunks string[] chunk names of its loops (failure.lua knows them)
 local Feed = {}
 Feed.__index = Feed
 
 --- A feed.
----@param source table|nil the input: a leaf, a pipe, or an operator and its children; nil: blocks are handed to it one by one
----@param ops table descriptors of the per-record operators
----@param terminal table
----@return table feed
+---@param source table?
+---@param ops table[]
+---@param terminal moontide.worker.Terminal
+---@return moontide.worker.Feed feed
 function feeds.new(source, ops, terminal)
     local feed = setmetatable({
         source = source, ops = ops, terminal = terminal, chunks = {}, shapes = {}, variants = {}, learning = {}, stamp = 0,
@@ -37,9 +54,9 @@ function feeds.new(source, ops, terminal)
     return feed
 end
 
--- A stage is kept for as long as its plan is used, and the same function at the same line of a script may be used on several
--- datasets, of single values here and of pairs there. So a feed has *variants*: the loop for one form of input and for what
--- is known of the records that its operators make.
+-- A stage is kept for as long as its plan is used, and the same function at the same line of a script may be used on datasets of single
+-- values and on datasets of pairs. So a feed has *variants*: the loop for one form of input and for what is known of the records
+-- that its operators make.
 local function new_variant(feed, form)
     local variant = { form = form, arity = {}, shapeless = {} }
     for _, k in ipairs(feed.learning) do variant.arity[k] = arity.of(feed.execution, feed.ops[k]) end
@@ -86,7 +103,7 @@ local function choose(feed, form, execution)
     return variant
 end
 
---- The same with its loop.
+--- The variant for a form of input, with its loop.
 function Feed:variant(form, execution)
     local variant = choose(self, form, execution)
     if variant.loop == nil then
@@ -95,7 +112,7 @@ function Feed:variant(form, execution)
     return variant
 end
 
---- Operator k made record (v, w) of this kind, which was not known in this run.
+--- Operator k made record (v, w) of this arity, which was not known in this execution.
 function Feed:learn(k, kind, v, w)
     arity.learn(self.execution, self.ops[k], kind, v, w)
     choose(self, self.form, self.execution)
@@ -103,8 +120,14 @@ end
 
 local FIRST_RECORDS = 16
 
---- Runs records from … count-1 of something that loops of this form can read. While arities are not known, few records at a
---- time, so that the final loop takes over soon. true: the sink wants no more.
+--- Runs records from … count-1 of something that loops of this form can read. While arities are not known, it runs few records at a
+--- time, so that the final loop takes over soon.
+---@param form string a form of generate.lua
+---@param state moontide.worker.State
+---@param what any block, range or array
+---@param from integer
+---@param count integer
+---@return boolean stop the sink wants no more
 function Feed:run(form, state, what, from, count)
     local step = FIRST_RECORDS
     while from < count do
@@ -152,8 +175,8 @@ function Feed:push(state, a, b)
     return self:variant(b == nil and "push1" or "push2", state.execution).loop(state, a, b)
 end
 
---- The records of an iterator, each one before the next is asked for: it may return the same table again and again. state.check_record gets the
---- first, and those of another kind. true: the sink wants no more.
+--- The records of an iterator. Each one is done before the next is asked for, because it may return the same table again and again.
+--- state.check_record gets the first, and those of another arity. true: the sink wants no more.
 function Feed:run_iterator(state, it, invariant, control)
     local step = FIRST_RECORDS
     local a, b, c = it(invariant, control)
@@ -179,7 +202,7 @@ function Feed:run_iterator(state, it, invariant, control)
     return false
 end
 
---- What a function of mapPartitions returned: an array, or an iterator of values or pairs.
+--- Feeds what a function of mapPartitions returned: an array, or an iterator of values or pairs.
 function Feed:drain(state, op, it, invariant, control)
     if generate.is_list(it) then
         local n = #it

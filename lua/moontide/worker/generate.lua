@@ -2,11 +2,11 @@
 --- script's closures called directly, and hands each resulting record to a terminal. LuaJIT compiles the whole loop as one
 --- trace with the closures inlined.
 ---
---- What an operator's function returns (one value or a pair: lua/moontide/worker/arity.lua; an array or an iterator) may be
---- known only when it has been called. Text is generated for what is known, a *variant* of the feed; where it is not, the rest of
---- the work is reached through the tables D1/D2, which generate their functions when first needed. These are the tables of the
---- variant for what has become known by then (`now`): one record may make millions, and all but the first are then work of
---- functions without detours. After the first records another variant's loop goes on (feed.lua).
+--- What an operator's function returns (one value or a pair: arity.lua; an array or an iterator) may be known only when it has been
+--- called. Text is generated for what is known, a *variant* of the feed (feed.lua). Where it is not known, the text calls the rest of
+--- the operators through the tables D1 and D2, which generate their functions when first needed. It takes the tables of the variant
+--- for what has been learned by then (`now`): one record may make millions, and all but the first then pass functions without
+--- detours. After the first records the loop of another variant takes over.
 local arities = require "moontide.worker.arity"
 local failure = require "moontide.worker.failure"
 local kinds = require "moontide.worker.kinds"
@@ -19,18 +19,17 @@ local terminals = require "moontide.worker.terminals"
 
 local generate = {}
 
--- So many operators are inlined into one function; beyond, another function is called. Keeps clear of Lua's limits on
--- locals and upvalues: those that read what their function returns in a loop of their own need locals that no other shares.
+-- At most so many operators are inlined into one function, by weight; the next one is a call. This keeps clear of Lua's limits on locals
+-- and upvalues: operators with a loop of their own over what their function returns need locals that no other operator shares.
 local INLINE = 44
 local WEIGHTS = { flatMap = 4, flatMapValues = 4 }
 
 local Text = {}
 Text.__index = Text
 
---- The locals that records of this block of the text are kept in (two, and one for what a function returns in excess), declared
---- when they are first needed. An operator that makes a new record assigns to them: of the record before it nothing is
---- needed any more. (Locals of their own for each
---- operator stay alive to the end of the block, and with more than some 16 of them LuaJIT refuses to compile side traces.)
+--- The locals of this block of the text for records: two, and one for what a function returns in excess. They are declared when they
+--- are first needed. An operator that makes a new record assigns to them, because the record before it is needed no more. (Locals for
+--- each operator would stay alive to the end of the block, and with more than some 16 of them LuaJIT does not compile side traces.)
 --- The record that was read, a0 and b0, stays as it is for messages.
 ---@param op table
 ---@param k integer the operator's number
@@ -47,7 +46,7 @@ function Text:pair_of(op, k)
     return own[1], own[2], own[3]
 end
 
---- Writes a loop's body: a block with a pair of its own, for records of the block around it are read in each turn.
+--- Writes a loop's body: a block with locals of its own, because each turn reads the record of the block around it.
 function Text:block(body)
     local outer = self.own
     self.own = nil
@@ -67,24 +66,25 @@ function Text:line(op, template, values)
     self.ops[n] = op
 end
 
---- The text needs these constants as locals.
+--- Makes these constants locals of the text.
 function Text:uses(...)
     for at = 1, select("#", ...) do self.used[select(at, ...)] = true end
 end
 
---- Text that refuses a record with a metatable where nothing packs it, which would. What is inside of it is not looked at.
+--- Writes text that refuses a record with a metatable. Needed where no packing follows, which refuses it too; what is inside the record
+--- is not checked.
 function Text:no_metatable(op, a, k)
     self:line(op, 'if type($a) == "table" and getmetatable($a) ~= nil then has_metatable$k($a) end', { a = a, k = k or "" })
 end
 
---- What the operators of this text weigh together, up to and with operator k.
+--- The weight of this text's operators up to and with operator k.
 function Text:weight(k)
     local sum = 0
     for at = self.first, k do sum = sum + (WEIGHTS[self.feed.ops[at].kind] or 1) end
     return sum
 end
 
---- Text that gives record (a[, b]) to operator k and all that follow.
+--- Writes text that gives record (a[, b]) to operator k and all that follow.
 function Text:continue(k, arity, a, b)
     local feed = self.feed
     if k > #feed.ops then
@@ -101,14 +101,14 @@ function Text:continue(k, arity, a, b)
     end
 end
 
---- The same through D1/D2, or those of the variant for what is known by now.
+--- The same as a call through D1 or D2, or (`now`) those of the variant for what has been learned.
 function Text:call(k, arity, a, b, now)
     self:line(self.feed.ops[k], self.feed.terminal.can_stop and "if $functions[$k](S, $record) then return true end"
         or "$functions[$k](S, $record)",
         { functions = now and ("now[%d]"):format(arity) or "D" .. arity, k = k, record = terminals.arguments(arity, a, b) })
 end
 
---- Operator k made record (v[, w]), and this text was generated before it was known of which kind its records are.
+--- Writes what follows operator k in a text that was generated before the arity of its records was known: it made (v[, w]).
 function Text:detour(k, op, arity, v, w)
     self:line(op, "if known[$k] ~= $arity then learn($k, $arity, $record) end",
         { k = k, arity = arity, record = terminals.arguments(arity, v, w) })
@@ -124,7 +124,7 @@ function Text:detour_either(k, op, v, w)
     self:line(op, "end")
 end
 
---- The result (v, w) of an operator's function.
+--- Writes what follows operator k, whose function returned (v, w).
 function Text:result(k, op, v, w)
     local known = self.variant.arity[k]
     local names = { k = k, v = v, w = w }
@@ -141,7 +141,7 @@ function Text:result(k, op, v, w)
     end
 end
 
---- The same for what can only be a single value v, which is not nil.
+--- The same where the function can only return single values; v is not nil.
 function Text:single_result(k, op, v)
     local known = self.variant.arity[k]
     if known == 1 then
@@ -154,7 +154,7 @@ function Text:single_result(k, op, v)
     self:detour(k, op, 1, v)
 end
 
---- From here on it is this operator's generator that counts for math.random, if its function draws.
+--- Writes text that makes this operator's generator the one that math.random uses, if its function draws random numbers.
 function Text:draws(k, op)
     if not op.place then
         return

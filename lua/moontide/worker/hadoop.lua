@@ -1,6 +1,6 @@
---- Terminals that write a partition as one part file of Hadoop's formats: groups of packed records (saveAsObjectFile), pairs
---- of writables (saveAsHadoopFile), and lines of key and value (the same, as text). They have the shape described in
---- accumulate.lua, and yield one number: how many records there were.
+--- Ends of partitions that write a part file of Hadoop's formats: groups of packed records (saveAsObjectFile, checkpoints), pairs of
+--- writables (saveAsHadoopFile), and lines of key and value (the same as text). They yield the number of records, a checkpoint the
+--- checksum of its part.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"

@@ -1,5 +1,5 @@
---- What to do about errors of LuaJIT that functions of a script meet in workers only: what a script declares or defines is not
---- all there.
+--- Advice for errors of LuaJIT that functions of a script raise in workers only, where not everything exists that the script declared or
+--- defined.
 local hints = {}
 
 local CURES = {

@@ -1,4 +1,4 @@
---- What a worker state runs: C calls `start` once and `run` for each task (host/task/worker.c).
+--- The entry of a worker's Lua state: C calls `start` once and `run` for each task (host/task/worker.c). README.md has the way from there.
 local jit_fixes = require "moontide.base.jit_fixes"
 require("moontide.base.iterate").install() -- first: the modules below keep pairs and next in locals
 local fast = require "moontide.wire.ffi"
@@ -40,10 +40,11 @@ local self_pointer
 local context = { batch_time = -1, partition = 0, operators = "" }
 local tell, settle = failure.handler(context)
 
-local find, type = string.find, type -- also when a function has taken them away
+local find, type = string.find, type -- a function of the script may remove them
 
--- Telling a failure needs the library, which the function that failed may have taken apart. Not so at the end of Lua's stack: a loop
--- that gets hot there would be compiled, and when the events of that find no room, LuaJIT tells of the abort for ever.
+-- Describing a failure needs the library, which the failing function may have changed: so it is restored first, but not at the end of
+-- Lua's stack. A loop that gets hot there would be compiled, and when the events of that find no stack, LuaJIT reports the abort
+-- without end.
 local function handler(err)
     if type(err) ~= "string" or not find(err, "stack overflow$") then
         surroundings.restore()
@@ -54,9 +55,9 @@ end
 
 pull.install(handler, settle)
 
--- Aborted recordings that met code of ours which LuaJIT had given up for good ("blacklisted"): how often, by place. Whatever reaches
--- such a place is interpreted from then on, so there must be none (spec/blacklist_spec.lua).
-local format, gsub, sub = string.format, string.gsub, string.sub -- a function of the script may have taken them away
+-- Places of our code that LuaJIT has blacklisted, with the number of recordings that were aborted there. Code that reaches such a
+-- place is interpreted from then on, so there must be none (spec/blacklist_spec.lua).
+local format, gsub, sub = string.format, string.gsub, string.sub -- a function of the script may remove them
 local LONG_SOURCE = "^.*(" .. ("."):rep(80) .. ")$"
 local BLACKLISTED = 5 -- LJ_TRERR_BLACKL, jit.vmdef.traceerr
 local MOST_PLACES = 100
@@ -80,13 +81,12 @@ local function note_abort(fn, pc, reason)
     given_up[place] = (given_up[place] or 0) + 1
 end
 
---- Places of our own code that LuaJIT has given up, with how many recordings ended there.
+--- The blacklisted places of our code, with the number of recordings that ended there.
 ---@return table<string, integer>
 function worker.given_up() return given_up end
 
---- Registers the machine code of each trace, so that a loop that does not end can be found from outside. LuaJIT calls it while
---- it compiles, and leaving a trace then changes what it compiles: so neither this function nor any that it calls may be
---- compiled themselves.
+--- Registers the machine code of each trace with C, so that a loop that does not end can be found from outside. LuaJIT calls it while it
+--- compiles. Leaving a trace then would change what it compiles: neither this function nor those that it calls may be compiled.
 local function on_trace(what, trace, fn, pc, reason)
     if what == "abort" then
         note_abort(fn, pc, reason)
@@ -108,7 +108,7 @@ end
 jit.off(on_trace)
 jit.off(note_abort)
 
--- As a state begins (host/vm/vm.c), and LuaJIT's defaults of what a script may also set.
+-- The options that a state begins with (host/vm/vm.c), and LuaJIT's defaults of the others.
 local JIT_OPTIONS = {
     3, "maxtrace=4000", "maxrecord=8000", "maxside=200", "maxsnap=1000", "loopunroll=20", "hotloop=40", "hotexit=10", "tryside=4",
     "instunroll=4", "callunroll=3", "recunroll=2",
@@ -128,7 +128,7 @@ function worker.start(pointer)
     surroundings.install(JIT_OPTIONS)
 end
 
--- Stages, by plan id. Bounded: jobs made in every batch by transform and foreachRDD may differ each time.
+-- Stages by plan id. Bounded: the jobs of transform and foreachRDD may differ in every batch.
 local KEEP = 512
 local stages, stage_count, clock = {}, 0, 0
 
@@ -157,7 +157,7 @@ local function is_stale(known)
     return false
 end
 
--- Functions may have put a broadcast variable's value, or what they made of it, into variables of their own.
+-- Drops stages with a destroyed broadcast variable: their functions may have stored its value in variables of their own.
 local function drop_stale()
     for id, known in pairs(stages) do
         if is_stale(known) then

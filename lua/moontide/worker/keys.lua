@@ -1,4 +1,4 @@
---- Keys that no shuffle looks at, because a function promises to leave them where they are.
+--- Keys that pass no shuffle, because a function promises to leave records in the partition of their key.
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"
 local memory = require "moontide.base.memory"

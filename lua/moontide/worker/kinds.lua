@@ -4,9 +4,9 @@
 ---     how          implementation                                                    used by
 ---     "record"     fun(g, k, op, arity, a, b): writes the operator into the text of   generate.lua
 ---                  a loop
----     "source"     true: makes the records of what its input describes               stage.lua
+---     "source"     fun(op): the source of a feed; its input describes the records     stage.lua
 ---     "partition"  fun(op): the terminal that takes a partition and yields records    stage.lua
----     "exchange"   fun(op, list, execution): the blocks of a shuffle's partition,     stage.lua, inputs.lua
+---     "exchange"   fun(op, list, execution): the blocks of a shuffle's partition,     leaf.lua, inputs.lua
 ---                  brought together; false: as they came
 ---     "inputs"     fun(op, lists, execution): what it makes of several inputs, as     inputs.lua
 ---                  a list of blocks, or as a function that returns the next block

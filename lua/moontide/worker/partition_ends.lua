@@ -1,8 +1,5 @@
---- Terminals that gather a whole partition before anything goes on: count, sum, reduce, fold, aggregate, glom, and the
---- text file writer. Each says what one record does (as text for the generated loop) and what the partition yields.
----
---- A terminal has: `prologue` and `record` (text), `constants(K)`, `begin(S)`, `finish(state, emit)` with emit(a) or
---- emit(a, b), and optionally `whole(state, block)`, which handles a block without looking at its records.
+--- Ends of partitions: terminals that take all records of a partition before they yield any. count, sum, stats, reduce, fold, aggregate,
+--- glom, and the text file writer. (terminals.lua says what a terminal is.)
 local failure = require "moontide.worker.failure"
 local kinds = require "moontide.worker.kinds"
 local nan = require "moontide.base.nan"
@@ -33,8 +30,8 @@ local Count = class {
     finish = function(_, state, emit) emit(state.count) end,
 }
 
--- The text that makes sure of a single number; whole numbers of 64 bits count as the nearest one. It opens a block in which the
--- number is `x`.
+-- Writes text that requires a single number; an int64 or uint64 counts as the nearest double. It opens a block in which the number
+-- is `x`.
 local function expect_number(op, g, arity, a, b)
     g:uses "to_number"
     if arity == 2 then

@@ -1,5 +1,5 @@
---- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the command
---- can be read from while it works, whatever it does with its input. How they are run and ended is host/task/command.h's.
+--- Commands of the system that records pass through (rdd:pipe). The input is written to a file first, so that the output can be read while
+--- the command works, in whatever order it reads its input. host/task/command.h runs and ends commands.
 
 local fast = require "moontide.wire.ffi"
 local failure = require "moontide.worker.failure"

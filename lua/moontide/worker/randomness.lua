@@ -1,12 +1,12 @@
 --- math.random and math.randomseed as functions in a worker have them.
 ---
---- Numbers come from the engine's seed (setting random.seed), the operator's place, the batch time and the partition: so workers
---- differ, and a partition that is computed again, after a failure, after a loss or in another job, gets the same numbers. Each
---- operator whose function names math.random has a generator of its own in each partition, so that it does not matter which
---- operators run in the same task; other functions share the task's.
+--- Numbers depend on the engine's seed (setting random.seed), the operator's place, the batch time and the partition: workers differ, and
+--- a partition that is computed again, after a failure, a loss or in another job, gets the same numbers. Each operator whose function
+--- names math.random has a generator of its own in each partition, so numbers do not depend on which operators run in the same
+--- task; other functions share the task's generator.
 ---
---- A generator is a slot of an array; generated loops say which one counts (`use.slot`), and only operators that draw pay for it.
---- It is seeded when its first number is drawn.
+--- A generator is a slot of an array; generated loops select one (`use.slot`), at a cost for operators that draw only. It is seeded
+--- when its first number is drawn.
 local declare = require "moontide.base.declare"
 local ffi = require "ffi"
 local random = require "moontide.base.random"

@@ -1,5 +1,5 @@
---- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that puts the parts of any output into place.
---- Runs in workers, which may wait for the disk.
+--- Parts of saveAsTextFile and of saveAsHadoopFile with format = "text", and the commit that moves the parts of any output to their
+--- names. Runs in workers, which may wait for the disk.
 
 local fast = require "moontide.wire.ffi"
 local failure = require "moontide.worker.failure"

@@ -1,6 +1,6 @@
---- string.gmatch for workers. LuaJIT interprets the library's gmatch, which then sets the pace of every job that splits
---- text. For patterns that are one class repeated ("%S+", "[^,]+", "([%w_]+)") this one finds the runs with one C call each and
---- compiles; any other pattern goes to the original. Results are the same.
+--- string.gmatch for workers. LuaJIT interprets the library's gmatch, which dominates the time of jobs that split text. For patterns that
+--- are one class repeated ("%S+", "[^,]+", "([%w_]+)") this one finds the spans with one C call each and compiles; any other
+--- pattern goes to the original. Results are the same.
 local fast = require "moontide.wire.ffi"
 
 local ffi, C = fast.ffi, fast.C

@@ -1,5 +1,5 @@
---- SequenceFiles through FFI (host/format/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges
---- in workers, and the names of the writables for whoever checks options.
+--- SequenceFiles through FFI (host/format/sequence_writer.h, sequence_reader.h, writable.h): writing parts and reading ranges in
+--- workers, and the names of the writables for checks of options.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local current = require "moontide.worker.current"

@@ -1,5 +1,5 @@
---- Terminals that end a task: records become output blocks, in one list (collect, take) or spread over the partitions of a
---- shuffle, combined before if the shuffle reduces. Same shape as in accumulate.lua; `finish(S)` fills task.outputs.
+--- Sinks: the terminals that end a task. Records become blocks of the task's outputs: one list (collect, take, cache), or one for each
+--- partition of a shuffle. A reducing shuffle combines them before.
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local arity = require "moontide.worker.arity"

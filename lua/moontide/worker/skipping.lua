@@ -1,6 +1,5 @@
---- What the setting onError = "skip" means for keyed state: a key whose function fails keeps the state it had, this is told, and
---- the batch goes on. Otherwise one bad record would fail this batch and, because states are made from one another, every
---- later one.
+--- The setting onError = "skip" for keyed state: a key whose function fails keeps its state, the failure is logged, and the batch
+--- continues. Otherwise one bad record would fail this batch and, because states are made from one another, every later one.
 local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"
@@ -9,7 +8,7 @@ local memory = require "moontide.base.memory"
 local C = fast.C
 
 local ERROR = C.TIDE_LOG_ERROR
-local MOST = 10 -- told one by one; the others are counted
+local MOST = 10 -- failures logged one by one; the others are counted
 
 local skipping = {}
 

@@ -1,4 +1,4 @@
---- A keyed state that changes in some keys, from Lua: host/kernel/state_delta.h.
+--- The delta of a keyed state through FFI: the changes of some keys between two versions (host/kernel/state_delta.h).
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
 local failure = require "moontide.worker.failure"

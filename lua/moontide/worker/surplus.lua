@@ -1,4 +1,4 @@
---- More values than a record has: what a function returns beyond a value or a pair is refused, for it would be lost.
+--- Refuses values that a function returns beyond a value or a pair: they would be lost.
 local failure = require "moontide.worker.failure"
 
 local surplus = {}

@@ -1,10 +1,10 @@
---- What all tasks of a worker share: the global table, the library, what belongs to the whole process. A function of the script can
---- change it, and then later tasks would fail, or compute something else, because of an earlier one, in one worker and not
---- in the other. So what would reach beyond the worker is refused, and the rest is as it was before when the task has ended.
+--- The surroundings that all tasks of a worker share: the global table, the library, the process. If a function of the script changed
+--- them, later tasks would fail or compute something else, in one worker and not in another. So changes that reach beyond the worker are
+--- refused, and all others are undone when the task has ended.
 ---
---- Looked at after each task (a microsecond): every name in _G, in the standard libraries and in package.loaded that was there when
---- the worker started, and the metatable of _G. What has been added stays. Rarer things are noted when they happen: metatables of
---- other types than tables, io.input and io.output, hooks, the collector's and the compiler's settings, environments of functions.
+--- Checked after each task (a microsecond): every name in _G, in the standard libraries and in package.loaded that existed when the worker
+--- started, and the metatable of _G. New names stay. Rarer changes are noted when they happen: metatables of other types than
+--- tables, io.input and io.output, hooks, the collector's and the compiler's settings, environments of functions.
 local surroundings = {}
 
 local rawget, rawset, type, error = rawget, rawset, type, error

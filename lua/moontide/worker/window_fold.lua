@@ -1,5 +1,5 @@
---- Windows over numbers with functions of the script: the values of each key are brought together in C, a small range of keys
---- after the other, and the functions are called in loops over such a range (host/kernel/window_fold.h).
+--- Windows over numbers with functions of the script. A kernel groups the values by key, one small range of key hashes at a time, and
+--- loops over such a range call the functions (host/kernel/window_fold.h).
 local declare = require "moontide.base.declare"
 local fast = require "moontide.wire.ffi"
 local codec = require "moontide.wire.codec"
@@ -10,7 +10,7 @@ local surplus = require "moontide.worker.surplus"
 
 local ffi, C = fast.ffi, fast.C
 
--- As a part of a record that a message shows: the key that is being worked on.
+-- Messages show a fold as the key that it is at.
 declare.metatype("struct tide_window_fold", {
     __tostring = function(self) return failure.preview((codec.decode(C.tide_window_fold_key(self, self.at), 0))) end,
 })
@@ -19,8 +19,8 @@ local fold = {}
 
 local RANGE, DONE = C.TIDE_WINDOW_FOLD_RANGE, C.TIDE_WINDOW_FOLD_DONE
 
--- The loops below have in a0 and b0 what messages tell as the record: the key that `at` says, and a value. They return false when a
--- function has made something else than a number: the window is then made another way.
+-- In the loops below, a0 and b0 are the record that messages show: the key at `fold.at`, and a value. The loops return false when a
+-- function returned something else than a number: the window is then computed by windows.lua.
 
 -- Values that are not the first of their key and side.
 local MEET = [[
@@ -41,8 +41,8 @@ return function(fold)
     return true
 end]]
 
--- What becomes of the keys of a window: what leaves is taken away, what comes is added. Keys of which nothing is left stay as long as
--- the filter wants to see them.
+-- Slides the window: the values that leave are subtracted with the inverse, those that enter are merged. Keys without a value left stay
+-- as long as the filter accepts them.
 local SLIDE = [[
 return function(fold)
     local a0, b0 = fold
@@ -128,7 +128,7 @@ function fold.merge(op, list)
     return run(op, nil, nil, list, loops.of(op, "meet", MEET, constants_of(op)), nil)
 end
 
---- An inverse window from the one before: records (key, [n, value]), as in inverse.lua. nil when values are not numbers.
+--- An inverse window from the one before: records (key, [n, value]), as in windows.lua. nil when values are not numbers.
 ---@param op table
 ---@param lists ffi.cdata*[] state, what leaves, what comes
 ---@return ffi.cdata* blocks

@@ -68,7 +68,7 @@ return function(delta, list, at, values, counts)
     return at
 end]]
 
--- What becomes of the keys that changed.
+-- Computes the keys that changed.
 local APPLY = [[
 return function(delta, left, nleft, came, ncame)
     for entry = 0, delta.keys.count - 1 do
@@ -95,7 +95,7 @@ return function(delta, left, nleft, came, ncame)
     end
 end]]
 
--- The loops' surroundings. A key without anything left in the window stays as long as the filter wants to see it.
+-- The loops' constants. A key without a value left in the window stays as long as the filter accepts it.
 local function constants_of(op)
     local filter = op.filter
     return {
@@ -110,7 +110,7 @@ local function constants_of(op)
     }
 end
 
--- The key that APPLY, ANEW or DECIDE works on, for messages.
+-- The key that APPLY, ANEW or DECIDE is at, for messages.
 local function key_worked_on(locals)
     if not locals.entry then
         return nil
@@ -132,7 +132,7 @@ local function general(op, delta, lists, out)
     apply(delta, left, nleft, came, ncame)
 end
 
--- Adding and subtracting numbers: only the keys that have nothing left in the window come here.
+-- Adding and subtracting numbers is done in C; this loop asks the filter about the keys without a value left in the window.
 local DECIDE = [[
 return function(delta)
     for at = 0, delta.opens - 1 do
@@ -174,8 +174,8 @@ kinds.register("inputs", "inverse", function(op, lists)
     return out
 end)
 
--- A window after one that could not be computed: all keys are made from the partial results in it. Of the last window that could be
--- computed, only the keys count that are not there any more: they have the neutral value, all taken from itself.
+-- A window after one that could not be computed: all keys are computed from the partial results in it. Of the last computed window only
+-- the keys count that are not in this one: they get the neutral value, the inverse of their value and itself.
 local ANEW = [[
 return function(delta, came, ncame)
     for entry = 0, delta.keys.count - 1 do
