@@ -60,8 +60,10 @@ static enum tide_route check_route(lua_State *L, int table) {
 
 /* Left on the stack. */
 static struct tide_bind_bytes field_descriptor(lua_State *L, int table, const char *name) {
+    struct tide_bind_bytes absent = {0};
+
     lua_getfield(L, table, name);
-    return lua_isnil(L, -1) ? (struct tide_bind_bytes){0} : check_descriptor(L, lua_gettop(L), table);
+    return lua_isnil(L, -1) ? absent : check_descriptor(L, lua_gettop(L), table);
 }
 
 static void check_in_place(lua_State *L, int table, struct tide_bind_exchange *checked) {
