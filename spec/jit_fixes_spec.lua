@@ -261,6 +261,14 @@ local loops = {
         end
         return calls
     end,
+    ["cut strings beyond their end and before it"] = function()
+        local text, sum = "ab", 0
+        for i = 1, 300 do
+            local to = i % 13 - 5
+            sum = (sum * 31 + #text:sub(1, to) + select("#", text:byte(1, to)) * 7) % 1000003
+        end
+        return sum
+    end,
     ["take NaN for a key"] = function()
         local t, refused = {}, 0 -- luacheck: ignore 241
         local function put(key) t[key] = true end

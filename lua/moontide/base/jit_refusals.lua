@@ -7,6 +7,8 @@
 --- * A recursive function that returns to itself in a trace that branches off from another ends the process (issue 1169, mended in
 ---   March 2024).
 --- * A table takes NaN as a new key when the recorded key was a fraction (issue 1069, mended in September 2023).
+--- * `s:sub(i, j)` and `s:byte(i, j)` whose j was beyond the end of the string take a negative j for the end as well (issue 1407,
+---   mended in November 2025).
 local refusals = {}
 
 local band, rshift, instruction_at = bit.band, bit.rshift, require("jit.util").funcbc
@@ -16,7 +18,7 @@ local set_option = require("jit.opt").start
 local released = tonumber(jit.version:match("2%.1%.(%d+)$"))
 
 --- Whether this LuaJIT has such mistakes: the rolling releases are numbered by the second of their last change.
-refusals.needed = jit.version:find("beta", 1, true) ~= nil or released ~= nil and released < 1720130000
+refusals.needed = jit.version:find("beta", 1, true) ~= nil or released ~= nil and released < 1763148144
 
 -- The opcode of an instruction, counted from the function header.
 local function opcode_at(fn, pc)
@@ -31,6 +33,35 @@ end, 1)
 local TSETV = opcode_at(function(t, k) t[k] = k end, 1)
 local CAT = opcode_at(function(a, b) return a .. b end, 3)
 local RETM, RET1 = opcode_at(function(...) return ... end, 2), opcode_at(function(a) return a end, 1)
+
+local KSHORT = opcode_at(function() return 1 end, 1)
+local UGET = opcode_at(function() return VARG end, 1)
+local sub, byte = string.sub, string.byte
+
+-- The register that an instruction names first.
+local function register_of(fn, pc)
+    return (band(rshift(instruction_at(fn, pc), 8), 0xff))
+end
+
+-- From the register of a function that is called to that of its third argument.
+local THIRD = (function(fn)
+    return register_of(fn, 2) - register_of(fn, 3) + 2
+end)(function(f, a) f(a) end)
+
+-- The instruction before: what calls a function of the library is recorded before that function.
+local caller, call_at
+
+-- Whether the third argument of the call is the same each time.
+local function has_constant_third()
+    local third = register_of(caller, call_at) + THIRD
+    for pc = call_at - 1, 1, -1 do
+        if register_of(caller, pc) == third then
+            local opcode = opcode_at(caller, pc)
+            return opcode == KSHORT or opcode == UGET
+        end
+    end
+    return false
+end
 
 -- Where the trace being recorded begins if it branches off from another, and whether it has returned there.
 local branch, returned
@@ -70,10 +101,17 @@ end
 ---@param pc integer
 ---@param depth integer how many calls of the trace are open
 function refusals.look(fn, pc, depth)
+    if pc < 0 and (fn == sub or fn == byte) then
+        local text, stop = register(0), register(2)
+        if type(text) == "string" and type(stop) == "number" and stop > #text and not has_constant_third() then
+            off(nothing) -- any such change ends the recording
+        end
+    end
     local instruction = pc > 0 and instruction_at(fn, pc)
     if not instruction then
         return
     end
+    caller, call_at = fn, pc
     local opcode, refused = band(instruction, 0xff), false
     if opcode == VARG then
         refused = depth == 0 and rshift(instruction, 24) ~= 0
@@ -87,7 +125,7 @@ function refusals.look(fn, pc, depth)
         refused, returned = returned, true
     end
     if refused then
-        off(nothing) -- any such change ends the recording
+        off(nothing)
     end
 end
 
@@ -125,7 +163,9 @@ function refusals.attach(listener)
     end
 end
 
-for _, fn in ipairs { nothing, register, is_plain, is_new_fraction, refusals.begin, refusals.look, on_record, on_trace } do
+for _, fn in ipairs {
+    nothing, opcode_at, register_of, has_constant_third, register, is_plain, is_new_fraction, refusals.begin, refusals.look, on_record, on_trace,
+} do
     jit.off(fn)
 end
 
