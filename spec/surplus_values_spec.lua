@@ -109,6 +109,22 @@ describe("values in excess are refused", function()
     it("by parallelizePairs and union", function()
         local text = message(function() sc:parallelizePairs({ { "a", 1 }, { "b", 2, 3 } }) end)
         assert.matches("record 2.- a pair is {key, value}, and it has a third element, which would be lost", text)
+        text = message(function() sc:parallelizePairs({ { "a", 1 }, { "b", 2, name = "lost" } }) end)
+        assert.matches("surplus_values_spec.lua:%d+: parallelizePairs: record 2: a pair is {key, value}, and it has the field 'name', "
+            .. "which would be lost", text)
+        assert.matches("record 1: .- the field 'name'", message(function()
+            sc:parallelizePairs({ { name = "lost", [2] = 2, [1] = "b" } })
+        end))
+        assert.matches("record 1: .- the field %[4%]", message(function() sc:parallelizePairs({ { "b", 2, nil, 4 } }) end))
+        local many = {}
+        for index = 1, 20000 do many[index] = { index, index } end
+        assert.equal(20000, sc:parallelizePairs(many):count())
+        many[19999].name = "lost"
+        assert.matches("record 19999: .- the field 'name'", message(function() sc:parallelizePairs(many) end))
+        text = message(function()
+            testing.run { inputs = { { { { "a", 1, by = "x" } } } }, pairs = { true }, build = function(_, pairs) return pairs end }
+        end)
+        assert.matches("testing.run: inputs%[1%], batch 1: record 1: .- the field 'by'", text)
         assert.same({ 1, 2, 3, 1, 2, 3, 4 }, numbers:union(numbers, sc:parallelize({ 4 })):collect())
         assert.matches("bad argument #2 to 'union'", message(function() numbers:union(numbers, 5) end))
         assert.matches("bad argument #1 to 'union'", message(function() numbers:union() end))

@@ -57,7 +57,8 @@ lua_layers.LAZY = {
     },
     ["moontide.streaming"] = { ["moontide.driver.checkpoint"] = "few scripts call checkpoint()" },
     ["moontide.base.check"] = {
-        ["moontide.base.values"] = "workers load check without it", ["moontide.base.surplus"] = ON_ERROR,
+        ["moontide.base.values"] = "only arrays need it", ["moontide.base.iterate"] = "likewise",
+        ["moontide.base.surplus"] = ON_ERROR,
     },
     ["moontide.base.iterate"] = { ["moontide.walk"] = "looked for: where the program does not have it, core.so does" },
     ["moontide.base.plain"] = { ["moontide.base.field_path"] = ON_ERROR },

@@ -285,6 +285,9 @@ function check.not_array(value)
         return "array expected, got " .. check.type_name(value)
     end
     local count = #value
+    if require("moontide.base.iterate").array_length(value) == count then
+        return nil
+    end
     for key in pairs(value) do
         if type(key) ~= "number" or key < 1 or key > count or key ~= math.floor(key) then
             return ("array expected, got a table with the key %s"):format(type(key) == "string"

@@ -25,6 +25,10 @@ iterate.array_length = walk.array_length
 ---@type fun(t: table): any[], integer
 iterate.keys = walk.keys
 
+--- The index of the first of records[first … last] that is a table with more than two entries; nil when there is none.
+---@type fun(records: any[], first: integer, last: integer): integer?
+iterate.beyond_pair = walk.beyond_pair
+
 --- The light userdata NULL.
 iterate.null = walk.null
 

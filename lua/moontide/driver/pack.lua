@@ -2,6 +2,7 @@
 
 local check = require "moontide.base.check"
 local codec = require "moontide.wire.codec"
+local iterate = require "moontide.base.iterate"
 local memory = require "moontide.base.memory"
 local preview = require "moontide.base.preview"
 
@@ -20,6 +21,17 @@ function pack.slice(index, n, length)
     return math.floor(index * length / n) + 1, math.floor((index + 1) * length / n)
 end
 
+-- Fields of a pair's table beside key and value would be lost. (A third element is refused where the pair is packed.)
+local function refuse_fields(array, first, last)
+    local at = iterate.beyond_pair(array, first, last)
+    for name in iterate.pairs(array[at] or {}) do
+        if name ~= 1 and name ~= 2 and name ~= 3 then
+            error(("record %d: a pair is {key, value}, and it has the field %s, which would be lost: put it into the value, such as "
+                .. "{key, {a, b}}"):format(at, type(name) == "string" and "'" .. name .. "'" or "[" .. preview(name) .. "]"), 0)
+        end
+    end
+end
+
 local function pack_slices(array, n, arity, add)
     for index = 0, n - 1 do
         local first, last = pack.slice(index, n, #array)
@@ -27,6 +39,9 @@ local function pack_slices(array, n, arity, add)
         add(blocks)
         while first <= last do
             local stop = math.min(last, first + BLOCK_RECORDS - 1)
+            if arity == 2 then
+                refuse_fields(array, first, stop)
+            end
             blocks[#blocks + 1] = codec.block_of(array, first, stop, arity)
             first = stop + 1
         end
