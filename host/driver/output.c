@@ -59,7 +59,7 @@ void tide_outputs_clear(struct tide_outputs *outputs) {
     }
 }
 
-/* ---- Events --------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------- */
 
 struct tide_event *tide_outputs_event(const struct tide_outputs *outputs, enum tide_event_kind kind, int64_t time) {
     struct tide_event *event = tide_event_new(kind);
@@ -107,7 +107,7 @@ static void tell(struct tide_outputs *outputs, const char *name, const struct ba
     tide_events_push(outputs->events, event);
 }
 
-/* ---- Submitting ----------------------------------------------------------------------------------------------- */
+/* ---- Submitting --------------------------------------------------------------------------------------------- */
 
 /* Notes the records of each input; returns their sum. */
 static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph) {
@@ -160,7 +160,7 @@ void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generat
     tell(outputs, "onBatchSubmitted", batch, NULL, -1, NULL);
 }
 
-/* ---- Running -------------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------------ */
 
 static void batch_done(struct tide_outputs *outputs, struct batch *batch) {
     batch->info.processing_end = tide_stopwatch_ms(&batch->watch);

@@ -76,7 +76,7 @@ void tide_runner_output_done(struct tide_runner *runner, uint64_t token, const c
     if (tide_outputs_done(&runner->outputs, token, failure)) pump(runner);
 }
 
-/* ---- Generation ----------------------------------------------------------------------------------------------- */
+/* ---- Generation --------------------------------------------------------------------------------------------- */
 
 static void make_room_for_tick(struct tide_runner *runner) {
     if (runner->first_tick + runner->nticks < runner->ticks_capacity) return;
@@ -177,7 +177,7 @@ void tide_runner_transform_done(struct tide_runner *runner, uint64_t token, stru
     pump(runner);
 }
 
-/* ---- Slices --------------------------------------------------------------------------------------------------- */
+/* ---- Slices ------------------------------------------------------------------------------------------------- */
 
 int tide_runner_slice(struct tide_runner *runner, struct tide_stream *stream, int64_t from, int64_t to,
                       struct tide_error *err) {
@@ -203,7 +203,7 @@ void tide_runner_slice_end(struct tide_runner *runner) {
     if (runner->state != TIDE_RUNNER_STOPPED) pump(runner);
 }
 
-/* ---- Cuts ----------------------------------------------------------------------------------------------------- */
+/* ---- Cuts --------------------------------------------------------------------------------------------------- */
 
 static bool brought_nothing(const struct tide_cut *cut) {
     for (uint32_t i = 0; i < cut->count; i++) {
@@ -269,7 +269,7 @@ static void on_source(struct tide_message *message, void *owner) {
     tide_source_event_delete(report);
 }
 
-/* ---- What comes next ------------------------------------------------------------------------------------------ */
+/* ---- What comes next ---------------------------------------------------------------------------------------- */
 
 static bool start_generation(struct tide_runner *runner) {
     if (runner->phase != IDLE || runner->slice) return false;
@@ -356,7 +356,7 @@ static void pump(struct tide_runner *runner) {
     drained(runner);
 }
 
-/* ---- Life cycle ----------------------------------------------------------------------------------------------- */
+/* ---- Life cycle --------------------------------------------------------------------------------------------- */
 
 struct tide_runner *tide_runner_new(const struct tide_runner_options *options) {
     assert(options->loop && options->events && options->batch >= 1 && options->manual_start >= 0);

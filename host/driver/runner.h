@@ -68,7 +68,7 @@ struct tide_graph *tide_runner_graph(struct tide_runner *runner);
 /* Validates the graph, starts all sources and the clock. The first batch is the first multiple of the batch
  * interval (since the epoch) strictly after now. TIDE_EINVAL (no output operation), TIDE_ESTATE (not
  * INITIALIZED), TIDE_EIO (no ingest thread); then the state is STOPPED, except when it was ACTIVE or STOPPING,
- * which goes on. */
+ * which continues. */
 int tide_runner_start(struct tide_runner *runner, struct tide_error *err);
 /* Graceful: finishes what was received. Otherwise at once: queued generations and batches are dropped, outputs
  * under way are no longer waited for. Queues DRAINED when done (before it returns, if there is nothing to wait

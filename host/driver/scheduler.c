@@ -48,7 +48,7 @@ struct tide_scheduler {
 
 static void on_task(struct tide_message *message, void *owner);
 
-/* ---- Runs ----------------------------------------------------------------------------------------------------- */
+/* ---- Runs --------------------------------------------------------------------------------------------------- */
 
 static struct tide_stage_run *run_add(struct tide_scheduler *scheduler, struct tide_stage_run *run) {
     run->scheduler = scheduler;
@@ -118,7 +118,7 @@ static void run_tie_all(struct tide_stage_run *run) {
     }
 }
 
-/* ---- Sending tasks -------------------------------------------------------------------------------------------- */
+/* ---- Sending tasks ------------------------------------------------------------------------------------------ */
 
 static void submit(struct tide_stage_run *run, struct tide_task *task, uint32_t index) {
     tide_stage_run_prepare(run, task, index);
@@ -143,7 +143,7 @@ static int run_route(struct tide_stage_run *run, struct tide_error *err) {
     return TIDE_OK;
 }
 
-/* ---- Accumulators --------------------------------------------------------------------------------------------- */
+/* ---- Accumulators ------------------------------------------------------------------------------------------- */
 
 /* Passes the updates of a task that succeeded to the script. */
 static void tell_updates(struct tide_block *take, void *arg) {
@@ -156,7 +156,7 @@ static void tell_updates(struct tide_block *take, void *arg) {
 
 static void tell_held(struct tide_stage_run *run) { tide_stage_run_tell_held(run, tell_updates, run->scheduler); }
 
-/* ---- Ending --------------------------------------------------------------------------------------------------- */
+/* ---- Ending ------------------------------------------------------------------------------------------------- */
 
 /* The job is over; `done` is called by report_ended. */
 static void job_end(struct tide_job *job, struct tide_error *take_err) {
@@ -275,7 +275,7 @@ static void run_fail(struct tide_stage_run *run, struct tide_error *take_err) {
     }
 }
 
-/* ---- Tasks coming back ---------------------------------------------------------------------------------------- */
+/* ---- Tasks coming back -------------------------------------------------------------------------------------- */
 
 /* Trying the task again can't help. If the failure may come from guarded datasets, these are set apart; else the run
  * fails. */
@@ -448,7 +448,7 @@ static void on_task(struct tide_message *message, void *owner) {
     report_ended(scheduler);
 }
 
-/* ---- Jobs ----------------------------------------------------------------------------------------------------- */
+/* ---- Jobs --------------------------------------------------------------------------------------------------- */
 
 /* Makes the run of a new job and starts what can start. */
 static void admit(struct tide_scheduler *scheduler, struct tide_job *job, const struct tide_job_options *options) {
@@ -490,7 +490,7 @@ void tide_scheduler_cancel(struct tide_job *job) {
     report_later(scheduler);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------- */
+/* ---- Life --------------------------------------------------------------------------------------------------- */
 
 struct tide_scheduler *tide_scheduler_new(const struct tide_executor *executor, struct tide_cache *cache,
                                           struct tide_inbox *inbox) {

@@ -41,7 +41,7 @@ struct tide_stage_run_own {
     uint32_t lists;              /* output lists per task in this phase that are cached; 0: a job's, which are not */
     struct tide_cached **made;   /* results of each task, unless it is a job's */
     struct tide_blocks *outputs; /* a job: each task's; sampling: its keys; else NULL */
-    bool may_lose;               /* some input may be dropped by the cache, or do without what a guard stands for */
+    bool may_lose;               /* some input may be dropped by the cache, or a guard may be lost */
     struct lost *lost;           /* to be cut again when the stage is done with */
     uint32_t nlost, lost_capacity;
     struct tide_rdd **guards; /* retained: that stages of this round were cut through */
@@ -114,7 +114,7 @@ struct tide_op *tide_stage_run_cache_op(void) {
     return op;
 }
 
-/* ---- Edges ---------------------------------------------------------------------------------------------------- */
+/* ---- Edges -------------------------------------------------------------------------------------------------- */
 
 void tide_stage_run_wait(struct tide_stage_run *waiter, struct tide_stage_run *on) {
     struct tide_stage_run_edge *edge = tide_xmalloc(sizeof *edge);
@@ -159,7 +159,7 @@ bool tide_stage_run_computes_base(struct tide_stage_run *run) {
     return found;
 }
 
-/* ---- Results -------------------------------------------------------------------------------------------------- */
+/* ---- Results ------------------------------------------------------------------------------------------------ */
 
 static void outputs_free(struct tide_stage_run *run) {
     for (uint32_t i = 0; i < run->tasks; i++) {
@@ -243,7 +243,7 @@ void tide_stage_run_settle(struct tide_stage_run *run) {
     own->made = NULL;
 }
 
-/* ---- The second phase of a range shuffle ---------------------------------------------------------------------- */
+/* ---- The second phase of a range shuffle -------------------------------------------------------------------- */
 
 static struct tide_block *bounds_of(const struct tide_stage_run *run, uint32_t partitions, struct tide_error *err) {
     const struct tide_stage_run_own *own = run->own;
@@ -297,7 +297,7 @@ struct tide_task **tide_stage_run_route(struct tide_stage_run *run, struct tide_
     return tasks;
 }
 
-/* ---- Stages --------------------------------------------------------------------------------------------------- */
+/* ---- Stages ------------------------------------------------------------------------------------------------- */
 
 /* The guards of the stage are needed beyond its life. */
 static void take_guards(struct tide_stage_run *run) {
@@ -402,7 +402,7 @@ struct tide_task *tide_stage_run_next(struct tide_stage_run *run, uint32_t *inde
     return NULL;
 }
 
-/* ---- Losses --------------------------------------------------------------------------------------------------- */
+/* ---- Losses ------------------------------------------------------------------------------------------------- */
 
 void tide_stage_run_lose(struct tide_stage_run *run, uint32_t index, uint32_t partition) {
     struct tide_stage_run_own *own = run->own;
@@ -429,7 +429,7 @@ bool tide_stage_run_cut_lost(struct tide_stage_run *run) {
     return true;
 }
 
-/* ---- Guards --------------------------------------------------------------------------------------------------- */
+/* ---- Guards ------------------------------------------------------------------------------------------------- */
 
 bool tide_stage_run_is_guard(const struct tide_stage_run *run) {
     return run->caches && run->target->kind == TIDE_RDD_GUARD;
@@ -494,7 +494,7 @@ void tide_stage_run_explain_mix(struct tide_stage_run *run, struct tide_task *ta
     task->error.code = TIDE_ECLOSURE;
 }
 
-/* ---- The end -------------------------------------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------------------------------------------ */
 
 static void own_free(struct tide_stage_run *run) {
     struct tide_stage_run_own *own = run->own;

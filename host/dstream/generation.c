@@ -101,7 +101,7 @@ void tide_generation_end(struct tide_generation *generation) {
     generation->released = NULL;
 }
 
-/* ---- Demand --------------------------------------------------------------------------------------------------- */
+/* ---- Demand ------------------------------------------------------------------------------------------------- */
 
 void tide_needs_add(struct tide_needs *needs, struct tide_stream *parent, int64_t time) {
     TIDE_ARRAY_RESERVE(needs->items, needs->capacity, needs->count + 1);
@@ -223,7 +223,7 @@ uint32_t tide_generation_want(struct tide_generation *generation, struct tide_st
     return want;
 }
 
-/* ---- Run ------------------------------------------------------------------------------------------------------ */
+/* ---- Run ---------------------------------------------------------------------------------------------------- */
 
 static struct tide_rdd *answer_of(const struct tide_generation *generation, uint32_t need) {
     const struct need *item = &generation->needs.items[need];

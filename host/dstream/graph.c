@@ -45,7 +45,7 @@ void tide_graph_delete(struct tide_graph *graph) {
     tide_free(graph);
 }
 
-/* ---- Declaring ------------------------------------------------------------------------------------------------ */
+/* ---- Declaring ---------------------------------------------------------------------------------------------- */
 
 int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide_error *err) {
     struct tide_graph *graph = stream->graph;
@@ -80,7 +80,7 @@ uint32_t tide_graph_next_id(const struct tide_graph *graph) { return graph->nstr
 
 bool tide_graph_has_receivers(const struct tide_graph *graph) { return graph->nreceivers > 0; }
 
-/* ---- Beginning ------------------------------------------------------------------------------------------------ */
+/* ---- Beginning ---------------------------------------------------------------------------------------------- */
 
 static int check_checkpoint(const struct tide_graph *graph, const struct tide_stream *stream,
                             struct tide_error *err) {
@@ -160,7 +160,7 @@ void tide_graph_start_sources(struct tide_graph *graph, struct tide_ingest *inge
     }
 }
 
-/* ---- Received blocks ------------------------------------------------------------------------------------------ */
+/* ---- Received blocks ---------------------------------------------------------------------------------------- */
 
 int64_t tide_graph_allocate(struct tide_graph *graph, int64_t time, struct tide_cut_entry *entries, uint32_t count,
                             uint32_t partitions) {
@@ -207,7 +207,7 @@ int64_t tide_graph_leftovers(const struct tide_graph *graph) {
     return records;
 }
 
-/* ---- Batches that fail ----------------------------------------------------------------------------------------- */
+/* ---- Batches that fail -------------------------------------------------------------------------------------- */
 
 void tide_graph_remake(struct tide_graph *graph, int64_t time) {
     if (graph->done < time) graph->done = time;
@@ -225,7 +225,7 @@ void tide_graph_remake(struct tide_graph *graph, int64_t time) {
     }
 }
 
-/* ---- Inputs of a batch ----------------------------------------------------------------------------------------- */
+/* ---- Inputs of a batch -------------------------------------------------------------------------------------- */
 
 static bool is_used_input(const struct tide_stream *stream) { return stream->nparents == 0 && stream->reached; }
 

@@ -23,23 +23,23 @@
 struct tide_graph;
 struct tide_stream;
 
-/* ---- Declaring ------------------------------------------------------------------------------------------------ */
+/* ---- Declaring ---------------------------------------------------------------------------------------------- */
 
 /* `batch` ms >= 1. `remember`: every stream keeps its datasets at least that long; 0 = only as long as needed. */
 struct tide_graph *tide_graph_new(int64_t batch, int64_t remember);
 /* The same `remember` as above, until the graph has begun. */
 void tide_graph_set_remember(struct tide_graph *graph, int64_t remember);
-/* Batches that fail are passed over. A dataset that can't be made, or has failed when somebody wanted its records,
- * counts as no dataset from then on: windows, states and unions go on without it, in the same batch and in those that
- * were generated before it was known; other streams have no dataset at that time. Streams that are made from their
- * own datasets go on from the last one that could be computed. Default: they are not, because nothing comes after the
- * batch. */
+/* Failures are skipped. A dataset that can't be made, or that fails when a job computes it, counts as no dataset from
+ * then on: windows, states and unions continue without it, in the same batch and in batches that were generated
+ * before the failure; other streams have no dataset at that time. Streams that are made from their own datasets
+ * continue from the last one that could be computed. Default: failures are not skipped, because the program ends with
+ * the batch. */
 void tide_graph_set_skipping(struct tide_graph *graph, bool skipping);
 /* Whether there is a directory for checkpoints: streams that must be checkpointed cannot be used without. */
 void tide_graph_set_checkpointing(struct tide_graph *graph, bool checkpointing);
-/* Where received data goes when its batch is done, borrowed; NULL: it stays in memory as it is. */
+/* The cache that takes received data when its batch is done, borrowed; NULL: it stays in memory as it is. */
 void tide_graph_set_cache(struct tide_graph *graph, struct tide_cache *cache);
-/* Releases every stream and dataset. Sources that were not handed to an ingest are closed. NULL is fine. */
+/* Releases every stream and dataset, and closes sources that no ingest has taken. NULL is fine. */
 void tide_graph_delete(struct tide_graph *graph);
 
 /* The stream of a source that bind/ has made; its dataset is what arrived since the batch before. Takes the source,
@@ -132,9 +132,9 @@ const char *tide_stream_kind(const struct tide_stream *stream);
 int64_t tide_stream_remember(const struct tide_stream *stream);
 /* The dataset in memory for that time, borrowed, or NULL, also when it has failed. Computes nothing. */
 struct tide_rdd *tide_stream_dataset(const struct tide_stream *stream, int64_t time);
-/* The dataset in memory for that time as those read it who can do without (slices, windows, states, unions),
- * borrowed: NULL when there is none, or it has failed; where batches that fail are passed over, its guard
- * (rdd/rdd.h), the same for all readers. */
+/* The dataset in memory for that time, for readers that can do without it (slices, windows, states, unions),
+ * borrowed: NULL when there is none, or it has failed; in a graph that is skipping its guard (rdd/rdd.h), the same
+ * for all readers. */
 struct tide_rdd *tide_stream_guarded(struct tide_stream *stream, int64_t time);
 
 int64_t tide_graph_batch(const struct tide_graph *graph);
@@ -145,12 +145,12 @@ struct tide_stream *tide_graph_stream(const struct tide_graph *graph, uint32_t i
 uint32_t tide_graph_next_id(const struct tide_graph *graph);
 bool tide_graph_has_receivers(const struct tide_graph *graph);
 
-/* ---- Running -------------------------------------------------------------------------------------------------- */
+/* ---- Running ------------------------------------------------------------------------------------------------ */
 
 /* Validates, seals the graph and fixes its time grid: the first batch is zero + batch. Decides how long each
  * stream remembers. TIDE_EINVAL when there is no output operation; TIDE_ESTATE when it is sealed already. */
 int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err);
-/* No stream or output can be added from now on. */
+/* Forbids adding streams and outputs. */
 void tide_graph_seal(struct tide_graph *graph);
 /* Hands all sources over. */
 void tide_graph_start_sources(struct tide_graph *graph, struct tide_ingest *ingest);

@@ -30,7 +30,7 @@ struct input {
 
 static struct input *input_of(struct tide_stream *stream) { return (struct input *)stream; }
 
-/* ---- A cut becomes a dataset ---------------------------------------------------------------------------------- */
+/* ---- A cut becomes a dataset -------------------------------------------------------------------------------- */
 
 /* Fills runs[] from pending; returns how many are used. */
 static uint32_t cut_runs(struct input *input, uint32_t most) {
@@ -105,7 +105,7 @@ int64_t tide_input_leftovers(const struct tide_stream *stream) {
 
 void tide_input_forget_all(struct tide_stream *stream) { tide_blocks_destroy(&input_of(stream)->pending); }
 
-/* ---- The stream ----------------------------------------------------------------------------------------------- */
+/* ---- The stream --------------------------------------------------------------------------------------------- */
 
 /* Datasets come from allocation; a time that was not allocated (a batch before the start of the source) has none. */
 static int compute(struct tide_stream *stream, int64_t time, struct tide_rdd *const *parents, uint32_t count,

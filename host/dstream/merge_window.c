@@ -58,7 +58,7 @@ static int64_t greatest_divisor(int64_t a, int64_t b) {
     return a;
 }
 
-/* ---- Nodes ----------------------------------------------------------------------------------------------------- */
+/* ---- Nodes -------------------------------------------------------------------------------------------------- */
 
 static uint32_t find(const struct level *level, int64_t index) {
     uint32_t low = 0, high = level->count;
@@ -194,7 +194,7 @@ static void add_needs(struct merge_window *window, uint32_t number, int64_t inde
     for (int64_t t = to - window->unit + parent->slide; t <= to; t += parent->slide) tide_needs_add(list, parent, t);
 }
 
-/* ---- The stream ------------------------------------------------------------------------------------------------ */
+/* ---- The stream --------------------------------------------------------------------------------------------- */
 
 static int64_t begins(const struct tide_stream *stream, int64_t time) {
     int64_t from = time - ((const struct merge_window *)stream)->length;

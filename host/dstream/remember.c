@@ -37,7 +37,7 @@
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* ---- Beginning ------------------------------------------------------------------------------------------------ */
+/* ---- Beginning ---------------------------------------------------------------------------------------------- */
 
 static void remember_for_child(struct tide_stream *parent, const struct tide_stream *child) {
     bool window = child->ops->parent_remember;
@@ -81,7 +81,7 @@ void tide_graph_decide_remember(struct tide_graph *graph) {
     }
 }
 
-/* ---- Forgetting ----------------------------------------------------------------------------------------------- */
+/* ---- Forgetting --------------------------------------------------------------------------------------------- */
 
 /* The dataset that the next one will be made from is never forgotten. */
 static int64_t forget_limit(const struct tide_stream *stream, int64_t time) {

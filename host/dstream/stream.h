@@ -44,9 +44,8 @@ struct tide_stream_ops {
 struct tide_dataset {
     int64_t time;
     struct tide_rdd *rdd; /* retained; NULL: it has failed, or was released (remember.c). "No dataset" has no entry */
-    struct tide_rdd
-        *guard;  /* retained: what is read by those who can do without (tide_stream_guarded); NULL: nobody has */
-    bool failed; /* it could not be made */
+    struct tide_rdd *guard; /* retained: for readers that can do without it (tide_stream_guarded); NULL: not made */
+    bool failed;            /* it could not be made */
 };
 
 struct tide_stream {

@@ -71,7 +71,7 @@ static void close_tcp(struct tide_dial *dial) {
     dial->tcp = NULL;
 }
 
-/* Nothing more will be reported: lets go of everything. */
+/* Releases everything; nothing more is reported. */
 static void end(struct tide_dial *dial) {
     dial->done = NULL;
     if (dial->lookup) tide_resolve_cancel(dial->lookup);

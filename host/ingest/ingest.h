@@ -53,13 +53,14 @@ struct tide_ingest *tide_ingest_new(struct tide_inbox *driver,
 void tide_ingest_add(struct tide_ingest *ingest, struct tide_source *source);
 struct tide_cut *tide_cut_new(int64_t time);
 void tide_cut_delete(struct tide_cut *cut);
-/* Asks for everything received so far. Answers come in the order asked, one entry for each source in the order they were
- * added, also after tide_ingest_stop_sources. A source that has no memory for a cut reports TIDE_ENOMEM and keeps its data. */
+/* Asks for everything received so far. Answers come in the order asked, one entry for each source in the order they
+ * were added, also after tide_ingest_stop_sources. A source that has no memory for a cut reports TIDE_ENOMEM and
+ * keeps its data. */
 void tide_ingest_cut(struct tide_ingest *ingest, struct tide_cut *cut);
 /* Stops reading in all sources; what was received stays for one more cut. */
 void tide_ingest_stop_sources(struct tide_ingest *ingest);
-/* Stops sources, ends the thread, joins it, frees everything. Cuts asked before are answered. A name look-up under way
- * cannot be interrupted: it is left behind (ingest/resolve.h). */
+/* Stops sources, ends the thread, joins it, frees everything. Cuts asked before are answered. A name look-up under
+ * way cannot be interrupted: it is left behind (ingest/resolve.h). */
 void tide_ingest_delete(struct tide_ingest *ingest);
 
 #endif

@@ -5,8 +5,9 @@
  *                │                                  │
  *                └── cancelled: freed at once       └── cancelled: the thread frees it when it comes back
  *
- * A thread looks up one name after the other as long as there are any, and ends. Everything here is under one lock
- * of the process, which nobody holds for long. The loop's handle is told under that lock, so it is not closed meanwhile.
+ * A thread looks up one name after the other as long as there are any, and ends. Everything here is under one lock of
+ * the process, which is never held for long. The loop's handle is called under that lock, so it is not closed
+ * meanwhile.
  */
 #include "ingest/resolve.h"
 
@@ -52,8 +53,8 @@ static void stall(void) {
     for (;;) pause();
 }
 
-/* libuv's function without a callback: it works here and now, translates errors and foreign letters, and asks for a loop that
- * it does not run. */
+/* libuv's function without a callback: it works here and now, translates errors and foreign letters, and asks for a
+ * loop that it does not run. */
 static int look_up(struct tide_resolve *resolve) {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     uv_getaddrinfo_t request;
@@ -107,7 +108,7 @@ static void close_answer(struct tide_resolve *resolve) {
 static void on_answer(uv_async_t *answer) {
     struct tide_resolve *resolve = answer->data;
 
-    pthread_mutex_lock(&lock); /* the thread lets go of the handle before it is closed */
+    pthread_mutex_lock(&lock); /* the thread forgets the handle before it is closed */
     close_answer(resolve);
 
     struct addrinfo *found = resolve->found;

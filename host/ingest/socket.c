@@ -89,8 +89,8 @@ static void enter(struct tide_socket *socket, enum state to) {
 /* Any thread. */
 static void on_room(void *arg) { tide_source_wake(arg); }
 
-/* A block that holds nothing but an unfinished line: only reading on releases it, so a line longer than the limit must not
- * hold itself up. */
+/* A block that holds nothing but an unfinished line: only reading on releases it, so a line longer than the limit
+ * must not hold itself up. */
 static uint64_t unfinished(const struct tide_socket *socket) {
     const struct tide_block *current = socket->lines.current;
 

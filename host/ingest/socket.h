@@ -1,11 +1,11 @@
 /*
- * socketTextStream's source: a TCP client that reads lines. Separators \n, \r\n, \r are dropped (a \r\n split
- * over two reads is one separator); an unterminated last line is delivered at end of stream. Refused connection, failed name
- * look-up, end of stream and I/O errors are reported and followed by a new attempt after `reconnect_ms`, for ever.
- * Every address of a host name is tried in turn (IPv6 and IPv4). A line longer than `max_line` bytes is reported
- * (TIDE_ELIMIT, with its first bytes and length) and skipped; the next line is read normally. While the budget has no room for
- * what this source would bring (store/budget.h), the socket is not read, so the peer is slowed down by TCP.
- * Guide: "Input Sources"; Spark 1.0+ for the reconnect.
+ * socketTextStream's source: a TCP client that reads lines. Separators \n, \r\n, \r are dropped (a \r\n split over
+ * two reads is one separator); an unterminated last line is delivered at end of stream. Refused connection, failed
+ * name look-up, end of stream and I/O errors are reported and followed by a new attempt after `reconnect_ms`, for
+ * ever. Every address of a host name is tried in turn (IPv6 and IPv4). A line longer than `max_line` bytes is
+ * reported (TIDE_ELIMIT, with its first bytes and length) and skipped; the next line is read normally. While the
+ * budget has no room for what this source would bring (store/budget.h), the socket is not read, so the peer is slowed
+ * down by TCP. Guide: "Input Sources"; Spark 1.0+ for the reconnect.
  */
 #ifndef TIDE_INGEST_SOCKET_H
 #define TIDE_INGEST_SOCKET_H

@@ -21,16 +21,18 @@ struct tide_ingest;
 struct tide_source_ops {
     const char *kind; /* "socket" */
     int (*start)(struct tide_source *source, uv_loop_t *loop, struct tide_error *err);
-    /* Appends every complete record received so far to `out` as sealed blocks (references handed over); keeps an unfinished record. */
+    /* Appends every complete record received so far to `out` as sealed blocks (references handed over); keeps an
+     * unfinished record. */
     void (*take)(struct tide_source *source, struct tide_blocks *out);
     /* There is room in the memory budget: read on. */
     void (*resume)(struct tide_source *source);
     /* No further reading or connecting. What was received stays for one more take. */
     void (*stop)(struct tide_source *source);
-    /* After stop, or without any call before it when the source came too late to be started: closes handles and frees the
-     * source when they are closed. */
+    /* After stop, or without any call before it when the source came too late to be started: closes handles and frees
+     * the source when they are closed. */
     void (*close)(struct tide_source *source);
-    /* After stop: nothing comes any more, so the next take has the unfinished record, too. NULL: there never is one. */
+    /* After stop: nothing comes any more, so the next take has the unfinished record, too. NULL: there never is
+     * one. */
     void (*finish)(struct tide_source *source);
 };
 
@@ -43,7 +45,7 @@ struct tide_source {
 
 enum tide_source_event_kind {
     TIDE_SOURCE_STARTED, /* connected (again) */
-    TIDE_SOURCE_ERROR,   /* something failed; the source goes on (reconnects, skips the record …) */
+    TIDE_SOURCE_ERROR,   /* something failed; the source continues (reconnects, skips the record …) */
     TIDE_SOURCE_STOPPED
 };
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/buffer.h"
 #include "rdd/node.h"
 
@@ -21,7 +22,7 @@
 
 static atomic_uint_fast64_t last_mark; /* of a ledger */
 
-/* ---- Facts ---------------------------------------------------------------------------------------------------- */
+/* ---- Facts -------------------------------------------------------------------------------------------------- */
 
 struct tide_arity *tide_arity_new(struct tide_op *op) {
     struct tide_arity *arity = tide_xcalloc(1, sizeof *arity);
@@ -102,7 +103,7 @@ void tide_arity_name(struct tide_arity *arity, const char *name) {
     arity->name = copy(name);
 }
 
-/* ---- Nodes ----------------------------------------------------------------------------------------------------- */
+/* ---- Nodes -------------------------------------------------------------------------------------------------- */
 
 struct tide_arity *tide_rdd_arity(const struct tide_rdd *rdd) {
     return rdd->arity;
@@ -117,7 +118,7 @@ void tide_rdd_set_arity(struct tide_rdd *rdd, struct tide_arity *arity) {
     tide_arity_release(old);
 }
 
-/* ---- Messages -------------------------------------------------------------------------------------------------- */
+/* ---- Messages ----------------------------------------------------------------------------------------------- */
 
 static const char *kind_of(uint8_t value) { return value == TIDE_ARITY_PAIR ? "pairs" : "single values"; }
 
@@ -194,7 +195,7 @@ bool tide_arity_accept(struct tide_arity *arity, const struct tide_arity *other)
     return arity->value == other->value;
 }
 
-/* ---- Ledgers --------------------------------------------------------------------------------------------------- */
+/* ---- Ledgers ------------------------------------------------------------------------------------------------ */
 
 struct entry {
     struct tide_arity *arity; /* retained */
@@ -245,10 +246,7 @@ void tide_arities_begin(struct tide_arities *arities) {
 uint32_t tide_arities_index(struct tide_arities *arities, struct tide_arity *arity) {
     if (!arity) return TIDE_ARITY_NONE;
     if (arity->mark == arities->mark) return arity->index;
-    if (arities->count == arities->capacity) {
-        arities->capacity = arities->capacity > 0 ? arities->capacity * 2 : 8;
-        arities->items = tide_xrealloc(arities->items, arities->capacity * sizeof *arities->items);
-    }
+    TIDE_ARRAY_RESERVE(arities->items, arities->capacity, arities->count + 1);
     arity->mark = arities->mark;
     arity->index = arities->count++;
     arities->items[arity->index] = (struct entry){.arity = tide_arity_retain(arity), .from = TIDE_ARITY_NONE};
@@ -263,10 +261,7 @@ void tide_arities_join(struct tide_arities *arities, struct tide_arity *whole, s
     const struct join *last = arities->njoins > 0 ? &arities->joins[arities->njoins - 1] : NULL;
 
     if (last && last->whole == join.whole && last->part == join.part) return;
-    if (arities->njoins == arities->join_slots) {
-        arities->join_slots = arities->join_slots > 0 ? arities->join_slots * 2 : 8;
-        arities->joins = tide_xrealloc(arities->joins, arities->join_slots * sizeof *arities->joins);
-    }
+    TIDE_ARRAY_RESERVE(arities->joins, arities->join_slots, arities->njoins + 1);
     assert(arities->joins);
     arities->joins[arities->njoins++] = join;
 }
@@ -282,14 +277,14 @@ static const char *first_of(const struct tide_arities *arities, const struct ent
     return entry->arity->value != TIDE_ARITY_UNKNOWN ? entry->arity->first : entry->first;
 }
 
-/* Who makes the records that its value is known by. */
+/* The fact whose records its value is known by. */
 static const struct tide_arity *maker_of(const struct tide_arities *arities, const struct entry *entry) {
     while (entry->arity->value == TIDE_ARITY_UNKNOWN && entry->from != TIDE_ARITY_NONE)
         entry = &arities->items[entry->from];
     return entry->arity;
 }
 
-/* ---- Tasks ----------------------------------------------------------------------------------------------------- */
+/* ---- Tasks -------------------------------------------------------------------------------------------------- */
 
 void tide_arities_tell(const struct tide_arities *arities, struct tide_task *task, const uint32_t *indexes,
                        uint32_t count) {
@@ -365,7 +360,7 @@ void tide_arities_doubt(struct tide_arities *arities) {
         arities->items[i].doubted = arities->items[i].value != TIDE_ARITY_UNKNOWN;
 }
 
-/* ---- The whole run --------------------------------------------------------------------------------------------- */
+/* ---- The whole run ------------------------------------------------------------------------------------------ */
 
 static int check_join(struct tide_arities *arities, const struct join *join, struct tide_error *err) {
     struct entry *whole = &arities->items[join->whole];

@@ -66,7 +66,7 @@ int tide_arity_agree(struct tide_arity *const *parts, uint32_t count, const char
  * not. */
 bool tide_arity_accept(struct tide_arity *arity, const struct tide_arity *other);
 
-/* ---- Ledgers of runs ------------------------------------------------------------------------------------------- */
+/* ---- Ledgers of runs ---------------------------------------------------------------------------------------- */
 
 struct tide_arities;
 

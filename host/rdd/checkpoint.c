@@ -31,7 +31,7 @@ void tide_rdd_checkpoint_mark(struct tide_rdd *rdd, const char *directory, const
     rdd->checkpoint->site = tide_xstrdup(site);
 }
 
-/* ---- Which ones ----------------------------------------------------------------------------------------------- */
+/* ---- Which ones --------------------------------------------------------------------------------------------- */
 
 struct nodes {
     struct tide_rdd **items;
@@ -66,7 +66,7 @@ uint32_t tide_rdd_checkpoint_due(struct tide_rdd *rdd, struct tide_rdd ***marked
     return found.count;
 }
 
-/* ---- Writing -------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------ */
 
 bool tide_rdd_checkpoint_begin(struct tide_rdd *rdd) {
     if (tide_rdd_checkpoint(rdd) != TIDE_CHECKPOINT_MARKED) return false;

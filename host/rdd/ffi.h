@@ -6,7 +6,7 @@
 #ifndef TIDE_RDD_FFI_H
 #define TIDE_RDD_FFI_H
 
-/* ---- rdd/op.h ------------------------------------------------------------------------------------------------- */
+/* ---- rdd/op.h ----------------------------------------------------------------------------------------------- */
 
 /* What an operator says of the records it makes: field "arity" of its descriptor
  * (lua/moontide/operators/init.lua). */
@@ -25,7 +25,7 @@ enum tide_route {
     TIDE_ROUTE_RANGE       /* by key order, bounds sampled from the data: sortByKey */
 };
 
-/* ---- rdd/rdd.h ------------------------------------------------------------------------------------------------ */
+/* ---- rdd/rdd.h ---------------------------------------------------------------------------------------------- */
 
 /* Bits of a storage level; 0 is none. */
 enum {

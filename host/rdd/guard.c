@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "rdd/node.h"
 
 struct nodes {
@@ -29,13 +30,10 @@ bool tide_rdd_lost(const struct tide_rdd *rdd) { return rdd->lost; }
 
 void tide_rdd_needs_one_of(struct tide_rdd *rdd, uint32_t count) { rdd->needs_one_of = count; }
 
-/* ---- Walks ---------------------------------------------------------------------------------------------------- */
+/* ---- Walks -------------------------------------------------------------------------------------------------- */
 
 static void push(struct nodes *nodes, struct tide_rdd *rdd) {
-    if (nodes->count == nodes->capacity) {
-        nodes->capacity = nodes->capacity > 0 ? nodes->capacity * 2 : 16;
-        nodes->items = tide_xrealloc(nodes->items, nodes->capacity * sizeof(struct tide_rdd *));
-    }
+    TIDE_ARRAY_RESERVE(nodes->items, nodes->capacity, nodes->count + 1);
     nodes->items[nodes->count++] = rdd;
 }
 
@@ -133,7 +131,7 @@ const struct tide_rdd *tide_guards_missing(struct tide_rdd *root, bool computed,
     return found;
 }
 
-/* ---- Failures ------------------------------------------------------------------------------------------------- */
+/* ---- Failures ----------------------------------------------------------------------------------------------- */
 
 bool tide_guard_left(const struct tide_rdd *guard) { return guard->kind != TIDE_RDD_GUARD || guard->level != 0; }
 

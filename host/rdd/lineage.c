@@ -7,6 +7,7 @@
 #include "rdd/lineage.h"
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "rdd/node.h"
 
 struct step {
@@ -17,14 +18,11 @@ struct step {
 
 struct steps {
     struct step *items;
-    size_t count, capacity;
+    uint32_t count, capacity;
 };
 
 static void push(struct steps *steps, struct tide_rdd *rdd, uint32_t depth, bool branch) {
-    if (steps->count == steps->capacity) {
-        steps->capacity = steps->capacity > 0 ? steps->capacity * 2 : 16;
-        steps->items = tide_xrealloc(steps->items, steps->capacity * sizeof *steps->items);
-    }
+    TIDE_ARRAY_RESERVE(steps->items, steps->capacity, steps->count + 1);
     steps->items[steps->count++] = (struct step){.rdd = rdd, .depth = depth, .branch = branch};
 }
 

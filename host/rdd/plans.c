@@ -96,7 +96,7 @@ static void ask_op(struct tide_op *op, bool *is_over) {
     if (op->broadcasts && op->refs == op->in_plans) *is_over = true;
 }
 
-/* ---- Bytes ---------------------------------------------------------------------------------------------------- */
+/* ---- Bytes -------------------------------------------------------------------------------------------------- */
 
 /* An operator's own bytes are one MessagePack value: spliced in unread. */
 static void write_op(struct tide_buffer *out, uint64_t word) {
@@ -177,7 +177,7 @@ static void write_bytes(struct tide_buffer *out, const uint64_t *words, uint32_t
     }
 }
 
-/* ---- The cache ------------------------------------------------------------------------------------------------ */
+/* ---- The cache ---------------------------------------------------------------------------------------------- */
 
 struct tide_plans *tide_plans_new(void) {
     struct tide_plans *plans = tide_xcalloc(1, sizeof *plans);

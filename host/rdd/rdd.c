@@ -19,7 +19,7 @@
 static atomic_uint_fast64_t last_id;
 static atomic_uint_fast64_t live;
 
-/* ---- Constructors --------------------------------------------------------------------------------------------- */
+/* ---- Constructors ------------------------------------------------------------------------------------------- */
 
 static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
     struct tide_rdd *rdd = tide_xcalloc(1, sizeof *rdd);
@@ -264,7 +264,7 @@ struct tide_rdd *tide_rdd_empty_new(uint32_t partitions) {
     return rdd;
 }
 
-/* ---- Counting ------------------------------------------------------------------------------------------------- */
+/* ---- Counting ----------------------------------------------------------------------------------------------- */
 
 struct tide_rdd *tide_rdd_retain(struct tide_rdd *rdd) {
     rdd->refs++;
@@ -371,7 +371,7 @@ void tide_rdd_release_content(struct tide_rdd *rdd) {
 
 uint64_t tide_rdd_live(void) { return atomic_load_explicit(&live, memory_order_relaxed); }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------ */
 
 uint64_t tide_rdd_id(const struct tide_rdd *rdd) { return rdd->id; }
 

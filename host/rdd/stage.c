@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "rdd/node.h"
 
 /* A growing array of words: the two stacks of the walk, and the shape. */
@@ -69,7 +70,7 @@ struct cutter {
     bool guarded; /* the part being written */
 };
 
-/* ---- Sinks ---------------------------------------------------------------------------------------------------- */
+/* ---- Sinks -------------------------------------------------------------------------------------------------- */
 
 struct tide_sink tide_sink_final(struct tide_op *op) {
     return (struct tide_sink){.kind = TIDE_SINK_FINAL, .op = op, .outputs = 1};
@@ -101,13 +102,10 @@ struct tide_sink tide_sink_route(const struct tide_exchange *exchange) {
     };
 }
 
-/* ---- Writing shapes ------------------------------------------------------------------------------------------- */
+/* ---- Writing shapes ----------------------------------------------------------------------------------------- */
 
 static void put(struct words *words, uint64_t word) {
-    if (words->count == words->capacity) {
-        words->capacity = words->capacity > 0 ? words->capacity * 2 : 64;
-        words->items = tide_xrealloc(words->items, (size_t)words->capacity * sizeof *words->items);
-    }
+    TIDE_ARRAY_RESERVE(words->items, words->capacity, words->count + 1);
     words->items[words->count++] = word;
 }
 
@@ -167,10 +165,7 @@ static void add_need(struct cutter *cutter, struct tide_rdd *rdd, bool cached) {
 
     if (rdd->mark == cutter->mark) return;
     rdd->mark = cutter->mark;
-    if (stage->nneeds == cutter->need_slots) {
-        cutter->need_slots = cutter->need_slots > 0 ? cutter->need_slots * 2 : 4;
-        stage->needs = tide_xrealloc(stage->needs, cutter->need_slots * sizeof *stage->needs);
-    }
+    TIDE_ARRAY_RESERVE(stage->needs, cutter->need_slots, stage->nneeds + 1);
     stage->needs[stage->nneeds++] = (struct tide_stage_need){.rdd = rdd, .cached = cached, .time = cutter->time};
 }
 
@@ -181,10 +176,7 @@ static void add_guard(struct cutter *cutter, struct tide_rdd *guard) {
     cutter->guarded = true;
     if (guard->mark == cutter->mark) return;
     guard->mark = cutter->mark;
-    if (stage->nguards == cutter->guard_slots) {
-        cutter->guard_slots = cutter->guard_slots > 0 ? cutter->guard_slots * 2 : 4;
-        stage->guards = tide_xrealloc(stage->guards, cutter->guard_slots * sizeof(struct tide_rdd *));
-    }
+    TIDE_ARRAY_RESERVE(stage->guards, cutter->guard_slots, stage->nguards + 1);
     stage->guards[stage->nguards++] = tide_rdd_retain(guard);
 }
 
@@ -210,7 +202,7 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
     put(&cutter->shape, TIDE_WORD_LEAF);
     put_op(&cutter->shape, read);
 
-    if (stage->ninputs == cutter->input_slots) {
+    if (stage->ninputs == cutter->input_slots) { /* may be more than 32 bits count */
         cutter->input_slots = cutter->input_slots > 0 ? cutter->input_slots * 2 : 16;
         stage->inputs = tide_xrealloc(stage->inputs, cutter->input_slots * sizeof *stage->inputs);
     }
@@ -219,7 +211,7 @@ static void put_leaf(struct cutter *cutter, struct tide_rdd *rdd, uint32_t parti
         (struct tide_stage_leaf){.rdd = tide_rdd_retain(rdd), .partition = partition, .cached = cached};
 }
 
-/* ---- The walk ------------------------------------------------------------------------------------------------- */
+/* ---- The walk ----------------------------------------------------------------------------------------------- */
 
 static void begin_run(struct cutter *cutter, struct frame *frame) {
     frame->seen = cutter->seen.count;
@@ -301,10 +293,7 @@ static void end_run(struct cutter *cutter, struct frame *frame) {
 }
 
 static void push_frame(struct cutter *cutter, struct tide_rdd *rdd, uint32_t partition, struct above above) {
-    if (cutter->nframes == cutter->frame_slots) {
-        cutter->frame_slots = cutter->frame_slots > 0 ? cutter->frame_slots * 2 : 8;
-        cutter->frames = tide_xrealloc(cutter->frames, cutter->frame_slots * sizeof *cutter->frames);
-    }
+    TIDE_ARRAY_RESERVE(cutter->frames, cutter->frame_slots, cutter->nframes + 1);
 
     struct frame *frame = &cutter->frames[cutter->nframes++];
 
@@ -523,7 +512,7 @@ void tide_stage_delete(struct tide_stage *stage) {
     tide_free(stage);
 }
 
-/* ---- Tasks ---------------------------------------------------------------------------------------------------- */
+/* ---- Tasks -------------------------------------------------------------------------------------------------- */
 
 static void add_input(struct tide_task *task, uint32_t index, const struct tide_stage_leaf *leaf) {
     struct tide_task_input *input = &task->work.inputs[index];

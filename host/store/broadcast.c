@@ -141,7 +141,7 @@ uint32_t tide_broadcast_refreshed(uint32_t number) {
     return refreshed;
 }
 
-/* ---- References of closure packages ---------------------------------------------------------------------------- */
+/* ---- References of closure packages ------------------------------------------------------------------------- */
 
 struct tide_broadcast_refs {
     uint32_t count;

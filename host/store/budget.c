@@ -52,7 +52,7 @@ static struct tide_share *share_of(struct tide_list *link) {
     return TIDE_CONTAINER_OF(link, struct tide_share, link);
 }
 
-/* ---- Limits: with the lock ------------------------------------------------------------------------------------ */
+/* ---- Limits: with the lock ---------------------------------------------------------------------------------- */
 
 static uint64_t less(uint64_t a, uint64_t b) { return a > b ? a - b : 0; }
 

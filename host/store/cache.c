@@ -48,7 +48,7 @@ static int prefix(const struct tide_cached *cached, struct tide_error *err) {
                              cached->options.partition, (unsigned long long)cached->options.dataset);
 }
 
-/* ---- Memory and disk ------------------------------------------------------------------------------------------ */
+/* ---- Memory and disk ---------------------------------------------------------------------------------------- */
 
 static void enter_memory(struct tide_cache *cache, struct tide_cached *cached) {
     set_state(cached, MEMORY);
@@ -192,7 +192,7 @@ static bool evict(struct tide_cache *cache, struct tide_cached *victim) {
     return left;
 }
 
-/* ---- Making room ---------------------------------------------------------------------------------------------- */
+/* ---- Making room -------------------------------------------------------------------------------------------- */
 
 /* With the lock, which it may release meanwhile. tide_room_hold was called for the entry. */
 static bool make_room(struct tide_cache *cache, const struct tide_cached *cached) {
@@ -214,7 +214,7 @@ static bool make_room(struct tide_cache *cache, const struct tide_cached *cached
     }
 }
 
-/* ---- The cache ------------------------------------------------------------------------------------------------ */
+/* ---- The cache ---------------------------------------------------------------------------------------------- */
 
 static void on_garbage(void *arg) {
     struct tide_cache *cache = arg;
@@ -323,7 +323,7 @@ void tide_cache_figures(struct tide_cache *cache, struct tide_cache_figures *fig
     pthread_mutex_unlock(&cache->lock);
 }
 
-/* ---- Entries -------------------------------------------------------------------------------------------------- */
+/* ---- Entries ------------------------------------------------------------------------------------------------ */
 
 struct tide_cached *tide_cached_new(struct tide_cache *cache, const struct tide_cached_options *options) {
     struct tide_cached *cached = tide_xcalloc(1, sizeof *cached + options->lists * sizeof cached->lists[0]);
@@ -468,7 +468,7 @@ bool tide_cached_wanted(struct tide_cached *cached) {
     return !refused;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------ */
 
 static int lost(const struct tide_cached *cached, struct tide_error *err) {
     tide_error_set(err, TIDE_ELOST, "it is not cached any more");

@@ -107,7 +107,7 @@ void tide_copies_close(struct tide_copies *copies) {
 
 uint64_t tide_copies_bytes(const struct tide_copies *copies) { return tide_spill_bytes(copies->spill); }
 
-/* ---- Copies --------------------------------------------------------------------------------------------------- */
+/* ---- Copies ------------------------------------------------------------------------------------------------- */
 
 static struct copy *copy_of(const struct tide_copy *copy) { return (struct copy *)copy; }
 
@@ -144,7 +144,7 @@ bool tide_copy_damaged(const struct tide_copy *copy) {
     return __atomic_load_n(&copy_of(copy)->damaged, __ATOMIC_RELAXED);
 }
 
-/* ---- Writing -------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------ */
 
 /* The number of blocks, from the first one on, that become one unit: none of them has a copy. */
 static uint32_t unit_of(struct tide_block *const *blocks, struct tide_copy *const *made, uint32_t count) {
@@ -160,7 +160,7 @@ static int write_unit(struct tide_copies *copies, struct tide_block *const *bloc
                       struct tide_copy **made, struct tide_error *err) {
     struct unit *unit = tide_xcalloc(1, sizeof *unit);
     struct tide_blocks *lists =
-        tide_xcalloc(count, sizeof *lists); /* each block is a list, so that its end is told */
+        tide_xcalloc(count, sizeof *lists); /* each block is a list, so that its end is known */
     uint64_t *ends = tide_xcalloc(count, sizeof *ends);
 
     for (uint32_t i = 0; i < count; i++)
@@ -211,7 +211,7 @@ int tide_copies_write(struct tide_copies *copies, struct tide_block *const *bloc
     return status;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------ */
 
 /* Copies that follow one another on disk are read at once. */
 static uint32_t run_of(struct tide_copy *const *from, uint32_t count) {

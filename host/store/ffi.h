@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ---- store/block.h -------------------------------------------------------------------------------------------- */
+/* ---- store/block.h ------------------------------------------------------------------------------------------ */
 
 enum { TIDE_BLOCK_TEXT = 1, TIDE_BLOCK_PACKED = 2 };
 enum { TIDE_BLOCK_SLACK = 16, TIDE_BLOCK_TARGET = 256 * 1024 };
@@ -26,7 +26,7 @@ struct tide_block {
     uint32_t refs;
     uint8_t kind;
     uint8_t arity;       /* 0 while empty and unknown */
-    uint16_t firm;       /* counts in its share until it is freed, whoever is done with it */
+    uint16_t firm;       /* counts in its share until it is freed, whether or not it has been read */
     uint32_t count;      /* records */
     uint32_t line_slots; /* capacity of lines (text) */
     uint64_t size;       /* bytes used in data */
@@ -38,7 +38,7 @@ struct tide_block {
     uint32_t kept;            /* how many things in the cache hold it in memory */
     uint32_t met;             /* scratch */
     bool counted;             /* its bytes are in the cache's count */
-    bool claimed;             /* somebody is writing it */
+    bool claimed;             /* a thread is writing it */
 };
 
 /* NULL when memory is gone. Reference count 1. `capacity` at least. share may be NULL; it is retained. */
@@ -62,7 +62,7 @@ void tide_blocks_append(struct tide_blocks *to, const struct tide_blocks *from);
 void tide_blocks_move(struct tide_blocks *to, struct tide_blocks *from);         /* appends and empties from */
 uint64_t tide_blocks_records(const struct tide_blocks *blocks);
 
-/* ---- store/broadcast.h ---------------------------------------------------------------------------------------- */
+/* ---- store/broadcast.h -------------------------------------------------------------------------------------- */
 
 /* Takes the reference to the block. Returns the number (from 1) and one reference to it. */
 uint32_t tide_broadcast_add(struct tide_block *take);

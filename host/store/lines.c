@@ -12,7 +12,7 @@
  * that is less than half full of lines is handed on as a copy of the right size.
  *
  * Every step can be repeated: when memory is gone, `scanned` and `line_start` say how far the search for
- * separators got, and the next call goes on from there.
+ * separators got, and the next call continues from there.
  */
 #include "store/lines.h"
 

@@ -37,7 +37,7 @@ void tide_lines_destroy(struct tide_lines *lines);
 /* Room to read into: at least 1 byte, usually tens of KB; NULL when memory is gone. */
 uint8_t *tide_lines_space(struct tide_lines *lines, size_t *size);
 /* `size` bytes were written to the space: finds lines. false when memory is gone; the bytes are kept all the same,
- * and the next commit (of 0 bytes, if need be), space, finish or take goes on where this one stopped. */
+ * and the next commit (of 0 bytes, if need be), space, finish or take continues where this one stopped. */
 bool tide_lines_commit(struct tide_lines *lines, size_t size);
 /* End of stream: an unterminated last line becomes a record. Resets the separator state. false when memory is gone:
  * call again. */

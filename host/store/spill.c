@@ -59,7 +59,7 @@ struct frame {
 
 static uint64_t check_of(const struct frame *frame) { return XXH3_64bits(frame, offsetof(struct frame, check)); }
 
-/* ---- Files ---------------------------------------------------------------------------------------------------- */
+/* ---- Files -------------------------------------------------------------------------------------------------- */
 
 static int open_in(const char *directory) {
     static const char name[] = "/moontide-spill-XXXXXX";
@@ -196,7 +196,7 @@ void tide_spill_free(struct tide_spill *spill, struct tide_extent *extent) {
 
 uint64_t tide_spill_bytes(const struct tide_spill *spill) { return __atomic_load_n(&spill->bytes, __ATOMIC_RELAXED); }
 
-/* ---- Writing -------------------------------------------------------------------------------------------------- */
+/* ---- Writing ------------------------------------------------------------------------------------------------ */
 
 static uint64_t lines_size(const struct tide_block *block) {
     return block->kind == TIDE_BLOCK_TEXT ? (uint64_t)block->count * sizeof(struct tide_line) : 0;
@@ -289,7 +289,7 @@ int tide_spill_write(struct tide_spill *spill, const struct tide_blocks *lists, 
     return TIDE_OK;
 }
 
-/* ---- Reading -------------------------------------------------------------------------------------------------- */
+/* ---- Reading ------------------------------------------------------------------------------------------------ */
 
 struct reader {
     int fd;

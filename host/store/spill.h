@@ -5,16 +5,18 @@
  * process ends, and no other process can open them. Blocks that are written together are an extent; freeing it frees
  * its space at once (a hole in the file), and a file whose extents are all free is closed.
  *
- *   file   = extent, extent, …                    each at a multiple of 4096
- *   extent = frame, frame, …                      the blocks of all lists, one list after the other
- *   frame  = magic:4 kind:1 arity:1 zero:2 count:4 lines:4 size:8 sum:8 check:8  data[size]  lines × (offset:4 length:4)
+ *   file   = extent, extent, …   each at a multiple of 4096
+ *   extent = frame, frame, …     the blocks of all lists, one list after the other
+ *   frame  = header, data, line entries
+ *   header = magic:4 kind:1 arity:1 zero:2 count:4 lines:4 size:8 sum:8 check:8
+ *   line   = offset:4 length:4
  *
- *   sum is the XXH3 of data and lines, check that of the 32 bytes before it. Byte order is the machine's, because a file
- *   does not outlive the process. Only the writer knows where lists begin.
+ *   sum is the XXH3 of data and lines, check that of the 32 bytes before it. Byte order is the machine's, because a
+ *   file does not outlive the process. Only the writer knows where lists begin.
  *
- * Thread: any; a short lock, never held while reading or writing. Calls block on the disk: not for the driver's
- * thread. Errors: TIDE_EIO (with the directory and the system's reason), TIDE_ECORRUPT, TIDE_ENOMEM. Faults:
- * spill.open, spill.full, spill.write, spill.read, spill.short, spill.damage.
+ * Thread: any; a short lock, never held while reading or writing. Calls block on the disk: not for the driver's thread.
+ * Errors: TIDE_EIO (with the directory and the system's reason), TIDE_ECORRUPT, TIDE_ENOMEM.
+ * Faults: spill.open, spill.full, spill.write, spill.read, spill.short, spill.damage.
  */
 #ifndef TIDE_STORE_SPILL_H
 #define TIDE_STORE_SPILL_H

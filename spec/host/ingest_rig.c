@@ -1,5 +1,6 @@
 /*
- * See ingest_rig.h. The rig's functions run on the test's thread, `serve` functions and what they call on the server's.
+ * See ingest_rig.h. The rig's functions run on the test's thread, `serve` functions and what they call on the
+ * server's.
  */
 #include "ingest_rig.h"
 
@@ -285,7 +286,7 @@ void server_send_numbered(struct server *server, int fd, size_t first, size_t co
     free(chunk);
 }
 
-/* ---- Behaviours several tests need ----------------------------------------------------------------------------- */
+/* ---- Behaviours several tests need -------------------------------------------------------------------------- */
 
 void serve_hello(struct server *server) {
     int fd = server_accept(server);

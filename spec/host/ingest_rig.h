@@ -1,6 +1,6 @@
 /*
- * For the tests of host/ingest: a rig that plays the driver (an uv loop with an inbox, cuts asked one after the other,
- * lines and events collected) and a TCP server whose behaviour is a function run on a thread of its own.
+ * For the tests of host/ingest: a rig that plays the driver (an uv loop with an inbox, cuts asked one after the
+ * other, lines and events collected) and a TCP server whose behaviour is a function run on a thread of its own.
  *
  * Nothing sleeps: wait_until asks for cuts and turns the driver's loop until its condition is true.
  */
@@ -78,7 +78,8 @@ struct server {
     bool flag;     /* atomic, for the test's use */
 };
 
-/* Listens on a free port of 127.0.0.1 or ::1 (or on `port` if not 0) and runs `serve`. False: no such address here. */
+/* Listens on a free port of 127.0.0.1 or ::1 (or on `port` if not 0) and runs `serve`. False: no such address
+ * here. */
 bool server_start(struct server *server, int family, int port, void (*serve)(struct server *server));
 /* The same on 127.0.0.1, which every machine has. */
 void server_must_start(struct server *server, int port, void (*serve)(struct server *server));

@@ -12,7 +12,8 @@
 
 enum { NUMBER_FORMS = 11, TEXT_FORMS = 7 };
 
-/* Appends the number in one of its forms (fixint, uint8 … uint64, int8 … int64, float, double). false: it has no such form. */
+/* Appends the number in one of its forms (fixint, uint8 … uint64, int8 … int64, float, double). false: it has no such
+ * form. */
 bool packed_number(struct tide_buffer *out, double value, int form);
 /* Appends text as fixstr, str8, str16, str32, bin8, bin16 or bin32. false: it is too long for the form. */
 bool packed_text(struct tide_buffer *out, const char *text, size_t size, int form);

@@ -189,7 +189,7 @@ struct tide_rdd *rig_shuffle(struct tide_rdd *take, enum tide_route route, uint3
     return rdd;
 }
 
-/* ---- Showing -------------------------------------------------------------------------------------------------- */
+/* ---- Showing ------------------------------------------------------------------------------------------------ */
 
 static const uint8_t *show(const uint8_t *at, const uint8_t *end, struct tide_buffer *out);
 

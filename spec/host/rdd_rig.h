@@ -29,8 +29,8 @@ struct tide_rdd *rig_shuffle(struct tide_rdd *take, enum tide_route route, uint3
 
 /* A cache with this limit; the caller releases it. */
 struct tide_cache *rig_cache(uint64_t limit);
-/* What kept datasets and shuffles are made of, by hand: frees the heap array of lists, one for each partition. The first is as if
- * one map task had made them all. */
+/* What kept datasets and shuffles are made of, by hand: frees the heap array of lists, one for each partition. The
+ * first is as if one map task had made them all. */
 void rig_settle(struct tide_rdd *rdd, struct tide_blocks *take_lists);
 void rig_keep_lists(struct tide_rdd *rdd, struct tide_cache *cache, struct tide_blocks *take_lists);
 

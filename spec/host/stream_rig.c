@@ -8,7 +8,7 @@
 #include "rdd/node.h"
 #include "test.h"
 
-/* ---- Datasets ------------------------------------------------------------------------------------------------- */
+/* ---- Datasets ----------------------------------------------------------------------------------------------- */
 
 struct tide_block *block_of(uint32_t first, uint32_t count) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_TEXT, 1, 16, NULL);
@@ -104,7 +104,7 @@ uint32_t expect_lines(const struct tide_rdd *rdd, uint32_t next) {
     return next;
 }
 
-/* ---- A source ------------------------------------------------------------------------------------------------- */
+/* ---- A source ----------------------------------------------------------------------------------------------- */
 
 struct supplied {
     struct tide_source source;
@@ -164,7 +164,7 @@ struct tide_source *supply_source(struct supply *supply, uint32_t id) {
     return &supplied->source;
 }
 
-/* ---- A window ------------------------------------------------------------------------------------------------- */
+/* ---- A window ----------------------------------------------------------------------------------------------- */
 
 struct window {
     struct tide_stream stream;

@@ -1,7 +1,7 @@
 /*
- * store/budget: one limit for several sources. What one may take, what is kept for the others, who is called when, and how
- * the limit follows the batches. Sources are shares, what they received are blocks. Every test starts and ends with no
- * live block.
+ * store/budget: one limit for several sources. What one may take, what is kept for the others, who is called when,
+ * and how the limit follows the batches. Sources are shares, what they received are blocks. Every test starts and
+ * ends with no live block.
  */
 #include <uv.h>
 
@@ -147,7 +147,8 @@ static void a_busy_source_uses_what_others_do_not(void **state) {
     tide_budget_release(budget);
 }
 
-/* Whatever others hold and however slowly they let go of it, each source gets its part, and all together stay within the limit. */
+/* Whatever others hold and however slowly they let go of it, each source gets its part, and all together stay within
+ * the limit. */
 static void a_slow_source_leaves_the_others_their_part(void **state) {
     struct tide_budget *budget = tide_budget_new(16 * MB, 0);
     struct source slow, fast[3];
@@ -322,7 +323,8 @@ static void a_small_part_of_memory_is_the_limit_all_the_same(void **state) {
     tide_budget_release(budget);
 }
 
-/* Under the limit that follows, what tasks have read makes room before the batch ends; an absolute limit is one of memory. */
+/* Under the limit that follows, what tasks have read makes room before the batch ends; an absolute limit is one of
+ * memory. */
 static void what_a_task_has_read_counts_under_an_absolute_limit_only(void **state) {
     for (int absolute = 0; absolute < 2; absolute++) {
         struct tide_budget *budget = tide_budget_new(absolute ? MB : 0, MB);

@@ -1,6 +1,6 @@
 /*
- * The cache: who has to go and where, what happens when the disk fails, and that nothing which can't be computed again is ever
- * given up. Sizes are in units of one block.
+ * The cache: who has to go and where, what happens when the disk fails, and that nothing which can't be computed
+ * again is ever given up. Sizes are in units of one block.
  */
 #include <uv.h>
 
@@ -59,7 +59,7 @@ static int tear_down(void **state) {
     return tide_block_live() == 0 && now.memory == 0 && now.disk == 0 ? 0 : -1;
 }
 
-/* ---- Things to keep ------------------------------------------------------------------------------------------- */
+/* ---- Things to keep ----------------------------------------------------------------------------------------- */
 
 enum { MEMORY = 1, DISK = 2, AGAIN = 4 };
 
@@ -136,7 +136,7 @@ static void release_all(struct tide_cached **cached, int count) {
     for (int i = 0; i < count; i++) tide_cached_release(cached[i]);
 }
 
-/* ---- Room ----------------------------------------------------------------------------------------------------- */
+/* ---- Room --------------------------------------------------------------------------------------------------- */
 
 static void with_room_it_is_in_memory(void **state) {
     make_cache(3);
@@ -282,7 +282,7 @@ static void held_data_is_not_given_up(void **state) {
     release_all(a, 3);
 }
 
-/* ---- What the driver hands over ------------------------------------------------------------------------------- */
+/* ---- What the driver hands over ----------------------------------------------------------------------------- */
 
 static void what_is_put_goes_to_disk_later(void **state) {
     struct tide_cached *a[4];
@@ -323,7 +323,7 @@ static void budgets_are_relieved(void **state) {
     tide_budget_release(budget);
 }
 
-/* ---- Disks that fail ------------------------------------------------------------------------------------------ */
+/* ---- Disks that fail ---------------------------------------------------------------------------------------- */
 
 static void a_full_disk_loses_nothing(void **state) {
     struct tide_cached *a[4];
@@ -450,7 +450,7 @@ static void no_memory_to_read_is_no_damage(void **state) {
     tide_cached_release(cached);
 }
 
-/* ---- The end -------------------------------------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------------------------------------------ */
 
 static void closing_takes_the_disk_away(void **state) {
     make_cache(1);
@@ -471,7 +471,7 @@ static void closing_takes_the_disk_away(void **state) {
     release_all((struct tide_cached *[]){disk, memory, late, later}, 4);
 }
 
-/* ---- Threads -------------------------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------------------------ */
 
 struct load {
     struct tide_cached *shared[8];

@@ -1,5 +1,6 @@
 /*
- * The cache: things that share blocks. A block counts once, goes with the last that holds it, and has one copy on disk.
+ * The cache: things that share blocks. A block counts once, goes with the last that holds it, and has one copy on
+ * disk.
  */
 #include <uv.h>
 
@@ -109,7 +110,7 @@ static void assert_blocks_on_disk(uint32_t count) {
     assert_in_range(disk, (uint64_t)count * BLOCK, (uint64_t)count * (BLOCK + 100));
 }
 
-/* ---- In memory ------------------------------------------------------------------------------------------------ */
+/* ---- In memory ---------------------------------------------------------------------------------------------- */
 
 static void a_block_counts_once(void **state) {
     struct tide_cached *a[3];
@@ -168,7 +169,7 @@ static void what_shares_with_the_newcomer_is_no_help(void **state) {
     release_all(a, 2);
 }
 
-/* ---- On disk -------------------------------------------------------------------------------------------------- */
+/* ---- On disk ------------------------------------------------------------------------------------------------ */
 
 static void a_shared_block_is_written_once(void **state) {
     struct tide_cached *a[3];
@@ -280,7 +281,7 @@ static void blocks_may_outlive_the_cache(void **state) {
     make_cache(0);
 }
 
-/* ---- Threads -------------------------------------------------------------------------------------------------- */
+/* ---- Threads ------------------------------------------------------------------------------------------------ */
 
 /* Keeps, reads and lets go of things that share blocks with those of the others, with room for half of them. */
 static void work(void *arg) {

@@ -1,6 +1,6 @@
 /*
- * Checkpoints of nodes: which ones are due, and what cutting the lineage leaves. No job runs here; pins stand for the stages
- * that wait to read from a node.
+ * Checkpoints of nodes: which ones are due, and what cutting the lineage leaves. No job runs here; pins stand for the
+ * stages that wait to read from a node.
  */
 #include "base/alloc.h"
 #include "base/buffer.h"

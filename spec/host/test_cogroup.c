@@ -1,6 +1,6 @@
 /*
- * kernel/cogroup: records of several sides that meet by key. Results are checked as text, and on random records against a
- * plain model that works on arrays of numbers.
+ * kernel/cogroup: records of several sides that meet by key. Results are checked as text, and on random records
+ * against a plain model that works on arrays of numbers.
  */
 #include "base/alloc.h"
 #include "base/buffer.h"
@@ -13,7 +13,7 @@
 
 static int no_block_lives(void **state) { return tide_block_live() == 0 ? 0 : -1; }
 
-/* ---- Records -------------------------------------------------------------------------------------------------- */
+/* ---- Records ------------------------------------------------------------------------------------------------ */
 
 static void push_bytes(struct tide_blocks *list, int arity, uint32_t count, struct tide_buffer *bytes) {
     tide_blocks_push(list, packed_block(bytes, count, arity));
@@ -52,7 +52,7 @@ static void assert_meeting(int mode, const char *left, const char *right, const 
     tide_blocks_destroy(&b);
 }
 
-/* ---- By key --------------------------------------------------------------------------------------------------- */
+/* ---- By key ------------------------------------------------------------------------------------------------- */
 
 #define LEFT "a=1 b=2|a=3 c=4"
 #define RIGHT "d=40 a=10|b=20 b=21"
@@ -165,7 +165,7 @@ static void large_results_come_block_by_block(void **state) {
     tide_blocks_destroy(&side);
 }
 
-/* ---- Against a model ------------------------------------------------------------------------------------------ */
+/* ---- Against a model ---------------------------------------------------------------------------------------- */
 
 enum { MOST = 40 };
 
@@ -283,7 +283,7 @@ static void random_sides_meet_as_in_the_model(void **state) {
     }
 }
 
-/* ---- Without memory ------------------------------------------------------------------------------------------- */
+/* ---- Without memory ----------------------------------------------------------------------------------------- */
 
 static void running_out_of_memory_is_reported(void **state) {
     struct tide_blocks a, b;

@@ -1,6 +1,6 @@
 /*
- * kernel/combine: keys that are equal in Lua are one entry, all others are not; order, growth, and what is left when memory is
- * gone.
+ * kernel/combine: keys that are equal in Lua are one entry, all others are not; order, growth, and what is left when
+ * memory is gone.
  */
 #include "base/fault.h"
 #include "kernel/combine.h"
@@ -241,7 +241,7 @@ static void stays_valid_without_memory(void **state) {
     assert_null(tide_combine_new());
 }
 
-/* ---- Against a model ------------------------------------------------------------------------------------------ */
+/* ---- Against a model ---------------------------------------------------------------------------------------- */
 
 enum { MODEL_KEYS = 8192 };
 

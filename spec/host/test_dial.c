@@ -1,7 +1,7 @@
 /*
- * ingest/dial: names with several addresses, look-ups that fail or take long, addresses that refuse or do not answer, and
- * cancelling at each point. This program brings its own getaddrinfo, so that what a name means, and when the answer
- * comes, is decided here; the connections are real ones on loopback (127.0.0.1 and 127.0.0.2).
+ * ingest/dial: names with several addresses, look-ups that fail or take long, addresses that refuse or do not answer,
+ * and cancelling at each point. This program brings its own getaddrinfo, so that what a name means, and when the
+ * answer comes, is decided here; the connections are real ones on loopback (127.0.0.1 and 127.0.0.2).
  */
 #include <arpa/inet.h>
 #include <netdb.h>

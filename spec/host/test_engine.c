@@ -32,11 +32,11 @@ static void push(uint32_t node) {
     tide_events_push(tide_engine_events(engine), event);
 }
 
-/* ---- Turns ---------------------------------------------------------------------------------------------------- */
+/* ---- Turns -------------------------------------------------------------------------------------------------- */
 
 static void a_version_is_told(void **state) { assert_string_equal(tide_version(), TIDE_VERSION); }
 
-/* ---- Limits --------------------------------------------------------------------------------------------------- */
+/* ---- Limits ------------------------------------------------------------------------------------------------- */
 
 static void received_data_has_a_quarter_of_memory_or_what_is_said(void **state) {
     static const struct {
@@ -118,7 +118,7 @@ static void messages_end_a_turn(void **state) {
     tide_event_delete(event);
 }
 
-/* ---- Members -------------------------------------------------------------------------------------------------- */
+/* ---- Members ------------------------------------------------------------------------------------------------ */
 
 static int closed[3], closes;
 
@@ -142,7 +142,7 @@ static void members_close_in_order(void **state) {
     assert_int_equal(set_up(state), 0);
 }
 
-/* ---- Signals -------------------------------------------------------------------------------------------------- */
+/* ---- Signals ------------------------------------------------------------------------------------------------ */
 
 static int ends[2], detached, noticed;
 
@@ -200,7 +200,7 @@ static void signals_become_events(void **state) {
     assert_int_equal(set_up(state), 0);
 }
 
-/* ---- The end -------------------------------------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------------------------------------------ */
 
 static void on_job(struct tide_job *job, void *arg) { *(int *)arg = tide_job_error(job)->code; }
 

@@ -30,7 +30,8 @@ static void run(const char *source) {
         fail_msg("%s", lua_tostring(L, -1));
 }
 
-/* The bytes are looked at after they were given back, which is what stress is about, and which the sanitizers report. */
+/* The bytes are looked at after they were given back, which is what stress is about, and which the sanitizers
+ * report. */
 static void freed_memory_is_overwritten(void **state) {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     volatile uint8_t *bytes = tide_xcalloc(1, 4096);

@@ -73,7 +73,7 @@ static void expect_batch(struct tide_generation *generation, int64_t time, const
     tide_generation_end(generation);
 }
 
-/* ---- Declaring ------------------------------------------------------------------------------------------------ */
+/* ---- Declaring ---------------------------------------------------------------------------------------------- */
 
 static void streams_are_numbered_in_order(void **state) {
     struct tide_graph *graph = tide_graph_new(1000, 0);
@@ -199,7 +199,7 @@ static void windows_make_their_parents_remember(void **state) {
     tide_graph_delete(graph);
 }
 
-/* ---- Demand and run ------------------------------------------------------------------------------------------- */
+/* ---- Demand and run ----------------------------------------------------------------------------------------- */
 
 static void expect_steps(const struct tide_generation *generation, uint32_t count, const uint32_t *ids) {
     assert_int_equal(tide_generation_steps(generation), count);
@@ -432,7 +432,7 @@ static void deep_graphs_and_long_histories(void **state) {
     tide_graph_delete(graph);
 }
 
-/* ---- Forgetting ----------------------------------------------------------------------------------------------- */
+/* ---- Forgetting --------------------------------------------------------------------------------------------- */
 
 static void old_datasets_are_forgotten(void **state) {
     struct tide_graph *graph = tide_graph_new(1000, 0);
@@ -460,7 +460,7 @@ static void old_datasets_are_forgotten(void **state) {
     tide_graph_delete(graph);
 }
 
-/* ---- Received blocks ------------------------------------------------------------------------------------------ */
+/* ---- Received blocks ---------------------------------------------------------------------------------------- */
 
 struct receiver {
     struct supply supply;

@@ -1,6 +1,7 @@
 /*
  * ingest/ingest: what the thread promises to sources and to the driver, with a source made for the test: order of
- * calls, cuts, wake-ups from other threads, starts that fail, stops at any time. The socket source has tests of its own.
+ * calls, cuts, wake-ups from other threads, starts that fail, stops at any time. The socket source has tests of its
+ * own.
  */
 #include "base/alloc.h"
 #include "ingest_rig.h"

@@ -1,4 +1,5 @@
-/* Forms of keys: what is equal in Lua has one plain form and one hash, at every depth; NaN is found wherever it is. */
+/* Forms of keys: what is equal in Lua has one plain form and one hash, at every depth; NaN is found wherever it
+ * is. */
 #include <math.h>
 
 #include "base/buffer.h"

@@ -1,6 +1,6 @@
 /*
- * base/machine: limits of control groups, read from trees of files that stand for /proc and /sys/fs/cgroup of machines and
- * containers of all kinds. The process's own are only asked for.
+ * base/machine: limits of control groups, read from trees of files that stand for /proc and /sys/fs/cgroup of
+ * machines and containers of all kinds. The process's own are only asked for.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -107,7 +107,8 @@ static void parts_of_a_processor_count_as_one(void **state) {
     }
 }
 
-/* docker and podman with the host's namespace: the path is the host's, and what is mounted is the container's own group. */
+/* docker and podman with the host's namespace: the path is the host's, and what is mounted is the container's own
+ * group. */
 static void a_container_sees_its_own_group_as_the_mount(void **state) {
     put_groups("0::/docker/0123\n", "30 23 0:26 /docker/0123 /sys/fs/cgroup ro - cgroup2 cgroup ro\n");
     put("/sys/fs/cgroup/memory.max", "67108864\n");

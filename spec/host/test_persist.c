@@ -24,7 +24,7 @@ static struct tide_task *tasks[MOST_TASKS]; /* submitted, not given back */
 static int held, seen;
 static bool late; /* tasks begin when they are given back */
 
-/* ---- The executor and jobs ------------------------------------------------------------------------------------ */
+/* ---- The executor and jobs ---------------------------------------------------------------------------------- */
 
 static void submit(void *self, struct tide_task *task) {
     assert_true(held < MOST_TASKS);
@@ -117,7 +117,7 @@ static int tear_down(void **state) {
     return uv_loop_close(&loop) == 0 && lost == 0 && held == 0 && tide_block_live() == 0 ? 0 : -1;
 }
 
-/* ---- Nodes ---------------------------------------------------------------------------------------------------- */
+/* ---- Nodes -------------------------------------------------------------------------------------------------- */
 
 /* Lists with the number `first` + partition in each. */
 static void keep(struct tide_rdd *rdd, int first) {
@@ -201,7 +201,7 @@ static void truncation_may_be_asked_for_later(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Jobs ----------------------------------------------------------------------------------------------------- */
+/* ---- Jobs --------------------------------------------------------------------------------------------------- */
 
 static void the_first_job_computes_all_partitions(void **state) {
     struct tide_rdd *kept = rig_narrow(rig_blocks(2, 1, 0), "f");
@@ -413,7 +413,7 @@ static void nothing_is_computed_for_no_partitions(void **state) {
     tide_rdd_release(kept);
 }
 
-/* ---- Partitions that are dropped ----------------------------------------------------------------------------- */
+/* ---- Partitions that are dropped ---------------------------------------------------------------------------- */
 
 /* From now on jobs have a cache with room for so many of the blocks that tasks make here. */
 static void with_room_for(uint32_t blocks) {

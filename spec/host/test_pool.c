@@ -1,6 +1,6 @@
 /*
- * task/pool and task/worker: real workers with plans made by hand. Scripts run under the name job.lua; what they have to
- * say while they run they write into memory of the test, whose address they are given.
+ * task/pool and task/worker: real workers with plans made by hand. Scripts run under the name job.lua; what they have
+ * to say while they run they write into memory of the test, whose address they are given.
  */
 #include <lauxlib.h>
 #include <lua.h>
@@ -324,7 +324,7 @@ static void broken_plans_are_reported(void **state) {
     still_works();
 }
 
-/* ---- Cancelling ----------------------------------------------------------------------------------------------- */
+/* ---- Cancelling --------------------------------------------------------------------------------------------- */
 
 static void the_flag_cancels(void **state) {
     uint32_t cancelled = 1;
@@ -547,7 +547,7 @@ static void late_interrupts_hit_nobody(void **state) {
     still_works();
 }
 
-/* ---- The end -------------------------------------------------------------------------------------------------- */
+/* ---- The end ------------------------------------------------------------------------------------------------ */
 
 static void the_end_waits_for_running_tasks(void **state) {
     start_pool(2);

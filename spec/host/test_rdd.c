@@ -14,7 +14,7 @@ enum { LONG = 100000 };
 
 static int no_block_lives(void **state) { return tide_block_live() == 0 ? 0 : -1; }
 
-/* ---- Making a node from something else ------------------------------------------------------------------------ */
+/* ---- Making a node from something else ---------------------------------------------------------------------- */
 
 static struct tide_blocks *empty_lists(uint32_t count) {
     struct tide_blocks *lists = tide_xcalloc(count, sizeof *lists);
@@ -63,7 +63,7 @@ static void a_zip_node_is_remade_until_it_is_computed(void **state) {
     tide_op_release(other);
 }
 
-/* ---- What nodes know ------------------------------------------------------------------------------------------ */
+/* ---- What nodes know ---------------------------------------------------------------------------------------- */
 
 static void blocks_tell_their_records(void **state) {
     struct tide_rdd *rdd = rig_blocks(3, 4, 0), *none = tide_rdd_blocks_new(NULL, 0);
@@ -219,7 +219,7 @@ static void union_refuses_too_many_partitions(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- References ----------------------------------------------------------------------------------------------- */
+/* ---- References --------------------------------------------------------------------------------------------- */
 
 static void operators_are_counted(void **state) {
     struct tide_op *op = rig_op("f", true);
@@ -300,7 +300,7 @@ static void files_own_their_paths(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Text ----------------------------------------------------------------------------------------------------- */
+/* ---- Text --------------------------------------------------------------------------------------------------- */
 
 static char *lineage(struct tide_rdd *rdd) {
     struct tide_buffer out;
@@ -389,7 +389,7 @@ static void long_lineages_are_written(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Bounds --------------------------------------------------------------------------------------------------- */
+/* ---- Bounds ------------------------------------------------------------------------------------------------- */
 
 static struct tide_blocks list_of(const int *numbers, uint32_t count) {
     struct tide_blocks list;

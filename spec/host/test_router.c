@@ -1,5 +1,6 @@
 /*
- * kernel/router: every record arrives once, in order, at the partition where its key lives; blocks are sealed in time.
+ * kernel/router: every record arrives once, in order, at the partition where its key lives; blocks are sealed in
+ * time.
  */
 #include <math.h>
 

@@ -59,7 +59,7 @@ static void destroy(struct bench *bench) {
     assert_int_equal(tide_block_live(), 0);
 }
 
-/* ---- In the place of the script ------------------------------------------------------------------------------- */
+/* ---- In the place of the script ----------------------------------------------------------------------------- */
 
 static struct tide_event *take(struct bench *bench) {
     tide_event_delete(bench->last);
@@ -174,7 +174,7 @@ static void expect_error(struct tide_error *err, int code, const char *text) {
     tide_error_clear(err);
 }
 
-/* ---- Ticks and outputs ---------------------------------------------------------------------------------------- */
+/* ---- Ticks and outputs -------------------------------------------------------------------------------------- */
 
 static void the_first_batch_is_strictly_after_now(void **state) {
     static const struct {
@@ -353,7 +353,7 @@ static void forgetting_waits_for_success(void **state) {
     destroy(&bench);
 }
 
-/* ---- Generation ----------------------------------------------------------------------------------------------- */
+/* ---- Generation --------------------------------------------------------------------------------------------- */
 
 static void a_transform_stops_its_batch_and_the_later_ones(void **state) {
     struct bench bench;
@@ -464,7 +464,7 @@ static void ticks_queue_up_while_the_script_is_slow(void **state) {
     destroy(&bench);
 }
 
-/* ---- Starting and stopping ------------------------------------------------------------------------------------ */
+/* ---- Starting and stopping ---------------------------------------------------------------------------------- */
 
 static void start_is_for_fresh_contexts_with_outputs(void **state) {
     struct tide_error err = {0};
@@ -627,7 +627,7 @@ static void the_real_clock_ticks(void **state) {
     destroy(&bench);
 }
 
-/* ---- Received data -------------------------------------------------------------------------------------------- */
+/* ---- Received data ------------------------------------------------------------------------------------------ */
 
 static struct tide_stream *receive(struct bench *bench, struct supply *supply) {
     struct tide_source *source = supply_source(supply, tide_graph_next_id(bench->graph));

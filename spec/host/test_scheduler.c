@@ -1,7 +1,7 @@
 /*
- * driver/scheduler and driver/job: stages in order, shared shuffles, failures, cancelling, closing. Tasks go to an executor
- * that keeps them until the test lets them come back, in any order; no thread is involved. Every test ends with no
- * live block.
+ * driver/scheduler and driver/job: stages in order, shared shuffles, failures, cancelling, closing. Tasks go to an
+ * executor that keeps them until the test lets them come back, in any order; no thread is involved. Every test ends
+ * with no live block.
  */
 #include <uv.h>
 
@@ -25,7 +25,7 @@ static struct tide_task *tasks[MOST_TASKS];
 static int held, seen;
 static bool run_at_once; /* tasks come back by themselves */
 
-/* ---- The executor --------------------------------------------------------------------------------------------- */
+/* ---- The executor ------------------------------------------------------------------------------------------- */
 
 /* Each output list gets one block with the number 100 × partition + list; sampled keys are 1 … 4. */
 static void compute(struct tide_task *task) {
@@ -116,7 +116,7 @@ static void assert_input(int index, uint32_t input, const char *expected) {
     tide_free(numbers);
 }
 
-/* ---- Set-up --------------------------------------------------------------------------------------------------- */
+/* ---- Set-up ------------------------------------------------------------------------------------------------- */
 
 static int set_up(void **state) {
     struct tide_executor executor = {.submit = submit, .self = &held};
@@ -195,7 +195,7 @@ static void assert_failed(const struct watched *watched, int code, const char *t
     assert_non_null(strstr(tide_job_error(watched->job)->text, text));
 }
 
-/* ---- One stage ------------------------------------------------------------------------------------------------ */
+/* ---- One stage ---------------------------------------------------------------------------------------------- */
 
 static void results_are_in_partition_order(void **state) {
     struct tide_rdd *rdd = rig_narrow(rig_blocks(3, 2, 0), "f");
@@ -289,7 +289,7 @@ static void a_job_may_be_released_early(void **state) {
     assert_int_equal(job.done, 1);
 }
 
-/* ---- Shuffles ------------------------------------------------------------------------------------------------- */
+/* ---- Shuffles ----------------------------------------------------------------------------------------------- */
 
 static void map_sides_run_first(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_narrow(rig_blocks(3, 1, 0), "f"), TIDE_ROUTE_HASH, 2, true);
@@ -431,7 +431,7 @@ static void broken_samples_fail_the_job(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Failing -------------------------------------------------------------------------------------------------- */
+/* ---- Failing ------------------------------------------------------------------------------------------------ */
 
 static void a_failed_task_fails_its_job(void **state) {
     struct tide_rdd *rdd = rig_blocks(3, 1, 0);
@@ -861,7 +861,7 @@ static void a_mix_within_a_task_is_explained(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Cancelling ----------------------------------------------------------------------------------------------- */
+/* ---- Cancelling --------------------------------------------------------------------------------------------- */
 
 static void cancelled_jobs_end_from_the_loop(void **state) {
     struct tide_rdd *rdd = rig_blocks(2, 1, 0);
@@ -907,7 +907,7 @@ static void shared_shuffles_outlive_a_cancelled_job(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Callbacks ------------------------------------------------------------------------------------------------ */
+/* ---- Callbacks ---------------------------------------------------------------------------------------------- */
 
 struct plot {
     struct watched first, next, other;
@@ -941,7 +941,7 @@ static void callbacks_may_do_anything(void **state) {
     tide_rdd_release(plot.rdd);
 }
 
-/* ---- Depth ---------------------------------------------------------------------------------------------------- */
+/* ---- Depth -------------------------------------------------------------------------------------------------- */
 
 static struct tide_rdd *long_chain(uint32_t partitions) {
     struct tide_rdd *rdd = rig_blocks(partitions, 1, 0);
@@ -982,7 +982,7 @@ static void failures_travel_long_chains(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Closing -------------------------------------------------------------------------------------------------- */
+/* ---- Closing ------------------------------------------------------------------------------------------------ */
 
 static void closing_cancels_everything(void **state) {
     struct tide_rdd *rdd = rig_shuffle(rig_blocks(2, 1, 0), TIDE_ROUTE_HASH, 1, true);

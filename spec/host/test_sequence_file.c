@@ -1,6 +1,6 @@
 /*
- * format/sequence_file, sequence_writer, sequence_reader: the bytes of a file, everything back, ranges that divide a file at
- * any offset, damage at any byte, a full disk, memory that runs out.
+ * format/sequence_file, sequence_writer, sequence_reader: the bytes of a file, everything back, ranges that divide a
+ * file at any offset, damage at any byte, a full disk, memory that runs out.
  */
 #include <sys/stat.h>
 #include <unistd.h>
@@ -35,7 +35,7 @@ static int destroy(void **state) {
     return 0;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------------------- */
+/* ---- Files -------------------------------------------------------------------------------------------------- */
 
 static void write_file(const void *data, size_t size) {
     FILE *file = fopen(path, "wb");
@@ -65,7 +65,7 @@ static uint64_t file_size(void) {
     return (uint64_t)status.st_size;
 }
 
-/* ---- Writing ------------------------------------------------------------------------------------------------------ */
+/* ---- Writing ------------------------------------------------------------------------------------------------ */
 
 static struct tide_sequence_writer *open_writer(enum tide_writable key, enum tide_writable value, bool compress) {
     struct tide_sequence_writer *writer = tide_sequence_writer_new(path, key, value, compress, &err);
@@ -107,7 +107,7 @@ static void write_records(uint32_t count, uint32_t largest, bool compress) {
     close_writer(writer);
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------------------ */
+/* ---- Reading ------------------------------------------------------------------------------------------------ */
 
 /* Reads a range into `out`, all its blocks' data one behind the other; the number of records, or TIDE_E*. */
 static int64_t read_range(uint64_t offset, uint64_t length, enum tide_sequence_form form, struct tide_buffer *out) {
@@ -165,7 +165,7 @@ static void expect_error(int code, const char *expected) {
     assert_string_equal(err.text, text);
 }
 
-/* ---- The bytes ----------------------------------------------------------------------------------------------------- */
+/* ---- The bytes ---------------------------------------------------------------------------------------------- */
 
 #define TEXT_CLASS "\x19org.apache.hadoop.io.Text"
 #define INT_CLASS "\x20org.apache.hadoop.io.IntWritable"
@@ -311,7 +311,7 @@ static void gzip_and_metadata_are_read(void **state) {
     tide_buffer_destroy(&out);
 }
 
-/* ---- There and back -------------------------------------------------------------------------------------------------- */
+/* ---- There and back ----------------------------------------------------------------------------------------- */
 
 static void records_come_back(void **state) {
     static const struct {
@@ -396,7 +396,7 @@ static void ranges_are_cut_at_any_byte(void **state) {
     tide_buffer_destroy(&out);
 }
 
-/* ---- Object files ------------------------------------------------------------------------------------------------------ */
+/* ---- Object files ------------------------------------------------------------------------------------------- */
 
 static void groups_come_back(void **state) {
     struct tide_buffer out;
@@ -457,7 +457,7 @@ static void values_that_are_no_group_are_refused(void **state) {
     tide_buffer_destroy(&out);
 }
 
-/* ---- Records that do not fit ---------------------------------------------------------------------------------------------- */
+/* ---- Records that do not fit -------------------------------------------------------------------------------- */
 
 static void the_writer_goes_on_after_a_record_that_does_not_fit(void **state) {
     struct tide_buffer out;
@@ -483,7 +483,7 @@ static void the_writer_goes_on_after_a_record_that_does_not_fit(void **state) {
     tide_buffer_destroy(&out);
 }
 
-/* ---- Damage ----------------------------------------------------------------------------------------------------------- */
+/* ---- Damage ------------------------------------------------------------------------------------------------- */
 
 static void expect_error_of(const void *data, size_t size, const char *expected) {
     write_file(data, size);
@@ -594,7 +594,7 @@ static void damage_anywhere_does_no_harm(void **state) {
     tide_buffer_destroy(&out);
 }
 
-/* ---- Disk and memory ------------------------------------------------------------------------------------------------------ */
+/* ---- Disk and memory ---------------------------------------------------------------------------------------- */
 
 static void a_full_disk_is_told(void **state) {
     struct tide_buffer record;

@@ -1,6 +1,6 @@
 /*
- * ingest/socket against real TCP servers on loopback: lines and cuts, connections closed, reset and refused, restarts,
- * host names, over-long lines. Back-pressure, shortages and stopping: test_socket_limits.c.
+ * ingest/socket against real TCP servers on loopback: lines and cuts, connections closed, reset and refused,
+ * restarts, host names, over-long lines. Back-pressure, shortages and stopping: test_socket_limits.c.
  */
 #include <netdb.h>
 #include <netinet/in.h>

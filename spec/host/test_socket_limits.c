@@ -1,6 +1,6 @@
 /*
- * ingest/socket at its limits: back-pressure, shortage of memory, injected faults, and stopping in every state. Against
- * real TCP servers on loopback.
+ * ingest/socket at its limits: back-pressure, shortage of memory, injected faults, and stopping in every state.
+ * Against real TCP servers on loopback.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -30,7 +30,7 @@ static int destroy(void **state) {
     return tide_block_live() != 0;
 }
 
-/* ---- The same order, said plainly ----------------------------------------------------------------------------- */
+/* ---- The same order, said plainly --------------------------------------------------------------------------- */
 
 struct key {
     int rank; /* boolean 1, number 2, string 3 */

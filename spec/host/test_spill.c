@@ -1,6 +1,6 @@
 /*
- * Blocks written to disk and read back, and everything a disk can do about it. Bytes are damaged one by one in a copy of
- * what was written.
+ * Blocks written to disk and read back, and everything a disk can do about it. Bytes are damaged one by one in a copy
+ * of what was written.
  */
 #include <dirent.h>
 #include <sys/mman.h>
@@ -33,7 +33,7 @@ static int tear_down(void **state) {
     return clean && rmdir(directory) == 0 ? 0 : -1;
 }
 
-/* ---- Blocks --------------------------------------------------------------------------------------------------- */
+/* ---- Blocks ------------------------------------------------------------------------------------------------- */
 
 static struct tide_block *packed(uint32_t count, uint8_t first) {
     struct tide_block *block = tide_block_new(TIDE_BLOCK_PACKED, 1, count + 100, NULL);
@@ -79,7 +79,7 @@ static int files_in_directory(void) {
     return count - 2; /* . and .. */
 }
 
-/* ---- There and back ------------------------------------------------------------------------------------------- */
+/* ---- There and back ----------------------------------------------------------------------------------------- */
 
 static void what_is_written_is_read(void **state) {
     struct tide_blocks lists[3] = {{0}}, got = {0};
@@ -144,7 +144,7 @@ static void files_end_with_their_extents(void **state) {
     tide_blocks_destroy(&list);
 }
 
-/* ---- Disks that fail ------------------------------------------------------------------------------------------ */
+/* ---- Disks that fail ---------------------------------------------------------------------------------------- */
 
 static void a_directory_that_is_of_no_use_is_refused(void **state) {
     struct tide_error err = {0};

@@ -1,6 +1,6 @@
 /*
- * rdd/stage and rdd/plans: from lineage to plans and inputs. Plans are checked as text (rdd_rig.h: an operator shows as
- * its name). A test with random lineages compares with a plain recursive reading of the same lineage.
+ * rdd/stage and rdd/plans: from lineage to plans and inputs. Plans are checked as text (rdd_rig.h: an operator shows
+ * as its name). A test with random lineages compares with a plain recursive reading of the same lineage.
  */
 #include "base/alloc.h"
 #include "rdd/node.h"
@@ -75,7 +75,7 @@ static void settle(struct tide_rdd *rdd, int first) {
     rig_settle(rdd, outputs);
 }
 
-/* ---- Narrow lineage ------------------------------------------------------------------------------------------- */
+/* ---- Narrow lineage ----------------------------------------------------------------------------------------- */
 
 static void blocks_alone_are_a_leaf(void **state) {
     struct tide_rdd *rdd = rig_blocks(3, 2, 0);
@@ -231,7 +231,7 @@ static void no_partitions_no_parts(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Shuffles ------------------------------------------------------------------------------------------------- */
+/* ---- Shuffles ----------------------------------------------------------------------------------------------- */
 
 static void a_shuffle_is_a_leaf_and_a_need(void **state) {
     struct tide_rdd *shuffled = rig_shuffle(rig_narrow(rig_blocks(3, 1, 0), "f"), TIDE_ROUTE_HASH, 2, true);
@@ -325,7 +325,7 @@ static void operators_may_be_absent(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Sharing plans -------------------------------------------------------------------------------------------- */
+/* ---- Sharing plans ------------------------------------------------------------------------------------------ */
 
 static void batches_share_plans(void **state) {
     struct tide_op *f = rig_op("f", false);
@@ -404,7 +404,8 @@ static void old_plans_are_let_go(void **state) {
     tide_op_release(other);
 }
 
-/* The plan is kept as long as a dataset may need it again, and not longer, for a broadcast variable is kept with it. */
+/* The plan is kept as long as a dataset may need it again, and not longer, for a broadcast variable is kept with
+ * it. */
 static void plans_do_not_keep_what_nothing_else_uses(void **state) {
     uint32_t number = tide_broadcast_add(tide_block_new(TIDE_BLOCK_PACKED, 1, 16, NULL));
     char name[] = "\x08\tBroadcast?";
@@ -446,7 +447,7 @@ static void large_plans_are_let_go(void **state) {
     tide_free(name);
 }
 
-/* ---- Depth ---------------------------------------------------------------------------------------------------- */
+/* ---- Depth -------------------------------------------------------------------------------------------------- */
 
 static void very_long_chains(void **state) {
     enum { LONG = 100000 };
@@ -492,7 +493,7 @@ static void very_deep_nests(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Several inputs ------------------------------------------------------------------------------------------- */
+/* ---- Several inputs ----------------------------------------------------------------------------------------- */
 
 static void zip_unions_concatenate_partition_by_partition(void **state) {
     struct tide_rdd *a = rig_narrow(rig_blocks(2, 1, 0), "f"), *b = rig_blocks(2, 2, 10);
@@ -565,7 +566,7 @@ static void operators_may_ask_for_their_partition(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Persistence ---------------------------------------------------------------------------------------------- */
+/* ---- Persistence -------------------------------------------------------------------------------------------- */
 
 static void persistent_datasets_are_leaves(void **state) {
     struct tide_rdd *kept = rig_narrow(rig_blocks(2, 1, 0), "f");
@@ -626,10 +627,10 @@ static void persistent_shuffles_need_their_map_side_first(void **state) {
     tide_rdd_release(shuffled);
 }
 
-/* ---- Against a plain reading ---------------------------------------------------------------------------------- */
+/* ---- Against a plain reading -------------------------------------------------------------------------------- */
 
-/* What partition `partition` computes, as text: a leaf is its first record, an operator follows what it is applied to, joined
- * partitions stand in parentheses. */
+/* What partition `partition` computes, as text: a leaf is its first record, an operator follows what it is applied
+ * to, joined partitions stand in parentheses. */
 static void read_lineage(const struct tide_rdd *rdd, uint32_t partition, struct tide_buffer *out) {
     switch (rdd->kind) {
     case TIDE_RDD_NARROW:

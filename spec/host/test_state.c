@@ -1,5 +1,5 @@
 /*
- * dstream/state and map_with_state: the datasets of a keyed state batch by batch, when there is none, and the checks at the
+ * dstream/state: the datasets of a keyed state batch by batch, when there is none, and the checks at the
  * start.
  */
 #include "dstream/generation.h"
@@ -174,7 +174,7 @@ static void an_initial_state_must_be_partitioned_alike(void **state) {
     tide_graph_delete(graph);
 }
 
-/* ---- Checkpoint intervals -------------------------------------------------------------------------------------- */
+/* ---- Checkpoint intervals ----------------------------------------------------------------------------------- */
 
 static void expect_refused(int64_t interval, bool directory, bool window, const char *text) {
     struct tide_graph *graph = tide_graph_new(1000, 0);

@@ -1,6 +1,6 @@
 /*
- * dstream: windows. Which datasets a window is made of, what is shared between windows that overlap, what is kept and let
- * go of. Nothing is computed here: lineage is shown as text.
+ * dstream: windows. Which datasets a window is made of, what is shared between windows that overlap, what is kept and
+ * let go of. Nothing is computed here: lineage is shown as text.
  */
 #include "dstream/generation.h"
 #include "dstream/graph.h"
@@ -30,7 +30,7 @@ static int tear_down(void **state) {
     return 0;
 }
 
-/* ---- Lineage as text: (a b) merged, a b side by side, - nothing, [a;b;c] an operator with several inputs ------------- */
+/* ---- Lineage as text: (a b) merged, a b side by side, - nothing, [a;b;c] an operator with several inputs ---- */
 
 struct shown {
     char text[1024];
@@ -89,7 +89,7 @@ static void expect_shown(struct tide_rdd *rdd, const char *text) {
     assert_string_equal(shown.text, text);
 }
 
-/* ---- A graph with one window --------------------------------------------------------------------------------------- */
+/* ---- A graph with one window -------------------------------------------------------------------------------- */
 
 struct rig {
     struct tide_graph *graph;
@@ -137,7 +137,7 @@ static void expect_batch(struct rig *rig, int64_t batch, const char *text) {
     tide_graph_forget(rig->graph, batch * 1000);
 }
 
-/* ---- Plain windows ------------------------------------------------------------------------------------------------- */
+/* ---- Plain windows ------------------------------------------------------------------------------------------ */
 
 static void a_window_has_the_oldest_first(void **state) {
     struct rig rig;
@@ -212,7 +212,7 @@ static void durations_must_fit_the_slide(void **state) {
     tide_graph_delete(graph);
 }
 
-/* ---- Windows that share merges -------------------------------------------------------------------------------------- */
+/* ---- Windows that share merges ------------------------------------------------------------------------------ */
 
 static void windows_that_overlap_share_nodes(void **state) {
     struct rig rig;
@@ -336,7 +336,7 @@ static void a_failed_batch_leaves_no_node_behind(void **state) {
     stop(&rig);
 }
 
-/* ---- Windows with an inverse ---------------------------------------------------------------------------------------- */
+/* ---- Windows with an inverse -------------------------------------------------------------------------------- */
 
 static void an_inverse_window_takes_what_leaves_and_what_comes(void **state) {
     struct rig rig;

@@ -1,6 +1,6 @@
 /*
- * dstream: what a batch costs besides its tasks, by count and not by clock: windows of an hour at 100 ms batches. What is
- * looked at for one batch does not grow with the 36,000 datasets in the window.
+ * dstream: what a batch costs besides its tasks, by count and not by clock: windows of an hour at 100 ms batches.
+ * What is looked at for one batch does not grow with the 36,000 datasets in the window.
  */
 #include "dstream/generation.h"
 #include "dstream/graph.h"
@@ -76,7 +76,8 @@ static uint64_t cost(struct tide_graph *graph, struct tide_generation *generatio
     return most;
 }
 
-/* The cost of a batch in a window of an hour, at its begin and when it is full and slides; `make` makes the streams over the input. */
+/* The cost of a batch in a window of an hour, at its begin and when it is full and slides; `make` makes the streams
+ * over the input. */
 static void expect_cost(void (*make)(struct tide_stream *input), bool skipping, uint64_t most) {
     struct tide_graph *graph = tide_graph_new(BATCH, 0);
     int64_t batch = 1;

@@ -1,6 +1,6 @@
 /*
- * kernel/window_fold: values are folded by the caller, range by range, in their order; values that are not numbers are found
- * before the first range.
+ * kernel/window_fold: values are folded by the caller, range by range, in their order; values that are not numbers
+ * are found before the first range.
  */
 #include "base/fault.h"
 #include "kernel/window_fold.h"

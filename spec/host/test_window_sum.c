@@ -12,7 +12,7 @@
 #include "window_rig.h"
 #include "wire/pack.h"
 
-/* ---- Parts of a window ---------------------------------------------------------------------------------------- */
+/* ---- Parts of a window -------------------------------------------------------------------------------------- */
 
 static void nothing_makes_nothing(void **state) {
     struct tide_blocks none, out;
@@ -129,7 +129,7 @@ static void values_that_are_no_numbers_are_left_to_the_caller(void **state) {
     list_destroy(&none);
 }
 
-/* ---- One window after the other ------------------------------------------------------------------------------- */
+/* ---- One window after the other ----------------------------------------------------------------------------- */
 
 /* Sums and counts of what one slide takes away or adds, in order. */
 static void random_change(struct list *list, uint32_t count, uint32_t keys, uint64_t *random, struct row *rows) {
@@ -262,7 +262,7 @@ static void what_is_no_state_is_passed_over(void **state) {
     list_destroy(&none);
 }
 
-/* ---- Memory --------------------------------------------------------------------------------------------------- */
+/* ---- Memory ------------------------------------------------------------------------------------------------- */
 
 static int run(int way, const struct tide_blocks *in, struct tide_blocks *out) {
     struct tide_state_delta *delta;

@@ -27,7 +27,7 @@ static int destroy(void **state) {
     return 0;
 }
 
-/* ---- Values to write -------------------------------------------------------------------------------------------- */
+/* ---- Values to write ---------------------------------------------------------------------------------------- */
 
 static void number(double value) {
     packed.size = 0;
@@ -63,7 +63,7 @@ static void bytes(const char *data, size_t size) {
 
 #define NULL_VALUE "\xc7\x00\x01", 3
 
-/* ---- Checks ------------------------------------------------------------------------------------------------------ */
+/* ---- Checks ------------------------------------------------------------------------------------------------- */
 
 /* The value is these bytes as the kind, which are that value again. */
 static void expect(enum tide_writable kind, const char *serialized, size_t size) {
@@ -106,7 +106,7 @@ static void expect_corrupt(enum tide_writable kind, const char *data, size_t siz
     tide_block_release(block);
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------------------------- */
+/* ---- Tests -------------------------------------------------------------------------------------------------- */
 
 static void vints_are_those_of_hadoop(void **state) {
     static const struct {

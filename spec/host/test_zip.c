@@ -42,7 +42,7 @@ static void release(struct tide_rdd *const *rdds, int count) {
     for (int i = 0; i < count; i++) tide_rdd_release(rdds[i]);
 }
 
-/* ---- Datasets ------------------------------------------------------------------------------------------------- */
+/* ---- Datasets ----------------------------------------------------------------------------------------------- */
 
 static void zip_unions_need_as_many_partitions(void **state) {
     struct tide_rdd *a = rig_blocks(2, 3, 0), *b = rig_blocks(2, 1, 0), *c = rig_blocks(3, 1, 0);
@@ -147,7 +147,7 @@ static void lineage_shows_all_parents(void **state) {
     tide_rdd_release(rdd);
 }
 
-/* ---- Streams -------------------------------------------------------------------------------------------------- */
+/* ---- Streams ------------------------------------------------------------------------------------------------ */
 
 static void output(struct tide_stream *stream) {
     uint32_t number;

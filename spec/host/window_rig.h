@@ -1,6 +1,6 @@
 /*
- * Pairs with numbers or states as values for the specs of windows and of sorting by hash, and a plain model that keeps one row
- * for each of a few keys. Keys 0, 3, 6 … are numbers, 1, 4 … short texts, 2, 5 … long ones.
+ * Pairs with numbers or states as values for the specs of windows and of sorting by hash, and a plain model that
+ * keeps one row for each of a few keys. Keys 0, 3, 6 … are numbers, 1, 4 … short texts, 2, 5 … long ones.
  */
 #ifndef SPEC_WINDOW_RIG_H
 #define SPEC_WINDOW_RIG_H
@@ -38,7 +38,8 @@ void list_destroy(struct list *list);
 void end_block(struct list *list);
 void add_pair(struct list *list, uint32_t key, double value);
 void add_state(struct list *list, uint32_t key, double n, double value);
-/* `count` pairs with random keys below `keys` and random values, in blocks of several sizes; `rows` gets their sums. */
+/* `count` pairs with random keys below `keys` and random values, in blocks of several sizes; `rows` gets their
+ * sums. */
 void add_random(struct list *list, struct row *rows, uint32_t count, uint32_t keys, uint64_t *random);
 /* Replaces what is in the list by the same in the order of the keys' hashes. */
 void put_in_order(struct list *list);
