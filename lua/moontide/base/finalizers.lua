@@ -4,7 +4,7 @@
 --- way out of compiled code, where nothing can catch it and the process ends. So what sets finalizers makes them protected calls.
 local ffi = require "ffi"
 
-local finalizers = {}
+local finalizers = { ran = false } -- ran: a finalizer has been called since somebody set it to false
 
 local newproxy, gc, metatype, set_metatable = newproxy, ffi.gc, ffi.metatype, debug.setmetatable
 local told = false
@@ -24,6 +24,7 @@ local function protected(finalize)
         return finalize
     end
     return function(object)
+        finalizers.ran = true
         local ok, why = pcall(finalize, object)
         if not ok then
             tell(why)

@@ -15,6 +15,7 @@
 local new_table = require "table.new"
 local directory = require "moontide.closure.directory"
 local format = require "moontide.closure.format"
+local reach = require "moontide.closure.reach"
 local shared_variables = require "moontide.closure.shared"
 
 local TABLE, FUNCTION, CELL, ENV, GLOBAL, PATH, BYTECODE, SHARED =
@@ -365,6 +366,7 @@ end
 ---@field slots table<moontide.unpack.Package, table<integer, moontide.unpack.Slot>>
 ---@field orphans table<string, moontide.unpack.Slot> claimed nodes whose package is not loaded (yet)
 ---@field envs moontide.unpack.Slot[] the tables of globals
+---@field reaches boolean a function that was loaded can reach what all tasks of a worker share (lua/moontide/closure/reach.lua)
 local Session = {}
 Session.__index = Session
 
@@ -463,6 +465,19 @@ function Session:register(package, candidates, shared, new_main)
     end
 end
 
+-- Whether functions of the package can reach what all tasks of a worker share.
+local function reaches_shared(package)
+    for node = 1, package.n do
+        local kind = package.kind[node]
+        if kind == FUNCTION and reach.of_function(package.objects[node])
+            or kind == PATH and reach.of_path(package.a[node], package.b[node], package.objects[node])
+            or kind == SHARED then
+            return true
+        end
+    end
+    return false
+end
+
 local function load_package(session, bytes)
     local package = directory.open(bytes)
     local candidates = session:candidates(package)
@@ -470,6 +485,7 @@ local function load_package(session, bytes)
     make_objects(package, shared)
     fill_objects(package, shared)
     session:register(package, candidates, shared, new_main)
+    session.reaches = session.reaches or reaches_shared(package)
     return (format.reader(bytes, package.root, #bytes):value(package.objects))
 end
 
@@ -494,7 +510,7 @@ end
 --- ```
 ---@return moontide.unpack.Session
 function M.session()
-    return setmetatable({ instances = {}, slots = {}, orphans = {}, envs = {} }, Session)
+    return setmetatable({ instances = {}, slots = {}, orphans = {}, envs = {}, reaches = false }, Session)
 end
 
 --- Rebuilds one package on its own.

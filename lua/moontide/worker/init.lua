@@ -166,7 +166,8 @@ local function drop_stale()
     end
 end
 
--- A stage: { pipe =, slots =, broadcasts = , note = its operators as text, place = for random numbers, used = for drop_oldest }.
+-- A stage: { pipe =, slots =, broadcasts =, reaches =, note = its operators as text, place = for random numbers, used = for
+-- drop_oldest }.
 local function stage_of(plan)
     local id = ffi.string(plan.id, 16)
     local known = stages[id]
@@ -175,7 +176,7 @@ local function stage_of(plan)
         local loaded = plans.load(ffi.string(plan.bytes, plan.size))
         known = {
             pipe = stage.build(loaded), slots = loaded.slots, note = loaded.summary, broadcasts = loaded.broadcasts,
-            place = tonumber(plan.id[0] % 0x10000000000000ULL),
+            place = tonumber(plan.id[0] % 0x10000000000000ULL), reaches = loaded.reaches,
         }
         if stage_count >= KEEP then
             drop_oldest()
@@ -191,7 +192,7 @@ local function work(task, cleanup)
     local known = stage_of(task.plan)
     C.tide_worker_note(self_pointer, known.note, task.batch_time)
     randomness.begin(task.seed, context.batch_time, context.partition, known.place)
-    context.operators = known.note
+    context.operators, context.reaches = known.note, known.reaches
     local execution = {
         task = task, inputs = task.inputs, outputs = task.outputs, cursor = 0, partition = context.partition,
         cleanup = cleanup, cancelled = task.cancelled,
@@ -208,13 +209,14 @@ end
 function worker.run(pointer)
     local task = ffi.cast("struct tide_task_work *", pointer)
     context.batch_time, context.partition, context.operators = tonumber(task.batch_time), tonumber(task.partition), "?"
+    context.reaches = true
     local cleanup = {}
     current.cleanup, current.cancelled = cleanup, task.cancelled
     if shared.begin() then
         drop_stale()
     end
     local ok, err = xpcall(work, handler, task, cleanup)
-    surroundings.restore()
+    surroundings.restore(ok and not context.reaches)
     for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
     if ok then
         return

@@ -151,6 +151,7 @@ end
 ---@field slots table[] the operators that have a slot in the task, by slot
 ---@field summary string its operators and their places in the script, for messages
 ---@field broadcasts integer[] broadcast variables that its functions refer to
+---@field reaches boolean its functions can reach what all tasks of the worker share
 
 --- Reads a plan and loads its functions. Raises when one cannot be loaded.
 ---@param bytes string
@@ -163,6 +164,7 @@ function plan.load(bytes)
     local sink = load_sink(loading, tree[2])
     return {
         node = node, sink = sink, slots = loading.slots, summary = table.concat(loading.names, ", "), broadcasts = shared.met(),
+        reaches = loading.session.reaches,
     }
 end
 

@@ -2,9 +2,12 @@
 --- them, later tasks would fail or compute something else, in one worker and not in another. So changes that reach beyond the worker are
 --- refused, and all others are undone when the task has ended.
 ---
---- Checked after each task (a microsecond): every name in _G, in the standard libraries and in package.loaded that existed when the worker
---- started, and the metatable of _G. New names stay. Rarer changes are noted when they happen: metatables of other types than
---- tables, io.input and io.output, hooks, the collector's and the compiler's settings, environments of functions.
+--- Checked after each task whose functions can reach it (some microseconds): every name in _G, in the standard libraries and in
+--- package.loaded that existed when the worker started, and the metatable of _G. New names stay. Rarer changes are noted when they
+--- happen: metatables of other types than tables, io.input and io.output, hooks, the collector's and the compiler's settings,
+--- environments of functions.
+local finalizers = require "moontide.base.finalizers"
+
 local surroundings = {}
 
 local rawget, rawset, type, error = rawget, rawset, type, error
@@ -131,7 +134,7 @@ end
 local function a_function() end
 local SAMPLES = { 0, true, a_function, coroutine.create(a_function) }
 
-local function noted_metatables(string_metatable)
+local function noted_metatables(set_metatable, string_metatable)
     local function restore()
         setmetatable("", string_metatable)
         setmetatable(nil, nil)
@@ -141,7 +144,7 @@ local function noted_metatables(string_metatable)
         if type(value) ~= "table" then
             at_end("metatables", restore)
         end
-        return setmetatable(value, mt)
+        return set_metatable(value, mt)
     end
 end
 
@@ -167,13 +170,17 @@ end
 local thread_environment
 
 --- Everything is as it was when the worker started. Called when a task has ended, and before a failure is told.
-function surroundings.restore()
-    look()
-    if getmetatable(_G) ~= nil then
-        setmetatable(_G, nil)
-    end
-    if getfenv(0) ~= thread_environment then
-        setfenv(0, thread_environment)
+---@param unreached? boolean the task had only functions that cannot reach what is looked at (lua/moontide/closure/reach.lua)
+function surroundings.restore(unreached)
+    if not unreached or finalizers.ran then
+        finalizers.ran = false
+        look()
+        if getmetatable(_G) ~= nil then
+            setmetatable(_G, nil)
+        end
+        if getfenv(0) ~= thread_environment then
+            setfenv(0, thread_environment)
+        end
     end
     if dirty then
         dirty = false
@@ -194,7 +201,7 @@ function surroundings.install(jit_options)
     debug.sethook = noted_hooks(debug.sethook)
     rawset(_G, "collectgarbage", noted_collector(collectgarbage))
     thread_environment = getfenv(0)
-    debug.setmetatable = noted_metatables(getmetatable "")
+    debug.setmetatable = noted_metatables(debug.setmetatable, getmetatable "")
     io.input, io.output = noted_default("input", io.input, io.stdin), noted_default("output", io.output, io.stdout)
     jit.attach, jit.off = noted_handlers(jit.attach), noted_compiler(jit.off)
     local opt = require "jit.opt"
