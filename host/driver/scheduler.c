@@ -288,7 +288,7 @@ static void blame(struct tide_stage_run *run, struct tide_task *task) {
     run_fail(run, &task->error);
 }
 
-/* Its partition is computed again, from what is there now. */
+/* Its partition is computed again. */
 static void task_lost(struct tide_stage_run *run, const struct tide_task *task) {
     tide_stage_run_lose(run, task->index, task->work.partition);
     run_again(run);
@@ -381,7 +381,7 @@ static struct tide_list *next_ready(struct tide_scheduler *scheduler) {
     return tide_list_pop(&scheduler->ready);
 }
 
-/* Sends what is ready. A run without partitions succeeds on the spot and may make others ready. */
+/* Starts the runs that are ready. A run without partitions succeeds on the spot and may make others ready. */
 static void start_ready(struct tide_scheduler *scheduler) {
     struct tide_list *link;
 

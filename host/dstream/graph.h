@@ -45,8 +45,8 @@ void tide_graph_delete(struct tide_graph *graph);
 /* The stream of a source that bind/ has made; its dataset is what arrived since the batch before. Takes the source,
  * also when it fails; the source's id must be tide_graph_next_id. */
 struct tide_stream *tide_stream_receiver(struct tide_graph *graph, struct tide_source *take, struct tide_error *err);
-/* A receiver's: what becomes of data that is remembered after its batch (tide_rdd_cache_received). 0: memory first,
- * then disk. */
+/* A receiver's: the storage level of data that is remembered after its batch (tide_rdd_cache_received). 0: memory
+ * first, then disk. */
 void tide_stream_set_received_level(struct tide_stream *stream, uint8_t level);
 /* Datasets pushed by the script: one per batch, or everything queued as their union. With nothing queued:
  * `otherwise` (retained), or an empty dataset of one partition when it is NULL. */
@@ -97,7 +97,7 @@ struct tide_stream *tide_stream_inverse_window(struct tide_stream *parent, int64
                                                struct tide_error *err);
 /* Shows part of what the parent keeps: a ZIP operator with one input. Retains op. No dataset in, no dataset out. */
 struct tide_stream *tide_stream_view(struct tide_stream *parent, struct tide_op *op, struct tide_error *err);
-/* Keyed state (state.c: updateStateByKey; map_with_state.c): an operator with the inputs values, last own dataset,
+/* Keyed state (state.c: updateStateByKey, mapWithState): an operator with the inputs values, last own dataset,
  * time, and for mapWithState in its first batch the initial state. Parent and initial (may be NULL) are partitioned
  * by key in `partitions`. Must be checkpointed. Retains op and initial. */
 struct tide_stream *tide_stream_state(struct tide_stream *parent, uint32_t partitions, struct tide_op *op,
@@ -112,7 +112,7 @@ struct tide_stream *tide_stream_transform(struct tide_graph *graph, struct tide_
  * forgets it. level 0: not; the last call counts. TIDE_ESTATE when the graph is sealed. */
 int tide_stream_persist(struct tide_stream *stream, uint8_t level, bool truncate, struct tide_error *err);
 uint8_t tide_stream_level(const struct tide_stream *stream);
-/* What is known of the records of all its datasets (rdd/arity.h); borrowed. */
+/* Whether the records of its datasets are single values or pairs (rdd/arity.h); borrowed. */
 struct tide_arity *tide_stream_arity(const struct tide_stream *stream);
 /* Every interval ms the stream's dataset goes into the checkpoint, which needs a directory (tide_graph_checkpointing)
  * and sets the storage level to memory, as Spark does. TIDE_ESTATE when the graph is sealed; whether the interval

@@ -25,7 +25,7 @@ struct input {
     struct tide_rdd *empty;     /* the dataset of a batch without data: it has no partitions */
     struct tide_blocks *runs;   /* room for the partitions of one dataset, empty between batches */
     uint32_t runs_capacity;
-    uint8_t level; /* of what is remembered after its batch; 0: memory first, then disk */
+    uint8_t level; /* of data remembered after its batch; 0: memory first, then disk */
 };
 
 static struct input *input_of(struct tide_stream *stream) { return (struct input *)stream; }

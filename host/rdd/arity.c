@@ -176,7 +176,7 @@ int tide_arity_agree(struct tide_arity *const *parts, uint32_t count, const char
     return TIDE_OK;
 }
 
-/* Becomes known by what is known of another one, whose records are its own. */
+/* Becomes known from another fact, whose records are its own. */
 static void become(struct tide_arity *arity, const struct tide_arity *other, uint8_t value, const char *first) {
     struct tide_buffer label;
 

@@ -80,7 +80,7 @@ void tide_arities_begin(struct tide_arities *arities);
 uint32_t tide_arities_index(struct tide_arities *arities, struct tide_arity *arity);
 /* Records of `part` go into `whole`, as the run will compute it: the two must agree. Either may be NULL. */
 void tide_arities_join(struct tide_arities *arities, struct tide_arity *whole, struct tide_arity *part);
-/* Gives the task its slots (task/task.h), with what is known. indexes: of the facts, one for each slot. */
+/* Gives the task its slots (task/task.h), with the known arities. indexes: of the facts, one for each slot. */
 void tide_arities_tell(const struct tide_arities *arities, struct tide_task *task, const uint32_t *indexes,
                        uint32_t count);
 /* A task has succeeded: takes its report. TIDE_OK, or TIDE_ECLOSURE when it contradicts a known fact or the report of

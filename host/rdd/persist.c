@@ -1,5 +1,5 @@
 /*
- * Persistence of nodes: what is cached of them, and when it is dropped. Received data handed to the cache. Pins,
+ * Persistence of nodes: their cached partitions, and when these are dropped. Received data handed to the cache. Pins,
  * which delay both this and the cutting of lineage (checkpoint.c).
  *
  * Called by the bindings and the stream graph (levels), by stages (pins) and the scheduler (computed partitions).

@@ -1,5 +1,5 @@
 /*
- * A stage: what is computed for chosen partitions of one dataset without crossing a shuffle. Cutting follows narrow
+ * A stage: the computation of chosen partitions of one dataset without crossing a shuffle. Cutting follows narrow
  * lineage down to the leaves (blocks, files, shuffles) and gives, for each partition, a plan and the list of its
  * inputs in the order in which the plan takes them. Partitions of one shape share one plan.
  *

@@ -8,7 +8,8 @@
  * itself while it is in memory.
  *
  * Thread: any; a short lock, never held while reading or writing. Writing, reading and tidying wait for the disk.
- * Releasing does not: space is freed by tidying. Errors: those of store/spill.h.
+ * Releasing does not: space is freed by tidying.
+ * Errors: those of store/spill.h.
  */
 #ifndef TIDE_STORE_COPIES_H
 #define TIDE_STORE_COPIES_H

@@ -14,9 +14,9 @@
  *   sum is the XXH3 of data and lines, check that of the 32 bytes before it. Byte order is the machine's, because a
  *   file does not outlive the process. Only the writer knows where lists begin.
  *
- * Thread: any; a short lock, never held while reading or writing. Calls block on the disk: not for the driver's thread.
- * Errors: TIDE_EIO (with the directory and the system's reason), TIDE_ECORRUPT, TIDE_ENOMEM.
- * Faults: spill.open, spill.full, spill.write, spill.read, spill.short, spill.damage.
+ * Thread: any; a short lock, never held while reading or writing. Calls block on the disk: not for the driver's
+ * thread. Errors: TIDE_EIO (with the directory and the system's reason), TIDE_ECORRUPT, TIDE_ENOMEM. Faults:
+ * spill.open, spill.full, spill.write, spill.read, spill.short, spill.damage.
  */
 #ifndef TIDE_STORE_SPILL_H
 #define TIDE_STORE_SPILL_H

@@ -1,5 +1,5 @@
 --- Keyed state: values that live on from batch to batch, one for each key. The work is done by the streams of
---- host/dstream/state.c and map_with_state.c and by lua/moontide/worker/state.lua.
+--- host/dstream/state.c and by lua/moontide/worker/state.lua.
 
 local check = require "moontide.base.check"
 local closure = require "moontide.closure"
