@@ -1,6 +1,7 @@
 -- What streams keep and for how long: persist, checkpoint intervals, remember, slice.
 
 local moontide = require "moontide"
+local storage_bits = require "moontide.wire.storage_bits"
 local testing = require "moontide.testing"
 
 local levels = moontide.StorageLevel
@@ -60,11 +61,11 @@ describe("persist", function()
         finally(function() ssc:stop() end)
         local stream = ssc:queueStream({})
         local window = stream:window(2000)
-        assert.are.equal(levels.MEMORY_ONLY_SER, levels.of(stream.node:level()))
-        assert.are.equal(levels.NONE, levels.of(window.node:level()))
+        assert.are.equal(levels.MEMORY_ONLY_SER, storage_bits.level(stream.node:level()))
+        assert.are.equal(levels.NONE, storage_bits.level(window.node:level()))
         window:persist(levels.MEMORY_AND_DISK)
-        assert.are.equal(levels.MEMORY_AND_DISK, levels.of(stream.node:level()))
-        assert.are.equal(levels.NONE, levels.of(window.node:level()))
+        assert.are.equal(levels.MEMORY_AND_DISK, storage_bits.level(stream.node:level()))
+        assert.are.equal(levels.NONE, storage_bits.level(window.node:level()))
     end)
 
     it("is refused after the start", function()

@@ -94,7 +94,7 @@ function kept.interval(case)
     if case.slide_ms then
         difference = default_intervals(case)
     elseif case.min_remember_ms then
-        local remembered = require("moontide.base.duration").ceil(case.min_remember_ms, case.batch_ms)
+        local remembered = require("spec.support.batch_grid").ceil(case.min_remember_ms, case.batch_ms)
         difference = differs("remembers", case.expected.remember_ms, remembered)
             or differs("batches", case.expected.batches, remembered / case.batch_ms)
     else
@@ -264,14 +264,14 @@ end
 -- persistence ------------------------------------------------------------------------------------------------------
 
 function kept.persistence(case)
-    local levels = library().StorageLevel
+    local levels, level_of = library().StorageLevel, require("moontide.wire.storage_bits").level
     local ssc = library().StreamingContext("local[1]", "conformance", case.batch_ms)
     local ok, difference = pcall(function()
         local stream = ssc:queueStream({})
         local windowed = stream:window(2 * case.batch_ms)
         local function check(what, expected)
-            return differs(what .. ", input", expected.input, levels.of(stream.node:level()).name)
-                or differs(what .. ", window", expected.windowed, levels.of(windowed.node:level()).name)
+            return differs(what .. ", input", expected.input, level_of(stream.node:level()).name)
+                or differs(what .. ", window", expected.windowed, level_of(windowed.node:level()).name)
         end
         local first = check("after window", case.expected.after_window)
         windowed:persist(levels.MEMORY_ONLY)

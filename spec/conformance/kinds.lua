@@ -3,6 +3,7 @@
 -- A kind without a function here is missing as a whole. A case is missing when it asks for a feature that the
 -- library does not have yet; that is found out by asking the library.
 
+local batch_grid = require "spec.support.batch_grid"
 local arithmetic = require "spec.conformance.arithmetic"
 local behaviours = require "spec.conformance.behaviours"
 local compare = require "spec.conformance.compare"
@@ -98,13 +99,12 @@ function kinds.recovery(case)
     return kinds.table(case)
 end
 
-local duration_names = { ["until"] = "until_" }
+local grid_names = { ["until"] = "until_" }
 
 function kinds.time(case)
-    local duration = require "moontide.base.duration"
-    local fn = duration[duration_names[case.fn] or case.fn]
+    local fn = batch_grid[grid_names[case.fn] or case.fn]
     if not fn then
-        return "missing", "duration." .. case.fn .. " does not exist yet"
+        return "missing", "batch_grid." .. case.fn .. " does not exist yet"
     end
     local wanted, got = compare.canonical(case.expected), compare.canonical(fn(unpack(case.args)))
     if wanted ~= got then
@@ -145,10 +145,9 @@ function kinds.timer(case)
     if case.steps then
         return run_ticks(case)
     end
-    local duration = require "moontide.base.duration"
-    local fn = duration[case.fn]
+    local fn = batch_grid[case.fn]
     if not fn then
-        return "missing", "duration." .. tostring(case.fn) .. " does not exist yet"
+        return "missing", "batch_grid." .. tostring(case.fn) .. " does not exist yet"
     end
     local got = fn(unpack(case.args))
     if case.fn == "start_time" then
