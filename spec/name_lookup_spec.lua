@@ -59,6 +59,23 @@ describe("a name that is never found", function()
         end)
     end
 
+    it("is told when so many are waited for that others have to wait", function()
+        local result = shell.moontide({ "run", dir:write("many.lua", [[
+            local moontide = require "moontide"
+            local ssc = moontide.StreamingContext("local[1]", "many", moontide.milliseconds(20))
+            local streams = {}
+            for index = 1, 66 do
+                streams[index] = ssc:socketTextStream("localhost", 9)
+            end
+            ssc:union(streams):foreachRDD(function() ssc:stop() end)
+            ssc:start()
+            ssc:awaitTermination()
+        ]]) }, { env = { MOONTIDE_FAULT = "resolve.stall:0:66" } })
+        assert.equal(0, result.code)
+        local _, times = result.err:gsub("64 look%-ups of host names have no answer yet", "")
+        assert.equal(1, times)
+    end)
+
     it("does not keep a stock luajit from ending", function()
         if sanitized then
             return -- it cannot load an instrumented module

@@ -19,6 +19,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "thread/thread.h"
 
 enum place { WAITING, TAKEN, ANSWERED };
@@ -38,7 +39,8 @@ struct tide_resolve {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct tide_list waiting = {&waiting, &waiting};
-static unsigned threads; /* that look up names, those left behind included */
+static unsigned threads; /* that look up names, those left behind included: each is one until its resolver gives up */
+static bool told;        /* that look-ups wait, since a thread last ended */
 
 static void dispose(struct tide_resolve *resolve) {
     if (resolve->found) uv_freeaddrinfo(resolve->found);
@@ -93,6 +95,7 @@ static void run(void *arg) {
         else uv_async_send(resolve->answer);
     }
     threads--;
+    told = false;
     pthread_mutex_unlock(&lock);
 }
 
@@ -119,11 +122,22 @@ static void on_answer(uv_async_t *answer) {
     dispose(resolve);
 }
 
+static void tell(void) {
+    if (told) return;
+    told = true;
+    tide_log(TIDE_LOG_WARN, "ingest",
+             "%d look-ups of host names have no answer yet; further ones wait until one of them ends",
+             TIDE_RESOLVE_MOST);
+}
+
 /* With the lock. One thread for each name, up to the bound. False when there is none at all. */
 static bool start_thread(void) {
     struct tide_error err = {0};
 
-    if (threads >= TIDE_RESOLVE_MOST) return true;
+    if (threads >= TIDE_RESOLVE_MOST) {
+        tell();
+        return true;
+    }
     if (tide_thread_start_free("resolver", run, NULL, &err) == TIDE_OK) threads++;
     tide_error_clear(&err);
     return threads > 0;

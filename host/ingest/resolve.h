@@ -1,7 +1,8 @@
 /*
  * Looking up names of hosts. Each look-up has a thread of its own, so that names that take long (a resolver that does
  * not answer: up to half a minute) delay neither the loop, nor each other, nor a stop meanwhile. The threads are
- * bounded in number for the whole process: TIDE_RESOLVE_MOST; later look-ups wait for one that ends.
+ * bounded in number for the whole process: TIDE_RESOLVE_MOST; later look-ups wait for one that ends,
+ * which a warning says.
  *
  * Thread: the loop's. A thread that is in the middle of a look-up when it is cancelled, or when the process ends, is
  * left behind: it touches nothing but what belongs to the look-up.
