@@ -71,8 +71,9 @@ function Text:uses(...)
     for at = 1, select("#", ...) do self.used[select(at, ...)] = true end
 end
 
---- Writes text that refuses a record with a metatable. Needed where no packing follows, which refuses it too; what is inside the record
---- is not checked.
+--- Writes text that refuses a record with a metatable. Needed where no packing follows, which refuses it too. Tables inside the
+--- record are not checked: nothing leaves the worker, so no metatable is lost, and a walk would cost more than what is done with
+--- the record.
 function Text:no_metatable(op, a, k)
     self:line(op, 'if type($a) == "table" and getmetatable($a) ~= nil then has_metatable$k($a) end', { a = a, k = k or "" })
 end
