@@ -211,7 +211,7 @@ local function load_script(path)
     return chunk
 end
 
--- Contexts that the script left running are stopped; a failure that it never asked for is told here.
+-- Contexts that the script left running are stopped; a failure that it never asked for is reported here.
 local function stop_contexts(quiet)
     local loaded = package.loaded["moontide.driver.loop"]
     if not loaded then

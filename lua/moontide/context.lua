@@ -34,7 +34,7 @@ local function cores()
     return math.min((require("moontide.core").machine()), MAX_WORKERS)
 end
 
---- The number of workers a master stands for.
+--- The number of workers that a master names.
 ---
 ---     context.workers("local[2]")  --> 2
 ---
@@ -311,7 +311,7 @@ end
 --- Not in Spark, which has getExecutorStorageStatus.
 ---@return { maxMem: number, memUsed: number, memRemaining: number, memPeak: number, diskUsed: number, spilled: number, dropped: integer }
 ---   in bytes: the setting memory.limit, what is in memory, what is left, the most there was; what is on disk, and all that was
----   written there; how many partitions were given up, to be computed again
+---   written there; how many partitions were dropped, to be computed again
 function Context:getStorageStatus()
     begin(self, class, "getStorageStatus")
     local memory = self.state.engine:memory()

@@ -221,7 +221,7 @@ end
 --- Why `value` is not a whole number in min…max, or nil when it is one.
 ---@param value any
 ---@param min number
----@param max number; 2^53 and more: no upper limit is told of
+---@param max number; from 2^53 on, messages name no upper limit
 ---@return string?
 function check.not_integer(value, min, max)
     if type(value) ~= "number" then

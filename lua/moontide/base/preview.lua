@@ -84,7 +84,7 @@ end
 
 local preview = {}
 
---- A raised value as text, with NULs shown and cut when nobody would read all of it.
+--- A raised value as text, with NULs shown, and cut when it is too long to read.
 ---@param value any what error() was given
 ---@return string
 function preview.raised(value)

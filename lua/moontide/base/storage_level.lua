@@ -24,7 +24,7 @@ function Level.__tostring(level)
     return "StorageLevel." .. level.name
 end
 
--- From its name: all that a level is stands in it.
+-- From its name, which says all that a level is.
 local function level(name)
     local made = {
         name = name, useMemory = name:find("MEMORY", 1, true) ~= nil, useDisk = name:find("DISK", 1, true) ~= nil,

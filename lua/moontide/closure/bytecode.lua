@@ -35,7 +35,7 @@ local const_bytes = ffi.typeof("const uint8_t *")
 ---@field globals string[] names of the globals read or written, in order of appearance
 ---@field strings table<string, boolean> the string constants of the function and of those nested in it
 ---@field upvalues integer number of upvalues of the function itself
----@field immutable boolean[] per upvalue: the compiler saw that nobody assigns to the variable after its declaration
+---@field immutable boolean[] per upvalue: the compiler saw no assignment to the variable after its declaration
 ---@field uv_offset integer where the upvalue list of the function starts in `dump` (from 0)
 ---@field sealed table<number|string, string> results of `seal`, by pattern
 
@@ -225,7 +225,7 @@ end
 
 --- The dump with its upvalue list made independent of where the function came from.
 ---@param scan moontide.closure.bytecode.Scan
----@param constant boolean[] per upvalue: its value is fixed before the function first runs and nobody assigns to it
+---@param constant boolean[] per upvalue: its value is fixed before the function first runs
 ---@return string dump
 function M.seal(scan, constant)
     local n = scan.upvalues

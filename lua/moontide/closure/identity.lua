@@ -18,7 +18,7 @@
 --     they too repeat from batch to batch. (Packages that brought other nodes of the same graph are counted apart, so
 --     that fresh tables next to a long-lived one do not change the rank of the latter.)
 --
--- What takes part: tables that travel by value, variables somebody assigns to, environments. Functions need no
+-- What takes part: tables that travel by value, variables that are assigned to, environments. Functions need no
 -- identity, their state is in their variables.
 local format = require "moontide.closure.format"
 

@@ -5,7 +5,7 @@
 --
 --   * the function's bytecode and that of the functions nested in it;
 --   * its upvalues, recursively: plain values, tables (cycles, shared references, metatables) and Lua functions.
---     A variable that nobody assigns to travels as its value; one that somebody assigns to stays one variable for all
+--     A variable that is never assigned to travels as its value; one that is assigned to stays one variable for all
 --     functions that use it, also across the packages of one stage (`moontide.closure.identity`);
 --   * the script's globals that it names. Workers keep them in a table of their own that falls back to `_G`; a global
 --     that is undefined now stays undefined until a worker assigns it;

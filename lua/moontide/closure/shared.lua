@@ -113,9 +113,9 @@ local function drop(stays)
     cached = kept
 end
 
---- Lets go of what was given up since the last one, and of the oldest copies when there are too many. Called where no
+--- Drops the copies that unpersist or destroy named since the last call, and the oldest ones when there are too many. Called where no
 --- function of the script runs.
----@return boolean changed since the last call something was given up
+---@return boolean changed there were such since the last call
 function shared.tidy()
     local now = tonumber(C.tide_broadcast_epoch())
     local changed = now ~= epoch

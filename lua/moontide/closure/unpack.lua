@@ -47,7 +47,7 @@ local M = {}
 ---@field different boolean
 ---@field users moontide.unpack.Pair[] pairs that are equal only if this one is
 
----@class moontide.unpack.Slot the latest node that stands for one object of the driver
+---@class moontide.unpack.Slot the latest node that represents one object of the driver
 ---@field [1] moontide.unpack.Package
 ---@field [2] integer
 

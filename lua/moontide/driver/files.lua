@@ -235,7 +235,7 @@ end
 
 local stdin_once
 
--- The number of an input that can be read once: standard input is the same one whoever reads it.
+-- The number of an input that can be read once: standard input is one, for all datasets.
 local function once_of(path)
     if path ~= STDIN then
         return library.tide_byte_source_once()

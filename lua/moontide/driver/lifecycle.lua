@@ -5,7 +5,7 @@
 ---          └────────────────────stop──────────────────────────────────►               as ACTIVE)
 ---
 --- A stop has stages. Graceful: sources stop, what was received is processed. If that takes longer than
---- gracefulStopTimeout, what still runs is reported and broken off, and the stop goes on at once. Immediate: running
+--- gracefulStopTimeout, what still runs is reported and broken off, and the stop becomes an immediate one. Immediate: running
 --- functions get stopTimeout, then they are reported and broken off. If even that does not end them they are left behind.
 
 local check = require "moontide.base.check"
@@ -105,7 +105,7 @@ local function pass_over(life, err)
     end
 end
 
---- A batch failed: by policy this ends the stream, or is told and passed over.
+--- A batch failed: by the setting onError this ends the stream, or is logged and skipped.
 ---@param life table
 ---@param err moontide.Error with its `time`
 local function fail(life, err)
@@ -351,7 +351,7 @@ function events.lost(life, event)
     pass_over(life, errors.new(event.code or "ECLOSURE", text, { time = event.time }))
 end
 
--- The next event that somebody wants to hear: not one of a listener that was removed meanwhile, nor after the end.
+-- The next event with a callback; events of removed listeners, and those after the end, are dropped.
 local function next_told(life)
     while not life.listener_queue:is_empty() do
         local event = life.listener_queue:pop()
@@ -362,7 +362,7 @@ local function next_told(life)
     end
 end
 
--- Listeners are told one event after the other, also when a callback waits for an action: the end of that one goes on here.
+-- Listeners are told one event after the other, also when a callback waits for an action: when the callback ends, the next event follows here.
 local function tell_waiting(life)
     if life.telling then
         return

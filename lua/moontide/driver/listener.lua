@@ -199,7 +199,7 @@ end
 
 local CALLBACK = { started = "onReceiverStarted", error = "onReceiverError", stopped = "onReceiverStopped" }
 
---- What is told of a receiver's event: the callback's name and its argument.
+--- A receiver's event as listeners get it: the callback's name and its argument.
 ---@param life table
 ---@param event table
 ---@param now number wall clock, ms

@@ -159,7 +159,7 @@ function loop.start(task, ...)
     resume(task, task, ...)
 end
 
---- Gives up a task that waits for a job: its function is never continued.
+--- Abandons a task that waits for a job: its function is never continued.
 ---@param task moontide.Task
 function loop.abandon(task)
     if task.job then
@@ -337,7 +337,7 @@ function loop.wait(state, job)
     if task and coroutine.isyieldable() then
         coroutine.yield(WAIT, job)
     else
-        -- A compiled loop keeps the upvalues it was compiled with alive, so the job, whose result may be large, is let go.
+        -- A compiled loop keeps the upvalues it was compiled with alive, so the job, whose result may be large, is dropped.
         local awaited = { job = job }
         loop.run_until(function()
             return awaited.job:ended() or state.closed

@@ -10,7 +10,7 @@ local TOLD_EVERY = 60000 -- ms
 local LATE_BATCHES = 2 -- a batch is late when it is done after so many of its intervals …
 local LATE_LEAST = 1000 -- … and so many ms
 
---- How long a task may take before it is told that it stands still, in ms.
+--- How long a task may take before a message reports that it makes no progress, in ms.
 pace.patience = 60000
 
 local function core()

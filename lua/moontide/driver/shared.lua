@@ -124,7 +124,7 @@ local function pack(value)
 end
 
 -- Handles that were packed. Between packing a function and handing it to the core, where the package keeps what it names, the
--- script may have let go of them.
+-- script may have dropped its handle.
 local in_passing = {}
 
 -- Called where no operator is under way.

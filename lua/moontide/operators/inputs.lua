@@ -26,7 +26,7 @@ local DStream = {}
 ---@param host string name or address
 ---@param port integer 1…65535
 ---@param storageLevel? moontide.StorageLevel of what windows keep of it after its batch, default MEMORY_AND_DISK_SER_2; it goes
----   to disk, and is never given up, when memory.limit is reached. Data of unfinished batches stays in memory, and sockets
+---   to disk, and is never dropped, when memory.limit is reached. Data of unfinished batches stays in memory, and sockets
 ---   are read more slowly when batches fall behind (socket.memory)
 ---@return moontide.DStream
 function StreamingContext:socketTextStream(host, port, storageLevel)

@@ -24,7 +24,7 @@ local function transformed(scope, transform, nodes, time)
     return result.node
 end
 
--- A dataset can't be made: the slice fails, or goes on without it.
+-- A dataset can't be made: the slice fails, or leaves it out (onError = "skip").
 local function fail(scope, err, time)
     local life = scope.life
     if not life.graph:sliceSkip() then
@@ -69,7 +69,7 @@ end
 ---     end)
 ---
 --- Errors: a context that is not started or is stopped, `from` after `to`, more than a million batches, datasets that were
---- let go of because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
+--- dropped because no batch needs them (received data under a window), and what makes the computation fail. As in Spark 0.9.
 ---@param from number ms; rounded down to the stream's batch times
 ---@param to number ms; likewise
 ---@return moontide.RDD[] the oldest first; batches without a dataset are left out

@@ -64,7 +64,7 @@ function RDD:cache()
     return persist(self, storage_level.MEMORY_ONLY_SER)
 end
 
---- Gives up what persist keeps; the dataset is computed again when it is needed. Nothing happens if it is not kept.
+--- Releases what persist has cached; the dataset is computed again when it is needed. Does nothing if it is not cached.
 ---
 ---     local parsed = lines:map(parse):persist()
 ---     parsed:count()
@@ -126,7 +126,7 @@ end
 ---
 --- Guide: "Persistence".
 ---@param level? moontide.StorageLevel default MEMORY_ONLY_SER; NONE takes it back. See RDD:persist; states and what windows
----   read are never given up: without room in memory they go to disk
+---   read are never dropped: without room in memory they are spilled
 ---@return moontide.DStream self
 function DStream:persist(level)
     operators.begin(self, "persist")
