@@ -397,13 +397,22 @@ describe("compiled loops with table constructors", function()
     end)
 end)
 
+-- What lua/moontide/base/jit_refusals.lua keeps from being compiled, which it does in workers only.
+local in_workers = {
+    ["use variable arguments"] = true, ["call what loops over variable arguments"] = true,
+    ["join by a metamethod with variable arguments"] = true, ["join by pcall"] = true, ["take NaN for a key"] = true,
+    ["return to their own function in a trace that branches off"] = true,
+}
+
 describe("compiled loops that", function()
     engine.watch(after_each)
 
     for what, loop in pairs(loops) do
-        it(what .. " are right, in the driver", function()
-            assert.equal(interpreted(loop), loop())
-        end)
+        if not in_workers[what] then
+            it(what .. " are right, in the driver", function()
+                assert.equal(interpreted(loop), loop())
+            end)
+        end
 
         it(what .. " are right, in a worker", function()
             local sc = engine.context("local[1]")

@@ -16,7 +16,7 @@ describe("random loops around tables", function()
     end)
 
     it("are compiled", function()
-        local loop = loadstring(require("spec.random_loops.generate").loop(1))()
+        local loop = loadstring(require("spec.random_loops.generate").loop(1, "worker"))()
         local traces = 0
         local function count(what) if what == "stop" then traces = traces + 1 end end
         jit.off(count)

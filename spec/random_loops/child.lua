@@ -43,7 +43,7 @@ for seed = first, first + count - 1 do
     status:seek("set")
     status:write(("%012d"):format(seed))
     status:flush()
-    local text = generate.loop(seed)
+    local text = generate.loop(seed, mode)
     local expected = interpreted(text)
     require("jit.opt").start(unpack(options(seed)))
     local fn = shipped(assert(loadstring(text, "=loop"))())

@@ -27,7 +27,7 @@ local function finish(child)
     os.remove(child.status)
     if output == "done\n" then return nil end
     if output:find "done\n$" then return output end
-    return ("%sthe process ended at seed %s, %s\n%s"):format(output, seed or "?", child.mode, seed and generate.loop(seed) or "")
+    return ("%sthe process ended at seed %s, %s\n%s"):format(output, seed or "?", child.mode, seed and generate.loop(seed, child.mode) or "")
 end
 
 --- Runs loops, and calls `found` with the text of what went wrong.

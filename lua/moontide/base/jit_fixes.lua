@@ -30,7 +30,6 @@ fixes.beta = wrong
 if wrong then
     set_option("-fwd", "-fuse")
 end
-refusals.attach()
 
 --- Options of the compiler that are right in every state, at any time.
 ---@type string[]

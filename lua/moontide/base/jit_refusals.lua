@@ -139,28 +139,16 @@ local function on_trace(what, trace, fn, pc, parent_or_reason)
     if what == "start" then
         refusals.begin(pc, parent_or_reason)
     end
-    if heard then
-        heard(what, trace, fn, pc, parent_or_reason)
-    end
+    heard(what, trace, fn, pc, parent_or_reason)
 end
 
--- The keys of LuaJIT's handlers: hashes of "trace" and "record".
-local TRACE, RECORD = -1765235912, -1809450376
-
-local function has_handlers()
-    local handlers = debug.getregistry()._VMEVENTS
-    return type(handlers) == "table" and (handlers[TRACE] or handlers[RECORD]) ~= nil
-end
-
---- Looks after a state whose compiler nobody else watches.
----@param listener? fun(what: string, trace: integer, fn: function, pc: integer, parent_or_reason?: integer) is told of the event
----"trace"
+--- Refuses such traces in a worker's state. Not in the script's: LuaJIT ends the process now and then when its compiler is listened
+--- to in a state whose stacks do not all begin with a Lua function (issue 1087), and the script's coroutines are its own.
+---@param listener fun(what: string, trace: integer, fn: function, pc: integer, parent_or_reason?: integer) hears the event "trace"
 function refusals.attach(listener)
     heard = listener
-    if refusals.needed and (listener or not has_handlers()) then
-        jit.attach(on_record, "record")
-        jit.attach(on_trace, "trace")
-    end
+    jit.attach(on_record, "record")
+    jit.attach(on_trace, "trace")
 end
 
 for _, fn in ipairs {
