@@ -14,8 +14,9 @@
 --
 -- The betas also fuse the load of a table's field into the instruction that uses the value, across a store of a new key between
 -- the two (LuaJIT issue 1117, mended in November 2023). When that store moves the table's fields, freed memory is read:
--- `local first = t[1] t[#t + 1] = x sum = sum + first`. So operands in memory are not fused into instructions, anywhere: it
--- costs nothing that could be measured.
+-- `local first = t[1] t[#t + 1] = x sum = sum + first`. So operands in memory are not fused into instructions: never in the
+-- driver's state, and in workers not in traces that both read and store elements. Without fusion a reduceByKey of keys that its
+-- closure makes takes 1.6 times as long.
 
 local refusals = require "moontide.base.jit_refusals"
 
@@ -48,7 +49,7 @@ local function first_opcode(fn)
     return bit.band((require("jit.util").funcbc(fn, 1)), 0xff)
 end
 
--- What a function of the library does to tables when it is called: "length" and "store" as the instructions do, "both", or "make";
+-- What a function of the library does to tables when it is called: "read", "length" and "store" as the instructions do, "both", or "make";
 -- or to integers of 64 bits.
 local function effects_of_library()
     local effects = { [rawset] = "store", [bit.band] = "mask" }
@@ -57,6 +58,9 @@ local function effects_of_library()
     end
     for _, fn in pairs(table) do
         effects[fn] = "both"
+    end
+    for _, fn in ipairs { rawget, unpack, (ipairs {}) } do
+        effects[fn] = "read"
     end
     effects[require "table.clear"] = "both"
     effects[require "table.new"] = "make"
@@ -71,25 +75,54 @@ local function forward_without_tables(heard)
     local LEN = first_opcode(function(t) return #t end)
     local TSETV, TSETB = first_opcode(function(t, k) t[k] = k end), first_opcode(function(t, k) t[1] = k end)
     local TSETS = first_opcode(function(t, k) t.k = k end)
+    local TGETV, TGETB = first_opcode(function(t, k) return t[k] end), first_opcode(function(t) return t[1] end)
+    local TGETS = first_opcode(function(t) return t.k end)
     local effects = effects_of_library()
+    local is_library = { [string] = true, [math] = true, [table] = true, [bit] = true, [_G] = true }
 
     -- Whether forwarding is off: the trace being recorded makes tables, or has both a length and a store.
     local careful = true
     local has_length, has_store = false, false
     local has_mask, has_shift = false, false
+    -- Operands in memory are fused into instructions unless the trace both reads and stores elements: what was read of a list would be
+    -- fetched only where it is used, after a store that moves the list's elements (LuaJIT issue 1117, mended in November 2023).
+    local has_get, has_put, fuses = false, false, true
     -- By trace: whether it was off. Those that branch off from it may begin with tables that it left unmade.
     local was_careful = {}
+
+    local function fuse(on)
+        fuses = on
+        set_option(on and "+fuse" or "-fuse")
+    end
 
     local function be_careful(on)
         if on ~= careful then
             careful = on
             set_option(on and "-fwd" or "+fwd")
         end
+        if on and fuses then
+            fuse(false)
+        end
     end
 
     local function begin_trace(parent)
-        has_length, has_store, has_mask, has_shift = false, false, false, false
+        has_length, has_store, has_mask, has_shift, has_get, has_put = false, false, false, false, false, false
+        fuse(true)
         be_careful(parent ~= nil and was_careful[parent] or false)
+    end
+
+    -- Our own code and the loops that it generates read and store in tables of their own, which functions of the script do not see.
+    -- Level 2 is on_record, 3 the function whose instruction is being recorded.
+    local function is_ours(level)
+        local info = getinfo(level, "S")
+        return info ~= nil and (find(info.source, "^@moontide/") or find(info.source, "^=stage#")) ~= nil
+    end
+
+    local function note_elements(get, put)
+        has_get, has_put = has_get or get, has_put or put
+        if has_get and has_put and fuses then
+            fuse(false)
+        end
     end
 
     -- The value in a register of the function whose instruction is being recorded; nil when it cannot be seen. Level 2 is
@@ -142,7 +175,10 @@ local function forward_without_tables(heard)
         elseif effect == "mask" or effect == "shift" then
             note_bits(effect)
         elseif effect then
-            note(effect == "both", true)
+            if not is_ours(5) then
+                note_elements(effect ~= "store", effect ~= "read")
+            end
+            note(effect == "both", effect ~= "read")
         end
     end
 
@@ -167,10 +203,18 @@ local function forward_without_tables(heard)
         elseif opcode == TSETB or opcode == TSETV or opcode == TSETS then
             local into = register(rshift(instruction, 24))
             local key = opcode == TSETV and type(register(band(rshift(instruction, 16), 0xff)))
+            if is_table(into) and not is_ours(3) then
+                note_elements(false, true)
+            end
             if has_newindex(into) then
                 be_careful(true)
             elseif opcode == TSETB or key == "number" or key == "nil" then
                 note(false, is_table(into))
+            end
+        elseif opcode == TGETV or opcode == TGETB or opcode == TGETS then
+            local from = register(rshift(instruction, 24))
+            if not has_get and is_table(from) and not is_library[from] and not is_ours(3) then
+                note_elements(true, false)
             end
         end
     end
@@ -183,15 +227,17 @@ local function forward_without_tables(heard)
         elseif what == "stop" then
             was_careful[trace] = careful
             be_careful(false)
+            fuse(false)
         elseif what == "abort" then
             be_careful(false)
+            fuse(false)
         elseif what == "flush" then
             was_careful = {}
         end
         heard(what, trace, fn, pc, parent_or_reason)
     end
 
-    for _, fn in ipairs { be_careful, begin_trace, register, has_newindex, is_table, note, note_bits, note_call,
+    for _, fn in ipairs { fuse, be_careful, begin_trace, is_ours, note_elements, register, has_newindex, is_table, note, note_bits, note_call,
         on_record, on_trace } do
         jit.off(fn)
     end
