@@ -1,5 +1,5 @@
--- README.md: its links, and its table of what the guide and the API have. Nothing may be missing there, and what is named has to
--- exist: the file, the method, the `describe` that speaks of it, the example that uses it.
+-- README.md and the pages of docs/ and of the folders: their links, and the table of what the guide and the API have. Nothing may be
+-- missing there, and what is named has to exist: the file, the method, the `describe` that speaks of it, the example that uses it.
 
 local handles = require "moontide.operators.handles"
 local moontide = require "moontide"
@@ -14,7 +14,7 @@ local function read(path)
     return content
 end
 
-local readme = read("README.md")
+local readme, coverage = read("README.md"), read("docs/coverage.md")
 
 local function verdict(problems)
     assert(#problems == 0, "\n" .. table.concat(problems, "\n"))
@@ -54,9 +54,8 @@ end
 ---@field missing boolean "not yet"
 
 local function rows_of(text)
-    local section = text:match("\n## Guide coverage\n(.*)$")
     local rows, class = {}, nil
-    for line in section:gmatch("[^\n]+") do
+    for line in text:gmatch("[^\n]+") do
         class = line:match("^%*%*.*%*%*: methods of an? `(%w+)`$") or class
         local first, second, third = line:match("^| (`.-) | (.-) | ?(.-) ?|$")
         if first then
@@ -66,10 +65,10 @@ local function rows_of(text)
                 row.names[#row.names + 1] = assert(name, "no name of a function: " .. code)
                 row.of_module = code:find("^moontide%.") ~= nil
             end
-            for path, name in second:gmatch('%]%((spec/[^)]+)%) "([^"]+)"') do
+            for path, name in second:gmatch('%]%(%.%./(spec/[^)]+)%) "([^"]+)"') do
                 row.specs[#row.specs + 1] = { path = path, describe = name }
             end
-            for path in third:gmatch("%]%((examples/[^)]+)%)") do
+            for path in third:gmatch("%]%(%.%./(examples/[^)]+)%)") do
                 row.examples[#row.examples + 1] = path
             end
             row.missing = second == "not yet"
@@ -79,7 +78,7 @@ local function rows_of(text)
     return rows
 end
 
-local rows = rows_of(readme)
+local rows = rows_of(coverage)
 
 -- The text of a `describe`, to the `end)` at its own depth; nil when the file has none of that name.
 local function text_of_describe(path, name)
@@ -119,10 +118,12 @@ end
 describe("README.md", function()
     it("links to what is there", function()
         local problems, count = {}, 0
-        for target in readme:gmatch("%]%(([^)]+)%)") do
-            count = count + 1
-            if not target:find("^https://") and not read(target) then
-                problems[#problems + 1] = "there is no " .. target
+        for page, folder in pairs({ [readme] = "", [coverage] = "docs/" }) do
+            for target in page:gmatch("%]%(([^)]+)%)") do
+                count = count + 1
+                if not target:find("^https://") and not read(folder .. target) then
+                    problems[#problems + 1] = "there is no " .. folder .. target
+                end
             end
         end
         for folder in readme:gmatch("\n| `([%w/]+/)` |") do
@@ -151,7 +152,7 @@ describe("README.md", function()
     it("names every example in the table of the guide or in the text", function()
         local problems = {}
         for path in require("spec.support.shell").run("ls examples/*.lua").out:gmatch("[^\n]+") do
-            if not readme:find(path, 1, true) then
+            if not readme:find(path, 1, true) and not coverage:find(path, 1, true) then
                 problems[#problems + 1] = path .. " is not mentioned"
             end
         end
@@ -248,6 +249,58 @@ describe("the table of the guide", function()
                 problems[#problems + 1] = "the example uses none of it: " .. row.line
             end
         end
+        verdict(problems)
+    end)
+end)
+
+describe("the READMEs of the folders", function()
+    local run = require("spec.support.shell").run
+    local tests = read("spec/README.md")
+
+    it("name files that exist", function()
+        local problems, count = {}, 0
+        for _, page in ipairs({ "host/README.md", "lua/README.md", "lua/moontide/worker/README.md", "spec/README.md" }) do
+            local folder = page:match("^(.*)/")
+            for path in assert(read(page), page):gmatch("`([%w_%-/]+%.[chluamd]+)`") do
+                count = count + 1
+                if not (path:find("NAME", 1, true) or read(path) or read(folder .. "/" .. path) or read("lua/moontide/" .. path)) then
+                    problems[#problems + 1] = page .. ": there is no " .. path
+                end
+            end
+            for target in read(page):gmatch("%]%(([^)#]+)%)") do
+                if not read(folder .. "/" .. target) then
+                    problems[#problems + 1] = page .. " links to " .. target .. ", which is not there"
+                end
+            end
+        end
+        assert.is_true(count > 100)
+        verdict(problems)
+    end)
+
+    it("say for every module which spec covers it", function()
+        local problems, count = {}, 0
+        local function covered(module, stem)
+            count = count + 1
+            if not tests:find("`" .. module .. "`", 1, true) and not read("spec/" .. stem .. "_spec.lua")
+                and not read("spec/host/test_" .. stem .. ".c") then
+                problems[#problems + 1] = module .. " has no row in spec/README.md and no test of its name"
+            end
+        end
+        for path in run("ls host/*/*.c").out:gmatch("host/([%w_/]+)%.c") do
+            covered(path, path:match("[%w_]+$"))
+        end
+        for path in run("find lua stdlib -name '*.lua' -not -path '*/_meta/*'").out:gmatch("moontide/([%w_/]+)%.lua") do
+            covered(path, path:match("[%w_]+$"))
+        end
+        for row in tests:gmatch("\n| (`[^|]+) |") do
+            for module in row:gmatch("`([%w_]+/?[%w_]+)`") do
+                if not (read("host/" .. module .. ".c") or read("lua/moontide/" .. module .. ".lua")
+                    or read("stdlib/moontide/" .. module .. ".lua")) then
+                    problems[#problems + 1] = "spec/README.md has a row for " .. module .. ", which is no module"
+                end
+            end
+        end
+        assert.is_true(count > 150)
         verdict(problems)
     end)
 end)
