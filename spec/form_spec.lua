@@ -10,6 +10,7 @@ local RULES = {
     { files = C, bad = "[=!]= NULL%f[%W]", write = "'!pointer' or 'pointer'" },
     { files = C, bad = "%f[%w]sizeof%(%*", write = "'sizeof *pointer'" },
     { files = C, bad = "^ %* %*/$", write = "a comment's end on the line of its text" },
+    { files = C, bad = ("."):rep(119), write = "lines of at most 118 characters" },
     { files = LUA, bad = "^ *%-%-%- @", write = "'---@param', without a space" },
     { files = LUA, bad = "string%.format%([\"']", write = "'(\"…\"):format(…)'" },
     { files = LUA, bad = "^ *if .- then .* end *$", write = "'if' on lines of its own" },
@@ -35,7 +36,8 @@ end
 local function problems_of(path, lines, rule)
     local problems = {}
     for index, line in ipairs(lines) do
-        if (not rule.first or index == 1) and line[2]:find(rule.bad) then
+        local text = line[2]:gsub("[\194-\244][\128-\191]+", "x") -- a character of several bytes is one
+        if (not rule.first or index == 1) and text:find(rule.bad) then
             problems[#problems + 1] = ("%s:%d: write %s: %s"):format(path, line[1], rule.write, line[2])
         end
     end
@@ -58,12 +60,12 @@ describe("the form of the sources", function()
     end
 
     it("is told by the rules", function()
-        local bad = { "if (x != NULL) return;", "n = sizeof(*x);", " * */", "--- @param x",
+        local bad = { "if (x != NULL) return;", "n = sizeof(*x);", " * */", ("x"):rep(119), "--- @param x",
             'error(string.format("%s", x))', "    if x then return end", "-- Says what the file is for." }
         for index, rule in ipairs(RULES) do
             assert.equal(1, #problems_of("x", { { 1, bad[index] } }, rule), bad[index])
         end
-        local good = { "if (!x) return; /* NULLs */", "n = sizeof *x;", " * text */", "---@param x",
+        local good = { "if (!x) return; /* NULLs */", "n = sizeof *x;", " * text */", ("─"):rep(118), "---@param x",
             '("%s"):format(x)', "    if x then", "--- Says what the file is for." }
         for index, rule in ipairs(RULES) do
             assert.same({}, problems_of("x", { { 1, good[index] } }, rule))

@@ -75,9 +75,9 @@ static bool has_more(lua_State *L) {
     return lua_next(L, -2);
 }
 
-/* beyond_pair(records, first, last) → index of the first of these records that is a table with more than two entries; nil: none is.
- * Of a long list the first records are looked at in full, the others only behind the value: a table that keeps 1 and 2 among its named
- * fields, as `{[1] = key, [2] = value, name = 1}` does, may pass there. */
+/* beyond_pair(records, first, last) → index of the first of these records that is a table with more than two entries;
+ * nil: none is. Of a long list the first records are looked at in full, the others only behind the value: a table
+ * that keeps 1 and 2 among its named fields, as `{[1] = key, [2] = value, name = 1}` does, may pass there. */
 static int walk_beyond_pair(lua_State *L) {
     enum { IN_FULL = 1024 };
 

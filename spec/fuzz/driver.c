@@ -3,10 +3,10 @@
  *
  *     fuzz_lines [--inputs N] [--seconds N] [--seed S] [--first N] [--corpus DIRECTORY] [file…]
  *
- * Without options: 10000 inputs of seed 1, the same ones each time. --seconds goes on for that long instead. Each input has a
- * number, and one that fails is tried again alone with --first NUMBER --inputs 1. With --corpus the inputs are written to
- * files (for libFuzzer to begin with) and not tried; files given are tried as they are. Built by `make fuzz` under the
- * sanitizers and by `make test`; spec/fuzz_spec.lua runs it there.
+ * Without options: 10000 inputs of seed 1, the same ones each time. --seconds goes on for that long instead. Each
+ * input has a number, and one that fails is tried again alone with --first NUMBER --inputs 1. With --corpus the
+ * inputs are written to files (for libFuzzer to begin with) and not tried; files given are tried as they are. Built
+ * by `make fuzz` under the sanitizers and by `make test`; spec/fuzz_spec.lua runs it there.
  */
 #ifndef FUZZ_WITH_LIBFUZZER
 

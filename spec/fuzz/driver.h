@@ -1,6 +1,6 @@
 /*
- * What a fuzz target offers. With libFuzzer only LLVMFuzzerTestOneInput is used; without it, spec/fuzz/driver.c has the
- * main function, which makes inputs with fuzz_generate.
+ * What a fuzz target offers. With libFuzzer only LLVMFuzzerTestOneInput is used; without it, spec/fuzz/driver.c has
+ * the main function, which makes inputs with fuzz_generate.
  */
 #ifndef SPEC_FUZZ_DRIVER_H
 #define SPEC_FUZZ_DRIVER_H
@@ -13,8 +13,8 @@
 /* Tries one input; anything wrong ends the process with abort. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Writes an input of at most `most` bytes (FUZZ_MOST), likely to reach far into the target, and gives its size. It depends on
- * the numbers drawn from `state` (fuzz_below) alone, so that an input can be made again. */
+/* Writes an input of at most `most` bytes (FUZZ_MOST), likely to reach far into the target, and gives its size. It
+ * depends on the numbers drawn from `state` (fuzz_below) alone, so that an input can be made again. */
 size_t fuzz_generate(uint64_t *state, uint8_t *out, size_t most);
 
 enum { FUZZ_MOST = 4096 };

@@ -1,7 +1,7 @@
 /*
- * Fuzz target for format/sequence_reader, and with it sequence_file and writable: on any bytes it reads nothing out of
- * bounds, ends, gives whole packed records, and ranges that divide a file that can be read give as many as
- * the whole. `make fuzz` runs it. Input: the bytes of a file.
+ * Fuzz target for format/sequence_reader, and with it sequence_file and writable: on any bytes it reads nothing out
+ * of bounds, ends, gives whole packed records, and ranges that divide a file that can be read give as many as the
+ * whole. `make fuzz` runs it. Input: the bytes of a file.
  */
 #include <fcntl.h>
 #include <stddef.h>
@@ -71,8 +71,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     return 0;
 }
 
-/* A file of a few records that the writer made. It makes its file itself, so there must be none of that name before. Returns its
- * size. */
+/* A file of a few records that the writer made. It makes its file itself, so there must be none of that name before.
+ * Returns its size. */
 static size_t write_valid(uint64_t *state, uint8_t *out, size_t most) {
     static const uint8_t records[][8] = {"\xa1x\xa2yz", "\xa0\xa0", "\xa3\0\1\2\xa1y"};
     static const uint8_t sizes[] = {5, 2, 6};

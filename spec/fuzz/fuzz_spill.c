@@ -1,9 +1,9 @@
 /*
- * Fuzz target for store/spill: on any bytes the reader reads nothing out of bounds, ends, and hands on only blocks whose lines
- * and counts fit them; on failure nothing at all.
+ * Fuzz target for store/spill: on any bytes the reader reads nothing out of bounds, ends, and hands on only blocks
+ * whose lines and counts fit them; on failure nothing at all.
  *
- * Input: byte 0: bit 0 says whether frames get right checksums (the reader would not look at them otherwise), bit 1 the same for
- * their content; byte 1: how many bytes the file is short of the extent; the rest is the file.
+ * Input: byte 0: bit 0 says whether frames get right checksums (the reader would not look at them otherwise), bit 1
+ * the same for their content; byte 1: how many bytes the file is short of the extent; the rest is the file.
  */
 #include <stdbool.h>
 #include <stdint.h>
