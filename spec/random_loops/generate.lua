@@ -23,7 +23,7 @@ local Loop = {}
 Loop.__index = Loop
 
 -- What is compiled wrongly where the compiler is not watched (lua/moontide/base/jit_refusals.lua).
-local WATCHED = { "%.%.%.", "several%(", "joined", "walk%(" }
+local WATCHED = { "%.%.%.", "several%(", "joined", "walk%(", "s:sub%(" }
 
 function Loop:line(text, ...)
     local line = select("#", ...) > 0 and text:format(...) or text
