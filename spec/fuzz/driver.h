@@ -5,6 +5,7 @@
 #ifndef SPEC_FUZZ_DRIVER_H
 #define SPEC_FUZZ_DRIVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ static inline uint32_t fuzz_below(uint64_t *state, uint32_t limit) {
 }
 
 /* Ends the process unless `good`. */
-static inline void fuzz_require(int good, const char *what) {
+static inline void fuzz_require(bool good, const char *what) {
     if (good) return;
     fprintf(stderr, "fuzz: %s\n", what);
     abort();
