@@ -72,3 +72,29 @@ describe("memory", function()
         assert.is_nil(job)
     end)
 end)
+
+describe("the memory of a worker", function()
+    local engine = require "spec.support.engine"
+    engine.watch(after_each)
+
+    -- What is alive in the worker's Lua state, KB, as the next task finds it.
+    local function alive(sc)
+        return sc:parallelize({ 1 }, 1):map(function()
+            collectgarbage()
+            collectgarbage()
+            return collectgarbage "count"
+        end):first()
+    end
+
+    it("holds nothing of a task that has ended, though its plan is kept for the next one", function()
+        local sc = engine.context("local[1]")
+        local function count_keys(n)
+            return sc:range(n):map(function(i) return "a key of this task " .. i, 1 end):reduceByKey(function(a, b) return a + b end)
+                :count()
+        end
+        assert.equal(10, count_keys(10))
+        local before = alive(sc)
+        assert.equal(40000, count_keys(40000)) -- some 5 MB of strings and tables
+        assert.is_true(alive(sc) - before < 1024, "a task's keys are still alive")
+    end)
+end)

@@ -217,7 +217,11 @@ function worker.run(pointer)
     end
     local ok, err = xpcall(work, handler, task, cleanup)
     surroundings.restore(ok and not context.reaches)
-    for at = #cleanup, 1, -1 do pcall(cleanup[at]) end
+    -- Emptied, because compiled stages that wait for their next task refer to it: what this task cleaned up is no longer needed.
+    for at = #cleanup, 1, -1 do
+        pcall(cleanup[at])
+        cleanup[at] = nil
+    end
     if ok then
         return
     end
