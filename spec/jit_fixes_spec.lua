@@ -402,6 +402,7 @@ local in_workers = {
     ["use variable arguments"] = true, ["call what loops over variable arguments"] = true,
     ["join by a metamethod with variable arguments"] = true, ["join by pcall"] = true, ["take NaN for a key"] = true,
     ["return to their own function in a trace that branches off"] = true,
+    ["cut strings beyond their end and before it"] = true,
 }
 
 describe("compiled loops that", function()
