@@ -5,6 +5,21 @@ require "moontide.worker" -- registers all of them
 local kinds = require "moontide.worker.kinds"
 local operators = require "moontide.operators"
 
+local function upvalue(fn, name)
+    for index = 1, 20 do
+        local found, value = debug.getupvalue(fn, index)
+        if found == name then return value end
+    end
+    error("no upvalue " .. name)
+end
+
+-- Before anything is loaded on demand: the kinds that are there, and those that their module is loaded for.
+local at_once, demanded = {}, {}
+for _, implementations in pairs(upvalue(kinds.register, "registered")) do
+    for kind in pairs(implementations) do at_once[kind] = true end
+end
+for kind, module in pairs(upvalue(kinds.find, "on_demand")) do demanded[kind] = module end
+
 -- Not made by an operator: the sink of jobs that only compute what is cached (host/driver/).
 local MADE_IN_C = { cache = true }
 
@@ -31,6 +46,15 @@ describe("the registry of kinds", function()
             if not all[kind] then missing[#missing + 1] = kind end
         end
         assert.same({}, missing)
+    end)
+
+    it("finds each kind, also those of modules that are loaded on demand", function()
+        local lost = {}
+        for kind in pairs(kinds.all()) do
+            if not at_once[kind] and not demanded[kind] then lost[#lost + 1] = kind end
+        end
+        assert.same({}, lost)
+        assert.is_true(demanded.glom ~= nil and not at_once.glom)
     end)
 
     it("has no kind that nothing makes", function()
