@@ -92,7 +92,8 @@ local functions = setmetatable({}, { __mode = "k" }) -- loaded from their packag
 
 -- The partition of `n` that a key's hash says.
 local function by_hash(packed, n)
-    return fast.C.tide_hash_partition(fast.ffi.cast("const uint8_t *", packed), #packed, n)
+    local index = fast.C.tide_hash_partition(fast.ffi.cast("const uint8_t *", packed), #packed, n)
+    return index -- no tail call: the frame keeps `packed` alive until the answer is there
 end
 
 --- The bytes of a key, argument 1 of `method`; raises for what cannot be one.
