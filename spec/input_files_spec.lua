@@ -2,6 +2,7 @@
 -- what can be read only once, files that change, URLs.
 
 local engine = require "spec.support.engine"
+local lz4 = require "spec.support.lz4"
 local shell = require "spec.support.shell"
 local tempdir = require "spec.support.tempdir"
 
@@ -152,8 +153,49 @@ describe("input files", function()
         end)
     end)
 
+    describe("that are LZ4", function()
+        it("are unpacked by name, one partition for each", function()
+            local list = lines_of(50000)
+            dir:write("in/a.lz4", lz4.frame(joined(list)))
+            dir:write("in/B.LZ4", lz4.frame("x\r\ny\n\nno end"))
+            assert.same(list, sc:textFile(dir:file("in/a.lz4"), 8):collect())
+            assert.equal(1, sc:textFile(dir:file("in/a.lz4"), 8):getNumPartitions())
+            assert.same({ "x", "y", "", "no end" }, sc:textFile(dir:file("in/B.LZ4")):collect())
+            assert.equal(50004, sc:textFile(dir:file("in")):count())
+            assert.equal(joined(list), sc:wholeTextFiles(dir:file("in/a.lz4")):values():first())
+        end)
+
+        it("may be several frames that follow one another, and hold nothing", function()
+            dir:write("all.lz4", lz4.frame("one\ntw") .. lz4.frame("") .. lz4.frame("o\n"))
+            assert.same({ "one", "two" }, sc:textFile(dir:file("all.lz4")):collect())
+            dir:write("none.lz4", lz4.frame(""))
+            assert.same({}, sc:textFile(dir:file("none.lz4")):collect())
+        end)
+
+        it("and damaged are an error that names the file and the byte", function()
+            local list = {}
+            for i = 1, 20000 do list[i] = tostring(i * i % 1000003) end
+            local good = lz4.frame(joined(list))
+            local function fails(bytes, text)
+                local path = dir:write("bad.lz4", bytes)
+                for _, method in ipairs({ "textFile", "wholeTextFiles" }) do
+                    local said = message(function() sc[method](sc, path):count() end)
+                    assert.matches(path:gsub("%p", "%%%0") .. ": at byte %d+: ", said)
+                    assert.matches(text, said)
+                end
+            end
+            for _, size in ipairs({ 0, 1, 5, 7, 1000, #good - 4, #good - 1 }) do
+                fails(good:sub(1, size), size == 0 and "the file is empty" or "the file ends within its compressed data")
+            end
+            fails("just text\nwith lines\n", "it is no LZ4 frame, as its name says")
+            fails(good .. "garbage behind it", "compressed data can't be unpacked")
+            fails(good:sub(1, 2000) .. ("\255"):rep(300) .. good:sub(2301), "compressed data can't be unpacked")
+            fails(good:sub(1, #good - 4) .. "sum!", "compressed data can't be unpacked")
+        end)
+    end)
+
     it("that are packed otherwise are refused by name, with what to do", function()
-        for _, ending in ipairs({ "bz2", "xz", "zst", "lz4", "Z", "zip", "7z", "snappy", "lzo", "lzma", "tgz", "tar.gz", "BZ2" }) do
+        for _, ending in ipairs({ "bz2", "xz", "zst", "Z", "zip", "7z", "snappy", "lzo", "lzma", "tgz", "tar.gz", "BZ2" }) do
             local path = dir:write(ending .. "/log." .. ending, "bytes")
             for _, method in ipairs({ "textFile", "wholeTextFiles" }) do
                 for _, given in ipairs({ path, dir:file(ending), dir:file(ending .. "/*") }) do
@@ -167,6 +209,9 @@ describe("input files", function()
         gzip("records.gz", "abcd")
         assert.matches("binaryRecords does not read .gz; unpack it first", message(function()
             sc:binaryRecords(dir:file("records.gz"), 4)
+        end), 1, true)
+        assert.matches("objectFile does not read .lz4; unpack it first (unlz4)", message(function()
+            sc:objectFile(dir:write("records.lz4", lz4.frame("abcd")))
         end), 1, true)
         dir:write("named/zst", "no ending\n")
         assert.same({ "no ending" }, sc:textFile(dir:file("named/zst")):collect())

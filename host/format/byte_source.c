@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/fault.h"
 #include "format/input_file.h"
+#include "format/lz4_frames.h"
 
 enum { READ_SIZE = 64 * 1024, WAIT_MS = 50, GZIP_ONLY = 15 + 16 };
 
@@ -54,9 +55,13 @@ struct tide_byte_source {
     struct tide_byte_source_plan plan;
     uint64_t at; /* of the next byte to read from the file */
     bool ended;
-    bool gzip, within, members; /* inside a member of gzip; a member has ended */
-    uint8_t *in;
+    enum tide_packing packing;
+    bool within, members; /* inside a member of gzip; a member has ended */
+    uint8_t *in;          /* packed bytes */
     z_stream zip;
+    struct tide_lz4_frames *lz4;
+    const uint8_t *next; /* of the packed bytes for lz4 */
+    size_t left;
 };
 
 /* Waits until bytes can be read or the other side has closed. */
@@ -88,12 +93,26 @@ static ssize_t read_bytes(struct tide_byte_source *source, uint8_t *into, size_t
     return 0;
 }
 
-/* ---- Gzip ------------------------------------------------------------------------------------------------------ */
+/* ---- Packed bytes ---------------------------------------------------------------------------------------------- */
+
+static unsigned long long packed_at(const struct tide_byte_source *source) {
+    return source->at - source->zip.avail_in - source->left;
+}
 
 static int corrupt(const struct tide_byte_source *source, const char *what, struct tide_error *err) {
-    return tide_error_set(err, TIDE_ECORRUPT, "%s: at byte %llu: %s", source->path,
-                          (unsigned long long)(source->at - source->zip.avail_in), what);
+    return tide_error_set(err, TIDE_ECORRUPT, "%s: at byte %llu: %s", source->path, packed_at(source), what);
 }
+
+/* The file has ended, before anything of it or between two parts. */
+static int check_end(const struct tide_byte_source *source, bool within, bool any, const char *empty,
+                     struct tide_error *err) {
+    if (within)
+        return corrupt(source,
+                       "the file ends within its compressed data: it was not written to its end, or is damaged", err);
+    return any ? TIDE_OK : corrupt(source, empty, err);
+}
+
+/* ---- Gzip ------------------------------------------------------------------------------------------------------ */
 
 /* Some programs pad the last block of a file with zeros. */
 static void skip_padding(z_stream *zip) {
@@ -106,14 +125,9 @@ static int fill(struct tide_byte_source *source, struct tide_error *err) {
         ssize_t got = read_bytes(source, source->in, READ_SIZE, err);
 
         if (got < 0) return (int)got;
-        if (got == 0 && source->within)
-            return corrupt(source,
-                           "the file ends within its compressed data: it was not written to its end, or is damaged",
-                           err);
-        if (got == 0 && !source->members)
-            return corrupt(source, "the file is empty, and a gzip file is not: it was not written, or is damaged",
-                           err);
-        if (got == 0) return 0;
+        if (got == 0)
+            return check_end(source, source->within, source->members,
+                             "the file is empty, and a gzip file is not: it was not written, or is damaged", err);
         source->zip.next_in = source->in;
         source->zip.avail_in = (uInt)got;
         if (source->members && !source->within) skip_padding(&source->zip);
@@ -128,8 +142,7 @@ static int bad_data(const struct tide_byte_source *source, int state, struct tid
         return corrupt(source, "it is no gzip file, as its name says; rename it, or pack it with gzip", err);
     return tide_error_set(err, TIDE_ECORRUPT,
                           "%s: at byte %llu: compressed data can't be unpacked: %s; the file is damaged",
-                          source->path, (unsigned long long)(source->at - source->zip.avail_in),
-                          source->zip.msg ? source->zip.msg : "unknown reason");
+                          source->path, packed_at(source), source->zip.msg ? source->zip.msg : "unknown reason");
 }
 
 static ssize_t read_gzip(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err) {
@@ -161,6 +174,42 @@ static ssize_t read_gzip(struct tide_byte_source *source, uint8_t *into, size_t 
     return (ssize_t)(room - zip->avail_out);
 }
 
+/* ---- LZ4 ------------------------------------------------------------------------------------------------------- */
+
+/* 1: there are compressed bytes; 0: the file has ended, between two frames. */
+static int fill_lz4(struct tide_byte_source *source, struct tide_error *err) {
+    if (source->left > 0) return 1;
+
+    ssize_t got = read_bytes(source, source->in, READ_SIZE, err);
+
+    if (got < 0) return (int)got;
+    if (got == 0)
+        return check_end(source, tide_lz4_frames_within(source->lz4), tide_lz4_frames_any(source->lz4),
+                         "the file is empty, and an LZ4 file is not: it was not written, or is damaged", err);
+    source->next = source->in;
+    source->left = (size_t)got;
+    return 1;
+}
+
+static ssize_t read_lz4(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err) {
+    size_t made = 0;
+
+    while (made == 0) {
+        int code = fill_lz4(source, err);
+
+        if (code <= 0) return code;
+
+        size_t used = source->left;
+
+        made = size;
+        code = tide_lz4_frames_unpack(source->lz4, source->next, &used, into, &made, err);
+        if (code != TIDE_OK) return tide_error_prefix(err, "%s: at byte %llu", source->path, packed_at(source));
+        source->next += used;
+        source->left -= used;
+    }
+    return (ssize_t)made;
+}
+
 /* ---- Life ------------------------------------------------------------------------------------------------------ */
 
 static int open_once(const char *path, uint32_t number, struct tide_error *err) {
@@ -190,6 +239,15 @@ static int open_file(const char *path, uint64_t listed, struct tide_error *err) 
     return fd;
 }
 
+/* false: out of memory. */
+static bool start_unpacking(struct tide_byte_source *source, enum tide_packing packing) {
+    if (packing == TIDE_PACKING_NONE) return true;
+    source->in = tide_xmalloc(READ_SIZE);
+    if (packing == TIDE_PACKING_LZ4) return (source->lz4 = tide_lz4_frames_new());
+    if (inflateInit2(&source->zip, GZIP_ONLY) == Z_OK) source->packing = packing;
+    return source->packing == packing;
+}
+
 struct tide_byte_source *tide_byte_source_new(const char *path, const struct tide_byte_source_plan *plan,
                                               struct tide_error *err) {
     int fd = plan->once != 0 ? open_once(path, plan->once, err) : open_file(path, plan->listed, err);
@@ -201,26 +259,22 @@ struct tide_byte_source *tide_byte_source_new(const char *path, const struct tid
     source->fd = fd;
     source->path = tide_xstrdup(path);
     source->plan = *plan;
-    if (tide_input_file_is_gzip(path)) {
-        source->in = tide_xmalloc(READ_SIZE);
-        source->gzip = inflateInit2(&source->zip, GZIP_ONLY) == Z_OK;
-        if (!source->gzip) {
-            tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while unpacking it", path);
-            tide_byte_source_delete(source);
-            return NULL;
-        }
-    }
-    return source;
+    if (start_unpacking(source, tide_input_file_packing(path))) return source;
+    tide_error_set(err, TIDE_ENOMEM, "%s: out of memory while unpacking it", path);
+    tide_byte_source_delete(source);
+    return NULL;
 }
 
 ssize_t tide_byte_source_read(struct tide_byte_source *source, uint8_t *into, size_t size, struct tide_error *err) {
-    return source->gzip ? read_gzip(source, into, size, err) : read_bytes(source, into, size, err);
+    if (source->packing == TIDE_PACKING_GZIP) return read_gzip(source, into, size, err);
+    return source->lz4 ? read_lz4(source, into, size, err) : read_bytes(source, into, size, err);
 }
 
 void tide_byte_source_delete(struct tide_byte_source *source) {
     if (!source) return;
     close(source->fd);
-    if (source->gzip) inflateEnd(&source->zip);
+    if (source->packing == TIDE_PACKING_GZIP) inflateEnd(&source->zip);
+    tide_lz4_frames_delete(source->lz4);
     tide_free(source->in);
     tide_free(source->path);
     tide_free(source);

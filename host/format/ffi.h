@@ -83,8 +83,8 @@ void tide_byte_source_delete(struct tide_byte_source *source);
 
 struct tide_text_reader;
 
-/* Opens the file. It is an error if it is shorter than listed (`plan`). A file whose name ends in .gz, and an input
- * that can be read only once, is read from its beginning to its end, whatever the range. NULL and err. */
+/* Opens the file. It is an error if it is shorter than listed (`plan`). A file that is packed (.gz, .lz4), and an
+ * input that can be read only once, is read from its beginning to its end, whatever the range. NULL and err. */
 struct tide_text_reader *tide_text_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               const struct tide_byte_source_plan *plan, struct tide_error *err);
 /* 1: *block is the next block, the caller's; 0: the range has ended; negative: TIDE_E*. */

@@ -54,10 +54,15 @@ int tide_input_file_look(const char *path, struct tide_input_file *look, struct 
     return TIDE_OK;
 }
 
-bool tide_input_file_is_gzip(const char *path) {
-    size_t size = strlen(path);
+static bool ends_in(const char *path, const char *ending) {
+    size_t size = strlen(path), length = strlen(ending);
 
-    return size > 3 && strcasecmp(path + size - 3, ".gz") == 0;
+    return size > length && strcasecmp(path + size - length, ending) == 0;
+}
+
+enum tide_packing tide_input_file_packing(const char *path) {
+    if (ends_in(path, ".gz")) return TIDE_PACKING_GZIP;
+    return ends_in(path, ".lz4") ? TIDE_PACKING_LZ4 : TIDE_PACKING_NONE;
 }
 
 int tide_input_file_shrank(const char *path, uint64_t now, uint64_t listed, struct tide_error *err) {

@@ -7,15 +7,15 @@
 #ifndef TIDE_FORMAT_INPUT_FILE_H
 #define TIDE_FORMAT_INPUT_FILE_H
 
-#include <stdbool.h>
-
 #include "base/error.h"
 #include "format/ffi.h"
 
 #define TIDE_INPUT_FILE_STDIN "/dev/stdin"
 
-/* Whether the name says that the file is gzip. */
-bool tide_input_file_is_gzip(const char *path);
+enum tide_packing { TIDE_PACKING_NONE, TIDE_PACKING_GZIP, TIDE_PACKING_LZ4 };
+
+/* How the file is packed, as its name says: .gz, .lz4. */
+enum tide_packing tide_input_file_packing(const char *path);
 /* Sets the error that errno says, and returns its code. */
 int tide_input_file_failed(const char *path, struct tide_error *err);
 

@@ -41,7 +41,7 @@ static void on_long_line(void *arg, const uint8_t *head, size_t head_size, uint6
 
 struct tide_text_reader *tide_text_reader_new(const char *path, uint64_t offset, uint64_t length,
                                               const struct tide_byte_source_plan *plan, struct tide_error *err) {
-    bool whole = plan->once != 0 || tide_input_file_is_gzip(path);
+    bool whole = plan->once != 0 || tide_input_file_packing(path) != TIDE_PACKING_NONE;
     struct tide_byte_source *source = whole ? tide_byte_source_new(path, plan, err) : NULL;
     int fd = whole ? -1 : open(path, O_RDONLY | O_CLOEXEC);
 

@@ -1,6 +1,6 @@
 /*
  * Reads the lines of a text file that begin within a byte range, as text blocks. Adjacent ranges divide the lines of
- * a file among them: each line is read exactly once. Input without ranges (gzip, pipes) is read from beginning to
+ * a file among them: each line is read exactly once. Input without ranges (packed, pipes) is read from beginning to
  * end.
  *
  *   range       |-------- offset … offset + length --------|

@@ -193,10 +193,13 @@ end
 
 -- Endings of files that would be read as garbage, and what to do with them.
 local PACKED = {
-    bz2 = "bunzip2", xz = "unxz", lzma = "unlzma", zst = "unzstd", lz4 = "unlz4", lzo = "lzop -d", br = "brotli -d", Z = "uncompress",
+    bz2 = "bunzip2", xz = "unxz", lzma = "unlzma", zst = "unzstd", lzo = "lzop -d", br = "brotli -d", Z = "uncompress",
     snappy = "snzip -d", deflate = "zlib-flate -uncompress", zip = "unzip", ["7z"] = "7z x", rar = "unrar x", tgz = "tar -xzf",
     tbz2 = "tar -xjf", txz = "tar -xJf", ["tar.gz"] = "tar -xzf",
 }
+
+-- Endings of files that are unpacked where they are read.
+local UNPACKED = { gz = "gunzip", lz4 = "unlz4" }
 
 local by_lower = {}
 for ending, command in pairs(PACKED) do
@@ -208,11 +211,19 @@ local function refuse_packed(path, plain)
     local ending = name:match("%.(tar%.gz)$") or name:match("%.([^%.]+)$")
     local command = ending and by_lower[ending]
     if command then
-        return ("%s: files ending in .%s are not read here; unpack it first (%s), and if need be pack it with gzip: "
-            .. "textFile and wholeTextFiles read .gz"):format(path, ending, command)
-    elseif plain and ending == "gz" then
-        return ("%s: %s does not read .gz; unpack it first (gunzip)"):format(path, plain)
+        return ("%s: files ending in .%s are not read here; unpack it first (%s), and if need be pack it with gzip "
+            .. "or lz4: textFile and wholeTextFiles read .gz and .lz4"):format(path, ending, command)
+    elseif plain and UNPACKED[ending] then
+        return ("%s: %s does not read .%s; unpack it first (%s)"):format(path, plain, ending, UNPACKED[ending])
     end
+end
+
+--- Whether a file is unpacked where it is read, as its name says: it can't be cut in ranges.
+---@param path string
+---@return boolean
+function files.is_packed(path)
+    local ending = path:lower():match(".%.(%w+)$")
+    return ending ~= nil and UNPACKED[ending] ~= nil
 end
 
 local look = ffi.new "struct tide_input_file"
@@ -262,7 +273,7 @@ local function add_file(found, path, plain)
         return nil, reason
     end
     found[#found + 1] = { path = path, size = size, listed = size, once = kind == ONCE and once_of(path) or nil,
-        whole = kind == ONCE or path:lower():match("%.gz$") ~= nil }
+        whole = kind == ONCE or files.is_packed(path) }
     return true
 end
 
@@ -294,7 +305,7 @@ end
 --- The input files that `path` means: a file, the files of a directory (names starting with "." or "_" are left out),
 --- or a pattern with * ? [] {}; of what a pattern matches the same names are left out.
 ---@param path string or a file: URL
----@param plain? string the operator, when it reads neither .gz nor what can be read only once
+---@param plain? string the operator, when it reads neither .gz and .lz4 nor what can be read only once
 ---@return moontide.Input[]?
 ---@return string? reason
 function files.inputs(path, plain)

@@ -71,12 +71,12 @@ end
 
 --- The lines of a text file, of all files of a directory, or of the files that a pattern with `*`, `?`, `[…]`, `{a,b}` matches. In
 --- directories, and for the wildcards of patterns, names starting with "." or "_" are left out. Large files are read in several
---- partitions; what ends in .gz is unpacked, each file in one partition.
+--- partitions; what ends in .gz or .lz4 (frames) is unpacked, each file in one partition.
 ---
 ---     sc:textFile("logs/*.txt"):filter(function(line) return line:find("ERROR", 1, true) end):count()
 ---
 --- The files are looked up here and read by each action. A path that does not exist, or a file that is packed otherwise (.bz2, .zst …),
---- is an error at the call; a damaged .gz, or a file that became shorter, is one of the action. Pipes and /dev/stdin are read once, in
+--- is an error at the call; a damaged .gz or .lz4, or a file that became shorter, is one of the action. Pipes and /dev/stdin are read once, in
 --- one partition: a second action is an error unless the dataset is kept with cache() or persist(). As in Spark 0.9.
 ---@param path string or a URL that begins with file:
 ---@param minPartitions? integer at least this many partitions where the size allows, default the smaller of 2 and

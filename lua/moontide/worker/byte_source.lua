@@ -1,4 +1,4 @@
---- Whole input files as workers read them, unpacked when they are gzip (host/format/byte_source.h).
+--- Whole input files as workers read them, unpacked when they are gzip or LZ4 (host/format/byte_source.h).
 local fast = require "moontide.wire.ffi"
 local current = require "moontide.worker.current"
 local failure = require "moontide.worker.failure"

@@ -16,7 +16,7 @@ local function open(what, path)
     return file
 end
 
---- A whole file as the pair (path, content); .gz is unpacked.
+--- A whole file as the pair (path, content); .gz and .lz4 are unpacked.
 ---@param input { [1]: string, [2]: integer, [3]: integer } path, size when it was listed, number of an input that can be read once or 0
 ---@return string path
 ---@return string content
