@@ -88,6 +88,9 @@ local EXAMPLES = {
     ["socket.maxLine"] = { "64kb", 65536, 65536, 0 },
     ["socket.reconnect"] = { "250ms", 250, 250, 0 },
     ["socket.memory"] = { "1mb", 1048576, 1048576, 1 },
+    ["fileStream.minRemember"] = { "5min", "5min", 300000, 0 },
+    ["fileStream.maxFiles"] = { "1000", 1000, 1000, 0 },
+    ["fileStream.maxBytes"] = { "64mb", 67108864, 67108864, 0 },
 }
 
 describe("each setting", function()
@@ -227,6 +230,7 @@ local TRIED_IN = {
     ["task.maxFailures"] = "shared_spec", ["task.timeout"] = "pace_spec", concurrentJobs = "active_spec", gracefulStopTimeout = "errors_spec",
     stopTimeout = "errors_spec", stopContextByDefault = "streaming_spec", logLevel = "conf_spec",
     ["listener.maxEvents"] = "listener_spec", ["socket.maxLine"] = "bad_input_spec", ["socket.reconnect"] = "streaming_spec", ["socket.memory"] = "conf_spec",
+    ["fileStream.minRemember"] = "file_stream_spec", ["fileStream.maxFiles"] = "file_stream_spec", ["fileStream.maxBytes"] = "file_stream_spec",
     ["memory.limit"] = "storage_spec", ["save.sync"] = "save_spec", ["random.seed"] = "random_numbers_spec", ["spill.directory"] = "storage_spec",
 }
 

@@ -16,6 +16,7 @@ void tide_bind_graph(lua_State *L);
 void tide_bind_stream(lua_State *L);
 void tide_bind_slice(lua_State *L);
 void tide_bind_arity(lua_State *L);
+void tide_bind_files(lua_State *L);
 
 /* core.engine{…} */
 int tide_bind_engine_new(lua_State *L);

@@ -98,6 +98,7 @@ int luaopen_moontide_core(lua_State *L) {
     tide_bind_stream(L);
     tide_bind_slice(L);
     tide_bind_arity(L);
+    tide_bind_files(L);
 
     lua_newtable(L);
     tide_gcstress_register(L, functions);

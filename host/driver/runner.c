@@ -18,8 +18,10 @@
 #include "base/log.h"
 #include "clock/boundary.h"
 #include "clock/clock.h"
+#include "driver/look.h"
 #include "driver/output.h"
 #include "driver/port.h"
+#include "dstream/file_input.h"
 #include "dstream/generation.h"
 #include "ingest/ingest.h"
 
@@ -47,6 +49,10 @@ struct tide_runner {
     int64_t time;         /* of the generation in progress, afterwards of the last one */
     struct tide_cut *cut; /* CUTTING: on its way; identifies the answer */
     uint64_t asked;       /* ASKING: token */
+
+    struct tide_look *look;        /* ASKING: the directories of a file stream are looked through first; or NULL */
+    struct tide_event *after_look; /* the event that asks then */
+    struct tide_log_kind slow_look;
 
     bool last_cut;     /* STOPPING: the cut on its way is one after the last tick */
     bool nothing_left; /* STOPPING: such a cut brought nothing */
@@ -117,6 +123,38 @@ static bool generation_failed(struct tide_runner *runner, struct tide_error *err
     return skipped;
 }
 
+static void on_looked(void *arg, struct tide_listed_files *take, struct tide_error *take_err, uint64_t ns) {
+    struct tide_runner *runner = arg;
+    struct tide_event *event = runner->after_look;
+    int64_t ms = (int64_t)(ns / 1000000);
+
+    runner->look = NULL;
+    runner->after_look = NULL;
+    if (ms > runner->options.batch)
+        tide_log_sparse(&runner->slow_look, TIDE_LOG_WARN, "files",
+                        "listing the directories of stream %" PRIu32 " took %" PRId64
+                        " ms, longer than a batch (%" PRId64 " ms): move files away that were read",
+                        event->node, ms, runner->options.batch);
+    tide_file_input_looked(tide_graph_stream(runner->graph, event->node), event->time, take, take_err);
+    tide_events_push(runner->options.events, event);
+}
+
+/* Takes the event, which is pushed when the directories have been looked through. */
+static void look_first(struct tide_runner *runner, struct tide_stream *stream, struct tide_event *take) {
+    struct tide_error err = {0};
+    int64_t after, until;
+
+    tide_file_choice_range(tide_file_input_choice(stream), take->time, &after, &until);
+    runner->after_look = take;
+    runner->look =
+        tide_look_new(runner->options.loop, tide_file_input_listing(stream), after, until, on_looked, runner, &err);
+    if (runner->look) return;
+    tide_error_clear(&err);
+    runner->after_look = NULL;
+    tide_file_input_look(stream, take->time);
+    tide_events_push(runner->options.events, take);
+}
+
 static void ask(struct tide_runner *runner) {
     struct tide_rdd *const *parents;
     uint32_t count;
@@ -130,7 +168,8 @@ static void ask(struct tide_runner *runner) {
     event->node = tide_stream_id(stream);
     event->token = runner->asked;
     tide_event_set_rdds(event, parents, count);
-    tide_events_push(runner->options.events, event);
+    if (tide_file_input_wants_look(stream, event->time)) look_first(runner, stream, event);
+    else tide_events_push(runner->options.events, event);
 }
 
 static void continue_generation(struct tide_runner *runner) {
@@ -322,12 +361,20 @@ static void end_ingest(struct tide_runner *runner) {
     runner->port = NULL;
 }
 
+static void end_look(struct tide_runner *runner) {
+    if (runner->look) tide_look_cancel(runner->look);
+    if (runner->after_look) tide_event_delete(runner->after_look);
+    runner->look = NULL;
+    runner->after_look = NULL;
+}
+
 /* Into STOPPED, from any state. Reports of sources up to now still become events. */
 static void end(struct tide_runner *runner) {
     if (runner->state != TIDE_RUNNER_INITIALIZED) count_lost(runner);
     enter(runner, TIDE_RUNNER_STOPPED);
     tide_clock_stop(runner->clock);
     tide_graph_seal(runner->graph);
+    end_look(runner);
     runner->nticks = 0;
     runner->phase = IDLE;
     runner->cut = NULL;

@@ -1,6 +1,6 @@
 /*
- * Reads an input file from its beginning to its end, unpacking it if its name says gzip or LZ4. Reads pipes, terminals
- * and standard input too, each of them once. Memory use is bounded, whatever the file holds.
+ * Reads an input file from its beginning to its end, unpacking it if its name says gzip or LZ4. Reads pipes,
+ * terminals and standard input too, each of them once. Memory use is bounded, whatever the file holds.
  *
  * Thread: tide_byte_source_once: any; a source: one worker.
  * Errors: TIDE_ENOTFOUND, TIDE_EIO, TIDE_ECORRUPT (packed data; the text names the file and the byte in it),

@@ -477,6 +477,7 @@ end
 
 handles.add { StreamingContext = StreamingContext }
 require "moontide.operators.inputs"
+handles.on_demand("StreamingContext", { "moontide.operators.file_streams" })
 
 streaming.constructor = setmetatable(constructor, {
     __call = new,

@@ -55,7 +55,9 @@ lua_layers.LAZY = {
         ["moontide.operators.joins"] = ON_DEMAND, ["moontide.operators.storage"] = ON_DEMAND,
         ["moontide.operators.slices"] = ON_DEMAND, ["moontide.operators.checkpoint"] = ON_DEMAND,
     },
-    ["moontide.streaming"] = { ["moontide.driver.checkpoint"] = "few scripts call checkpoint()" },
+    ["moontide.streaming"] = {
+        ["moontide.driver.checkpoint"] = "few scripts call checkpoint()", ["moontide.operators.file_streams"] = ON_DEMAND,
+    },
     ["moontide.base.check"] = {
         ["moontide.base.values"] = "only arrays need it", ["moontide.base.iterate"] = "likewise",
         ["moontide.base.surplus"] = ON_ERROR,
@@ -71,7 +73,7 @@ lua_layers.LAZY = {
         ["moontide.closure.unpack"] = "only getPartition with a function runs it in the driver", ["moontide.worker.surplus"] = ON_ERROR,
     },
     ["moontide.operators.save"] = { ["moontide.worker.sequence"] = "only saveAsHadoopFile needs it in the driver" },
-    ["moontide.operators.sources"] = { ["moontide.worker.sequence"] = IN_WORKERS },
+    ["moontide.operators.file_datasets"] = { ["moontide.worker.sequence"] = IN_WORKERS },
     ["moontide.wire.ffi"] = { ["moontide.wire.stress"] = "only in builds that test memory errors" },
     ["moontide.worker"] = {
         ["moontide.worker.scan"] = "only with the setting that asks for it", ["moontide.worker.coroutines"] = "after the globals are set",

@@ -310,6 +310,22 @@ local Graph = {}
 ---@return moontide.core.Stream stream
 function Graph:socket(options) end
 
+---@class moontide.core.FilesOptions
+---@field patterns string[] directories, or patterns without braces
+---@field depth? integer levels of directories below them, default 0
+---@field all? boolean names that are usually left out count too
+---@field arity? integer 1: single values, 2: pairs, 0 (default): not known
+---@field label string for messages
+---@field created integer ms: files modified later count
+---@field memory integer ms: how old a file may be when it is first seen
+---@field mostFiles? integer in a batch
+---@field mostBytes? integer in a batch
+
+--- A stream of the files that appear in directories: an event of kind "transform" asks for each dataset.
+---@param options moontide.core.FilesOptions
+---@return moontide.core.Stream stream
+function Graph:files(options) end
+
 --- A stream of datasets that are pushed.
 ---@param options? { oneAtATime: boolean?, default: moontide.core.RDD? }
 ---@return moontide.core.Stream stream
@@ -497,6 +513,36 @@ function Stream:output() end
 --- Adds a dataset to a queue.
 ---@param rdd moontide.core.RDD
 function Stream:push(rdd) end
+
+--- Looks through the directories of a file stream for a batch, if that was not done yet.
+---@param time integer
+---@return integer? candidates new files, none of them accepted; nil: the batch has its files already
+function Stream:look(time) end
+
+---@param index integer 1 to the number of candidates
+---@return string path
+function Stream:candidate(index) end
+
+--- The batch, or a later one, takes this candidate.
+---@param index integer
+function Stream:accept(index) end
+
+--- The batch takes what waits and what was accepted, up to its limits.
+---@param time integer
+function Stream:settle(time) end
+
+---@param time integer
+---@return { [1]: string, [2]: number }[]? files path and size; nil: the batch is not settled
+function Stream:files(time) end
+
+---@return integer asked how many files of a file stream the system was asked for (stat) in all looks
+function Stream:filesAsked() end
+
+--- What a checkpoint keeps of a file stream, as plain data; or sets it. A batch that is set reads the same files again. A file is
+--- { path, size, mtime in seconds, its nanoseconds, inode / 2^32, the rest of it }.
+---@param state? { created: number, batches: { time: number, files: table[] }[], waiting: table[] }
+---@return { created: number, batches: { time: number, files: table[] }[], waiting: table[] }? state
+function Stream:fileState(state) end
 
 ---@return string kind "queue", "narrow" …
 function Stream:kind() end

@@ -70,6 +70,12 @@ conf.options = {
     { key = "socket.memory", type = "bytes", min = 65536, max = 2 ^ 50,
       shown = "what two batches took lately, at least 64mb, at most a quarter of memory.limit",
       reason = "Received data of unfinished batches, of all sources together, before they are read more slowly." },
+    { key = "fileStream.minRemember", type = "duration", min = 1, default = 60000,
+      reason = "How old a file may be, by its time of modification, when a file stream first sees it; files of that time are remembered." },
+    { key = "fileStream.maxFiles", type = "integer", min = 1, max = 10000000, shown = "no limit", unit = "files",
+      reason = "New files that one batch of a file stream takes; the others wait for the next ones." },
+    { key = "fileStream.maxBytes", type = "bytes", min = 1, max = 2 ^ 53, shown = "no limit",
+      reason = "Bytes of new files that one batch of a file stream takes, one file at least; the others wait for the next ones." },
 }
 
 local by_key, keys = {}, {}

@@ -295,6 +295,39 @@ local function add_directory(found, path, plain)
     return true
 end
 
+--- The input of a file that was found already, with its size then.
+---@param path string
+---@param size number bytes
+---@param plain? string the operator, when it does not read .gz and .lz4
+---@return moontide.Input?
+---@return string? reason
+function files.found(path, size, plain)
+    local reason = refuse_packed(path, plain)
+    if reason then
+        return nil, reason
+    end
+    return { path = path, size = size, listed = size, whole = files.is_packed(path) }
+end
+
+--- The directories that a path means, for looking through them later: itself, or patterns without braces. None of them need be there.
+---@param path string or a file: URL
+---@return string[]? patterns
+---@return string? reason
+function files.directories(path)
+    local reason
+    path, reason = files.local_path(path)
+    if not path then
+        return nil, reason
+    elseif path:find("\0", 1, true) then
+        return nil, "a path has no byte 0"
+    end
+    local kind = look_at(path)
+    if kind and kind ~= DIRECTORY then
+        return nil, ("%s is a file; the directory in which files will appear is expected (textFile reads a file)"):format(path)
+    end
+    return kind and { path } or alternatives(path, {})
+end
+
 ---@class moontide.Input
 ---@field path string
 ---@field size number

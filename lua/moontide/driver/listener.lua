@@ -26,7 +26,7 @@ local listener = {}
 ---@class moontide.InputInfo
 ---@field inputStreamId integer
 ---@field numRecords number 0 when that is known only after reading them
----@field metadata { Description: string }
+---@field metadata { Description: string, files: string[]? } files: of a file stream, those of the batch
 ---@field metadataDescription string "socketTextStream(localhost:9999)", "queueStream" …
 
 ---@class moontide.OutputOperationInfo
@@ -115,13 +115,13 @@ local function output_info(life, batch_time, id, node)
     return { batchTime = batch_time, id = id, name = output.name, description = output.site }
 end
 
-local function input_infos(life, records)
+local function input_infos(life, records, time)
     local infos = {}
     for node, count in pairs(records or {}) do
         local source = listener.source(life, node)
         infos[source.id] = {
-            inputStreamId = source.id, numRecords = count, metadata = { Description = source.name },
-            metadataDescription = source.name,
+            inputStreamId = source.id, numRecords = count, metadataDescription = source.name,
+            metadata = { Description = source.name, files = source.files and source.files(time) },
         }
     end
     return infos
@@ -151,7 +151,7 @@ end
 local function batch_info(life, event)
     local info = event.info
     add_delays(info)
-    info.streamIdToInputInfo = input_infos(life, info.inputs)
+    info.streamIdToInputInfo = input_infos(life, info.inputs, info.batchTime)
     info.outputOperationInfos = copy(told(life, info))
     info.inputs, info.outputs = nil, nil
     if event.name == "onBatchCompleted" then
@@ -186,7 +186,7 @@ end
 ---@param life table
 ---@param node integer id of its stream
 ---@param name string?
----@return { id: integer, name: string }
+---@return { id: integer, name: string, files: (fun(time: number): string[])? }
 function listener.source(life, node, name)
     local source = life.sources[node]
     if not source then

@@ -57,10 +57,9 @@ instead.DStream = {
 }
 
 -- These do not exist yet.
-local FILES, RECEIVERS = "file streams come later", "custom receivers come later"
+local RECEIVERS = "custom receivers come later"
 
 instead.StreamingContext = {
-    textFileStream = FILES, fileStream = FILES, binaryRecordsStream = FILES,
     rawSocketStream = "other sources come later", socketStream = "other sources come later",
     receiverStream = RECEIVERS, networkStream = RECEIVERS, actorStream = RECEIVERS,
     sparkContext = "use the field sc",

@@ -1,21 +1,15 @@
 --- Datasets that a Context makes of files, and of nothing (range).
----
---- Most files are read so: a dataset that is there has one record {path, offset, length} for each partition, and an operator like
---- mapPartitions turns it into the records of that part of the file.
 
 local check = require "moontide.base.check"
+local file_datasets = require "moontide.operators.file_datasets"
 local files = require "moontide.driver.files"
 local handles = require "moontide.operators.handles"
 local operators = require "moontide.operators"
-local raw_files = require "moontide.worker.raw_files"
 
 local class, begin = handles.Context, handles.begin
 
 ---@class moontide.Context
 local Context = {}
-
--- A partition of binaryRecords has about this many bytes at most.
-local MAX_SPLIT = 32 * 1024 * 1024
 
 local function inputs_of(name, path, plain)
     check.text(1, name, path, true)
@@ -24,12 +18,6 @@ local function inputs_of(name, path, plain)
         check.fail("%s: %s", name, reason)
     end
     return inputs
-end
-
--- A dataset that workers make of a few descriptions, cut in `n` partitions.
-local function described(scope, name, descriptions, n, kind, make)
-    local handle = scope.from_array(name, descriptions, n, 1)
-    return scope.wrap(operators.narrow(handle, kind, name, check.site(), { fn = operators.own(name, make), source = true }))
 end
 
 local function check_bound(index, value)
@@ -86,9 +74,7 @@ function Context:textFile(path, minPartitions)
     local scope = begin(self, class, "textFile")
     check.text(1, "textFile", path, true)
     minPartitions = check.partitions(2, "textFile", minPartitions, math.min(self.state.parallelism, 2))
-    local node = self.state.engine:files(files.splits(inputs_of("textFile", path), minPartitions))
-    node:madeBy(("textFile (%s)"):format(check.site()))
-    return scope.wrap(node)
+    return file_datasets.text("textFile", check.site())(scope, inputs_of("textFile", path), minPartitions)
 end
 
 --- Pairs of the path and the content of each file of a directory, or of all files that a pattern matches: for many small
@@ -104,11 +90,7 @@ function Context:wholeTextFiles(path, minPartitions)
     local scope = begin(self, class, "wholeTextFiles")
     local inputs = inputs_of("wholeTextFiles", path)
     local n = check.partitions(2, "wholeTextFiles", minPartitions, math.min(self.state.parallelism, 2))
-    local descriptions = {}
-    for index, input in ipairs(inputs) do
-        descriptions[index] = { input.path, input.size, input.once or 0 }
-    end
-    return described(scope, "wholeTextFiles", descriptions, math.max(1, math.min(n, #inputs)), "map", raw_files.whole)
+    return file_datasets.whole("wholeTextFiles", check.site())(scope, inputs, n)
 end
 
 --- Records of `length` bytes each, as strings, of a file, the files of a directory, or those a pattern matches.
@@ -122,45 +104,21 @@ end
 function Context:binaryRecords(path, length)
     local scope = begin(self, class, "binaryRecords")
     local inputs = inputs_of("binaryRecords", path, true)
-    check.integer(2, "binaryRecords", length, 1, MAX_SPLIT)
-    local splits = {}
-    local most = math.floor(MAX_SPLIT / length)
+    check.integer(2, "binaryRecords", length, 1, file_datasets.MAX_SPLIT)
     for _, input in ipairs(inputs) do
-        local count = input.size / length
-        if count ~= math.floor(count) then
-            check.fail("binaryRecords: %s has %.0f bytes, which is not a multiple of the record length %d", input.path,
-                input.size, length)
-        end
-        for from = 0, count - 1, most do
-            splits[#splits + 1] = { input.path, from * length, math.min(most, count - from), length, input.size }
+        local reason = file_datasets.unfit(input, length)
+        if reason then
+            check.fail("binaryRecords: %s", reason)
         end
     end
-    return described(scope, "binaryRecords", splits, math.max(1, #splits), "flatMap", raw_files.records)
-end
-
--- The function of the operator that reads; it runs in the workers.
-local function reader(name, site)
-    return function(it)
-        return require("moontide.worker.sequence").read(it, name, site)
-    end
+    return file_datasets.records("binaryRecords", check.site(), length)(scope, inputs, 1)
 end
 
 -- Object files and SequenceFiles.
 local function sequence_files(sc, scope, name, path, n)
     check.text(1, name, path, true)
     n = check.partitions(2, name, n, math.min(sc.state.parallelism, 2))
-    local inputs = inputs_of(name, path, true)
-    local splits = files.splits(inputs, n)
-    -- A file without a byte is damaged: it is read, so that the action fails.
-    for _, input in ipairs(inputs) do
-        if input.size == 0 then
-            splits[#splits + 1] = { input.path, 0, 0 }
-        end
-    end
-    local site = check.site()
-    local node = scope.from_array(name, splits, #splits, 1).node
-    return scope.wrap(node:narrow(operators.descriptor("mapPartitions", name, site,
-        { fn = operators.package(1, name, reader(name, site)) }), false))
+    return file_datasets.sequence(name, check.site(), name)(scope, inputs_of(name, path, true), n)
 end
 
 --- The records that saveAsObjectFile or saveAsObjectFiles wrote: a file, all files of a directory (names starting with

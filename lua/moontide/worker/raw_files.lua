@@ -1,4 +1,4 @@
---- Files as workers read them for sc:wholeTextFiles and sc:binaryRecords.
+--- Files as workers read them for sc:wholeTextFiles, sc:binaryRecords and file streams.
 
 local raw_files = {}
 
@@ -17,28 +17,29 @@ local function open(what, path)
 end
 
 --- A whole file as the pair (path, content); .gz and .lz4 are unpacked.
----@param input { [1]: string, [2]: integer, [3]: integer } path, size when it was listed, number of an input that can be read once or 0
+---@param input { [1]: string, [2]: integer, [3]: integer, [4]: string } path, size when it was listed, number of an input that can be
+---   read once or 0, the method that was called
 ---@return string path
 ---@return string content
 function raw_files.whole(input)
-    return input[1], require("moontide.worker.byte_source").read_all("wholeTextFiles", input[1], input[2], input[3])
+    return input[1], require("moontide.worker.byte_source").read_all(input[4], input[1], input[2], input[3])
 end
 
 --- An iterator over `count` records of `length` bytes from `offset` on.
----@param split { [1]: string, [2]: integer, [3]: integer, [4]: integer, [5]: integer } path, offset, count, length, size of the file when
----   it was listed
+---@param split { [1]: string, [2]: integer, [3]: integer, [4]: integer, [5]: integer, [6]: string } path, offset, count, length, size
+---   of the file when it was listed, the method that was called
 ---@return fun(): string?
 function raw_files.records(split)
-    local path, offset, left, length = split[1], split[2], split[3], split[4]
+    local path, offset, left, length, method = split[1], split[2], split[3], split[4], split[6]
     local shrank = require("moontide.worker.byte_source").shrank(path, split[5])
     if shrank then
-        error("binaryRecords: " .. shrank, 0)
+        error(method .. ": " .. shrank, 0)
     end
-    local file = open("binaryRecords", path)
+    local file = open(method, path)
     local placed, why = file:seek("set", offset)
     if placed == nil then
         file:close()
-        fail("binaryRecords", path, why)
+        fail(method, path, why)
     end
     local chunk, at = "", 1
     return function()
@@ -51,7 +52,7 @@ function raw_files.records(split)
             local read, reason = file:read(wanted)
             if read == nil or #read < wanted then
                 file:close()
-                fail("binaryRecords", path, reason or "it has become shorter since it was listed")
+                fail(method, path, reason or "it has become shorter since it was listed")
             end
             chunk, at = read, 1
             left = left - wanted / length

@@ -118,13 +118,13 @@ end
 
 -- Reading --------------------------------------------------------------------------------------------------------
 
--- `op` has the name and the site of the method that was called.
+-- `op` has the name and the site of the method that was called, and the form of the file where that is not the name.
 local function open_range(split, op)
     local reason = require("moontide.worker.byte_source").shrank(split[1], split[4])
     if reason then
         failure.broken(op, reason)
     end
-    local reader = C.tide_sequence_reader_new(split[1], split[2], split[3], FORMS[op.name], err)
+    local reader = C.tide_sequence_reader_new(split[1], split[2], split[3], FORMS[op.form or op.name], err)
     if reader == nil then
         fail(op)
     end
@@ -186,15 +186,16 @@ end
 
 --- What is in the range of a file that a partition stands for: its one record is {path, offset, length}.
 ---@param it fun(): table? the partition
----@param name "sequenceFile"|"objectFile" which of them was called
+---@param name string the method that was called, for messages
 ---@param site string where
+---@param form "sequenceFile"|"objectFile" what the file is
 ---@return function|table records
-function sequence.read(it, name, site)
+function sequence.read(it, name, site, form)
     local split = it()
     if split == nil then
         return {}
     end
-    return records_of(split, { name = name, site = site })
+    return records_of(split, { name = name, site = site, form = form })
 end
 
 -- What a script can do about a checkpoint that can't be read.
