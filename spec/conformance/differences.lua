@@ -52,4 +52,15 @@ differences["mapwithstatesuite-mapwithstate-state-timing-out"] = {
     end,
 }
 
+differences["derived-from-source-selection-of-files-at-batch-6000-stream-created-at-clock-5000"] = {
+    reason = "file streams leave out names that begin with \".\" or \"_\", or end in .tmp, ._COPYING_, .swp or ~: such files are "
+        .. "not complete, or are no data",
+    change = function(case)
+        for _, file in ipairs(case.files) do
+            file.name = file.name:match("^_COPYING_ suffix: (.*)$") or file.name
+            file.take = file.take and not (file.name:match("%.tmp$") or file.name:match("%._COPYING_$"))
+        end
+    end,
+}
+
 return differences

@@ -8,6 +8,7 @@ local arithmetic = require "spec.conformance.arithmetic"
 local behaviours = require "spec.conformance.behaviours"
 local compare = require "spec.conformance.compare"
 local events = require "spec.conformance.events"
+local file_streams = require "spec.conformance.file_streams"
 local kept = require "spec.conformance.kept"
 local pipeline = require "spec.conformance.pipeline"
 local situations = require "spec.conformance.situations"
@@ -224,6 +225,10 @@ end
 
 function kinds.source(case)
     return sources.run(case)
+end
+
+function kinds.file_select(case)
+    return file_streams.select(case)
 end
 
 function kinds.behaviour(case)

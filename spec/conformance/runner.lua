@@ -36,7 +36,6 @@ local ABSENT = {
     ui = "status pages",
     timeline = "checkpoint recovery",
     recover_plan = "checkpoint recovery",
-    file_select = "file streams",
 }
 
 --- Runs one case.

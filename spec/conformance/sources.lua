@@ -2,6 +2,7 @@
 
 local build = require "spec.conformance.build"
 local compare = require "spec.conformance.compare"
+local file_streams = require "spec.conformance.file_streams"
 local line_server = require "spec.support.line_server"
 local situations = require "spec.conformance.situations"
 
@@ -67,6 +68,9 @@ end
 ---@return string? reason
 function sources.run(case)
     local method = case.source:match("^%w+")
+    if method:find("[fF]ileStream$") or method == "binaryRecordsStream" then
+        return file_streams.run(case)
+    end
     if not forms[method] then
         local ssc = require("moontide").StreamingContext("local[1]", "conformance", 1000)
         local exists = build.has(ssc, method)
