@@ -67,7 +67,7 @@ local function run(scope, node, sink_bytes, partitions, limit, writing)
     local due = not writing and checkpoints_due(scope, node)
     local task = loop.enclosing()
     local stream = task and task.stream
-    if stream and stream.is_stopping_now() then
+    if stream and stream.is_stopping_now() and task.kind ~= "close" then
         error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
     end
     seeding.refresh(state)
@@ -121,6 +121,27 @@ end
 ---@return any[]
 function actions.collect(scope, node, partitions, name, site, writing)
     return records_of(run(scope, node, sink("collect", name, site), partitions, nil, writing))
+end
+
+-- The results of a job, one record after the other: its blocks are read where they are, so that only one record at a time is in
+-- the script's memory.
+local function records_in(job)
+    local blocks, at = {}, 0
+    job:each(function(block)
+        blocks[#blocks + 1] = block
+    end)
+    local read
+    return function()
+        while job do
+            local record = read and read()
+            if record ~= nil then
+                return record
+            end
+            at = at + 1
+            read = blocks[at] and codec.reader(blocks[at])
+            job = read and job -- it owns the blocks
+        end
+    end
 end
 
 --- The records of each partition. Used by the test harness.
@@ -227,8 +248,8 @@ function RDD:count()
     return sum
 end
 
---- An iterator over all records that computes one partition after the other: for datasets that are too large for the
---- script's memory. Pairs come as {key, value}.
+--- An iterator over all records that computes one partition after the other, and has one record at a time in the script's
+--- memory: for datasets that are too large for it. Pairs come as {key, value}.
 ---
 ---     for line in rdd:toLocalIterator() do print(line) end
 ---
@@ -236,19 +257,19 @@ end
 ---@return fun(): any
 function RDD:toLocalIterator()
     local scope = begin(self, class, "toLocalIterator")
-    local partition, count = -1, self.node:partitions()
-    local list, at = {}, 0
+    local partition, count = 0, self.node:partitions()
+    local sink_bytes, read = sink("collect", "toLocalIterator", check.site()), nil
     return function()
-        while at == #list do
-            partition = partition + 1
-            if partition >= count then
-                partition = count
+        while true do
+            local record = read and read()
+            if record ~= nil then
+                return record
+            elseif partition >= count then
                 return nil
             end
-            list, at = actions.collect(scope, self.node, { partition }), 0
+            read = records_in(run(scope, self.node, sink_bytes, { partition }))
+            partition = partition + 1
         end
-        at = at + 1
-        return list[at]
     end
 end
 

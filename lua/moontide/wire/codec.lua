@@ -146,6 +146,34 @@ function codec.append_records(address, list)
     end
 end
 
+--- An iterator over the block's records, pairs as {key, value}; nil at the end. The block has to stay.
+---@param address integer
+---@return fun(): any
+function codec.reader(address)
+    local block = block_at(address)
+    local p, i, left = block.data, 0, block.count
+    if block.kind == C.TIDE_BLOCK_TEXT then
+        local lines, count = block.lines, left
+        return function()
+            if left == 0 then return nil end
+            local line = lines[count - left]
+            left = left - 1
+            return ffi_string(p + line.offset, line.length)
+        end
+    end
+    local is_pair = block.arity == 2
+    return function()
+        if left == 0 then return nil end
+        left = left - 1
+        local v
+        v, i = decode(p, i)
+        if not is_pair then return v end
+        local second
+        second, i = decode(p, i)
+        return { v, second }
+    end
+end
+
 --- Arity of the block's records: 1, 2, or 0 when it has none.
 function codec.block_arity(address)
     local block = block_at(address)
