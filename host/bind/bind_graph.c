@@ -388,6 +388,16 @@ static int graph_zero(lua_State *L) {
     return 1;
 }
 
+/* graph:lane(output, lane) */
+static int graph_lane(lua_State *L) {
+    struct tide_runner *runner = tide_bind_check_runner(L, 1);
+    int64_t outputs = tide_graph_outputs(tide_runner_graph(runner));
+    int64_t output = tide_bind_check_whole(L, 2, 0, outputs - 1, "output");
+
+    tide_runner_set_lane(runner, (uint32_t)output, (uint32_t)tide_bind_check_whole(L, 3, 1, UINT32_MAX, "lane"));
+    return 0;
+}
+
 static int graph_listen(lua_State *L) {
     tide_runner_listen(tide_bind_check_runner(L, 1), lua_toboolean(L, 2) != 0);
     return 0;
@@ -419,6 +429,7 @@ void tide_bind_graph(lua_State *L) {
         {"now", graph_now},
         {"idle", graph_idle},
         {"zero", graph_zero},
+        {"lane", graph_lane},
         {"listen", graph_listen},
         {"remember", graph_remember},
         {"checkpointing", graph_checkpointing},

@@ -8,6 +8,7 @@
 #include "driver/output.h"
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/error.h"
 
 struct batch;
@@ -39,6 +40,19 @@ void tide_outputs_create(struct tide_outputs *outputs) {
     if (outputs->concurrent == 0) outputs->concurrent = 1;
     tide_list_create(&outputs->batches);
     tide_list_create(&outputs->running);
+}
+
+void tide_outputs_destroy(struct tide_outputs *outputs) {
+    tide_outputs_clear(outputs);
+    tide_free(outputs->lanes);
+}
+
+void tide_outputs_set_lane(struct tide_outputs *outputs, uint32_t output, uint32_t lane) {
+    uint32_t before = outputs->nlanes;
+
+    TIDE_ARRAY_RESERVE(outputs->lanes, outputs->nlanes, output + 1);
+    for (uint32_t i = before; i < outputs->nlanes; i++) outputs->lanes[i] = 0;
+    outputs->lanes[output] = lane;
 }
 
 bool tide_outputs_empty(const struct tide_outputs *outputs) { return tide_list_empty(&outputs->batches); }
@@ -207,6 +221,21 @@ static void start_output(struct tide_outputs *outputs, struct batch *batch) {
     else end_output(outputs, run, batch->failure ? batch->failure : "its dataset could not be made");
 }
 
+static uint32_t lane_of(const struct tide_outputs *outputs, const struct output_run *run) {
+    return run->output < outputs->nlanes ? outputs->lanes[run->output] : 0;
+}
+
+/* Whether the next output of the batch has to wait for one of its lane. */
+static bool lane_is_taken(const struct tide_outputs *outputs, const struct batch *batch) {
+    uint32_t lane = lane_of(outputs, &batch->outputs[batch->next]);
+
+    if (lane == 0) return false;
+    TIDE_LIST_EACH(link, &outputs->running) {
+        if (lane_of(outputs, TIDE_CONTAINER_OF(link, struct output_run, link)) == lane) return true;
+    }
+    return false;
+}
+
 void tide_outputs_start(struct tide_outputs *outputs) {
     struct tide_list *link = outputs->batches.next;
 
@@ -214,7 +243,10 @@ void tide_outputs_start(struct tide_outputs *outputs) {
         struct batch *batch = TIDE_CONTAINER_OF(link, struct batch, link);
         struct tide_list *after = link->next; /* the batch may end with its last output */
         bool last = batch->next + 1 >= batch->count;
-        if (batch->next < batch->count) start_output(outputs, batch);
+        if (batch->next < batch->count) {
+            if (lane_is_taken(outputs, batch)) return;
+            start_output(outputs, batch);
+        }
         if (last) link = after;
     }
 }

@@ -3,6 +3,9 @@
  * ended, and the listener events about them. At most `concurrent` outputs run at a time, batch by batch and within a
  * batch in the order of their registration.
  *
+ * Outputs may be given a lane: those of one lane never run at the same time, so they run in order of batch time. One
+ * that waits for its lane holds up those behind it, so that outputs start in one order whatever their lanes.
+ *
  * An output whose dataset has failed (dstream/graph.h) is not run; listeners see it start and end, with the reason.
  *
  * Thread: driver only.
@@ -29,6 +32,8 @@ struct tide_outputs {
     struct tide_list batches; /* submitted, not finished, in order */
     struct tide_list running; /* outputs */
     uint32_t nrunning;
+    uint32_t *lanes; /* by the number of the output; 0, like one beyond the end: none */
+    uint32_t nlanes;
 };
 
 /* Records that an input has brought to batches which are not finished. */
@@ -45,6 +50,9 @@ struct tide_input_count {
 
 /* Zeroed but for graph, clock, events, concurrent and skips. */
 void tide_outputs_create(struct tide_outputs *outputs);
+void tide_outputs_destroy(struct tide_outputs *outputs);
+/* Gives an output a lane, any number from 1 on. */
+void tide_outputs_set_lane(struct tide_outputs *outputs, uint32_t output, uint32_t lane);
 /* Drops queued batches, and no longer waits for outputs that run. */
 void tide_outputs_clear(struct tide_outputs *outputs);
 bool tide_outputs_empty(const struct tide_outputs *outputs);

@@ -433,6 +433,7 @@ void tide_runner_delete(struct tide_runner *runner) {
     tide_events_forget(runner->options.events, runner->graph);
     tide_clock_close(runner->clock);
     tide_generation_delete(runner->generation);
+    tide_outputs_destroy(&runner->outputs);
     tide_graph_delete(runner->graph);
     tide_free(runner->ticks);
     tide_free(runner->failure);
@@ -512,6 +513,10 @@ bool tide_runner_idle(const struct tide_runner *runner) {
 const struct tide_input_count *tide_runner_lost(const struct tide_runner *runner, uint32_t *count) {
     *count = runner->nlost;
     return runner->lost;
+}
+
+void tide_runner_set_lane(struct tide_runner *runner, uint32_t output, uint32_t lane) {
+    tide_outputs_set_lane(&runner->outputs, output, lane);
 }
 
 void tide_runner_listen(struct tide_runner *runner, bool listen) { runner->outputs.listening = listen; }

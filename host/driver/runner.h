@@ -6,7 +6,7 @@
  *                                        run            FIFO            script       datasets
  *
  * One generation at a time, in order of time; at most `concurrent` outputs at a time, batch by batch and within a
- * batch in order of registration. Generations and outputs overlap: a slow output never delays a tick or a
+ * batch in order of registration, those of one lane one after the other. Generations and outputs overlap: a slow output never delays a tick or a
  * generation. No tick is skipped and no two are merged.
  *
  * The script takes part through events (driver/event.h) and answers them by token: TRANSFORM by
@@ -101,6 +101,8 @@ bool tide_runner_idle(const struct tide_runner *runner);
  * batch count until its last output has been started, and are listed as `begun` until that has ended. Borrowed; no
  * entry when it was never started. */
 const struct tide_input_count *tide_runner_lost(const struct tide_runner *runner, uint32_t *count);
+/* Outputs of one lane (a number from 1 on) never run at the same time: see driver/output.h. */
+void tide_runner_set_lane(struct tide_runner *runner, uint32_t output, uint32_t lane);
 /* Listener events are made only while listening:
  *   onStreamingStarted, then for each batch onBatchSubmitted, onBatchStarted, for each output
  *   onOutputOperationStarted and onOutputOperationCompleted (info.output: its position in the batch, node: its

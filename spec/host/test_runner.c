@@ -257,6 +257,44 @@ static void outputs_may_run_at_the_same_time(void **state) {
     destroy(&bench);
 }
 
+/* Of one lane one at a time, and what is behind a waiting one waits too. */
+static void outputs_of_a_lane_run_one_after_the_other(void **state) {
+    struct bench bench;
+
+    create_with(&bench, (struct tide_runner_options){.manual_clock = true, .concurrent = 3});
+    struct tide_stream *queue = queue_of(&bench);
+    for (int i = 0; i < 4; i++) output(queue);
+    tide_runner_set_lane(bench.runner, 1, 1);
+    tide_runner_set_lane(bench.runner, 2, 2);
+    tide_runner_set_lane(bench.runner, 3, 1);
+    for (uint32_t i = 1; i <= 2; i++) push(queue, i, 1);
+    start(&bench);
+    advance(&bench, 2000);
+    uint64_t free_one = expect_output(&bench, 0, 1000, "1|");
+    uint64_t lane_1 = expect_output(&bench, 1, 1000, "1|");
+    uint64_t lane_2 = expect_output(&bench, 2, 1000, "1|");
+    expect_nothing(&bench);
+    done(&bench, free_one);
+    expect_nothing(&bench); /* one may run, but the next is of lane 1 */
+    done(&bench, lane_1);
+    lane_1 = expect_output(&bench, 3, 1000, "1|");
+    free_one = expect_output(&bench, 0, 2000, "2|");
+    expect_nothing(&bench);
+    done(&bench, free_one);
+    expect_nothing(&bench);
+    tide_runner_output_done(bench.runner, lane_1, "it failed"); /* its lane is free all the same */
+    lane_1 = expect_output(&bench, 1, 2000, "2|");
+    expect_nothing(&bench); /* lane 2 still runs for the first batch */
+    done(&bench, lane_2);
+    lane_2 = expect_output(&bench, 2, 2000, "2|");
+    done(&bench, lane_1);
+    done(&bench, expect_output(&bench, 3, 2000, "2|"));
+    expect_nothing(&bench);
+    done(&bench, lane_2);
+    assert_true(tide_runner_idle(bench.runner));
+    destroy(&bench);
+}
+
 /* No dataset, no output; no output at all, no batch and no events. */
 static void outputs_without_dataset_are_not_called(void **state) {
     struct bench bench;
@@ -926,6 +964,7 @@ int main(void) {
         cmocka_unit_test(the_first_batch_is_strictly_after_now),
         cmocka_unit_test(outputs_run_one_by_one_in_order),
         cmocka_unit_test(outputs_may_run_at_the_same_time),
+        cmocka_unit_test(outputs_of_a_lane_run_one_after_the_other),
         cmocka_unit_test(outputs_without_dataset_are_not_called),
         cmocka_unit_test(listeners_hear_everything_in_order),
         cmocka_unit_test(forgetting_waits_for_success),

@@ -396,6 +396,11 @@ function Graph:idle() end
 ---@return integer? time before the first batch; nil: it has not been started
 function Graph:zero() end
 
+--- Gives an output a lane: outputs of one lane never run at the same time, and so in order of batch time.
+---@param output integer its number, from 0
+---@param lane integer from 1
+function Graph:lane(output, lane) end
+
 --- Whether there are events of kind "listener".
 ---@param wanted boolean
 function Graph:listen(wanted) end
