@@ -3,6 +3,8 @@
  *
  * Called by Lua on the driver thread. A stream belongs to its graph (bind_graph.c): its userdata only points to it.
  */
+#include <string.h>
+
 #include "bind/bind.h"
 #include "bind/bind_graph.h"
 #include "bind/bind_op.h"
@@ -152,6 +154,26 @@ static int stream_id(lua_State *L) {
     return 1;
 }
 
+/* stream:named(name, keeper) */
+static int stream_named(lua_State *L) {
+    struct tide_stream *stream = tide_bind_check_stream(L, 1);
+    struct tide_error err = {0};
+    size_t length;
+    const char *name = luaL_checklstring(L, 2, &length);
+    struct tide_stream *keeper = lua_isnoneornil(L, 3) ? NULL : tide_bind_check_stream(L, 3);
+
+    luaL_argcheck(L, length > 0 && strlen(name) == length, 2, "a name has at least one byte, and no zero byte");
+    if (tide_stream_set_name(stream, keeper, name, &err) < 0) return tide_bind_failure(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* stream:name() → text or nil */
+static int stream_name(lua_State *L) {
+    lua_pushstring(L, tide_stream_name(tide_bind_check_stream(L, 1)));
+    return 1;
+}
+
 static int stream_graph(lua_State *L) {
     tide_bind_check(L, 1, TIDE_BIND_STREAM);
     tide_bind_push_graph_of(L, 1);
@@ -247,6 +269,8 @@ void tide_bind_stream(lua_State *L) {
         {"state", stream_state},
         {"mapState", stream_map_state},
         {"id", stream_id},
+        {"named", stream_named},
+        {"name", stream_name},
         {"graph", stream_graph},
         {"slide", stream_slide},
         {"level", stream_level},

@@ -6,8 +6,8 @@
  *                                        run            FIFO            script       datasets
  *
  * One generation at a time, in order of time; at most `concurrent` outputs at a time, batch by batch and within a
- * batch in order of registration, those of one lane one after the other. Generations and outputs overlap: a slow output never delays a tick or a
- * generation. No tick is skipped and no two are merged.
+ * batch in order of registration, those of one lane one after the other. Generations and outputs overlap: a slow
+ * output never delays a tick or a generation. No tick is skipped and no two are merged.
  *
  * The script takes part through events (driver/event.h) and answers them by token: TRANSFORM by
  * tide_runner_transform_done, OUTPUT by tide_runner_output_done. An answer with a token that is not awaited (any

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/array.h"
@@ -60,6 +61,38 @@ int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide
     *output = graph->noutputs;
     graph->outputs[graph->noutputs++] = stream;
     return TIDE_OK;
+}
+
+int tide_stream_set_name(struct tide_stream *stream, struct tide_stream *keeper, const char *name,
+                         struct tide_error *err) {
+    const struct tide_graph *graph = stream->graph;
+
+    assert(name[0] && (!keeper || keeper->graph == graph));
+    if (graph->sealed)
+        return tide_error_set(err, TIDE_ESTATE, "streams can't be named after start() or stop(); name them before");
+    if (stream->name) return tide_error_set(err, TIDE_EINVAL, "the stream is called '%s' already", stream->name);
+
+    const struct tide_stream *other = tide_graph_named(graph, name);
+
+    if (other) {
+        return tide_error_set(err, TIDE_EINVAL,
+                              "another stream is called '%s' already; names are unique among the streams of a "
+                              "context",
+                              name);
+    }
+    stream->name = tide_xstrdup(name);
+    if (keeper && !keeper->name) keeper->name = tide_xstrdup(name);
+    return TIDE_OK;
+}
+
+const char *tide_stream_name(const struct tide_stream *stream) { return stream->name; }
+
+/* A keeper was declared before what shows its state. */
+struct tide_stream *tide_graph_named(const struct tide_graph *graph, const char *name) {
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        if (graph->streams[i]->name && strcmp(graph->streams[i]->name, name) == 0) return graph->streams[i];
+    }
+    return NULL;
 }
 
 int64_t tide_graph_batch(const struct tide_graph *graph) { return graph->batch; }

@@ -120,6 +120,15 @@ struct tide_arity *tide_stream_arity(const struct tide_stream *stream);
 int tide_stream_checkpoint(struct tide_stream *stream, int64_t interval, struct tide_error *err);
 /* 0: none (set by the script, or by tide_graph_begin where it must have one). */
 int64_t tide_stream_checkpoint_interval(const struct tide_stream *stream);
+/* The name by which people, checkpoints and sinks know the stream: at least one byte, copied. `keeper` is the stream
+ * that keeps the state of which this one shows a part (window, mapWithState), or NULL: it gets the same name, if it
+ * has none. TIDE_EINVAL when another stream of the graph has that name or this one has one; TIDE_ESTATE when the
+ * graph is sealed. */
+int tide_stream_set_name(struct tide_stream *stream, struct tide_stream *keeper, const char *name,
+                         struct tide_error *err);
+const char *tide_stream_name(const struct tide_stream *stream); /* NULL: it has none */
+/* The stream of that name; of a stream and its keeper the keeper, which has what is to be found again. NULL: none. */
+struct tide_stream *tide_graph_named(const struct tide_graph *graph, const char *name);
 /* Registers an output operation on the stream; *output is its number (0, 1, 2 … in order of registration). */
 int tide_stream_output(struct tide_stream *stream, uint32_t *output, struct tide_error *err);
 

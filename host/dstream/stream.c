@@ -78,6 +78,7 @@ void tide_stream_delete(struct tide_stream *stream) {
     tide_free(stream->slots);
     tide_free(stream->readers);
     tide_free(stream->parents);
+    tide_free(stream->name);
     tide_free(stream);
 }
 
@@ -151,7 +152,14 @@ static void put_entry(struct tide_stream *stream, struct tide_dataset entry) {
     stream->ndatasets++;
 }
 
+/* A named stream's datasets show its name in their lineage, unless they are datasets of the script. */
+static void name_dataset(const struct tide_stream *stream, struct tide_rdd *rdd) {
+    if (stream->name && stream->nparents > 0 && !stream->adopts && !tide_rdd_name(rdd))
+        tide_rdd_set_name(rdd, stream->name);
+}
+
 void tide_stream_put(struct tide_stream *stream, int64_t time, struct tide_rdd *rdd) {
+    name_dataset(stream, rdd);
     if (stream->level) tide_rdd_persist(rdd, stream->level, stream->truncate);
     put_entry(stream, (struct tide_dataset){.time = time, .rdd = tide_rdd_retain(rdd)});
 }

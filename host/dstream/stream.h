@@ -54,6 +54,7 @@ struct tide_stream {
     struct tide_stream **parents;
     uint32_t nparents;
     uint32_t id;
+    char *name;    /* given by the script, or NULL */
     uint8_t level; /* storage level of its datasets; 0: none */
     bool truncate;
     bool adopts; /* its datasets are made by the script (tide_stream_put is given what tide_stream_adopt returns) */

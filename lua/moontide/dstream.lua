@@ -29,8 +29,10 @@ local SETTINGS = { remember = true, checkpoint = true, persist = true, cache = t
 ---@return table scope
 function dstream.scope(ssc, life)
     -- kept: by the number of a stream, the core's stream behind it that keeps the state it shows
-    -- labels: by the number of a stream, what the script calls it
-    local scope = { life = life, kept = {}, labels = {} }
+    -- labels: by the number of a stream, what messages call it
+    -- names: by the number of a stream, the name that the script has given it
+    -- named_at: by that name, where it did
+    local scope = { life = life, kept = {}, labels = {}, names = {}, named_at = {} }
 
     function scope.ready(name)
         if SETTINGS[name] and (life.state == "ACTIVE" or life.state == "STOPPING") then
@@ -110,16 +112,19 @@ function dstream.scope(ssc, life)
 
     -- `run` gets the dataset and the time, once for each that is generated; `fn` is the script's function behind it, if any.
     function scope.output(stream, name, site, run, fn)
-        local output = { name = name, site = site, run = run, fn = fn }
-        life.outputs[stream.node:output()] = output
+        local number = stream.node:output()
+        local output = { name = name, site = site, run = run, fn = fn, number = number }
+        life.outputs[number] = output
         table.insert(life.outputs_in_order, output)
+        return output
     end
 
     return scope
 end
 
 function class.__tostring(self)
-    return ("DStream #%d"):format(self.number)
+    local name = self.scope.names[self.number]
+    return name and ("DStream #%d '%s'"):format(self.number, name) or ("DStream #%d"):format(self.number)
 end
 
 --- Applies any operation on datasets: `f` gets the dataset and the time of each batch and returns a dataset. It runs in
@@ -155,12 +160,56 @@ function DStream:transformWith(other, f)
     end)
 end
 
+-- "updateStateByKey 'counts' (job.lua:12)"
+local function name_label(scope, id, name, site)
+    local what, at = (scope.labels[id] or ("stream (%s)"):format(site)):match("^(.-)( %b())$")
+    scope.labels[id] = ("%s '%s'%s"):format(what, name, at)
+end
+
+--- Names the stream: messages, the lineage of its datasets and sinks (saveTo) call it so.
+---
+---     tostring(words:countByValue():named("counts")):match("'.*'")  --> "'counts'"
+---
+--- A name belongs to one stream of a context; a second one for the same stream, an empty one, and one with control characters
+--- are errors. Not in Spark.
+---@param name string 1 to 200 bytes
+---@return moontide.DStream stream this one
+function DStream:named(name)
+    local scope = operators.begin(self, "named")
+    local problem = check.not_name(name)
+    if problem then
+        check.fail("bad argument #1 to 'named' (%s)", problem)
+    end
+    for _, output in ipairs(scope.life.sinks) do
+        if output.stream == self.number and output.by_position then
+            check.fail("'named': saveTo (%s) has called itself '%s' because the stream had no name: name the stream before", output.site,
+                output.sink_name)
+        end
+    end
+    local kept = scope.kept[self.number]
+    local named, reason = self.node:named(name, kept)
+    if not named then
+        local taken = scope.named_at[name]
+        check.fail("'named': %s%s", reason, taken and (" (named at %s)"):format(taken) or "")
+    end
+    local site = check.site()
+    scope.names[self.number], scope.named_at[name] = name, site
+    name_label(scope, self.number, name, site)
+    if kept then
+        name_label(scope, kept:id(), name, site)
+    end
+    return self
+end
+
 --- Output: calls `f` with the dataset and the time of each batch, empty ones too. It runs in the driver; actions inside
 --- suspend it without stopping the clock. An error fails the batch.
 ---
 ---     counts:foreachRDD(function(rdd, time)
 ---         print(time, #rdd:collect())
 ---     end)
+---
+--- A batch that runs again, after a crash, has the same `time`: what `f` stores under a key that `time` is part of is stored once. An
+--- output that sees to that itself is saveTo.
 ---
 --- Guide: "Output Operations".
 ---@param f fun(rdd: moontide.RDD, time: number)
@@ -235,7 +284,7 @@ end
 handles.add { DStream = DStream }
 handles.on_demand("DStream", {
     "moontide.operators.windows", "moontide.operators.save", "moontide.operators.state", "moontide.operators.joins",
-    "moontide.operators.storage", "moontide.operators.slices", "moontide.operators.checkpoint",
+    "moontide.operators.storage", "moontide.operators.slices", "moontide.operators.checkpoint", "moontide.operators.save_to",
 })
 
 return dstream

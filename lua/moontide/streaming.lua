@@ -12,6 +12,7 @@ local handles = require "moontide.operators.handles"
 local lifecycle = require "moontide.driver.lifecycle"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
+local save_to = require "moontide.driver.save_to"
 local seeding = require "moontide.driver.seeding"
 
 local streaming = {}
@@ -135,7 +136,8 @@ end
 ---     ssc:awaitTermination()
 ---
 --- Errors: no output operation is registered; something that needs a checkpoint directory has none; another context of
---- the engine runs; the context is stopped. Each says what to change. Guide: "A Quick Example".
+--- the engine runs; the context is stopped; a sink of saveTo cannot be opened, and then the context is as it was before the
+--- call. Each says what to change. Guide: "A Quick Example".
 function StreamingContext:start()
     check.self(self, class, "start")
     local life = self.life
@@ -146,6 +148,9 @@ function StreamingContext:start()
         require("moontide.core").log("warn", "streaming", "start: the context has been started already")
         return
     end
+    if life.opening then
+        check.fail("'start': the streaming context is being started: a sink's method cannot do it once more")
+    end
     refuse_second(self)
     if #life.outputs_in_order == 0 then
         lifecycle.stop(life, false, false)
@@ -154,6 +159,10 @@ function StreamingContext:start()
     end
     if life.checkpoint and not life.checkpoint_lent then
         refuse_unstorable(life)
+    end
+    local closed_sink = save_to.open(life)
+    if closed_sink then
+        check.fail("'start': %s", closed_sink)
     end
     seeding.freeze(self.sc.state)
     life.graph:listen(#life.listeners > 0)
@@ -241,7 +250,7 @@ local STOP_OPTIONS = { "stopContext", "graceful" }
 ---@param stopContext? boolean|{ stopContext: boolean?, graceful: boolean? } default true (setting `stopContextByDefault`)
 ---@param graceful? boolean default false
 ---@return true? stopped
----@return moontide.Error? err what was broken off
+---@return moontide.Error? err what was broken off, or the sink that could not be closed
 function StreamingContext:stop(stopContext, graceful)
     check.self(self, class, "stop")
     if type(stopContext) == "table" then

@@ -122,6 +122,36 @@ static void unfit_parents_are_refused(void **state) {
     tide_graph_delete(other);
 }
 
+static void names_are_unique_and_find_what_keeps_state(void **state) {
+    struct tide_error err = {0};
+    struct tide_graph *graph = tide_graph_new(1000, 0);
+    struct tide_stream *queue = tide_stream_queue(graph, true, NULL, NULL);
+    struct tide_stream *keeper = narrow(queue), *shown = narrow(keeper), *other = narrow(keeper);
+
+    assert_null(tide_stream_name(shown));
+    assert_null(tide_graph_named(graph, "sums"));
+    assert_int_equal(tide_stream_set_name(shown, keeper, "sums", &err), 0);
+    assert_string_equal(tide_stream_name(shown), "sums");
+    assert_ptr_equal(tide_graph_named(graph, "sums"), keeper);
+    assert_int_equal(tide_stream_set_name(queue, NULL, "sums", &err), TIDE_EINVAL);
+    expect_error(&err, TIDE_EINVAL, "another stream is called 'sums' already");
+    assert_int_equal(tide_stream_set_name(shown, NULL, "totals", &err), TIDE_EINVAL);
+    expect_error(&err, TIDE_EINVAL, "the stream is called 'sums' already");
+    assert_int_equal(tide_stream_set_name(other, keeper, "all", &err), 0);
+    assert_string_equal(tide_stream_name(keeper), "sums");
+    assert_ptr_equal(tide_graph_named(graph, "all"), other);
+    output(other);
+    push(queue, 1, 1);
+    begin(graph);
+    assert_int_equal(tide_stream_set_name(queue, NULL, "lines", &err), TIDE_ESTATE);
+    expect_error(&err, TIDE_ESTATE, "can't be named after start()");
+    struct tide_generation *generation = tide_generation_new(graph);
+    expect_batch(generation, 1000, "1|");
+    assert_string_equal(tide_rdd_name(tide_stream_dataset(other, 1000)), "all");
+    tide_generation_delete(generation);
+    tide_graph_delete(graph);
+}
+
 static void a_graph_that_has_begun_is_sealed(void **state) {
     struct tide_error err = {0};
     struct supply supply;
@@ -621,6 +651,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_are_numbered_in_order),
         cmocka_unit_test(unfit_parents_are_refused),
+        cmocka_unit_test(names_are_unique_and_find_what_keeps_state),
         cmocka_unit_test(a_graph_that_has_begun_is_sealed),
         cmocka_unit_test(a_graph_without_output_does_not_begin),
         cmocka_unit_test(a_source_makes_a_receiver),

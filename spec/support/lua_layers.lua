@@ -54,6 +54,7 @@ lua_layers.LAZY = {
         ["moontide.operators.windows"] = ON_DEMAND, ["moontide.operators.save"] = ON_DEMAND, ["moontide.operators.state"] = ON_DEMAND,
         ["moontide.operators.joins"] = ON_DEMAND, ["moontide.operators.storage"] = ON_DEMAND,
         ["moontide.operators.slices"] = ON_DEMAND, ["moontide.operators.checkpoint"] = ON_DEMAND,
+        ["moontide.operators.save_to"] = ON_DEMAND,
     },
     ["moontide.streaming"] = {
         ["moontide.driver.checkpoint"] = "few scripts call checkpoint()", ["moontide.operators.file_streams"] = ON_DEMAND,

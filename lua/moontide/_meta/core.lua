@@ -497,6 +497,17 @@ function Stream:mapState(partitions, op, initial) end
 ---@return integer id streams are counted from 0
 function Stream:id() end
 
+--- Names the stream, and the one behind it that keeps the state it shows.
+---@param name string not empty
+---@param keeper? moontide.core.Stream
+---@return true? named
+---@return string? message
+---@return string? code
+function Stream:named(name, keeper) end
+
+---@return string? name
+function Stream:name() end
+
 ---@return moontide.core.Graph graph
 function Stream:graph() end
 

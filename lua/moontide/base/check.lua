@@ -24,6 +24,11 @@ local function is_library(source)
     return known
 end
 
+--- The calling module is part of the library, wherever it lies: the modules of stdlib/ say so when they are loaded.
+function check.join_library()
+    library_sources[debug.getinfo(2, "S").source] = true
+end
+
 --- Whether a chunk of that source (as debug.getinfo gives it) is part of Moontide.
 check.is_library = is_library
 
@@ -256,6 +261,23 @@ function check.integer(index, method, value, min, max, default)
         check.fail("bad argument #%d to '%s' (%s)", index, method, reason)
     end
     return value
+end
+
+local LONGEST_NAME = 200 -- bytes
+
+--- Why `value` cannot name a stream or an output, or nil when it can: such names stand in messages and on disk.
+---@param value any
+---@return string?
+function check.not_name(value)
+    if type(value) ~= "string" then
+        return "a name (string) expected, got " .. check.type_name(value)
+    elseif value == "" then
+        return "the name is empty"
+    elseif #value > LONGEST_NAME then
+        return ("the name has %d bytes, at most %d are possible"):format(#value, LONGEST_NAME)
+    elseif value:find("%c") then
+        return "the name has control characters"
+    end
 end
 
 check.MAX_PARTITIONS = 100000

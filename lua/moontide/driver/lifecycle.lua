@@ -15,6 +15,7 @@ local event_queue = require "moontide.driver.event_queue"
 local listener = require "moontide.driver.listener"
 local loop = require "moontide.driver.loop"
 local pace = require "moontide.driver.pace"
+local save_to = require "moontide.driver.save_to"
 local stop_report = require "moontide.driver.stop_report"
 
 local lifecycle = {}
@@ -144,14 +145,20 @@ end
 
 -- Ending ----------------------------------------------------------------------------------------------------------
 
+local function abandon_tasks(life)
+    for _, task in ipairs(loop.waiting_tasks(life)) do
+        loop.abandon(task)
+    end
+end
+
 local function finish(life)
     if life.state == "STOPPED" then
         return
     end
-    for _, task in ipairs(loop.waiting_tasks(life)) do
-        loop.abandon(task)
-    end
+    abandon_tasks(life)
     life.state = "STOPPED"
+    save_to.close(life, function() end) -- those that the stop had no time for
+    abandon_tasks(life)
     if life.listener_queue.dropped > 0 then
         log("warn", "%.0f more events were not told to listeners", life.listener_queue:take_dropped())
     end
@@ -171,7 +178,13 @@ local function finish(life)
 end
 
 local function finish_when_done(life)
-    if life.drained and life.tasks == 0 and #stop_report.lingering(life) == 0 then
+    local function done()
+        return life.drained and life.tasks == 0 and #stop_report.lingering(life) == 0
+    end
+    if done() then
+        save_to.close(life, function() finish_when_done(life) end)
+    end
+    if done() then
         finish(life)
     end
 end
@@ -515,6 +528,7 @@ function lifecycle.new(state, graph, batch)
         outputs = {},          -- node number → { name, site, run }
         outputs_in_order = {},
         saves = {},            -- what saveAs…Files write to → who does (save.lua)
+        sinks = {},            -- what saveTo writes to, in the order of the script (save_to.lua)
         transforms = {},       -- stream id → { name, site, run }
         sources = {},          -- stream id → { id, name }, the id as listeners are told it
         inputs = 0,            -- how many of them

@@ -10,7 +10,7 @@ local errors = require "moontide.base.errors"
 local loop = {}
 
 ---@class moontide.Task
----@field kind "output"|"transform"|"listener"
+---@field kind "output"|"transform"|"listener"|"open"|"close"
 ---@field name string operator or callback, for messages
 ---@field site string? where the script registered it
 ---@field time number? batch time, ms

@@ -236,7 +236,8 @@ end
 
 --- Output: writes each batch to a directory `prefix-TIME.suffix` of text files, one for each partition, one line for
 --- each record, and `_SUCCESS` last. A directory that an earlier run has left is replaced; one that another job has completed
---- since this one began, or is at work in, is an error, and so is a second output of this context with the same names.
+--- since this one began, or is at work in, is an error, and so is a second output of this context with the same names. So
+--- a batch that runs again, after a crash, is there once, whole or not at all: what saveTo asks of a sink, by name.
 ---
 ---     counts:saveAsTextFiles("out/counts", "txt")  -- out/counts-1357008430000.txt/part-00000 …
 ---     errors:saveAsTextFiles("out/errors", nil, { skipEmpty = true, compress = "gz" })

@@ -155,7 +155,9 @@ function codec.reader(address)
     if block.kind == C.TIDE_BLOCK_TEXT then
         local lines, count = block.lines, left
         return function()
-            if left == 0 then return nil end
+            if left == 0 then
+                return nil
+            end
             local line = lines[count - left]
             left = left - 1
             return ffi_string(p + line.offset, line.length)
@@ -163,11 +165,15 @@ function codec.reader(address)
     end
     local is_pair = block.arity == 2
     return function()
-        if left == 0 then return nil end
+        if left == 0 then
+            return nil
+        end
         left = left - 1
         local v
         v, i = decode(p, i)
-        if not is_pair then return v end
+        if not is_pair then
+            return v
+        end
         local second
         second, i = decode(p, i)
         return { v, second }
