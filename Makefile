@@ -273,7 +273,7 @@ format:
 # The names in Debian and Ubuntu (see .ci/packages).
 BUILD_PACKAGES := gcc libc6-dev make pkg-config luajit libluajit-5.1-dev libuv1-dev libmsgpack-dev|libmsgpack-c-dev \
                   libxxhash-dev liblz4-dev zlib1g-dev
-TEST_PACKAGES  := libcmocka-dev lua-busted lua-cjson lua-dkjson
+TEST_PACKAGES  := libcmocka-dev lua-busted lua-cjson lua-dkjson libsqlite3-0
 LINT_PACKAGES  := clang-format clang-tidy cppcheck lua-check luarocks
 
 deps:
@@ -285,7 +285,8 @@ deps-build:
 	    { $(call install_packages,$(BUILD_PACKAGES)); }
 
 deps-test: deps-build
-	@pkg-config --exists cmocka && $(LUAJIT) -e 'require "busted.core" require "cjson" require "dkjson"' 2>/dev/null || \
+	@pkg-config --exists cmocka && \
+	    $(LUAJIT) -e 'require "busted.core" require "cjson" require "dkjson" require("ffi").load("libsqlite3.so.0")' 2>/dev/null || \
 	    { $(call install_packages,$(TEST_PACKAGES)); }
 
 deps-check: deps-test

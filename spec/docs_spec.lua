@@ -9,7 +9,7 @@ local testing = require "moontide.testing"
 local PUBLIC = {
     RDD = true, DStream = true, Handle = true, Context = true, StreamingContext = true, constructor = true, Specs = true,
     StateSpec = true, State = true, Broadcast = true, Accumulator = true, testing = true, moontide = true,
-    lineserver = true, server = true,
+    lineserver = true, server = true, sqlite = true,
 }
 
 local PUBLIC_FUNCTIONS = {
@@ -285,7 +285,7 @@ local function in_folder(run)
 end
 
 local ON_STREAMS = { DStream = true, StreamingContext = true, Specs = true, StateSpec = true, constructor = true,
-    stats_report = true }
+    stats_report = true, sqlite = true }
 
 describe("the examples of doc comments:", function()
     for _, documented in ipairs(functions) do
