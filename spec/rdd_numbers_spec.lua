@@ -274,6 +274,42 @@ describe("toLocalIterator", function()
         assert.matches("too far", message(next_record))
         assert.is_nil(sc:emptyRDD():toLocalIterator()())
     end)
+
+    it("has one record at a time in the script's memory", function()
+        local sc = engine.context()
+        local next_record = sc:range(0, 200000, 1, 1):map(function(i) return ("x"):rep(40) .. i, i end):toLocalIterator()
+        for i = 0, 1000 do
+            assert.equal(i, next_record()[2])
+        end
+        collectgarbage()
+        collectgarbage()
+        local kilobytes = collectgarbage("count")
+        local last
+        for record in next_record do last = record end
+        assert.equal(199999, last[2])
+        collectgarbage()
+        collectgarbage()
+        assert(collectgarbage("count") > kilobytes - 4096, "the other records were in memory, more than 100 bytes each")
+    end)
+
+    it("reads text, strings and pairs of several blocks", function()
+        local sc = engine.context()
+        local list = {}
+        for i = 1, 5000 do list[i] = ("%d %s"):format(i, ("x"):rep(i % 90)) end
+        local numbers = sc:parallelize(list, 3)
+        local both = numbers:union(numbers)
+        local seen = {}
+        for line in both:toLocalIterator() do seen[#seen + 1] = line end
+        assert.same(both:collect(), seen)
+        local pairs_seen = {}
+        local keyed = both:map(function(line) return #line, { line } end):groupByKey(4)
+        for pair in keyed:toLocalIterator() do pairs_seen[#pairs_seen + 1] = pair end
+        assert.same(keyed:collect(), pairs_seen)
+        local lines = sc:textFile("README.md")
+        seen = {}
+        for line in lines:toLocalIterator() do seen[#seen + 1] = line end
+        assert.same(lines:collect(), seen)
+    end)
 end)
 
 describe("random numbers", function()
