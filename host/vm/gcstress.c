@@ -9,6 +9,8 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,12 +77,56 @@ static void *resize(void *ptr, size_t size) {
 static void *resize(void *ptr, size_t size) { return realloc(ptr, size); }
 #endif
 
-static void *heap(void *ud, void *ptr, size_t before, size_t size) {
-    (void)ud;
-    (void)before;
-    if (size > 0) return resize(ptr, size);
+/* Memory of a state that is not in LuaJIT's own heap. LuaJIT before May 2022 compares two addresses by their lower 32
+ * bits: a table whose fields lie, by these, around the nil that stands for a missing field (in the state's first
+ * block) has a guard left out of compiled code. That needs 4 GB between the two; but the sanitizers give each size of
+ * blocks a region of its own, and regions begin at equal lower bits. */
+struct heap {
+    uintptr_t first; /* address of the first block */
+    size_t size;     /* and its size; 0: there is none yet */
+};
+
+static bool coincides(const struct heap *heap, const void *ptr, size_t size) {
+    return (uint32_t)(heap->first - (uintptr_t)ptr) < size || (uint32_t)((uintptr_t)ptr - heap->first) < heap->size;
+}
+
+/* A block that coincides is freed only when another one has been found. */
+static void *apart(const struct heap *heap, size_t size) {
+    void *ptr = resize(NULL, size);
+
+    if (!ptr || !coincides(heap, ptr, size)) return ptr;
+
+    void *other = apart(heap, size);
+
     free(ptr);
-    return NULL;
+    return other;
+}
+
+static void *grow(const struct heap *heap, void *ptr, size_t before, size_t size) {
+    void *grown = resize(ptr, size);
+
+    if (!grown || !coincides(heap, grown, size)) return grown;
+
+    void *other = apart(heap, size);
+
+    if (!other) return grown;
+    memcpy(other, grown, before < size ? before : size);
+    free(grown);
+    return other;
+}
+
+static void *allocate_heap(void *ud, void *ptr, size_t before, size_t size) {
+    struct heap *heap = ud;
+
+    if (size == 0) {
+        free(ptr);
+        return NULL;
+    }
+    if (ptr) return grow(heap, ptr, before, size);
+    if (heap->size > 0) return apart(heap, size);
+    ptr = resize(NULL, size);
+    *heap = (struct heap){.first = (uintptr_t)ptr, .size = ptr ? size : 0};
+    return ptr;
 }
 
 static struct stressed *stressed_new(lua_Alloc inner, void *inner_ud) {
@@ -103,7 +149,11 @@ static void begin(struct stressed *stressed, lua_State *L) {
  * worker's state wrote there before for a race with the next one. */
 static lua_State *usual_newstate(void) {
 #ifdef __SANITIZE_THREAD__
-    return lua_newstate(heap, NULL);
+    struct heap *heap = tide_xcalloc(1, sizeof *heap);
+    lua_State *L = lua_newstate(allocate_heap, heap);
+
+    if (!L) tide_free(heap);
+    return L;
 #else
     return luaL_newstate();
 #endif
@@ -112,21 +162,32 @@ static lua_State *usual_newstate(void) {
 lua_State *tide_gcstress_newstate(void) {
     if (!tide_stress()) return usual_newstate();
 
-    struct stressed *stressed = stressed_new(heap, NULL);
+    struct heap *heap = tide_xcalloc(1, sizeof *heap);
+    struct stressed *stressed = stressed_new(allocate_heap, heap);
     lua_State *L = lua_newstate(allocate, stressed);
 
-    if (!L) tide_free(stressed);
-    else begin(stressed, L);
-    return L;
+    if (L) {
+        begin(stressed, L);
+        return L;
+    }
+    tide_free(stressed);
+    tide_free(heap);
+    return NULL;
 }
 
 void tide_gcstress_close(lua_State *L) {
     void *ud;
-    struct stressed *stressed = lua_getallocf(L, &ud) == allocate ? ud : NULL;
+    lua_Alloc inner = lua_getallocf(L, &ud);
+    struct stressed *stressed = inner == allocate ? ud : NULL;
 
-    if (stressed) stressed->L = NULL;
+    if (stressed) {
+        stressed->L = NULL;
+        inner = stressed->inner;
+        ud = stressed->inner_ud;
+    }
     lua_close(L);
     tide_free(stressed);
+    if (inner == allocate_heap) tide_free(ud);
 }
 
 /* The record stays until the end of the process, because the state is closed elsewhere. L may be a coroutine that

@@ -112,6 +112,27 @@ static void a_state_of_others_can_be_put_under_stress(void **state) {
     L = own;
 }
 
+/* A state is its own first block. Several of them, because sizes begin at the same lower bits. */
+static void no_block_has_the_lower_address_bits_of_its_state(void **state) {
+    enum { STATES = 16, BLOCKS = 2000, SIZE = 192 };
+    lua_State *states[STATES];
+
+    for (int i = 0; i < STATES; i++) states[i] = tide_gcstress_newstate();
+    for (int i = 0; i < STATES; i++) {
+        void *ud, *blocks[BLOCKS];
+        lua_Alloc allocate = lua_getallocf(states[i], &ud);
+
+        for (int j = 0; j < BLOCKS; j++) {
+            blocks[j] = allocate(ud, NULL, 0, SIZE);
+            assert_true((uint32_t)((uintptr_t)states[i] - (uintptr_t)blocks[j]) >= SIZE);
+            blocks[j] = allocate(ud, blocks[j], SIZE, 2 * SIZE);
+            assert_true((uint32_t)((uintptr_t)states[i] - (uintptr_t)blocks[j]) >= 2 * SIZE);
+        }
+        for (int j = 0; j < BLOCKS; j++) allocate(ud, blocks[j], 2 * SIZE, 0);
+    }
+    for (int i = 0; i < STATES; i++) tide_gcstress_close(states[i]);
+}
+
 static void seeds_give_each_state_its_own_numbers(void **state) {
     uint64_t first = tide_stress_draw();
 
@@ -129,6 +150,7 @@ int main(void) {
         TEST(compiled_code_collects_too),
         TEST(a_finalizer_is_left_in_peace),
         TEST(a_state_of_others_can_be_put_under_stress),
+        TEST(no_block_has_the_lower_address_bits_of_its_state),
         TEST(seeds_give_each_state_its_own_numbers),
     };
 
