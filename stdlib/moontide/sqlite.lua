@@ -31,7 +31,8 @@ local sqlite = {}
 
 ---@class moontide.sqlite.Options
 ---@field path string file of the database; made if it is not there, in WAL mode
----@field table string made if it is not there, with the columns, which then have no declared types
+---@field table string made if it is not there, with the columns, which then have no declared types; with a key WITHOUT ROWID, which suits rows
+---  of up to some hundred bytes
 ---@field columns string[] names; in the order of the elements of pairs and arrays
 ---@field key string|string[]|nil columns by which rows are replaced (mode "upsert"): the table's primary key, or a unique index
 ---@field mode "upsert"|"append"|nil default "upsert" with a key, else "append"
@@ -187,7 +188,7 @@ local function create_sql(self)
     if #self.key > 0 then
         parts[#parts + 1] = ("PRIMARY KEY (%s)"):format(quoted_list(self.key))
     end
-    return ("CREATE TABLE %s (%s)"):format(quoted(self.table), table.concat(parts, ", "))
+    return ("CREATE TABLE %s (%s)%s"):format(quoted(self.table), table.concat(parts, ", "), #self.key > 0 and " WITHOUT ROWID" or "")
 end
 
 local function control_sql(self)
@@ -408,25 +409,32 @@ local function insert_record(self, record)
     insert:run()
 end
 
--- The whole batch, computed by all workers before the database is locked. What has no room in memory goes to disk.
-local function computed(rdd)
-    if rdd:getNumPartitions() < 2 or rdd:getStorageLevel() ~= moontide.StorageLevel.NONE then
-        return rdd, false
+-- Has all workers compute the batch, before the database is locked. What has no room in memory goes to disk. (Of a single partition
+-- the first record comes when it is computed.) Returns whether the dataset has to be unpersisted.
+local function compute(rdd)
+    if rdd:getNumPartitions() < 2 then
+        return false
     end
-    rdd:persist(moontide.StorageLevel.MEMORY_AND_DISK)
+    local kept = rdd:getStorageLevel() ~= moontide.StorageLevel.NONE
+    if not kept then
+        rdd:persist(moontide.StorageLevel.MEMORY_AND_DISK)
+    end
     rdd:count()
-    return rdd, true
+    return not kept
 end
 
 local function transaction(self, rdd, time)
+    local records = rdd:toLocalIterator()
+    local record = records()
     self.db:execute("BEGIN IMMEDIATE")
     local before = last_committed(self)
     if before and before >= time then
         error(("the batch of %.0f ms of '%s' is in '%s' already, up to %.0f ms: does another process run this job?"):format(time,
             self.name, self.path, before), 0)
     end
-    for record in rdd:toLocalIterator() do
+    while record ~= nil do
         insert_record(self, record)
+        record = records()
     end
     self.commit:bind(1, self.name)
     self.commit:bind(2, time)
@@ -435,10 +443,10 @@ local function transaction(self, rdd, time)
 end
 
 function Sink:write(rdd, time)
-    local kept, persisted
+    local persisted
     local done, reason = pcall(function()
-        kept, persisted = computed(rdd)
-        transaction(self, kept, time)
+        persisted = compute(rdd)
+        transaction(self, rdd, time)
     end)
     if persisted then
         rdd:unpersist()
