@@ -129,7 +129,7 @@ describe("bench.lua", function()
 
     it("is told which cases to run", function()
         local result = shell.moontide({ "run", "spec/bench/bench.lua", "--only", "windows" })
-        assert.matches("unknown argument 'windows'; names: .* window join sort memory overload", result.err)
+        assert.matches("unknown argument 'windows'; names: .* window join sort sink memory overload", result.err)
     end)
 
     -- A sanitizer makes everything several times slower and larger.
@@ -148,16 +148,18 @@ describe("bench.lua", function()
             assert(written.probes.idle.median > 0 and written.throughput[1].records_per_second > 0)
         end)
 
-        it("compares a join with one by hand", function()
+        it("compares a join and a sink with ones by hand", function()
             local dir = tempdir.new()
             finally(function() dir:remove() end)
             local result = shell.moontide({ "run", "spec/bench/bench.lua", "--quick", "--json", dir:file("bench.json"), "--only",
-                "join" }, { timeout = 120 })
+                "join", "sink" }, { timeout = 120 })
             assert.equal(0, result.code, result.err)
             assert.matches("by hand: a table +%d+", result.out)
-            local rows = require("dkjson").decode(dir:read("bench.json")).cases.join
-            assert.equal(3, #rows)
-            assert(rows[1].records_per_second > 0 and rows[3].ratio_of_cpu == 1)
+            for _, name in ipairs({ "join", "sink" }) do
+                local rows = require("dkjson").decode(dir:read("bench.json")).cases[name]
+                assert.equal(3, #rows)
+                assert(rows[1].records_per_second > 0 and rows[3].ratio_of_cpu == 1)
+            end
         end)
     end
 end)

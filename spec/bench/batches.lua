@@ -1,13 +1,14 @@
--- A join of two large batches and the sort of one, in the engine or by hand.
+-- A join of two large batches, the sort of one, and one that is stored in SQLite; in the engine or by hand.
 --
---     moontide run spec/bench/batches.lua <join|sort> <records> <workers>
---     luajit spec/bench/batches.lua <join|sort|sortKeys> <records>
+--     moontide run spec/bench/batches.lua <join|sort|sink> <records> <workers>
+--     luajit spec/bench/batches.lua <join|sort|sortKeys|sink> <records>
 --
 -- In the engine: batches of `records` pairs each (key and value are numbers) whose blocks are there before the clock starts, on a
 -- streaming context whose clock is moved by hand; the batch's result is computed and counted. Keys come in no order, each once in
 -- a batch; nine of ten keys of one side are keys of the other. By hand: one thread of stock LuaJIT with the same pairs in two
 -- arrays. join: a table of one side, looked up for the other, and an array of {key, {v, w}}. sort: table.sort of an array of {key,
--- value}. sortKeys: table.sort of the keys alone, which is all that function can do without calling back. Prints "seconds result
+-- value}. sortKeys: table.sort of the keys alone, which is all that function can do without calling back. sink: one transaction of
+-- inserts with one prepared statement, through FFI, into a new database in WAL mode. Prints "seconds result
 -- cpu-seconds" for a small and then for the whole batch; the small one is the warm-up.
 
 local what, records, workers = arg[1], tonumber(arg[2]), tonumber(arg[3])
@@ -82,6 +83,59 @@ function by_hand.sortKeys(count)
     end
 end
 
+-- A new database, removed at the end.
+local databases = {}
+
+local function new_database()
+    databases[#databases + 1] = os.tmpname()
+    return databases[#databases]
+end
+
+local function remove_databases()
+    for _, path in ipairs(databases) do
+        for _, suffix in ipairs({ "", "-wal", "-shm" }) do
+            os.remove(path .. suffix)
+        end
+    end
+end
+
+function by_hand.sink(count)
+    local ffi = require "ffi"
+    ffi.cdef [[
+    int sqlite3_open(const char *path, void **db); int sqlite3_close_v2(void *db);
+    int sqlite3_exec(void *db, const char *sql, void *callback, void *arg, char **message);
+    int sqlite3_prepare_v2(void *db, const char *sql, int size, void **statement, const char **rest); int sqlite3_finalize(void *statement);
+    int sqlite3_bind_int64(void *statement, int index, int64_t value); int sqlite3_step(void *statement); int sqlite3_reset(void *statement);
+    ]]
+    local lib, out = ffi.load("libsqlite3.so.0"), ffi.new "void *[1]"
+    local list = {}
+    for index = 1, count do
+        list[index] = { key_of(index, count, 0), index }
+    end
+    assert(lib.sqlite3_open(new_database(), out) == 0)
+    local db = out[0]
+    local function execute(sql)
+        assert(lib.sqlite3_exec(db, sql, nil, nil, nil) == 0, sql)
+    end
+    execute("PRAGMA journal_mode = wal; PRAGMA synchronous = full; CREATE TABLE t (k, v)")
+    assert(lib.sqlite3_prepare_v2(db, "INSERT INTO t (k, v) VALUES (?, ?)", -1, out, nil) == 0)
+    local insert = out[0]
+    return function()
+        execute("BEGIN IMMEDIATE")
+        for index = 1, count do
+            local row = list[index]
+            lib.sqlite3_bind_int64(insert, 1, row[1])
+            lib.sqlite3_bind_int64(insert, 2, row[2])
+            lib.sqlite3_step(insert)
+            assert(lib.sqlite3_reset(insert) == 0)
+        end
+        execute("COMMIT")
+        lib.sqlite3_finalize(insert)
+        lib.sqlite3_close_v2(db)
+        return count
+    end
+end
+
 -- In the engine ------------------------------------------------------------------------------------------------------
 
 local pipelines = {}
@@ -90,6 +144,11 @@ function pipelines.join(left, right) return left:join(right) end
 
 function pipelines.sort(left)
     return left:transform(function(rdd) return rdd:sortByKey() end)
+end
+
+function pipelines.sink(left)
+    left:saveTo(require("moontide.sqlite").sink { path = new_database(), table = "t", columns = { "k", "v" } })
+    return left
 end
 
 local function measure_engine(clock)
@@ -138,3 +197,4 @@ else
         report(clock, by_hand[what](count), count)
     end
 end
+remove_databases()

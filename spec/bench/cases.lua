@@ -1,4 +1,4 @@
--- The measurements of whole operators: windows against the same job without one, a join, a sort, memory over many batches, and
+-- The measurements of whole operators: windows against the same job without one, a join, a sort, a sink, memory over many batches, and
 -- more lines than can be taken. Each runs in processes of its own (windows.lua, batches.lua, memory.lua, overload.lua); bench.lua
 -- calls what is here.
 
@@ -7,11 +7,11 @@ local statistics = require "spec.bench.statistics"
 local cases = {}
 
 --- The order in which they are run and shown.
-cases.names = { "window", "join", "sort", "memory", "overload" }
+cases.names = { "window", "join", "sort", "sink", "memory", "overload" }
 
 --- What they are, for people.
 cases.titles = {
-    window = "windows of 30 s that slide by 1 s", join = "join of two batches", sort = "sort of a batch",
+    window = "windows of 30 s that slide by 1 s", join = "join of two batches", sort = "sort of a batch", sink = "batch into SQLite",
     memory = "memory over many batches", overload = "one and a half times the sustained rate",
 }
 
@@ -58,7 +58,7 @@ local function print_window(rows)
     end
 end
 
--- Join and sort -------------------------------------------------------------------------------------------------------
+-- Join, sort and sink -------------------------------------------------------------------------------------------------------
 
 -- The last line of the output is the measurement, the ones before are its warm-up.
 local function last_line(output)
@@ -114,6 +114,11 @@ function measure.sort(bench)
     local records = bench.quick and 200000 or 5000000
     return compare(bench, "sort", records, bench.quick and 1 or 2, records,
         { { name = "sort", title = "table.sort" }, { name = "sortKeys", title = "keys alone" } })
+end
+
+function measure.sink(bench)
+    local records = bench.quick and 50000 or 1000000
+    return compare(bench, "sink", records, bench.quick and 1 or 3, records, { { name = "sink", title = "inserts" } })
 end
 
 local function print_variants(title, variants)
@@ -230,6 +235,9 @@ function cases.print(results)
     end
     if results.sort then
         print_variants("sortByKey", results.sort)
+    end
+    if results.sink then
+        print_variants("sink of moontide.sqlite", results.sink)
     end
     if results.memory then
         print_memory(results.memory)
