@@ -672,6 +672,32 @@ describe("file streams", function()
         assert.same({}, seen.metadata.files)
     end)
 
+    it("tell listeners how many records a batch has read", function()
+        put("in/a", "1\n2\n3\n", 500)
+        put("in/b", "4\n", 500)
+        local ssc = engine.streaming(1000)
+        local told, outputs = {}, 0
+        local text = ssc:textFileStream(dir:file("in"))
+        text:foreachRDD(function(rdd) rdd:count() outputs = outputs + 1 end)
+        text:map(function(line) return #line end):foreachRDD(function(rdd) rdd:collect() outputs = outputs + 1 end)
+        ssc:fileStream(dir:file("in"), { format = "bytes", filter = function(path) return path:match("/%w$") ~= nil end })
+            :foreachRDD(function() end)
+        ssc:binaryRecordsStream(dir:file("in"), 2):foreachRDD(function() end)
+        ssc:addStreamingListener {
+            onBatchSubmitted = function(info) told.submitted = info.numRecords end,
+            onBatchCompleted = function(info)
+                for id = 0, 2 do told[id] = info.streamIdToInputInfo[id].numRecords end
+                told.all = info.numRecords
+            end,
+        }
+        ssc:start()
+        engine.advance(ssc)
+        assert.equal(2, outputs)
+        assert.same({ submitted = 6, [0] = 4, 2, 4, all = 10 }, told)
+        engine.advance(ssc)
+        assert.same({ submitted = 0, [0] = 0, 0, 0, all = 0 }, told)
+    end)
+
     it("have slices of past batches", function()
         put("in/a", "a\n", 500)
         put("in/b", "b\n", 1500)

@@ -141,6 +141,12 @@ static int stream_files(lua_State *L) {
     return 1;
 }
 
+/* rdd:tellRecords(n): how many records it has, for listeners */
+static int rdd_tell_records(lua_State *L) {
+    tide_rdd_tell_records(tide_bind_check_rdd(L, 1), tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "records"));
+    return 0;
+}
+
 /* stream:filesAsked() → how many files the system was asked for so far */
 static int stream_files_asked(lua_State *L) {
     lua_pushnumber(L, (lua_Number)tide_listing_asked(tide_file_input_listing(check_files(L, 1))));
@@ -281,6 +287,9 @@ void tide_bind_files(lua_State *L) {
         {NULL, NULL},
     };
 
+    static const luaL_Reg rdd_methods[] = {{"tellRecords", rdd_tell_records}, {NULL, NULL}};
+
+    tide_bind_add_methods(L, TIDE_BIND_RDD, rdd_methods);
     tide_bind_add_methods(L, TIDE_BIND_GRAPH, graph_methods);
     tide_bind_add_methods(L, TIDE_BIND_STREAM, stream_methods);
 }

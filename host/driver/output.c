@@ -123,15 +123,15 @@ static void tell(struct tide_outputs *outputs, const char *name, const struct ba
 
 /* ---- Submitting --------------------------------------------------------------------------------------------- */
 
-/* Notes the records of each input; returns their sum. */
+/* Notes the records of each input that are known now; returns their sum. */
 static int64_t count_inputs(struct batch *batch, const struct tide_graph *graph) {
     int64_t records = 0;
 
-    batch->ninputs = tide_graph_inputs(graph);
-    batch->inputs = tide_xcalloc(batch->ninputs ? batch->ninputs : 1, sizeof *batch->inputs);
     for (uint32_t i = 0; i < batch->ninputs; i++) {
-        batch->inputs[i].records = tide_graph_input(graph, i, batch->time, &batch->inputs[i].stream);
-        records += batch->inputs[i].records;
+        struct tide_input_info *input = &batch->inputs[i];
+
+        if (input->records == 0) input->records = tide_graph_input(graph, i, batch->time, &input->stream);
+        records += input->records;
     }
     return records;
 }
@@ -153,6 +153,8 @@ void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generat
     struct batch *batch = tide_xcalloc(1, sizeof *batch + count * sizeof batch->outputs[0]);
     batch->time = time;
     batch->failure = failure ? tide_xstrdup(failure) : NULL;
+    batch->ninputs = tide_graph_inputs(outputs->graph);
+    batch->inputs = tide_xcalloc(batch->ninputs ? batch->ninputs : 1, sizeof *batch->inputs);
     tide_stopwatch_start(&batch->watch);
     batch->info = (struct tide_batch_info){
         .batch_time = time,
@@ -178,6 +180,7 @@ void tide_outputs_submit(struct tide_outputs *outputs, const struct tide_generat
 
 static void batch_done(struct tide_outputs *outputs, struct batch *batch) {
     batch->info.processing_end = tide_stopwatch_ms(&batch->watch);
+    if (outputs->listening) batch->info.records = count_inputs(batch, outputs->graph); /* files have been read */
     tell(outputs, "onBatchCompleted", batch, NULL, -1, NULL);
     if (outputs->skips) tide_graph_remake(outputs->graph, batch->time);
     if (!batch->failed || outputs->skips) tide_graph_forget(outputs->graph, batch->time);

@@ -338,6 +338,7 @@ static void task_succeeded(struct tide_stage_run *run, struct tide_task *task) {
         blame(run, task);
         return;
     }
+    tide_task_count(task);
     if (!tide_stage_run_hold(run, task)) tell_updates(task->work.updates, run->scheduler);
     task->work.updates = NULL;
     if (!tide_stage_run_accept(run, task)) return;

@@ -274,7 +274,7 @@ static int64_t records_of(const struct tide_stream *stream, int64_t time) {
     for (uint32_t i = stream->ndatasets; i > 0 && stream->datasets[i - 1].time >= time; i--) {
         if (stream->datasets[i - 1].time != time) continue;
         const struct tide_rdd *rdd = stream->datasets[i - 1].rdd;
-        int64_t records = rdd ? tide_rdd_known_records(rdd) : 0;
+        int64_t records = rdd ? tide_rdd_read_records(rdd) : 0;
         return records > 0 ? records : 0;
     }
     return 0;

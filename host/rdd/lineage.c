@@ -40,7 +40,7 @@ static void write_kind(const struct tide_rdd *rdd, struct tide_buffer *out) {
     switch (rdd->kind) {
     case TIDE_RDD_BLOCKS: tide_buffer_format(out, "blocks, %lld records", (long long)rdd->known_records); break;
     case TIDE_RDD_FILES:
-        tide_buffer_format(out, "text files, from %s", rdd->partitions > 0 ? rdd->as.splits[0].path : "none");
+        tide_buffer_format(out, "text files, from %s", rdd->partitions > 0 ? rdd->as.files.splits[0].path : "none");
         break;
     case TIDE_RDD_NARROW: tide_op_label(rdd->as.op, "operator", out); break;
     case TIDE_RDD_UNION: tide_buffer_format(out, "union"); break;

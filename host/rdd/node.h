@@ -31,6 +31,7 @@ struct tide_rdd {
     bool empty;                           /* it has no record, so that it is partitioned in any way */
     enum tide_rdd_kind kind;
     int64_t known_records;
+    int64_t told_records;        /* the same for listeners only: actions read the files; -1: not told */
     struct tide_rdd *next_dead;  /* chains nodes while they are being released */
     struct tide_rdd *parent;     /* NARROW, COALESCE, GUARD; SHUFFLED until it is computed, then NULL */
     char *name;                  /* or NULL */
@@ -49,9 +50,12 @@ struct tide_rdd {
             struct tide_blocks *lists;
             struct tide_cached **cached;
         } blocks;
-        struct tide_file_split *splits; /* FILES: one split per partition */
-        struct tide_op *op;             /* NARROW */
-        struct {                        /* GUARD */
+        struct {                            /* FILES */
+            struct tide_file_split *splits; /* one for each partition */
+            struct tide_counts *counts;
+        } files;
+        struct tide_op *op; /* NARROW */
+        struct {            /* GUARD */
             void *owner;
             int64_t time;
         } guard;

@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "rdd/arity.h"
 #include "rdd/node.h"
+#include "task/counts.h"
 
 static atomic_uint_fast64_t last_id;
 static atomic_uint_fast64_t live;
@@ -29,7 +30,7 @@ static struct tide_rdd *node_new(enum tide_rdd_kind kind, uint32_t partitions) {
     rdd->refs = 1;
     rdd->kind = kind;
     rdd->partitions = partitions;
-    rdd->known_records = -1;
+    rdd->known_records = rdd->told_records = -1;
     return rdd;
 }
 
@@ -85,9 +86,10 @@ struct tide_rdd *tide_rdd_blocks_new(struct tide_blocks *partitions, uint32_t co
 struct tide_rdd *tide_rdd_files_new(struct tide_file_split *splits, uint32_t count) {
     struct tide_rdd *rdd = node_new(TIDE_RDD_FILES, count);
 
-    rdd->as.splits = tide_xcalloc(count > 0 ? count : 1, sizeof *rdd->as.splits);
+    rdd->as.files.splits = tide_xcalloc(count > 0 ? count : 1, sizeof *splits);
+    rdd->as.files.counts = tide_counts_new(count);
     for (uint32_t i = 0; i < count; i++) {
-        rdd->as.splits[i] = splits[i];
+        rdd->as.files.splits[i] = splits[i];
         splits[i].path = NULL;
     }
     rdd->arity = tide_arity_known(TIDE_ARITY_SINGLE, NULL);
@@ -311,8 +313,9 @@ static void content_free(struct tide_rdd *rdd, struct tide_rdd **dead) {
         tide_rdd_free_cached(rdd->as.blocks.cached, rdd->partitions);
         break;
     case TIDE_RDD_FILES:
-        for (uint32_t i = 0; i < rdd->partitions; i++) tide_free(rdd->as.splits[i].path);
-        tide_free(rdd->as.splits);
+        for (uint32_t i = 0; i < rdd->partitions; i++) tide_free(rdd->as.files.splits[i].path);
+        tide_free(rdd->as.files.splits);
+        tide_counts_release(rdd->as.files.counts);
         break;
     case TIDE_RDD_NARROW: tide_op_release(rdd->as.op); break;
     case TIDE_RDD_UNION:
@@ -386,6 +389,19 @@ struct tide_partitioner *tide_rdd_partitioner(const struct tide_rdd *rdd) {
 }
 
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd) { return rdd->known_records; }
+
+int64_t tide_rdd_read_records(const struct tide_rdd *rdd) {
+    while (rdd->known_records < 0) {
+        if (rdd->told_records >= 0) return rdd->told_records;
+        if (rdd->kind == TIDE_RDD_FILES) return tide_counts_total(rdd->as.files.counts);
+        if (rdd->kind == TIDE_RDD_COALESCE) rdd = rdd->parent;
+        else if (rdd->kind == TIDE_RDD_UNION && rdd->as.many.count == 1) rdd = rdd->as.many.parents[0];
+        else return -1;
+    }
+    return rdd->known_records;
+}
+
+void tide_rdd_tell_records(struct tide_rdd *rdd, int64_t records) { rdd->told_records = records; }
 
 void tide_rdd_set_name(struct tide_rdd *rdd, const char *name) {
     char *copy = name ? tide_xstrdup(name) : NULL;

@@ -96,6 +96,10 @@ struct tide_partitioner *tide_rdd_partitioner(const struct tide_rdd *rdd);
 /* The number of records, where it is known without computing (BLOCKS, computed persistent nodes, their unions), or
  * -1. */
 int64_t tide_rdd_known_records(const struct tide_rdd *rdd);
+/* For listeners: the known number; of files, the number that jobs have read, if they have read all of them, or what
+ * tide_rdd_tell_records said of them. */
+int64_t tide_rdd_read_records(const struct tide_rdd *rdd);
+void tide_rdd_tell_records(struct tide_rdd *rdd, int64_t records);
 /* A name for people, shown in lineage; NULL: none (also what is returned then). Copied. */
 void tide_rdd_set_name(struct tide_rdd *rdd, const char *name);
 const char *tide_rdd_name(const struct tide_rdd *rdd);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/array.h"
 #include "rdd/node.h"
+#include "task/counts.h"
 
 /* A growing array of words: the two stacks of the walk, and the shape. */
 struct words {
@@ -526,7 +527,7 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
     } else if (rdd->kind == TIDE_RDD_BLOCKS) {
         tide_blocks_append(&input->blocks, &rdd->as.blocks.lists[leaf->partition]);
     } else if (rdd->kind == TIDE_RDD_FILES) {
-        const struct tide_file_split *split = &rdd->as.splits[leaf->partition];
+        const struct tide_file_split *split = &rdd->as.files.splits[leaf->partition];
 
         input->kind = TIDE_TASK_INPUT_FILE;
         input->path = tide_xstrdup(split->path);
@@ -534,6 +535,7 @@ static void add_input(struct tide_task *task, uint32_t index, const struct tide_
         input->length = split->length;
         input->size = split->size;
         input->once = split->once;
+        input->counts = tide_counts_retain(rdd->as.files.counts);
     } else {
         assert(tide_rdd_computed(rdd));
         for (uint32_t i = 0; i < rdd->as.shuffle.nmaps; i++)

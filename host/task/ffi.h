@@ -32,9 +32,11 @@ struct tide_task_input {
     uint64_t offset;
     uint64_t length;
     uint32_t kind;
-    uint32_t partition; /* its number in the dataset */
-    uint64_t size;      /* FILE: size when it was listed; 0: not known */
-    uint32_t once;      /* FILE: see tide_byte_source_plan (format/byte_source.h) */
+    uint32_t partition;         /* its number in the dataset */
+    uint64_t size;              /* FILE: size when it was listed; 0: not known */
+    uint32_t once;              /* FILE: see tide_byte_source_plan (format/byte_source.h) */
+    int64_t records;            /* FILE: set by the worker when it was read to its end; -1: not yet */
+    struct tide_counts *counts; /* FILE: for the driver's use (task/counts.h): a reference, or NULL */
 };
 
 /* The arity of the records of an operator whose function decides it (its descriptor has arity = 0). Slots are in the

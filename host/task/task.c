@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/array.h"
+#include "task/counts.h"
 
 struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32_t noutputs) {
     struct tide_task *task = tide_xcalloc(1, sizeof *task);
@@ -21,6 +22,7 @@ struct tide_task *tide_task_new(struct tide_plan *plan, uint32_t ninputs, uint32
     for (uint32_t i = 0; i < ninputs; i++) {
         tide_blocks_create(&task->work.inputs[i].blocks);
         task->work.inputs[i].kind = TIDE_TASK_INPUT_BLOCKS;
+        task->work.inputs[i].records = -1;
     }
     for (uint32_t i = 0; i < noutputs; i++) tide_blocks_create(&task->work.outputs[i]);
     return task;
@@ -52,6 +54,7 @@ struct tide_task *tide_task_again(struct tide_task *failed) {
     tide_free(task->work.inputs);
     task->work.inputs = failed->work.inputs;
     task->work.ninputs = failed->work.ninputs;
+    for (uint32_t i = 0; i < task->work.ninputs; i++) task->work.inputs[i].records = -1;
     failed->work.inputs = NULL;
     failed->work.ninputs = 0;
     task->reads = failed->reads;
@@ -114,6 +117,14 @@ void tide_task_end(struct tide_task *task) {
     if (task->made && task->error.code == TIDE_OK) tide_cached_fill(task->made, task->work.outputs);
 }
 
+void tide_task_count(const struct tide_task *task) {
+    for (uint32_t i = 0; i < task->work.ninputs; i++) {
+        const struct tide_task_input *input = &task->work.inputs[i];
+
+        if (input->counts && input->records >= 0) tide_counts_set(input->counts, input->partition, input->records);
+    }
+}
+
 void tide_task_delete(struct tide_task *task) {
     if (!task) return;
     tide_block_release(task->work.updates);
@@ -126,6 +137,7 @@ void tide_task_delete(struct tide_task *task) {
     for (uint32_t i = 0; i < task->work.ninputs; i++) {
         tide_blocks_destroy(&task->work.inputs[i].blocks);
         tide_free(task->work.inputs[i].path);
+        tide_counts_release(task->work.inputs[i].counts);
     }
     for (uint32_t i = 0; i < task->work.noutputs; i++) tide_blocks_destroy(&task->work.outputs[i]);
     tide_free(task->work.inputs);

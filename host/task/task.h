@@ -51,6 +51,8 @@ void tide_task_read(struct tide_task *task, uint32_t input, struct tide_cached *
  * the outputs. End moves outputs to the cache and releases the inputs loaded. Both may wait for the disk. */
 bool tide_task_begin(struct tide_task *task);
 void tide_task_end(struct tide_task *task);
+/* On the driver's thread, after success: tells the counts of its inputs what it has read. */
+void tide_task_count(const struct tide_task *task);
 /* Frees the task with everything it holds. */
 void tide_task_delete(struct tide_task *task);
 

@@ -295,7 +295,7 @@ static void files_own_their_paths(void **state) {
     struct tide_rdd *rdd = tide_rdd_files_new(splits, 2);
 
     assert_null(splits[0].path);
-    assert_string_equal(rdd->as.splits[1].path, "/b");
+    assert_string_equal(rdd->as.files.splits[1].path, "/b");
     assert_int_equal(tide_rdd_known_records(rdd), -1);
     tide_rdd_release(rdd);
 }

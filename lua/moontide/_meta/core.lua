@@ -262,6 +262,10 @@ function RDD:id() end
 ---@return integer records -1: they have to be counted
 function RDD:knownRecords() end
 
+--- How many records it has, for listeners: actions read them all the same.
+---@param records integer
+function RDD:tellRecords(records) end
+
 --- The lineage as text, one line a node.
 ---@return string text
 function RDD:lineage() end

@@ -25,7 +25,7 @@ local listener = {}
 
 ---@class moontide.InputInfo
 ---@field inputStreamId integer
----@field numRecords number 0 when that is known only after reading them
+---@field numRecords number 0 when it is not known: of files, before the batch has read them, and of SequenceFiles
 ---@field metadata { Description: string, files: string[]? } files: of a file stream, those of the batch
 ---@field metadataDescription string "socketTextStream(localhost:9999)", "queueStream" …
 

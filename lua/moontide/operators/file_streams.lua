@@ -20,10 +20,11 @@ local StreamingContext = {}
 local SMALL = 1024 * 1024 -- bytes: a batch is not cut in more partitions than it has so many
 local PARTITIONS_PER_WORKER = 4
 
--- The formats of fileStream: what they are made with, the arity of their records (0: learned), whether they are never packed.
+-- The formats of fileStream: what they are made with, the arity of their records (0: learned), whether they are never packed, the
+-- number of records where it follows from the files.
 local FORMATS = {
     text = { make = file_datasets.text, arity = 1 },
-    bytes = { make = file_datasets.whole, arity = 2 },
+    bytes = { make = file_datasets.whole, arity = 2, count = function(inputs) return #inputs end },
     sequence = { make = file_datasets.sequence, form = "sequenceFile", arity = 2, plain = true },
     object = { make = file_datasets.sequence, form = "objectFile", arity = 0, plain = true },
 }
@@ -65,7 +66,11 @@ local function dataset_of(input, time)
     local workers = input.scope.state.parallelism
     local rdd = input.make(input.scope, inputs, math.max(1, math.min(workers, math.floor(bytes / SMALL))))
     local most = workers * PARTITIONS_PER_WORKER
-    return rdd:getNumPartitions() > most and rdd:coalesce(most) or rdd
+    rdd = rdd:getNumPartitions() > most and rdd:coalesce(most) or rdd
+    if input.count then
+        rdd.node:tellRecords(input.count(inputs, bytes))
+    end
+    return rdd
 end
 
 -- Streams ---------------------------------------------------------------------------------------------------------
@@ -89,7 +94,7 @@ local function paths_of(node, time)
     return paths
 end
 
--- `input`: name, site, make, arity; perhaps filter, old (files from before count too), depth, plain, length
+-- `input`: name, site, make, arity; perhaps filter, old (files from before count too), depth, plain, length, count
 local function stream_of(ssc, scope, directory, input)
     local patterns, reason = files.directories(directory)
     if not patterns then
@@ -181,7 +186,7 @@ function StreamingContext:fileStream(directory, options)
     format, options = read_options(options)
     local kind = FORMATS[format]
     return stream_of(self, scope, directory, {
-        name = name, site = site, make = kind.make(name, site, kind.form), arity = kind.arity, plain = kind.plain,
+        name = name, site = site, make = kind.make(name, site, kind.form), arity = kind.arity, plain = kind.plain, count = kind.count,
         filter = options.filter, old = options.newFilesOnly == false, depth = options.depth,
     })
 end
@@ -216,7 +221,7 @@ function StreamingContext:binaryRecordsStream(directory, recordLength)
     local name, site = "binaryRecordsStream", check.site()
     return stream_of(self, scope, directory, {
         name = name, site = site, make = file_datasets.records(name, site, recordLength), arity = 1, plain = true,
-        length = recordLength,
+        length = recordLength, count = function(_, bytes) return bytes / recordLength end,
     })
 end
 

@@ -41,15 +41,17 @@ local function run_file(feed, state, input)
         fail()
     end
     execution.cleanup[#execution.cleanup + 1] = close
-    local stop = false
+    local stop, records = false, 0
     while not stop do
         local more = C.tide_text_reader_next(reader, slot, err)
         if more < 0 then
             fail()
         end
         if more == 0 then
+            input.records = records
             break
         end
+        records = records + slot[0].count
         task.records_in = task.records_in + slot[0].count
         stop = feed:run_block(state, slot[0])
         C.tide_block_release(slot[0])
