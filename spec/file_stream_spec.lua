@@ -2,6 +2,7 @@
 -- are prepared.
 
 local engine = require "spec.support.engine"
+local fault = require "spec.support.fault"
 local file_times = require "spec.support.file_times"
 local lz4 = require "spec.support.lz4"
 local shell = require "spec.support.shell"
@@ -61,7 +62,10 @@ describe("file streams", function()
         dir = tempdir.new()
         dir:write("in/.keep", "")
     end)
-    after_each(function() dir:remove() end)
+    after_each(function()
+        fault.clear()
+        dir:remove()
+    end)
 
     describe("take a file in one batch", function()
         it("by its time: after the stream was made, and not after the batch", function()
@@ -656,6 +660,35 @@ describe("file streams", function()
             end
             assert.is_true(#node:fileState().batches <= 4, #node:fileState().batches .. " batches")
         end)
+    end)
+
+    it("look where they are when there is no thread for it", function()
+        put("in/a", "a\n", 500)
+        local step = lines()
+        fault.arm("look.start", 0, 1)
+        assert.same({ "a" }, step())
+        put("in/b", "b\n", 1500)
+        assert.same({ "b" }, step())
+    end)
+
+    it("let a stop pass by a directory that does not answer", function()
+        local result = shell.moontide({ "run", dir:write("job.lua", [[
+            local ssc = require("moontide").StreamingContext("local[1]", "job", 20)
+            ssc:textFileStream(arg[1]):foreachRDD(function() print "a batch" end)
+            ssc:start()
+            print(ssc:awaitTerminationOrTimeout("200ms"))
+            ssc:stop()
+            print(ssc:getState())
+        ]]), dir:file("in") }, { env = { MOONTIDE_FAULT = "look.stall" } })
+        assert.same({ out = "false\nSTOPPED\n", code = 0 }, { out = result.out, code = result.code })
+    end)
+
+    it("have their filter in a checkpoint, so it must be one that can be stored", function()
+        local ssc, file = engine.streaming(1000), assert(io.open(dir:file("asked"), "w"))
+        ssc:checkpoint(dir:file("checkpoint"))
+        ssc:fileStream(dir:file("in"), { filter = function(path) return file:write(path) ~= nil end }):print()
+        assert.matches("the DStreams with their functions are not serializable: .*fileStream.*file", message(ssc.start, ssc))
+        file:close()
     end)
 
     it("tell listeners which files a batch has", function()

@@ -10,8 +10,10 @@
 #include "driver/look.h"
 
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/fault.h"
 #include "clock/clock.h"
 #include "thread/thread.h"
 
@@ -38,10 +40,16 @@ static void dispose(struct tide_look *look) {
 
 /* ---- The thread ------------------------------------------------------------------------------------------------ */
 
+/* A file system that never answers, for tests. */
+static void stall(void) {
+    for (;;) pause();
+}
+
 static void run(void *arg) {
     struct tide_look *look = arg;
     uint64_t start = tide_clock_monotonic_ns();
 
+    if (tide_fault("look.stall")) stall();
     tide_listing_look(look->listing, look->after, look->until, &look->found, &look->err);
     look->ns = tide_clock_monotonic_ns() - start;
 
@@ -87,7 +95,11 @@ struct tide_look *tide_look_new(uv_loop_t *loop, struct tide_listing *listing, i
         return NULL;
     }
     look->answer->data = look;
-    if (tide_thread_start_free("listing", run, look, err) == TIDE_OK) return look;
+
+    int status = tide_fault("look.start") ? tide_error_set(err, TIDE_EIO, "the fault look.start")
+                                          : tide_thread_start_free("listing", run, look, err);
+
+    if (status == TIDE_OK) return look;
     close_answer(look);
     dispose(look);
     return NULL;

@@ -3,7 +3,7 @@
  * have very many files, or be on a server that does not answer.
  *
  * Thread: driver. The thread that looks is left behind when it is cancelled, or when the process ends: it touches
- * nothing but what belongs to the look, and the listing, which it retains.
+ * nothing but what belongs to the look, and the listing, which it retains. Faults: look.start, look.stall.
  */
 #ifndef TIDE_DRIVER_LOOK_H
 #define TIDE_DRIVER_LOOK_H

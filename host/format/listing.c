@@ -148,7 +148,14 @@ static void note_file(struct look *look, struct tide_file_entry *entry, const st
                                        });
 }
 
-/* What is no directory by its name's type; a link may lead to one. */
+/* A way round would be listed again and again. */
+static bool is_link(const char *path) {
+    struct stat status;
+
+    return lstat(path, &status) == 0 && S_ISLNK(status.st_mode);
+}
+
+/* What is no directory by its name's type. */
 static void consider(struct look *look, uint64_t inode, uint32_t depth) {
     struct tide_listing *listing = look->listing;
     struct tide_file_entry *entry = tide_file_table_find(&listing->known, path_of(look));
@@ -162,7 +169,7 @@ static void consider(struct look *look, uint64_t inode, uint32_t depth) {
     listing->asked++;
     if (stat(path_of(look), &status) != 0) return; /* it is gone, or a link to nothing */
     if (S_ISDIR(status.st_mode)) {
-        if (depth > 0) list_directory(look, depth - 1);
+        if (depth > 0 && !is_link(path_of(look))) list_directory(look, depth - 1);
         return;
     }
     if (!entry) entry = tide_file_table_put(&listing->known, path_of(look));

@@ -33,7 +33,7 @@ void tide_listed_files_destroy(struct tide_listed_files *files);
 struct tide_listing_options {
     const char *const *patterns; /* paths of directories, or patterns with * ? []; copied */
     uint32_t npatterns;
-    uint32_t depth; /* levels of directories below them that are listed too */
+    uint32_t depth; /* levels of directories below them that are listed too; links to directories are not followed */
     bool all; /* names of the usual rule are listed too: ".…" "_…" "….tmp" "…._COPYING_" "….swp" "…~" */
 };
 

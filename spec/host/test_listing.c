@@ -166,7 +166,7 @@ static void depth_and_hidden_names(void **state) {
     assert_string_equal(look(0, 10), "_sub/e ");
 }
 
-static void links_are_followed_and_other_things_left_out(void **state) {
+static void links_to_files_are_followed_and_other_things_left_out(void **state) {
     make_directory("sub");
     put("sub/a", "", 1);
     put("b", "", 2);
@@ -178,7 +178,7 @@ static void links_are_followed_and_other_things_left_out(void **state) {
     list(top, 0, false);
     assert_string_equal(look(0, 10), "b link ");
     list(top, 1, false);
-    assert_string_equal(look(0, 10), "sub/a way/a b link round/b round/link ");
+    assert_string_equal(look(0, 10), "sub/a b link ");
 }
 
 static void what_is_not_there_is_an_error(void **state) {
@@ -210,7 +210,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_file_that_is_replaced_is_asked_for_again, create, destroy),
         cmocka_unit_test_setup_teardown(details_are_those_of_the_file, create, destroy),
         cmocka_unit_test_setup_teardown(depth_and_hidden_names, create, destroy),
-        cmocka_unit_test_setup_teardown(links_are_followed_and_other_things_left_out, create, destroy),
+        cmocka_unit_test_setup_teardown(links_to_files_are_followed_and_other_things_left_out, create, destroy),
         cmocka_unit_test_setup_teardown(what_is_not_there_is_an_error, create, destroy),
     };
 

@@ -131,7 +131,8 @@ local OPTIONS = { "filter", "newFilesOnly", "format", "depth" }
 ---   first batch too (setting `fileStream.minRemember`)
 ---@field format? "text"|"bytes"|"sequence"|"object" what a file's records are: its lines (default); one pair of its path and its
 ---   content; the pairs of a SequenceFile; what saveAsObjectFile wrote
----@field depth? integer levels of directories below this one whose files count too, 0 (default) to 100
+---@field depth? integer levels of directories below this one whose files count too, 0 (default) to 100; with a filter hidden ones too.
+---   Links to directories are not followed
 
 local function read_options(options)
     if options == nil then
