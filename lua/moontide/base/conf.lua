@@ -44,7 +44,8 @@ conf.options = {
     { key = "task.timeout", type = "duration", min = 1, shown = "none",
       reason = "How long one task may take before its function is interrupted and the task fails, as by an error." },
     { key = "concurrentJobs", type = "integer", min = 1, max = 1000, default = 1, unit = "outputs",
-      reason = "How many output operations run at a time; with more than one, batches overlap and may end in any order." },
+      reason = "How many output operations run at a time; with more than one, batches overlap and may end in any order. "
+        .. "A sink of saveTo gets its batches in order all the same." },
     { key = "gracefulStopTimeout", type = "duration", min = 1, shown = "10 batches, at least 10s",
       reason = "How long a graceful stop may take before what still runs is reported and broken off." },
     { key = "stopTimeout", type = "duration", min = 0, default = 2000,

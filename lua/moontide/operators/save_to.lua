@@ -76,7 +76,8 @@ end
 ---     local sqlite = require "moontide.sqlite"
 ---     words:countByValue():saveTo(sqlite.sink{ path = "words.db", table = "counts", columns = { "word", "n" } }, { name = "counts" })
 ---
---- The sink stores batches under the name of the output: keep it, and the place of the sink, from run to run. A sink that
+--- The sink stores batches under the name of the output: keep it, and the place of the sink, from run to run. (A position
+--- changes when outputs are added before it.) A sink that
 --- serves another output, a name that another saveTo of the context has, and a table without one of the methods
 --- are errors. A failing write fails the batch. Not in Spark.
 ---@param sink moontide.Sink
