@@ -611,6 +611,51 @@ describe("file streams", function()
             assert.same({ [1000] = { "1", "2" }, [2000] = { "3", "4" }, [3000] = { "0", "5" }, [4000] = {} }, seen)
         end)
 
+        it("also batch by batch", function()
+            for i = 1, 5 do put("in/" .. i, i .. "\n", 100 * i) end
+            local first, step = node_of({ ["fileStream.maxFiles"] = 2 })
+            local _, _, made = lines({ ["fileStream.maxFiles"] = 2 })
+            for time = 1000, 2000, 1000 do
+                step()
+                local state = first:fileState(time)
+                assert.equal(1, #state.batches)
+                assert.equal(time, state.batches[1].time)
+                made.node:fileState(state)
+            end
+            assert.same(first:fileState(), made.node:fileState())
+            assert.same({}, first:fileState(7000).batches)
+        end)
+
+        it("and read a file that has changed as it is now, once, with a warning", function()
+            local result = program([[
+                local engine = require "spec.support.engine"
+                local file_times = require "spec.support.file_times"
+                local path, state = arg[1] .. "/a", nil
+                local function write(text, ms)
+                    local file = io.open(path, "w")
+                    file:write(text)
+                    file:close()
+                    file_times.set(path, ms)
+                end
+                local function run(batches)
+                    local ssc = engine.streaming(1000)
+                    local lines = ssc:textFileStream(arg[1])
+                    if state then lines.node:fileState(state) end
+                    lines:foreachRDD(function(rdd, time) print(time, table.concat(rdd:collect(), " ")) end)
+                    ssc:start()
+                    for _ = 1, batches do engine.advance(ssc) end
+                    state = lines.node:fileState()
+                    ssc:stop()
+                end
+                write("one\n", 500) run(1)
+                write("one\ntwo\n", 1500) run(3)
+            ]], dir:file("in"))
+            assert.equal("1000\tone\n1000\tone two\n2000\t\n3000\t\n", result.out)
+            assert.matches("/in/a has changed since batch 1000 ms read it: the batch is run again with the file as it is now", result.err, 1, true)
+            local _, warnings = result.err:gsub("WARN", "")
+            assert.equal(1, warnings)
+        end)
+
         it("and name a file that is not there any more when the batch runs again", function()
             put("in/a", "a\n", 500)
             local first, step = node_of()

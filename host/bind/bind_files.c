@@ -87,7 +87,10 @@ static int stream_look(lua_State *L) {
     struct tide_file_choice *choice = tide_file_input_choice(stream);
     int64_t time = check_time(L, 2);
 
-    if (tide_file_choice_files(choice, time)) return 0;
+    if (tide_file_choice_files(choice, time)) {
+        tide_file_choice_update(choice, time);
+        return 0;
+    }
     tide_file_input_look(stream, time);
     tide_file_choice_begin(choice);
     lua_pushnumber(L, tide_file_choice_candidates(choice)->count);
@@ -175,18 +178,20 @@ static void push_state_of(lua_State *L, const struct tide_listed_files *files) {
     }
 }
 
-static int get_state(lua_State *L, struct tide_file_choice *choice) {
+/* only: the batch whose files are wanted; -1: all */
+static int get_state(lua_State *L, struct tide_file_choice *choice, int64_t only) {
     lua_createtable(L, 0, 3);
     tide_bind_set_number(L, "created", (double)tide_file_choice_created(choice));
     lua_createtable(L, (int)tide_file_choice_batches(choice), 0);
-    for (uint32_t i = 0; i < tide_file_choice_batches(choice); i++) {
+    for (uint32_t i = 0, found = 0; i < tide_file_choice_batches(choice); i++) {
         int64_t time = tide_file_choice_batch(choice, i);
 
+        if (only >= 0 && time != only) continue;
         lua_createtable(L, 0, 2);
         tide_bind_set_number(L, "time", (double)time);
         push_state_of(L, tide_file_choice_files(choice, time));
         lua_setfield(L, -2, "files");
-        lua_rawseti(L, -2, (int)i + 1);
+        lua_rawseti(L, -2, (int)++found);
     }
     lua_setfield(L, -2, "batches");
     push_state_of(L, tide_file_choice_waiting(choice));
@@ -263,11 +268,13 @@ static void read_state(lua_State *L, struct tide_file_choice *choice) {
     lua_pop(L, 2);
 }
 
-/* stream:fileState() → { created=, batches={ { time=, files={…} }, … }, waiting={…} }; with an argument it sets it */
+/* stream:fileState() → { created=, batches={ { time=, files={…} }, … }, waiting={…} }; with a time the batches
+ * are that one alone; with a table it is set: its batches are added to those that there are */
 static int stream_file_state(lua_State *L) {
     struct tide_file_choice *choice = check_choice(L);
 
-    if (lua_isnoneornil(L, 2)) return get_state(L, choice);
+    if (lua_isnoneornil(L, 2)) return get_state(L, choice, -1);
+    if (lua_type(L, 2) == LUA_TNUMBER) return get_state(L, choice, check_time(L, 2));
     luaL_checktype(L, 2, LUA_TTABLE);
     read_state(L, NULL);
     read_state(L, choice);

@@ -194,10 +194,33 @@ void tide_file_choice_settle(struct tide_file_choice *choice, int64_t time) {
 
 /* ---- Batches --------------------------------------------------------------------------------------------------- */
 
-const struct tide_listed_files *tide_file_choice_files(const struct tide_file_choice *choice, int64_t time) {
+static struct batch *find_batch(const struct tide_file_choice *choice, int64_t time) {
     for (uint32_t i = choice->nbatches; i > 0 && choice->batches[i - 1].time >= time; i--)
-        if (choice->batches[i - 1].time == time) return &choice->batches[i - 1].files;
+        if (choice->batches[i - 1].time == time) return &choice->batches[i - 1];
     return NULL;
+}
+
+const struct tide_listed_files *tide_file_choice_files(const struct tide_file_choice *choice, int64_t time) {
+    const struct batch *batch = find_batch(choice, time);
+
+    return batch ? &batch->files : NULL;
+}
+
+void tide_file_choice_update(struct tide_file_choice *choice, int64_t time) {
+    struct batch *batch = find_batch(choice, time);
+
+    for (uint32_t i = 0; batch && i < batch->files.count; i++) {
+        struct tide_listed *file = &batch->files.items[i];
+        const struct tide_file_entry *entry = tide_file_table_find(&choice->memory, file->path);
+
+        if (!tide_listed_update(file)) continue;
+        tide_log_sparse(&choice->changed, TIDE_LOG_WARN, "files",
+                        "%s has changed since batch %" PRId64
+                        " ms read it: the batch is run again with the file as it "
+                        "is now",
+                        file->path, time);
+        if (entry && entry->mark == time) remember(choice, file, time);
+    }
 }
 
 int64_t tide_file_choice_newest(const struct tide_file_choice *choice) { return choice->newest; }

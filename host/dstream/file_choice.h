@@ -45,6 +45,9 @@ void tide_file_choice_settle(struct tide_file_choice *choice, int64_t time);
 
 /* The files of a batch, borrowed; NULL: it is not settled. */
 const struct tide_listed_files *tide_file_choice_files(const struct tide_file_choice *choice, int64_t time);
+/* Before the files of a batch are read again: those that have changed since are read as they are now, which a warning
+ * says. Asks the system for each. */
+void tide_file_choice_update(struct tide_file_choice *choice, int64_t time);
 /* The time of the newest batch that is settled; INT64_MIN: none is. */
 int64_t tide_file_choice_newest(const struct tide_file_choice *choice);
 /* Forgets the batches up to this one. */

@@ -56,6 +56,25 @@ void tide_listed_files_destroy(struct tide_listed_files *files) {
     *files = (struct tide_listed_files){0};
 }
 
+static int64_t mtime_of(const struct stat *status) {
+    return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+}
+
+bool tide_listed_update(struct tide_listed *file) {
+    struct tide_listed now = *file;
+    struct stat status;
+
+    if (stat(file->path, &status) != 0) return false;
+    now.size = (uint64_t)status.st_size;
+    now.inode = (uint64_t)status.st_ino;
+    now.mtime = mtime_of(&status);
+
+    bool same = now.size == file->size && now.inode == file->inode && now.mtime == file->mtime;
+
+    *file = now;
+    return !same;
+}
+
 static int by_age(const void *a, const void *b) {
     const struct tide_listed *first = a, *second = b;
 
@@ -138,7 +157,7 @@ static void list_directory(struct look *look, uint32_t depth);
 static void note_file(struct look *look, struct tide_file_entry *entry, const struct stat *status) {
     entry->mtime = INT64_MIN; /* no file: never asked for again */
     if (!S_ISREG(status->st_mode)) return;
-    entry->mtime = (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+    entry->mtime = mtime_of(status);
     if (entry->mtime <= look->after || entry->mtime > look->until) return;
     tide_listed_files_add(look->found, &(struct tide_listed){
                                            .path = entry->path,

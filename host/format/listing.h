@@ -29,6 +29,8 @@ struct tide_listed_files {
 /* Appends a file; the path is copied. */
 void tide_listed_files_add(struct tide_listed_files *files, const struct tide_listed *file);
 void tide_listed_files_destroy(struct tide_listed_files *files);
+/* Whether there is another file at the path now; then it is that one from now on. false also when there is none. */
+bool tide_listed_update(struct tide_listed *file);
 
 struct tide_listing_options {
     const char *const *patterns; /* paths of directories, or patterns with * ? []; copied */

@@ -558,9 +558,10 @@ function Stream:files(time) end
 ---@return integer asked how many files of a file stream the system was asked for (stat) in all looks
 function Stream:filesAsked() end
 
---- What a checkpoint keeps of a file stream, as plain data; or sets it. A batch that is set reads the same files again. A file is
+--- What a checkpoint keeps of a file stream, as plain data; with a time, of the batches that one alone. With a table it is set: its
+--- batches are added to those that there are, and read the same files again. A file is
 --- { path, size, mtime in seconds, its nanoseconds, inode / 2^32, the rest of it }.
----@param state? { created: number, batches: { time: number, files: table[] }[], waiting: table[] }
+---@param state? integer|{ created: number, batches: { time: number, files: table[] }[], waiting: table[] }
 ---@return { created: number, batches: { time: number, files: table[] }[], waiting: table[] }? state
 function Stream:fileState(state) end
 
