@@ -11,7 +11,7 @@
 --- runs again after a crash is stored once. Readers see whole batches.
 ---
 --- The workers compute the batch before the database is locked; the script's thread then writes it, record by record, some 0.3 to 0.9 million
---- rows a second. Ticks and stops wait meanwhile, from partition to partition; receivers do not.
+--- rows a second, and lets ticks and other outputs go on meanwhile. A lock of another process holds everything up for up to busyTimeout.
 ---
 --- Records become rows: of a pair, key and value; of an array, the elements by position; of a map, the fields that are called
 --- as the columns; another value is a row of one column. What a record lacks is NULL. As SQLite's types:
@@ -40,7 +40,7 @@ local sqlite = {}
 ---@field key string|string[]|nil columns by which rows are replaced (mode "upsert"): the table's primary key, or a unique index
 ---@field mode "upsert"|"append"|nil default "upsert" with a key, else "append"
 ---@field control string? name of the table of batch times, default "moontide_commits"
----@field busyTimeout number|string|nil duration that a lock of another process is waited for, default "5s"; the script waits, too
+---@field busyTimeout number|string|nil duration that a lock of another process is waited for, default "5s"; ticks and other outputs wait, too
 ---@field pragmas table<string, string|number|boolean>? set on the connection, such as { journal_mode = "delete", cache_size = -64000 }
 
 ---@class moontide.SqliteSink : moontide.Sink

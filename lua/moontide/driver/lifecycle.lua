@@ -215,7 +215,9 @@ local function stop_now(life)
         if task.time then
             life.broken_off[("batch %.0f ms"):format(task.time)] = true
         end
-        task.job:cancel()
+        if task.job then
+            task.job:cancel()
+        end
     end
     tell_lost(life)
 end

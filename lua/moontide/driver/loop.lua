@@ -19,6 +19,7 @@ local loop = {}
 ---@field job userdata? what it waits for
 
 local WAIT = {}          -- yielded together with the job to wait for
+local BREATHE = {}       -- yielded by a task that only lets others have their turn
 local SLICE = 0.005      -- seconds an engine may wait while another one is busy too
 
 --- What takes the additions of tasks to accumulators: moontide.driver.shared sets it.
@@ -32,6 +33,7 @@ loop.let_go = nil
 
 local engines = {}       -- open engine states, see context.lua: { engine=, streams={}, jobs=n, … }
 local waiting = {}       -- job → task
+local breathing = {}     -- tasks that go on after the next turn, in order
 local current            -- the task that runs right now
 
 -- Datasets and results hold blocks outside the Lua heap, which the collector does not see: a few small handles can keep
@@ -142,6 +144,8 @@ local function resume(task, ...)
     elseif first == WAIT then
         task.job = second
         waiting[second] = task
+    elseif first == BREATHE then
+        breathing[#breathing + 1] = task
     else
         finish(task, false, ("the function of %s yielded: coroutine.yield has nowhere to go there"):format(
             task.name), debug.traceback(task.co))
@@ -159,7 +163,17 @@ function loop.start(task, ...)
     resume(task, task, ...)
 end
 
---- Abandons a task that waits for a job: its function is never continued.
+-- Tasks that have let others have their turn go on. One of them may run the loop in turn, and the others in it.
+local function go_on()
+    for _ = 1, #breathing do
+        local task = table.remove(breathing, 1)
+        if task and not task.ended then
+            resume(task)
+        end
+    end
+end
+
+--- Abandons a task that waits: its function is never continued.
 ---@param task moontide.Task
 function loop.abandon(task)
     if task.job then
@@ -172,11 +186,16 @@ function loop.abandon(task)
     end
 end
 
---- Tasks of a streaming state that wait for a job.
+--- Tasks of a streaming state that wait for a job, or for their next turn.
 ---@param stream table streaming state
 ---@return moontide.Task[]
 function loop.waiting_tasks(stream)
     local found = {}
+    for _, task in ipairs(breathing) do
+        if task.stream == stream and not task.ended then
+            found[#found + 1] = task
+        end
+    end
     for _, task in pairs(waiting) do
         if task.stream == stream then
             found[#found + 1] = task
@@ -310,6 +329,10 @@ function loop.run_until(done, timeout)
         if done() then
             return true
         end
+        go_on()
+        if done() then
+            return true
+        end
         local now = monotonic()
         if limit and now >= limit then
             return false
@@ -324,7 +347,15 @@ function loop.run_until(done, timeout)
         if #engines == 0 then
             check.fail("nothing to wait for: every context is stopped")
         end
-        turn(wait)
+        turn(#breathing > 0 and 0 or wait)
+    end
+end
+
+--- Lets events, ticks and other tasks have their turn, when a task calls that is at work for long: it goes on after that. Does nothing in
+--- the main script, and in a function that cannot be suspended.
+function loop.breathe()
+    if loop.current() and coroutine.isyieldable() then
+        coroutine.yield(BREATHE)
     end
 end
 

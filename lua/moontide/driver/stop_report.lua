@@ -49,7 +49,7 @@ function stop_report.running(life)
     end
     for _, task in ipairs(loop.waiting_tasks(life)) do
         if not held_up_by or held_up_by.task ~= task then
-            table.insert(texts, task_name(task) .. ", waiting for a job")
+            table.insert(texts, task_name(task) .. (task.job and ", waiting for a job" or ""))
         end
     end
     return stop_report.listed(texts)

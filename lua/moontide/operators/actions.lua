@@ -60,16 +60,21 @@ local function with_place(message, code, sink_bytes)
     return ("%s\n  in %s (%s)"):format(message, op.name or op.kind, op.site or check.site())
 end
 
+-- Raises in a function of a stream that is being stopped. (Sinks may call actions while they are closed.)
+local function refuse_when_stopping(task)
+    local stream = task and task.stream
+    if stream and stream.is_stopping_now() and task.kind ~= "close" then
+        error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
+    end
+end
+
 -- Computes partitions of a node (all, or a 0-based list) and returns the ended job. `writing`: it is the one that writes a
 -- checkpoint.
 local function run(scope, node, sink_bytes, partitions, limit, writing)
     local state = scope.state
     local due = not writing and checkpoints_due(scope, node)
     local task = loop.enclosing()
-    local stream = task and task.stream
-    if stream and stream.is_stopping_now() and task.kind ~= "close" then
-        error(errors.new("ECANCELLED", "the streaming context is being stopped"), 0)
-    end
+    refuse_when_stopping(task)
     seeding.refresh(state)
     local job = node:job(sink_bytes, partitions, limit or 0, task and task.time or -1)
     state.jobs = state.jobs + 1
@@ -140,6 +145,26 @@ local function records_in(job)
             at = at + 1
             read = blocks[at] and codec.reader(blocks[at])
             job = read and job -- it owns the blocks
+        end
+    end
+end
+
+local BREATH, LOOKS = 0.005, 256 -- seconds between breaths; records between looks at the clock
+
+-- What is to be called for each record by an iterator over many.
+local function breathing()
+    local monotonic = require("moontide.core").monotonic
+    local records, since = 0, monotonic()
+    return function()
+        records = records + 1
+        if records < LOOKS then
+            return
+        end
+        records = 0
+        if monotonic() - since >= BREATH then
+            loop.breathe()
+            refuse_when_stopping(loop.enclosing())
+            since = monotonic()
         end
     end
 end
@@ -249,7 +274,8 @@ function RDD:count()
 end
 
 --- An iterator over all records that computes one partition after the other, and has one record at a time in the script's
---- memory: for datasets that are too large for it. Pairs come as {key, value}.
+--- memory: for datasets that are too large for it. Pairs come as {key, value}. In foreachRDD and in sinks it lets ticks and other
+--- outputs go on meanwhile.
 ---
 ---     for line in rdd:toLocalIterator() do print(line) end
 ---
@@ -259,10 +285,12 @@ function RDD:toLocalIterator()
     local scope = begin(self, class, "toLocalIterator")
     local partition, count = 0, self.node:partitions()
     local sink_bytes, read = sink("collect", "toLocalIterator", check.site()), nil
+    local breath = breathing()
     return function()
         while true do
             local record = read and read()
             if record ~= nil then
+                breath()
                 return record
             elseif partition >= count then
                 return nil
