@@ -8,6 +8,8 @@
  *     no engine is watching (a script that runs no context, or has not started one)   at the first signal
  *     the script is busy and does not poll the second signal                          2 s after it
  *     anything                                                                        at the third
+ * A job under a supervisor (process/supervisor.h) may get one signal twice: directly, and passed on. The directly
+ * received ones and those passed on are counted apart, and the larger number counts.
  * SIGPIPE ends the process without a message, as in other tools, when stdout has no reader any more; for sockets it
  * is an error of the write.
  *
@@ -18,6 +20,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +29,7 @@
 #include "base/log.h"
 #include "bind/bind.h"
 #include "engine.h"
+#include "process/supervisor.h"
 #include "vm/call.h"
 #include "vm/vm.h"
 
@@ -38,17 +42,32 @@ static struct {
     int from_process;
 } watchers[MAX_WATCHERS];
 
-static volatile sig_atomic_t watching; /* slots in use */
-static volatile sig_atomic_t received; /* signals since the first engine watches */
+static volatile sig_atomic_t watching;          /* slots in use */
+static volatile sig_atomic_t direct, passed_on; /* signals by sender: anybody else, the supervisor */
+static volatile sig_atomic_t settled;           /* of the larger number: those before the first engine watches */
+static volatile sig_atomic_t received;          /* signals since then */
 static volatile sig_atomic_t last_signal;
 
 /* ---- Handlers: async-signal-safe ------------------------------------------------------------------------------ */
 
-static void on_stop_signal(int number) {
+/* False: it is one that came the other way before. */
+static bool count_signal(const siginfo_t *about) {
+    sig_atomic_t before = received;
+    pid_t supervisor = tide_supervisor();
+    bool from_supervisor = supervisor > 0 && about->si_code == SI_USER && about->si_pid == supervisor;
+
+    if (from_supervisor) passed_on++;
+    else direct++;
+    received = (direct > passed_on ? direct : passed_on) - settled;
+    return received != before;
+}
+
+static void on_stop_signal(int number, siginfo_t *about, void *context) {
     int saved = errno;
 
+    (void)context;
+    if (!count_signal(about)) return;
     last_signal = number;
-    received++;
     if (watching == 0 || received >= 3) _exit(128 + number);
     for (int i = 0; i < MAX_WATCHERS; i++) {
         if (watchers[i].to_engine < 0) continue;
@@ -79,12 +98,22 @@ static void handle(int number, void (*handler)(int)) {
     sigaction(number, &action, NULL);
 }
 
-/* Under nohup SIGHUP stays ignored. */
-static void handle_unless_ignored(int number, void (*handler)(int)) {
-    struct sigaction before;
+/* One after the other: they share their counts. */
+static void handle_stop_signal(int number) {
+    struct sigaction action = {.sa_sigaction = on_stop_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
 
-    if (sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN) return;
-    handle(number, handler);
+    sigemptyset(&action.sa_mask);
+    sigaddset(&action.sa_mask, SIGINT);
+    sigaddset(&action.sa_mask, SIGTERM);
+    sigaddset(&action.sa_mask, SIGHUP);
+    sigaction(number, &action, NULL);
+}
+
+/* Under nohup SIGHUP stays ignored. */
+static bool is_ignored(int number) {
+    struct sigaction now;
+
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
 }
 
 /* ---- For engines ---------------------------------------------------------------------------------------------- */
@@ -113,6 +142,7 @@ static void detach(int fd) {
         close(fd);
         if (--watching == 0) {
             alarm(0);
+            settled += received;
             received = 0;
         }
     }
@@ -126,9 +156,9 @@ static void take_signals(void) {
     for (int i = 0; i < MAX_WATCHERS; i++) watchers[i].to_engine = -1;
     tide_engine_set_signals(&signals);
     handle(SIGALRM, on_patience_ended);
-    handle(SIGINT, on_stop_signal);
-    handle(SIGTERM, on_stop_signal);
-    handle_unless_ignored(SIGHUP, on_stop_signal);
+    handle_stop_signal(SIGINT);
+    handle_stop_signal(SIGTERM);
+    if (!is_ignored(SIGHUP)) handle_stop_signal(SIGHUP);
     handle(SIGPIPE, on_broken_pipe);
     handle(SIGXFSZ, SIG_IGN); /* a file that may not grow further is an error of the write, like a full disk */
 }

@@ -8,6 +8,7 @@
 #include "bind/bind.h"
 #include "bind/object.h"
 #include "clock/clock.h"
+#include "process/supervisor.h"
 #include "store/block.h"
 #include "tide.h"
 #include "vm/gcstress.h"
@@ -69,6 +70,24 @@ static int core_machine(lua_State *L) {
     return 2;
 }
 
+/* Before any engine: the process must have no other thread. Nothing in a job; in the supervisor, at its end, the exit
+ * code. */
+static int core_supervise(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+
+    struct tide_supervision how = {
+        .wait_ms = (uint64_t)tide_bind_field_whole(L, 1, "wait", 0, TIDE_BIND_MOST, INT64_MIN),
+        .most_wait_ms = (uint64_t)tide_bind_field_whole(L, 1, "mostWait", 0, TIDE_BIND_MOST, INT64_MIN),
+        .restarts = (uint32_t)tide_bind_field_whole(L, 1, "restarts", 0, 1000, INT64_MIN),
+        .window_ms = (uint64_t)tide_bind_field_whole(L, 1, "window", 0, TIDE_BIND_MOST, INT64_MIN),
+    };
+    int code = tide_supervise(&how);
+
+    if (code == TIDE_SUPERVISE_JOB) return 0;
+    lua_pushinteger(L, code);
+    return 1;
+}
+
 int luaopen_moontide_core(lua_State *L) {
     static const luaL_Reg functions[] = {
         {"monotonic", core_monotonic},
@@ -79,6 +98,7 @@ int luaopen_moontide_core(lua_State *L) {
         {"liveBlocks", core_live_blocks},
         {"liveRdds", core_live_rdds},
         {"machine", core_machine},
+        {"supervise", core_supervise},
         {"engine", tide_bind_engine_new},
         {NULL, NULL},
     };

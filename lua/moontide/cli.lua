@@ -3,6 +3,7 @@
 
 local check = require "moontide.base.check"
 local conf = require "moontide.base.conf"
+local duration = require "moontide.base.duration"
 local errors = require "moontide.base.errors"
 
 local cli = {}
@@ -35,6 +36,7 @@ options, which override what the script says:
   --name NAME         name of the application, default the script's name
   --conf KEY=VALUE    a setting, may be repeated; `moontide help conf` lists them
   --log-level LEVEL   least important messages written to stderr: debug, info, warn (default), error or off
+  --supervise         starts the script again when it crashes; see below
   --                  ends the options
   -h, --help          this text
 
@@ -44,6 +46,19 @@ SIGINT, SIGTERM and SIGHUP stop gracefully: what was received is still processed
 SIGHUP is ignored.)
 
 exit code: 0 fine, 1 the script or a batch failed, 2 wrong usage
+
+Under --supervise a process of its own runs the script, and another one watches it. When the script is ended by a signal or
+with an exit code other than 0, it is started again, after a wait that doubles from start to start; stderr tells why, and when.
+It is not started again after exit code 0; when it was stopped by SIGINT, SIGTERM or SIGHUP, sent to either process; after exit
+code 2, as wrong usage stays wrong; when nobody reads its output any more. A script that is missing or does not compile is not
+started at all, unless that happens between two starts, when it may just be on its way. The exit code is the script's last one,
+or 128 + the number of the signal that ended it; stdin, stdout and stderr are the script's. If the watching process is killed,
+so is the script. (examples/moontide.service is a unit for systemd.)
+
+options of --supervise, each of which implies it:
+  --supervise-wait TIME       before the first restart, default 1s
+  --supervise-max-wait TIME   the longest wait, also the first; default 60s. After a run as long as this the waits begin anew
+  --supervise-limit N/TIME    gives up after N restarts (1 to 1000) within a time, default 10/10min; none: never
 ]],
     version = [[
 usage: moontide version
@@ -74,7 +89,8 @@ with a unit: 64kb, 1mb, 2gb (1kb is 1024 bytes).
 ]]
 
 local COMMANDS = { "run", "version", "help" }
-local RUN_OPTIONS = { "--master", "--name", "--conf", "--log-level", "--help" }
+local RUN_OPTIONS = { "--master", "--name", "--conf", "--log-level", "--supervise", "--supervise-wait", "--supervise-max-wait",
+    "--supervise-limit", "--help" }
 
 local function complain(...)
     io.stderr:write("moontide: ", string.format(...), "\n")
@@ -134,6 +150,42 @@ set["--log-level"] = function(run, value)
     run.conf.logLevel = level
 end
 
+-- The settings of --supervise; waits and the window in ms, 0 restarts: no limit.
+local function supervision(run)
+    run.supervise = run.supervise or { wait = 1000, mostWait = 60000, restarts = 10, window = 600000 }
+    return run.supervise
+end
+
+local function set_wait(field)
+    return function(run, value)
+        local ms, reason = duration.parse(value)
+        supervision(run)[field] = ms
+        return ms == 0 and "the duration must be longer than 0 ms" or reason
+    end
+end
+
+set["--supervise-wait"] = set_wait("wait")
+set["--supervise-max-wait"] = set_wait("mostWait")
+
+set["--supervise-limit"] = function(run, value)
+    local how = supervision(run)
+    if value == "none" then
+        how.restarts = 0
+        return
+    end
+    local count, time = value:match("^(%d+)/(.+)$")
+    how.restarts = tonumber(count)
+    if not how.restarts or how.restarts < 1 or how.restarts > 1000 then
+        return ("restarts (1 to 1000) and a time, such as 10/10min, or none expected, got '%s'"):format(value)
+    end
+    local reason
+    how.window, reason = duration.parse(time)
+    return reason
+end
+
+-- Options without a value.
+local flags = { ["--supervise"] = supervision }
+
 -- Reads what follows `run`. Gives nil and an exit code when there is nothing to run.
 local function parse_run(argv)
     local run = { conf = {} }
@@ -149,19 +201,25 @@ local function parse_run(argv)
         if name == "--help" or name == "-h" then
             return nil, write(HELP.run)
         end
-        if not set[name] then
+        if flags[name] and value then
+            return nil, usage("moontide help run", "the option %s takes no value", name)
+        elseif not set[name] and not flags[name] then
             return nil, usage("moontide help run", "run has no option '%s'%s", name, check.suggestion(name, RUN_OPTIONS))
         end
-        if not value then
-            value = argv[index]
-            index = index + 1
+        if flags[name] then
+            flags[name](run)
+        else
             if not value then
-                return nil, usage("moontide help run", "the option %s needs a value", name)
+                value = argv[index]
+                index = index + 1
+                if not value then
+                    return nil, usage("moontide help run", "the option %s needs a value", name)
+                end
             end
-        end
-        local reason = set[name](run, value)
-        if reason then
-            return nil, usage("moontide help run", "%s: %s", name, reason)
+            local reason = set[name](run, value)
+            if reason then
+                return nil, usage("moontide help run", "%s: %s", name, reason)
+            end
         end
     end
     if not argv[index] then
@@ -209,6 +267,27 @@ local function load_script(path)
         return nil, "the script does not compile: " .. syntax_error
     end
     return chunk
+end
+
+-- A pipe is empty after the first reading.
+local function can_be_read_again(path)
+    local file = assert(io.open(path, "rb"))
+    local position = file:seek("set", 0)
+    file:close()
+    return position == 0
+end
+
+-- Runs the script in processes of its own, one after the other. nil in each of them; else the exit code when all is over.
+local function supervise(run, path)
+    local script, reason = load_script(path)
+    if not script then
+        complain("%s", reason)
+        return FAILED
+    elseif not can_be_read_again(path) then
+        return usage("moontide help run", "--supervise reads the script anew for each start, and %s is no file that stays", path)
+    end
+    io.stdout:flush()
+    return require("moontide.core").supervise(run.supervise)
 end
 
 -- Contexts that the script left running are stopped; a failure that it never asked for is reported here.
@@ -262,13 +341,17 @@ function cli.run(argv)
         return code
     end
     local path = argv[run.script_index]
+    apply(run)
+    local over = run.supervise and supervise(run, path)
+    if over then
+        return over
+    end
     local script, reason = load_script(path)
     if not script then
         complain("%s", reason)
         return FAILED
     end
 
-    apply(run)
     local folder = path:match("^(.*)/[^/]*$") or "."
     package.path = folder .. "/?.lua;" .. folder .. "/?/init.lua;" .. package.path
     -- The script's `arg` is the one global that the program defines.

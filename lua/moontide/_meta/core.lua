@@ -49,6 +49,11 @@ function core.liveRdds() end
 ---@return integer bytes of memory; 0: not known
 function core.machine(root) end
 
+--- Becomes the supervisor of a copy of this process (host/process/supervisor.h). Before any engine.
+---@param how { wait: integer, mostWait: integer, restarts: integer, window: integer } times in ms; 0 restarts: no limit
+---@return integer? code exit code for the supervisor, when all is over; nil in the copy
+function core.supervise(how) end
+
 ---@class moontide.core.EngineOptions
 ---@field workers integer threads, 1 to 1024
 ---@field packagePath? string package.path of workers
