@@ -3,7 +3,11 @@
  * on a thread of its own.
  *
  * A file is old when its time of modification is not after `after`. An old file is not asked for again as long as its
- * name has the same inode: one that is replaced (rename) is noticed, one that is rewritten in place is not.
+ * name has the same inode: one that is replaced (rename) is noticed, one that is rewritten in place only where the
+ * directory is watched (format/watch.h).
+ *
+ * Where all directories are watched, a look asks for the names that were touched and for the files that were not old
+ * yet. Everything is listed in a quarter of the time that a file may be found in, so that none depends on the watch.
  */
 #include "format/listing.h"
 
@@ -19,6 +23,7 @@
 #include "base/array.h"
 #include "base/buffer.h"
 #include "format/file_table.h"
+#include "format/watch.h"
 
 struct tide_listing {
     uint32_t refs;
@@ -28,7 +33,19 @@ struct tide_listing {
     bool all;
     struct tide_file_table known; /* inode: of the name; mark: the look that saw it last */
     int64_t looks;
-    uint64_t asked;
+    uint64_t asked, passes;
+
+    struct tide_watch *watch;       /* of all directories since the last full look; NULL: not of all */
+    int64_t listed;                 /* `until` of that look */
+    struct top *tops;               /* where the patterns led then, one for each */
+    struct tide_file_entry **young; /* not old at the last look */
+    uint32_t nyoung, young_capacity;
+};
+
+/* The identity of a directory. */
+struct top {
+    dev_t device;
+    ino_t inode;
 };
 
 /* One look. */
@@ -38,6 +55,7 @@ struct look {
     struct tide_listed_files *found;
     struct tide_buffer path; /* of what is being looked at, terminated */
     bool any;                /* a directory was there */
+    bool touched;            /* through the watch: its names are asked for whatever is known of them */
     int status;
     struct tide_error *err;
 };
@@ -93,6 +111,7 @@ struct tide_listing *tide_listing_new(const struct tide_listing_options *options
     for (uint32_t i = 0; i < options->npatterns; i++) listing->patterns[i] = tide_xstrdup(options->patterns[i]);
     listing->depth = options->depth;
     listing->all = options->all;
+    listing->tops = tide_xcalloc(options->npatterns, sizeof *listing->tops);
     tide_file_table_create(&listing->known);
     return listing;
 }
@@ -106,11 +125,16 @@ void tide_listing_release(struct tide_listing *listing) {
     if (!listing || __atomic_sub_fetch(&listing->refs, 1, __ATOMIC_ACQ_REL) > 0) return;
     for (uint32_t i = 0; i < listing->npatterns; i++) tide_free(listing->patterns[i]);
     tide_free(listing->patterns);
+    tide_free(listing->tops);
+    tide_free(listing->young);
+    tide_watch_delete(listing->watch);
     tide_file_table_destroy(&listing->known);
     tide_free(listing);
 }
 
 uint64_t tide_listing_asked(const struct tide_listing *listing) { return listing->asked; }
+
+uint64_t tide_listing_passes(const struct tide_listing *listing) { return listing->passes; }
 
 /* ---- Names ----------------------------------------------------------------------------------------------------- */
 
@@ -152,13 +176,24 @@ static void note_failure(struct look *look) {
         look->status = tide_error_set(look->err, TIDE_EIO, "%s can't be listed: %s", path_of(look), strerror(errno));
 }
 
+static void end_watch(struct tide_listing *listing) {
+    tide_watch_delete(listing->watch);
+    listing->watch = NULL;
+}
+
 static void list_directory(struct look *look, uint32_t depth);
 
 static void note_file(struct look *look, struct tide_file_entry *entry, const struct stat *status) {
     entry->mtime = INT64_MIN; /* no file: never asked for again */
     if (!S_ISREG(status->st_mode)) return;
     entry->mtime = mtime_of(status);
-    if (entry->mtime <= look->after || entry->mtime > look->until) return;
+    if (entry->mtime <= look->after) return;
+
+    struct tide_listing *listing = look->listing;
+
+    TIDE_ARRAY_RESERVE(listing->young, listing->young_capacity, listing->nyoung + 1);
+    listing->young[listing->nyoung++] = entry;
+    if (entry->mtime > look->until) return;
     tide_listed_files_add(look->found, &(struct tide_listed){
                                            .path = entry->path,
                                            .size = (uint64_t)status->st_size,
@@ -181,19 +216,22 @@ static void consider(struct look *look, uint64_t inode, uint32_t depth) {
     struct stat status;
 
     if (entry && entry->mark == listing->looks) return; /* patterns may match a directory twice */
-    if (entry && entry->inode == inode && entry->mtime <= look->after) {
+    if (entry && !look->touched && entry->inode == inode && entry->mtime <= look->after) {
         entry->mark = listing->looks;
         return;
     }
     listing->asked++;
-    if (stat(path_of(look), &status) != 0) return; /* it is gone, or a link to nothing */
+    if (stat(path_of(look), &status) != 0) { /* it is gone, or a link to nothing */
+        if (entry) entry->inode = 0;
+        return;
+    }
     if (S_ISDIR(status.st_mode)) {
         if (depth > 0 && !is_link(path_of(look))) list_directory(look, depth - 1);
         return;
     }
     if (!entry) entry = tide_file_table_put(&listing->known, path_of(look));
     entry->mark = listing->looks;
-    entry->inode = inode;
+    entry->inode = look->touched ? (uint64_t)status.st_ino : inode;
     note_file(look, entry, &status);
 }
 
@@ -209,9 +247,12 @@ static void list_entry(struct look *look, const struct dirent *entry, uint32_t d
 }
 
 static void list_directory(struct look *look, uint32_t depth) {
+    struct tide_listing *listing = look->listing;
+    bool watched = listing->watch && tide_watch_add(listing->watch, path_of(look)); /* before it is read */
     DIR *directory = opendir(path_of(look));
     struct dirent *entry;
 
+    if (!watched) end_watch(listing);
     if (!directory) {
         note_failure(look);
         return;
@@ -266,6 +307,109 @@ static void list_pattern(struct look *look, const char *pattern) {
     else if (errno != ENOENT && errno != ENOTDIR) list_path(look, pattern);
 }
 
+/* ---- Looks ----------------------------------------------------------------------------------------------------- */
+
+/* Patterns with wildcards may match other directories at any time. */
+static bool can_watch(const struct tide_listing *listing) {
+    for (uint32_t i = 0; i < listing->npatterns; i++)
+        if (strpbrk(listing->patterns[i], "*?[")) return false;
+    return true;
+}
+
+/* Where the pattern leads now; zero: nowhere. */
+static struct top top_of(const char *pattern) {
+    struct stat status;
+
+    if (stat(pattern, &status) != 0) return (struct top){0};
+    return (struct top){.device = status.st_dev, .inode = status.st_ino};
+}
+
+static bool have_tops_changed(const struct tide_listing *listing) {
+    for (uint32_t i = 0; i < listing->npatterns; i++) {
+        struct top now = top_of(listing->patterns[i]);
+
+        if (now.device != listing->tops[i].device || now.inode != listing->tops[i].inode) return true;
+    }
+    return false;
+}
+
+static void set_path(struct look *look, const char *path) {
+    leave(look, 0);
+    enter(look, path);
+}
+
+/* It is asked for in the pass that follows. */
+static void doubt_touched(void *arg, const char *directory, const char *name) {
+    struct look *look = arg;
+    struct tide_file_entry *entry;
+
+    set_path(look, directory);
+    enter(look, name);
+    entry = tide_file_table_find(&look->listing->known, path_of(look));
+    if (entry) entry->inode = 0;
+}
+
+/* Which files were touched is not known: all are asked for. */
+static void doubt_all(struct tide_listing *listing) { tide_file_table_destroy(&listing->known); }
+
+/* Ends the watch without missing what it has to tell. */
+static void finish_watch(struct look *look) {
+    struct tide_listing *listing = look->listing;
+
+    if (listing->watch && tide_watch_read(listing->watch, doubt_touched, look) == TIDE_WATCH_MISSED)
+        doubt_all(listing);
+    end_watch(listing);
+}
+
+static void look_at_everything(struct look *look) {
+    struct tide_listing *listing = look->listing;
+
+    finish_watch(look);
+    if (can_watch(listing)) listing->watch = tide_watch_new();
+    listing->nyoung = 0;
+    listing->listed = look->until;
+    listing->passes++;
+    for (uint32_t i = 0; i < listing->npatterns; i++) {
+        listing->tops[i] = top_of(listing->patterns[i]);
+        list_pattern(look, listing->patterns[i]);
+    }
+    if (look->status != TIDE_OK || !look->any) end_watch(listing);
+    tide_file_table_sweep(&listing->known, listing->looks);
+}
+
+static void look_at_touched(void *arg, const char *directory, const char *name) {
+    struct look *look = arg;
+
+    if (is_left_out(look->listing, name)) return;
+    set_path(look, directory);
+    enter(look, name);
+    consider(look, 0, 0);
+}
+
+/* false: everything has to be looked at. */
+static bool look_at_watched(struct look *look) {
+    struct tide_listing *listing = look->listing;
+    struct tide_file_entry **young = listing->young;
+    uint32_t count = listing->nyoung;
+
+    if (!listing->watch || look->until - listing->listed > (look->until - look->after) / 4) return false;
+    if (have_tops_changed(listing)) return false;
+    listing->young = NULL;
+    listing->nyoung = listing->young_capacity = 0;
+    look->touched = true;
+
+    enum tide_watch_told told = tide_watch_read(listing->watch, look_at_touched, look);
+
+    for (uint32_t i = 0; told == TIDE_WATCH_NAMES && i < count; i++) {
+        set_path(look, young[i]->path);
+        consider(look, 0, 0);
+    }
+    tide_free(young);
+    look->touched = false;
+    if (told == TIDE_WATCH_MISSED) doubt_all(listing);
+    return told == TIDE_WATCH_NAMES;
+}
+
 int tide_listing_look(struct tide_listing *listing, int64_t after, int64_t until, struct tide_listed_files *found,
                       struct tide_error *err) {
     struct look look = {.listing = listing, .after = after, .until = until, .found = found, .err = err};
@@ -273,9 +417,14 @@ int tide_listing_look(struct tide_listing *listing, int64_t after, int64_t until
     listing->looks++;
     tide_buffer_create(&look.path);
     tide_buffer_append(&look.path, "", 1);
-    for (uint32_t i = 0; i < listing->npatterns; i++) list_pattern(&look, listing->patterns[i]);
+    if (!look_at_watched(&look)) {
+        tide_listed_files_destroy(found);
+        listing->looks++;
+        look_at_everything(&look);
+    } else {
+        look.any = true;
+    }
     tide_buffer_destroy(&look.path);
-    tide_file_table_sweep(&listing->known, listing->looks);
     if (found->count > 0) qsort(found->items, found->count, sizeof *found->items, by_age);
     if (look.status != TIDE_OK || look.any) return look.status;
     return tide_error_set(err, TIDE_ENOTFOUND, "there is no directory %s%s", listing->patterns[0],

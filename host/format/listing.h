@@ -1,7 +1,8 @@
 /*
  * Looks again and again for files that are new in some directories. What was seen stays known, so that a look costs
  * one pass over the names: the system is asked (stat) only for files that are new, have another inode, or were not
- * yet too old at the last look.
+ * yet too old at the last look. Where the system tells what is touched (format/watch.h) most looks cost not even the
+ * pass.
  *
  * Thread: a look may run on any thread, one at a time; retain and release: any. Errors of a look: TIDE_ENOTFOUND (no
  * directory is there), TIDE_EIO (one can't be listed; what is in others was found).
@@ -45,11 +46,12 @@ struct tide_listing *tide_listing_new(const struct tide_listing_options *options
 struct tide_listing *tide_listing_retain(struct tide_listing *listing);
 void tide_listing_release(struct tide_listing *listing); /* NULL is fine */
 
-/* Appends the files with after < mtime <= until (ns), by age and then by path. Blocks as long as the file system
- * does. `after` should not fall from look to look. */
+/* Fills the empty list with the files with after < mtime <= until (ns), by age and then by path. Blocks as long as
+ * the file system does. `after` should not fall from look to look. */
 int tide_listing_look(struct tide_listing *listing, int64_t after, int64_t until, struct tide_listed_files *found,
                       struct tide_error *err);
-/* How many files the system was asked for in all looks. */
+/* How many files the system was asked for in all looks, and how many looks listed everything. */
 uint64_t tide_listing_asked(const struct tide_listing *listing);
+uint64_t tide_listing_passes(const struct tide_listing *listing);
 
 #endif
