@@ -168,7 +168,8 @@ end
 --- Files should be written elsewhere on the same file system, or under a name that is left out, and renamed when they are complete: names
 --- that begin with "." or "_", or end in ".tmp", "._COPYING_", ".swp" or "~", are left out. A file that keeps an older time of
 --- modification is taken up to 60 s later (setting `fileStream.minRemember`), one with a time in the future when that has come. A file whose
---- size, time or inode changes within that time is read again as a whole, with a warning; what is appended is not followed.
+--- size, time or inode changes is read again as a whole, with a warning within that time; what is appended is not followed. An older one
+--- that is rewritten in place is not noticed on network file systems; one that is replaced is.
 --- Batches take at most `fileStream.maxFiles` and `fileStream.maxBytes`, the oldest files first; the others wait. What ends in .gz or .lz4
 --- is unpacked (text, bytes).
 ---
