@@ -280,6 +280,14 @@ static int graph_zip(lua_State *L) {
 
 /* ---- Running -------------------------------------------------------------------------------------------------- */
 
+static int graph_check(lua_State *L) {
+    struct tide_error err = {0};
+
+    if (tide_runner_check(tide_bind_check_runner(L, 1), &err) < 0) return tide_bind_failure(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
 static int graph_start(lua_State *L) {
     struct tide_error err = {0};
 
@@ -419,6 +427,7 @@ void tide_bind_graph(lua_State *L) {
         {"union", graph_union},
         {"zip", graph_zip},
         {"transform", graph_transform},
+        {"check", graph_check},
         {"start", graph_start},
         {"transformDone", graph_transform_done},
         {"outputDone", graph_output_done},

@@ -240,7 +240,7 @@ static int stream_dataset(lua_State *L) {
     return 1;
 }
 
-/* stream:checkpoint(interval) sets it; stream:checkpoint() → ms or nil */
+/* stream:checkpoint(interval) sets it, 0 takes it away; stream:checkpoint() → ms or nil */
 static int stream_checkpoint(lua_State *L) {
     struct tide_stream *stream = tide_bind_check_stream(L, 1);
     struct tide_error err = {0};
@@ -252,7 +252,7 @@ static int stream_checkpoint(lua_State *L) {
         else lua_pushnil(L);
         return 1;
     }
-    if (tide_stream_checkpoint(stream, tide_bind_check_whole(L, 2, 1, TIDE_BIND_MOST, "checkpoint interval"), &err) <
+    if (tide_stream_checkpoint(stream, tide_bind_check_whole(L, 2, 0, TIDE_BIND_MOST, "checkpoint interval"), &err) <
         0)
         return tide_bind_refuse(L, &err);
     return 0;

@@ -445,7 +445,8 @@ struct tide_graph *tide_runner_graph(struct tide_runner *runner) {
     return runner->graph;
 }
 
-static int start_ingest(struct tide_runner *runner, struct tide_error *err) {
+/* The thread has no sources yet. */
+static int make_ingest(struct tide_runner *runner, struct tide_error *err) {
     if (!tide_graph_has_receivers(runner->graph)) return TIDE_OK;
     struct tide_error own = {0};
     runner->port = tide_port_new(runner->options.loop, runner, &own);
@@ -458,11 +459,10 @@ static int start_ingest(struct tide_runner *runner, struct tide_error *err) {
         else tide_error_clear(&own);
         return code;
     }
-    tide_graph_start_sources(runner->graph, runner->ingest);
     return TIDE_OK;
 }
 
-int tide_runner_start(struct tide_runner *runner, struct tide_error *err) {
+int tide_runner_check(struct tide_runner *runner, struct tide_error *err) {
     if (runner->state == TIDE_RUNNER_STOPPED) {
         return tide_error_set(
             err, TIDE_ESTATE,
@@ -471,14 +471,22 @@ int tide_runner_start(struct tide_runner *runner, struct tide_error *err) {
     if (runner->state != TIDE_RUNNER_INITIALIZED) {
         return tide_error_set(err, TIDE_ESTATE, "start: this context has already been started");
     }
+    return tide_graph_check(runner->graph, err);
+}
+
+int tide_runner_start(struct tide_runner *runner, struct tide_error *err) {
+    int status = tide_runner_check(runner, err);
+
+    if (status == TIDE_OK) status = make_ingest(runner, err);
+    if (status < 0) return status;
+
+    /* From here on nothing fails. */
     int64_t now = tide_clock_now(runner->clock);
     int64_t first = tide_boundary_first(now, runner->options.batch);
-    int status = tide_graph_begin(runner->graph, first - runner->options.batch, err);
-    if (status == TIDE_OK) status = start_ingest(runner, err);
-    if (status < 0) {
-        end(runner);
-        return status;
-    }
+
+    status = tide_graph_begin(runner->graph, first - runner->options.batch, NULL);
+    assert(status == TIDE_OK);
+    if (runner->ingest) tide_graph_start_sources(runner->graph, runner->ingest);
     enter(runner, TIDE_RUNNER_ACTIVE);
     runner->time = first - runner->options.batch;
     tide_outputs_tell_started(&runner->outputs, now);

@@ -19,7 +19,7 @@
  * after a batch of which every output succeeded.
  *
  * Life cycle, one way:
- *   INITIALIZED  streams may be declared; start() → ACTIVE, or STOPPED when it fails; stop() → STOPPED
+ *   INITIALIZED  streams may be declared; start() → ACTIVE, or as before when it fails; stop() → STOPPED
  *   ACTIVE       ticks; stop(graceful) → STOPPING, stop() → STOPPED
  *   STOPPING     no more ticks and no reading of sources; queued ticks are generated, one more batch is made when
  *                received data is left over, all batches are finished → STOPPED; stop() → STOPPED at once
@@ -65,10 +65,10 @@ void tide_runner_delete(struct tide_runner *runner);
 /* The graph to declare streams in; owned by the runner. Its address is the `graph` of all events. */
 struct tide_graph *tide_runner_graph(struct tide_runner *runner);
 
-/* Validates the graph, starts all sources and the clock. The first batch is the first multiple of the batch
- * interval (since the epoch) strictly after now. TIDE_EINVAL (no output operation), TIDE_ESTATE (not
- * INITIALIZED), TIDE_EIO (no ingest thread); then the state is STOPPED, except when it was ACTIVE or STOPPING,
- * which continues. */
+/* Whether it can start, as far as the graph tells. TIDE_EINVAL (tide_graph_check), TIDE_ESTATE (not INITIALIZED). */
+int tide_runner_check(struct tide_runner *runner, struct tide_error *err);
+/* Checks, starts all sources and the clock. The first batch is the first multiple of the batch interval (since the
+ * epoch) strictly after now. As above, and TIDE_EIO, TIDE_ELIMIT (no ingest thread); then nothing has changed. */
 int tide_runner_start(struct tide_runner *runner, struct tide_error *err);
 /* Graceful: finishes what was received. Otherwise at once: queued generations and batches are dropped, outputs
  * under way are no longer waited for. Queues DRAINED when done (before it returns, if there is nothing to wait

@@ -144,7 +144,8 @@ static int check_checkpoint(const struct tide_graph *graph, const struct tide_st
         return tide_error_set(err, TIDE_EINVAL,
                               "stream %" PRIu32
                               " (%s) has been marked for checkpointing but the storage level has not "
-                              "been set: checkpoint a stream made from it, or persist() it",
+                              "been set: checkpoint a stream made from it, and take this one's away with "
+                              "checkpoint(nil)",
                               stream->id, kind);
     }
     if (stream->remember <= interval) {
@@ -167,10 +168,9 @@ static int validate(const struct tide_graph *graph, struct tide_error *err) {
     return status;
 }
 
-int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err) {
+int tide_graph_check(struct tide_graph *graph, struct tide_error *err) {
     if (graph->sealed)
         return tide_error_set(err, TIDE_ESTATE, "the streams of this context have been started before");
-    graph->sealed = true;
     if (graph->noutputs == 0) {
         return tide_error_set(
             err, TIDE_EINVAL,
@@ -178,11 +178,16 @@ int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *
             "saveAs...Files() on a stream before start()");
     }
     tide_graph_decide_remember(graph);
+    return validate(graph, err);
+}
 
-    int status = validate(graph, err);
+int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err) {
+    int status = tide_graph_check(graph, err);
 
-    if (status == TIDE_OK) graph->zero = zero;
-    return status;
+    if (status < 0) return status;
+    graph->sealed = true;
+    graph->zero = zero;
+    return TIDE_OK;
 }
 
 void tide_graph_seal(struct tide_graph *graph) { graph->sealed = true; }

@@ -156,8 +156,11 @@ bool tide_graph_has_receivers(const struct tide_graph *graph);
 
 /* ---- Running ------------------------------------------------------------------------------------------------ */
 
-/* Validates, seals the graph and fixes its time grid: the first batch is zero + batch. Decides how long each
- * stream remembers. TIDE_EINVAL when there is no output operation; TIDE_ESTATE when it is sealed already. */
+/* Whether the graph could begin. TIDE_EINVAL: no output operation, or a checkpoint interval that does not fit;
+ * TIDE_ESTATE when it is sealed already. Decides how long each stream remembers; what was decided before is
+ * forgotten, so a graph can be corrected. */
+int tide_graph_check(struct tide_graph *graph, struct tide_error *err);
+/* Checks, seals the graph and fixes its time grid: the first batch is zero + batch. An error changes nothing. */
 int tide_graph_begin(struct tide_graph *graph, int64_t zero, struct tide_error *err);
 /* Forbids adding streams and outputs. */
 void tide_graph_seal(struct tide_graph *graph);

@@ -58,7 +58,19 @@ static bool is_provided(const struct tide_stream *stream) {
     return stream->nparents == 0 && !tide_input_is_receiver(stream);
 }
 
+/* Of a start that was refused. */
+static void forget_decisions(struct tide_graph *graph) {
+    for (uint32_t i = 0; i < graph->nstreams; i++) {
+        struct tide_stream *stream = graph->streams[i];
+
+        stream->reached = false;
+        stream->remember = stream->due = 0;
+        stream->nreaders = 0;
+    }
+}
+
 void tide_graph_decide_remember(struct tide_graph *graph) {
+    forget_decisions(graph);
     for (uint32_t i = 0; i < graph->noutputs; i++) graph->outputs[i]->reached = true;
     for (uint32_t i = graph->nstreams; i > 0; i--) {
         struct tide_stream *stream = graph->streams[i - 1];

@@ -306,7 +306,7 @@ int tide_stream_checkpoint(struct tide_stream *stream, int64_t interval, struct 
                               "the checkpoint interval of a stream can't be changed after start() or stop(); set it "
                               "before");
     }
-    if (tide_stream_persist(stream, TIDE_LEVEL_MEMORY, true, err) < 0) return err->code;
+    if (interval > 0) tide_stream_persist(stream, TIDE_LEVEL_MEMORY, true, NULL);
     stream->checkpoint = interval;
     return TIDE_OK;
 }

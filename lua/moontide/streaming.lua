@@ -105,7 +105,6 @@ local function refuse_unstorable(life)
         for _, entry in pairs(list) do
             local reason = entry.fn and closure.not_storable(entry.fn, entry.name)
             if reason then
-                lifecycle.stop(life, false, false)
                 check.fail("'start': checkpointing is on, but the DStreams with their functions are not serializable: %s",
                     reason)
             end
@@ -113,6 +112,35 @@ local function refuse_unstorable(life)
     end
     look(life.outputs_in_order)
     look(life.transforms)
+end
+
+-- What the graph has against a start, with the names that the script knows its streams by.
+local function refuse(life, reason)
+    check.fail("'start': %s", (reason:gsub("[Ss]tream (%d+) %([%w_]+%)", function(id)
+        return life.scope.labels[tonumber(id)]
+    end)))
+end
+
+-- Everything that can be known before anything is opened, made or begun.
+local function check_start(ssc)
+    local life = ssc.life
+    refuse_second(ssc)
+    if #life.outputs_in_order == 0 then
+        check.fail("'start': no output operation is registered, so nothing would run: add print(), foreachRDD(f) or "
+            .. "saveAsTextFiles(prefix) to a stream before start()")
+    end
+    local fits, reason = life.graph:check()
+    if not fits then
+        refuse(life, reason)
+    end
+    if life.checkpoint and not life.checkpoint_lent then
+        refuse_unstorable(life)
+        local usable, unusable = require("moontide.driver.checkpoint").prepare(life.checkpoint)
+        if not usable then
+            check.fail("'start': the checkpoint directory '%s' cannot be used any more: %s; mend that, or set another one with "
+                .. "ssc:checkpoint(directory)", life.checkpoint, unusable)
+        end
+    end
 end
 
 local function set_running(ssc)
@@ -129,15 +157,16 @@ local function set_running(ssc)
 end
 
 --- Starts to receive and process. Returns at once; nothing runs until the script waits (awaitTermination). A context that
---- is started already stays as it is. One context of an engine runs at a time; one whose start fails is stopped.
+--- is started already stays as it is. One context of an engine runs at a time.
 ---
 ---     counts:print()
 ---     ssc:start()
 ---     ssc:awaitTermination()
 ---
---- Errors: no output operation is registered; something that needs a checkpoint directory has none; another context of
---- the engine runs; the context is stopped; a sink of saveTo cannot be opened, and then the context is as it was before the
---- call. Each says what to change. Guide: "A Quick Example".
+--- Errors: no output operation is registered; something that needs a checkpoint directory has none, or it cannot be used any more;
+--- a function could not be stored in it; another context of the engine runs; a sink of saveTo cannot be opened; there is no thread
+--- or no open file left for receivers. Each says what to change. Then the context is as it was before the call: change that, and call
+--- start() again. A context that is stopped cannot be started at all. Guide: "A Quick Example".
 function StreamingContext:start()
     check.self(self, class, "start")
     local life = self.life
@@ -151,29 +180,19 @@ function StreamingContext:start()
     if life.opening then
         check.fail("'start': the streaming context is being started: a sink's method cannot do it once more")
     end
-    refuse_second(self)
-    if #life.outputs_in_order == 0 then
-        lifecycle.stop(life, false, false)
-        check.fail("'start': no output operation is registered, so nothing would run: add print(), foreachRDD(f) or "
-            .. "saveAsTextFiles(prefix) to a stream before start()")
-    end
-    if life.checkpoint and not life.checkpoint_lent then
-        refuse_unstorable(life)
-    end
+    check_start(self)
+    life.start_site = check.site()
     local closed_sink = save_to.open(life)
     if closed_sink then
         check.fail("'start': %s", closed_sink)
     end
-    seeding.freeze(self.sc.state)
     life.graph:listen(#life.listeners > 0)
-    life.start_site = check.site()
     local started, reason = life.graph:start()
     if not started then
-        lifecycle.stop(life, false, false)
-        check.fail("'start': %s", (reason:gsub("[Ss]tream (%d+) %([%w_]+%)", function(id)
-            return life.scope.labels[tonumber(id)]
-        end)))
+        save_to.close_again(life)
+        refuse(life, reason)
     end
+    seeding.freeze(self.sc.state)
     life.state = "ACTIVE"
     set_running(self)
 end

@@ -363,7 +363,11 @@ function Graph:zip(streams, op, keepsKeys, exchange) end
 ---@return moontide.core.Stream stream
 function Graph:transform(streams) end
 
---- Starts the sources and the clock.
+--- Whether the graph can be started; else, as start says, nil, a message and a code. Changes nothing.
+---@return true? fits
+function Graph:check() end
+
+--- Starts the sources and the clock. A failure changes nothing.
 ---@return true? started
 ---@return string? message
 ---@return string? code

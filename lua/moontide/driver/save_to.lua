@@ -173,6 +173,9 @@ function save_to.open(life)
     loop.start(task)
     loop.run_until(function() return ended or life.state ~= "INITIALIZED" end)
     life.opening = false
+    if failure and life.state == "INITIALIZED" then
+        life.incomplete = nil -- a sink that could not be closed: the log has told it, a later stop() is not concerned
+    end
     return failure or life.state ~= "INITIALIZED" and "the streaming context was stopped while its sinks were opened" or nil
 end
 
@@ -196,6 +199,18 @@ function save_to.close(life, done)
             done()
         end,
     })
+end
+
+--- Closes the sinks of a context that cannot start after all, and waits for that. Failures are told by the log.
+---@param life table
+function save_to.close_again(life)
+    life.opening = true
+    save_to.close(life, function() end)
+    loop.run_until(function() return not life.closing_sinks or life.state ~= "INITIALIZED" end)
+    life.opening = false
+    if life.state == "INITIALIZED" then
+        life.incomplete = nil
+    end
 end
 
 return save_to

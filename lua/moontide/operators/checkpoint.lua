@@ -138,12 +138,13 @@ end
 ---
 --- In this release checkpoints are not written yet, but datasets are remembered for two intervals already.
 --- Guide: "RDD Checkpointing".
----@param interval number|string duration, a multiple of the stream's slide duration
+---@param interval number|string|nil duration, a multiple of the stream's slide duration, which start() checks; nil takes it away
+---again, and streams with state have the usual one
 ---@return moontide.DStream self
 function DStream:checkpoint(interval)
     local scope = operators.begin(self, "checkpoint")
     local node = scope.kept[self.node:id()] or self.node
-    node:checkpoint(duration.argument(1, "checkpoint", interval))
+    node:checkpoint(interval == nil and 0 or duration.argument(1, "checkpoint", interval))
     if not scope.labels[node:id()] then
         scope.label(node, "the stream of checkpoint", check.site())
     end
