@@ -67,9 +67,10 @@ struct tide_block *tide_block_retain(struct tide_block *block) {
 
 void tide_block_release(struct tide_block *block) {
     if (!block || __atomic_fetch_sub(&block->refs, 1, __ATOMIC_ACQ_REL) != 1) return;
-    uint64_t bytes = footprint(block->capacity, block->line_slots);
+    uint64_t bytes = tide_block_footprint(block);
     struct tide_share *share = block->share;
     tide_copy_release(block->copy);
+    if (block->attached) block->detach(block->attached);
     tide_free(block->data);
     tide_free(block->lines);
     tide_free(block);
@@ -137,11 +138,18 @@ void tide_block_trim(struct tide_block *block) {
     block->capacity = block->size;
 }
 
+void tide_block_attach(struct tide_block *block, void *take, uint64_t bytes, void (*detach)(void *attached)) {
+    block->attached = take;
+    block->attached_bytes = bytes;
+    block->detach = detach;
+    charge(block, bytes);
+}
+
 void tide_block_discharge(struct tide_block *block) {
     struct tide_share *share = __atomic_exchange_n(&block->share, NULL, __ATOMIC_ACQ_REL);
 
     if (!share) return;
-    tide_share_refund(share, footprint(block->capacity, block->line_slots));
+    tide_share_refund(share, tide_block_footprint(block));
     tide_share_release(share);
 }
 
@@ -150,7 +158,7 @@ void tide_block_consumed(struct tide_block *block) {
 }
 
 uint64_t tide_block_footprint(const struct tide_block *block) {
-    return footprint(block->capacity, block->line_slots);
+    return footprint(block->capacity, block->line_slots) + block->attached_bytes;
 }
 
 uint64_t tide_block_live(void) { return __atomic_load_n(&live_blocks, __ATOMIC_RELAXED); }
@@ -217,8 +225,7 @@ uint64_t tide_blocks_records(const struct tide_blocks *blocks) {
 uint64_t tide_blocks_footprint(const struct tide_blocks *blocks) {
     uint64_t sum = 0;
 
-    for (uint32_t i = 0; i < blocks->count; i++)
-        sum += footprint(blocks->items[i]->capacity, blocks->items[i]->line_slots);
+    for (uint32_t i = 0; i < blocks->count; i++) sum += tide_block_footprint(blocks->items[i]);
     return sum;
 }
 

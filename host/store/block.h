@@ -39,6 +39,10 @@ uint64_t tide_block_live_bytes(void);
 bool tide_block_fell(void);
 void tide_block_given_back(void);
 
+/* Writer only, once: `take` lives as long as the block, which can't be spilled then; `detach` is called with it, on
+ * any thread. `bytes` of memory that it stands for count as the block's. */
+void tide_block_attach(struct tide_block *block, void *take, uint64_t bytes, void (*detach)(void *attached));
+
 uint64_t tide_blocks_bytes(const struct tide_blocks *blocks);
 /* Bytes in memory, unused room and lines included. */
 uint64_t tide_blocks_footprint(const struct tide_blocks *blocks);

@@ -392,7 +392,8 @@ static void take(struct tide_cached *cached, struct tide_blocks *lists) {
 static void admit(struct tide_cache *cache, struct tide_cached *cached) {
     if (cache->closed) {
         set_state(cached, GONE);
-    } else if (cached->footprint == 0 || (cached->options.memory && make_room(cache, cached))) {
+    } else if (tide_room_is_fixed(cached) || cached->footprint == 0 ||
+               (cached->options.memory && make_room(cache, cached))) {
         tide_room_count(cache, cached);
         enter_memory(cache, cached);
     } else if (cached->options.disk || !cached->options.recomputable) {

@@ -39,6 +39,9 @@ struct tide_block {
     uint32_t met;             /* scratch */
     bool counted;             /* its bytes are in the cache's count */
     bool claimed;             /* a thread is writing it */
+    void *attached;           /* lives as long as the block; NULL: nothing (tide_block_attach) */
+    void (*detach)(void *attached);
+    uint64_t attached_bytes; /* of memory that it stands for */
 };
 
 /* NULL when memory is gone. Reference count 1. `capacity` at least. share may be NULL; it is retained. */

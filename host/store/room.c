@@ -50,6 +50,13 @@ static bool frees_something(const struct tide_cached *cached) {
 
 static void forget_met(const struct tide_cached *cached) { TIDE_EACH_BLOCK(cached, block) block->met = 0; }
 
+bool tide_room_is_fixed(const struct tide_cached *cached) {
+    TIDE_EACH_BLOCK(cached, block) {
+        if (block->attached) return true;
+    }
+    return false;
+}
+
 static bool is_related(const struct tide_cached *cached, const struct tide_cached *other) {
     return cached && other->options.dataset == cached->options.dataset && other->options.kind == cached->options.kind;
 }
@@ -63,13 +70,13 @@ struct tide_cached *tide_room_victim(const struct tide_cache *cache, const struc
     for (; end != &cache->memory && left + wanted > cache->limit; end = end->next) {
         const struct tide_cached *other = TIDE_CONTAINER_OF(end, struct tide_cached, link);
 
-        if (!is_related(cached, other)) left -= meet(other);
+        if (!is_related(cached, other) && !tide_room_is_fixed(other)) left -= meet(other);
     }
     for (const struct tide_list *link = cache->memory.next; link != end; link = link->next) {
         struct tide_cached *other = TIDE_CONTAINER_OF(link, struct tide_cached, link);
 
         if (is_related(cached, other)) continue;
-        if (!first && frees_something(other)) first = other;
+        if (!first && !tide_room_is_fixed(other) && frees_something(other)) first = other;
     }
     for (const struct tide_list *link = cache->memory.next; link != end; link = link->next) {
         const struct tide_cached *other = TIDE_CONTAINER_OF(link, struct tide_cached, link);

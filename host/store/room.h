@@ -57,6 +57,9 @@ struct tide_cache {
     bool closed;
 };
 
+/* Whether something is attached to a block of it: it stays in memory. */
+bool tide_room_is_fixed(const struct tide_cached *cached);
+
 /* For the blocks of all lists. */
 #define TIDE_EACH_BLOCK(cached, block)                                                                               \
     for (uint32_t list_ = 0; list_ < (cached)->options.lists; list_++)                                               \
