@@ -29,7 +29,7 @@ LUA_ROOTS    := $(wildcard lua stdlib)
 LUA_SOURCES  := $(sort $(if $(LUA_ROOTS),$(shell find $(LUA_ROOTS) -path '*/moontide/*' -name '*.lua' ! -path '*/_meta/*')))
 
 # What Lua sees of C through FFI (host/embed.lua), lower layers first.
-FFI_HEADERS  := $(foreach folder,base wire thread clock store kernel format task rdd,$(wildcard host/$(folder)/ffi.h))
+FFI_HEADERS  := $(foreach folder,base wire thread clock store kernel format state task rdd,$(wildcard host/$(folder)/ffi.h))
 
 PROGRAM      := $(BUILD)/bin/moontide
 MODULE       := $(BUILD)/lib/moontide/core.so

@@ -10,12 +10,12 @@ local graphs = require "spec.support.graphs"
 
 local layers = {}
 
--- base < {wire, thread, clock} < {vm, store, process} < {kernel, format} < {task, ingest} < rdd < dstream < driver < engine < bind < main
+-- base < {wire, thread, clock} < {vm, store, process} < {kernel, format, state} < {task, ingest} < rdd < dstream < driver < engine < bind < main
 local ORDER = {
     { "base" },
     { "wire", "thread", "clock" },
     { "vm", "store", "process" },
-    { "kernel", "format" },
+    { "kernel", "format", "state" },
     { "task", "ingest" },
     { "rdd" },
     { "dstream" },
