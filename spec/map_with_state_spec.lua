@@ -1,5 +1,7 @@
 -- mapWithState: batch tables.
 
+local checkpoint = require "moontide.driver.checkpoint"
+local engine = require "spec.support.engine"
 local moontide = require "moontide"
 local testing = require "moontide.testing"
 
@@ -38,10 +40,53 @@ local count = StateSpec.func(function(_, n, state)
 end)
 
 describe("mapWithState", function()
+    engine.watch(after_each)
+
     it("calls the function once for each record, and keeps untouched keys", function()
         local mapped, states = run({ { "a", "a", "b" }, { "a" }, {}, { "c" } }, count)
         assert.are.same({ "1: 1 1 2", "2: 3", "3: ", "4: 1" }, mapped)
         assert.are.same({ "1: a=2 b=1", "2: a=3 b=1", "3: a=3 b=1", "4: a=3 b=1 c=1" }, states)
+    end)
+
+    it("keeps states that are larger than memory.limit as records, which go to disk", function()
+        local function totals(limit)
+            local ssc = engine.streaming(1000, { ["memory.limit"] = limit })
+            local sc = ssc.sc
+            local directory = assert(checkpoint.temporary())
+            finally(function() checkpoint.remove(directory) end)
+            ssc:checkpoint(directory)
+            local queue, seen = {}, {}
+            for batch = 1, 4 do
+                queue[batch] = sc:range(0, 400, 1, 2):map(function(n) return (n + batch * 100) % 500, ("x"):rep(n) end)
+            end
+            local sum = StateSpec.func(function(_, text, state)
+                if text then
+                    local before = state:getOption() or { 0, "" }
+                    state:update({ before[1] + #text, text })
+                end
+                return text and "got" or "lost"
+            end):timeout("2s"):numPartitions(2)
+            local mapped = ssc:queueStream(queue):mapWithState(sum)
+            mapped:stateSnapshots():foreachRDD(function(rdd)
+                local total = rdd:map(function(_, pair) return pair[1] + #pair[2] end):sum()
+                seen[#seen + 1] = ("%d %d"):format(rdd:count(), total)
+            end)
+            mapped:countByValue():foreachRDD(function(rdd)
+                local texts = {}
+                for _, pair in ipairs(rdd:collect()) do texts[#texts + 1] = pair[1] .. " " .. pair[2] end
+                table.sort(texts)
+                seen[#seen + 1] = table.concat(texts, " ")
+            end)
+            ssc:start()
+            for _ = 1, 8 do engine.advance(ssc) end
+            local status = sc:getStorageStatus()
+            return seen, status.spilled
+        end
+        local wanted = totals("100mb")
+        local got, spilled = totals("100kb")
+        assert.equal(16, #wanted)
+        assert.same(wanted, got)
+        assert.is_true(spilled > 0)
     end)
 
     it("tells the function the batch time, also when it times out", function()

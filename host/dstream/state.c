@@ -7,8 +7,9 @@
  * batch). Once computed it releases its inputs, so lineage does not grow.
  *
  *                        updateStateByKey                          mapWithState
- *   the dataset holds    the state                                 the state and the mapped records (see
- *                                                                  host/kernel/state_delta.h); views show each
+ *   the dataset holds    the state                                 the mapped records (host/kernel/state_rows.h)
+ *                                                                  and a block that stands for the state
+ *                                                                  (host/state/handover.h); views show each
  *   the initial state    replaces the one before in the first      is a fourth input in the first batch
  *                        batch with values
  *   without values       made as if they were empty; no dataset    made as if they were empty: there is a dataset

@@ -1,6 +1,7 @@
 /*
  * Makes the next version of one partition of a keyed state: keys that change are written anew, all other records are
- * copied, large blocks without changes by reference. Used for inverse windows and mapWithState.
+ * copied, large blocks without changes by reference. Used for inverse windows; mapWithState
+ * numbers its keys with it.
  *
  *   state record   (key, [n, x])   n a number (a time, a count), x any value. Pairs whose value is not an array of
  *                                  two are skipped: they belong to no state.

@@ -30,8 +30,8 @@ end
 
 -- Kinds about parts that are not there yet, and about parts that will never be.
 local ABSENT = {
-    statemap = "Spark's own table of states, seen from inside: ours is a delta over packed blocks, which the kinds state_record, "
-        .. "state_rdd and property look at as streams",
+    statemap = "Spark's own table of states, seen from inside: spec/host/test_state_store.c asserts the same of the store, and the "
+        .. "kinds state_record, state_rdd and property look at it as streams",
     limit = "the rate limiter of receivers",
     ui = "status pages",
     timeline = "checkpoint recovery",

@@ -1,8 +1,9 @@
 -- The cases about what mapWithState keeps for its keys (kinds state_record and state_rdd, and the property of Spark's state
--- map): run as streams, with a look at the update times in the core's dataset.
+-- map): run as streams, with a look at the times of the last updates.
 
 local cases = require "spec.conformance.cases"
 local compare = require "spec.conformance.compare"
+local operators = require "moontide.operators"
 
 local states = {}
 
@@ -29,7 +30,8 @@ local function run(batches, fn, options, setup)
                 spec = spec:initialState(ssc.sc:parallelizePairs(options.initial, 3))
             end
             local mapped = stream:mapWithState(spec)
-            return mapped, ssc.scope.wrap(ssc.scope.kept[mapped.node:id()])
+            local kept = ssc.scope.kept[mapped.node:id()]
+            return mapped, ssc.scope.wrap(kept:view(operators.descriptor("pickState", "states", "spec", { stamped = true }), true))
         end,
     }
     if result.error then
@@ -39,9 +41,7 @@ local function run(batches, fn, options, setup)
     for index, batch in ipairs(result.batches) do
         local kept = {}
         for _, record in ipairs(result.second[index].records) do
-            if type(record) == "table" and type(record[2]) == "table" and #record[2] == 2 then
-                kept[#kept + 1] = { record[1], record[2][2], record[2][1] }
-            end
+            kept[#kept + 1] = { record[1], record[2][2], record[2][1] }
         end
         seen[index] = { mapped = batch.records, states = kept }
     end

@@ -113,6 +113,12 @@ local function skips(scope)
     return conf.get(scope.life.settings, "onError") == "skip" or nil
 end
 
+-- Bytes of a partition's state that are kept as a store, which stays in memory; above that states are records between batches,
+-- which go to disk when there is no room: half of what may be kept in memory.
+local function most_in_memory(scope, partitions)
+    return math.floor(scope.life.context.sc.state.engine:memory().limit / 2 / partitions)
+end
+
 -- The streams -----------------------------------------------------------------------------------------------------
 
 -- The core's dataset of the initial state, in the partitions of the state; nil for none.
@@ -189,7 +195,7 @@ function DStream:mapWithState(spec)
     local by = fields.partitions or scope.partitioner({ self.node })
     local values = self.node:shuffle(operators.by_key(name, site, by))
     local op = operators.descriptor("mapWithState", name, site,
-        { fn = fields.fn, timeout = fields.timeout, skip = skips(scope) })
+        { fn = fields.fn, timeout = fields.timeout, skip = skips(scope), most = most_in_memory(scope, by.count) })
     local kept = values:mapState(by.count, op, initial_node(scope, name, site, fields.initial, by))
     scope.label(kept, name, site)
     local mapped = scope.wrap(kept:view(operators.descriptor("pickMapped", name, site), false))

@@ -8,7 +8,9 @@ local kinds = require "moontide.worker.kinds"
 local block_lists = require "moontide.worker.block_lists"
 local loops = require "moontide.worker.loops"
 local deltas = require "moontide.worker.state_delta"
+local records = require "moontide.worker.state_records"
 local skipping = require "moontide.worker.skipping"
+local stores = require "moontide.worker.state_store"
 local surplus = require "moontide.worker.surplus"
 
 local ffi, C = fast.ffi, fast.C
@@ -195,7 +197,7 @@ end
 
 -- The records in order of arrival. has: by entry, nil = not looked at yet. fresh: 1 = seen now, 2 = has a new value.
 local RECORDS = [[
-return function(delta, list, state, has_of, values, fresh, emit, time, protected)
+return function(delta, list, found, state, has_of, values, fresh, emit, time, protected)
     local at, map = 0, map or protected
     for b = 0, list.count - 1 do
         local block = list.items[b]
@@ -208,9 +210,13 @@ return function(delta, list, state, has_of, values, fresh, emit, time, protected
             at = at + 1
             local has = has_of[entry]
             if has == nil then
-                local old = delta.old[entry].value
-                has = old ~= nil
-                if has then values[entry] = (decode(old, 0)) end
+                local kind = found[entry].kind
+                has = kind ~= 0
+                if kind == 1 then
+                    values[entry] = found[entry].number
+                elseif has then
+                    values[entry] = (decode(found[entry].value, 0))
+                end
                 has_of[entry] = has
             end
             state.has, state.value, state.updated, state.removed = has, values[entry], false, false
@@ -227,17 +233,20 @@ return function(delta, list, state, has_of, values, fresh, emit, time, protected
     end
 end]]
 
--- Keys that have been idle for too long.
+-- Keys that have been idle for too long, with their states.
 local DUES = [[
-return function(delta, state, emit, time, protected)
+return function(list, state, emit, time, protected)
     local map = map or protected
-    for at = 0, delta.dues - 1 do
-        local due = delta.due[at]
-        local a0 = decode(due.key, 0)
-        local b0 = decode(due.value, 0)
-        state.has, state.value, state.updated, state.removed = true, b0, false, false
-        local a, c, x = map(a0, nil, state, time)
-        if a ~= nil or c ~= nil then emit(a, c, x) end
+    for b = 0, list.count - 1 do
+        local data, pos = list.items[b].data, 0
+        for i = 0, list.items[b].count - 1 do
+            local a0, b0
+            a0, pos = decode(data, pos)
+            b0, pos = decode(data, pos)
+            state.has, state.value, state.updated, state.removed = true, b0, false, false
+            local a, c, x = map(a0, nil, state, time)
+            if a ~= nil or c ~= nil then emit(a, c, x) end
+        end
     end
 end]]
 
@@ -279,29 +288,24 @@ local function protected(op, time, map, emit)
     end
 end
 
--- The initial state, last update now; the last one of a key counts.
-local function stamped(list, time)
-    local out, delta, last = block_lists.new(), deltas.new(), {}
-    deltas.add(delta, list)
-    deltas.scan(delta, block_lists.new(), -1, out)
-    local at = 0
-    for _, value in block_lists.records(list) do
-        last[delta.order[at]] = value
-        at = at + 1
+-- The state before the batch: a store, or records if they are too large for one.
+local function open(op, lists, time, limit, cleanup)
+    local before, initial = lists[2], lists[4]
+    local list, stamp = initial or before, initial and time or -1
+    if not stores.hold(before) and records.bytes(list) > op.most / 2 then
+        return records.open(list, stamp, limit)
     end
-    for entry = 0, delta.keys.count - 1 do deltas.put(delta, entry, time, last[entry]) end
-    deltas.finish(delta)
-    return out
+    return stores.open(before, list, stamp, cleanup)
 end
 
 kinds.register("inputs", "mapWithState", function(op, lists, execution)
     block_lists.need_pairs(op, { lists[1], lists[4] })
-    local time = time_of(lists[3])
-    local before = lists[4] and stamped(lists[4], time) or lists[2]
-    lists.before = before -- the delta points into it: it lives as long as the inputs
-    local delta, kept, out = deltas.new(), block_lists.new(), block_lists.new()
+    local time, out = time_of(lists[3]), block_lists.new()
+    local limit = op.timeout and time - op.timeout
+    local store = open(op, lists, time, limit, execution.cleanup)
+    local delta = deltas.new()
     deltas.add(delta, lists[1])
-    deltas.scan(delta, before, op.timeout and time - op.timeout or -1, kept)
+    local found = store:find(delta)
 
     local map, emit = op.fn, emitter(op, out, execution)
     if op.skip then
@@ -309,27 +313,25 @@ kinds.register("inputs", "mapWithState", function(op, lists, execution)
     end
     local constants = { decode = codec.decode, map = not op.skip and map or nil, timeout = op.timeout ~= nil }
     local has_of, values, fresh = {}, {}, {}
-    loops.of(op, "records", RECORDS, constants)(delta, lists[1], state.new(false), has_of, values, fresh, emit, time,
+    loops.of(op, "records", RECORDS, constants)(delta, lists[1], found, state.new(false), has_of, values, fresh, emit, time,
         map)
-    for entry = 0, delta.keys.count - 1 do
-        if has_of[entry] then
-            local seen = fresh[entry]
-            if seen == 2 then deltas.put(delta, entry, time, values[entry])
-            elseif seen == 1 then deltas.put_again(delta, entry, time)
-            else deltas.put_again(delta, entry, delta.old[entry].n) end
-        end
+    store:begin(time)
+    store:write(has_of, values, fresh, time)
+    if limit then
+        local due = store:expire(limit)
+        loops.of(op, "dues", DUES, constants)(due, state.new(true, nil, true), emit, time, map)
+        C.tide_blocks_destroy(due)
     end
-    loops.of(op, "dues", DUES, constants)(delta, state.new(true, nil, true), emit, time, map)
-    deltas.finish(delta)
-    C.tide_blocks_move(out, kept)
+    store:commit(out, op.most)
     return out
 end)
 
 -- What is shown of a state ---------------------------------------------------------------------------------------
 
-kinds.register("inputs", "pickState", function(_, lists)
+-- op.stamped: pairs of key and { last update, state }, which specs look at.
+kinds.register("inputs", "pickState", function(op, lists)
     local out = block_lists.new()
-    if not C.tide_state_rows_project(lists[1], out) then
+    if not stores.show(lists[1], op.stamped, out) and not C.tide_state_rows_project(lists[1], out) then
         no_memory()
     end
     return out
