@@ -129,7 +129,7 @@ describe("bench.lua", function()
 
     it("is told which cases to run", function()
         local result = shell.moontide({ "run", "spec/bench/bench.lua", "--only", "windows" })
-        assert.matches("unknown argument 'windows'; names: .* window join sort sink memory overload", result.err)
+        assert.matches("unknown argument 'windows'; names: .* window join sort sink state memory overload", result.err)
     end)
 
     -- A sanitizer makes everything several times slower and larger.
@@ -146,6 +146,17 @@ describe("bench.lua", function()
             assert.equal(6, #written.throughput)
             assert.equal(500, written.probes.empty.samples)
             assert(written.probes.idle.median > 0 and written.throughput[1].records_per_second > 0)
+        end)
+
+        it("measures states", function()
+            local dir = tempdir.new()
+            finally(function() dir:remove() end)
+            local result = shell.moontide({ "run", "spec/bench/bench.lua", "--quick", "--json", dir:file("bench.json"), "state" },
+                { timeout = 120 })
+            assert.equal(0, result.code, result.err)
+            local written = require("dkjson").decode(dir:read("bench.json")).cases.state
+            assert.equal(2, #written.batches)
+            assert(written.batches[1].median_ms > 0 and #written.stores[1].figures > 10)
         end)
 
         it("compares a join and a sink with ones by hand", function()

@@ -2,7 +2,7 @@
 --
 --     moontide run spec/bench/bench.lua [--json FILE] [--data FOLDER] [--quick] [--long] [[--only] name...]
 --
--- Names: wordcount grep topk count empty latency start idle ticks window join sort sink memory overload; without any, all. --quick
+-- Names: wordcount grep topk count empty latency start idle ticks window join sort sink state memory overload; without any, all. --quick
 -- uses little data and repeats nothing; --long holds the 10 ms batches for a minute. What is compared is measured in
 -- turns, several times, and the medians are shown: on a shared machine only the ratios mean much. See the README.md
 -- beside this file for what each figure is.

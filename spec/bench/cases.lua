@@ -7,11 +7,12 @@ local statistics = require "spec.bench.statistics"
 local cases = {}
 
 --- The order in which they are run and shown.
-cases.names = { "window", "join", "sort", "sink", "memory", "overload" }
+cases.names = { "window", "join", "sort", "sink", "state", "memory", "overload" }
 
 --- What they are, for people.
 cases.titles = {
     window = "windows of 30 s that slide by 1 s", join = "join of two batches", sort = "sort of a batch", sink = "batch into SQLite",
+    state = "mapWithState on many known keys",
     memory = "memory over many batches", overload = "one and a half times the sustained rate",
 }
 
@@ -215,6 +216,47 @@ local function print_overload(result)
         result.rss_least_kb / 1024, result.rss_most_kb / 1024))
 end
 
+-- States --------------------------------------------------------------------------------------------------------------
+
+-- The store alone tells figures by name: host/state/ without an engine around it.
+local function store_figures(bench, known)
+    local figures = {}
+    for name, value, unit in bench.run({ bench.program, "run", "spec/bench/state.lua", known }):gmatch("([^\n]-) +(%d+%.%d+) ([^\n]+)") do
+        figures[#figures + 1] = { name = name, value = tonumber(value), unit = unit }
+    end
+    return figures
+end
+
+function measure.state(bench)
+    local result = { batches = {}, stores = {} }
+    for _, known in ipairs(bench.quick and { 100000 } or { 1000000, 10000000 }) do
+        for _, changed in ipairs({ 10, 10000 }) do
+            local output = bench.run { bench.program, "run", "spec/bench/map_with_state.lua", known, changed, 1, bench.quick and 5 or 40 }
+            local median, longest, bytes = output:match("(%S+) (%S+) (%S+)")
+            table.insert(result.batches, {
+                known = known, changed = changed, median_ms = tonumber(median), longest_ms = tonumber(longest),
+                bytes_per_key = tonumber(bytes),
+            })
+        end
+        table.insert(result.stores, { known = known, figures = store_figures(bench, known) })
+    end
+    return result
+end
+
+local function print_state(result)
+    print(string.format("\n%-28s %10s %10s %10s %10s", "mapWithState, one worker", "changed", "ms", "longest", "bytes/key"))
+    for _, row in ipairs(result.batches) do
+        print(string.format("%-28s %10d %10.2f %10.2f %10.1f", string.format("%d known keys", row.known), row.changed, row.median_ms,
+            row.longest_ms, row.bytes_per_key))
+    end
+    for _, store in ipairs(result.stores) do
+        print(string.format("\nthe store alone, %d keys", store.known))
+        for _, figure in ipairs(store.figures) do
+            print(string.format("%-28s %12.3f %s", figure.name, figure.value, figure.unit))
+        end
+    end
+end
+
 -- All of them ---------------------------------------------------------------------------------------------------------
 
 --- Measures one of `cases.names`.
@@ -238,6 +280,9 @@ function cases.print(results)
     end
     if results.sink then
         print_variants("sink of moontide.sqlite", results.sink)
+    end
+    if results.state then
+        print_state(results.state)
     end
     if results.memory then
         print_memory(results.memory)
