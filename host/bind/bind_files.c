@@ -163,9 +163,9 @@ static void push_state_of(lua_State *L, const struct tide_listed_files *files) {
     lua_createtable(L, (int)files->count, 0);
     for (uint32_t i = 0; i < files->count; i++) {
         const struct tide_listed *file = &files->items[i];
-        const double fields[] = {(double)file->size, (double)(file->mtime / 1000000000),
-                                 (double)(file->mtime % 1000000000), (double)(file->inode >> 32),
-                                 (double)(uint32_t)file->inode};
+        const int64_t seconds = file->mtime / 1000000000;
+        const double fields[] = {(double)file->size, (double)seconds, (double)(file->mtime % 1000000000),
+                                 (double)(file->inode >> 32), (double)(uint32_t)file->inode};
 
         lua_createtable(L, 6, 0);
         lua_pushstring(L, file->path);

@@ -69,8 +69,9 @@ static const char *look(int64_t after_ms, int64_t until_ms) {
     text[0] = '\0';
     assert_int_equal(tide_listing_look(listing, after_ms * MS, until_ms * MS, &found, NULL), TIDE_OK);
     for (uint32_t i = 0; i < found.count; i++) {
-        strncat(text, found.items[i].path + strlen(top) + 1, sizeof text - strlen(text) - 2);
-        strcat(text, " ");
+        size_t used = strlen(text);
+
+        snprintf(text + used, sizeof text - used, "%s ", found.items[i].path + strlen(top) + 1);
     }
     tide_listed_files_destroy(&found);
     return text;
@@ -324,7 +325,7 @@ static void looks_agree_with_new_listings(const char *fault) {
 
         for (uint32_t changes = random_below(&seed, watched ? 6 : 2); changes > 0; changes--)
             change_something(&seed, now, watched);
-        strcpy(found, look(now - 4000, now));
+        snprintf(found, sizeof found, "%s", look(now - 4000, now));
         listing = NULL;
         list(top, 2, false);
         assert_string_equal(found, look(now - 4000, now));
