@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/array.h"
 #include "base/stress.h"
 
 /* Allocations are counted from one whole collection to the next: 1 to 2 * (heap / BYTES_PER_STEP), so that collecting
@@ -84,25 +85,30 @@ static void *resize(void *ptr, size_t size) { return realloc(ptr, size); }
 struct heap {
     uintptr_t first; /* address of the first block */
     size_t size;     /* and its size; 0: there is none yet */
+    void **passed;   /* blocks that coincide: given back, they would come again at once */
+    uint32_t npassed, capacity;
 };
 
 static bool coincides(const struct heap *heap, const void *ptr, size_t size) {
     return (uint32_t)(heap->first - (uintptr_t)ptr) < size || (uint32_t)((uintptr_t)ptr - heap->first) < heap->size;
 }
 
-/* A block that coincides is freed only when another one has been found. */
-static void *apart(const struct heap *heap, size_t size) {
-    void *ptr = resize(NULL, size);
-
-    if (!ptr || !coincides(heap, ptr, size)) return ptr;
-
-    void *other = apart(heap, size);
-
-    free(ptr);
-    return other;
+static void pass_over(struct heap *heap, void *ptr) {
+    TIDE_ARRAY_RESERVE(heap->passed, heap->capacity, heap->npassed + 1);
+    heap->passed[heap->npassed++] = ptr;
 }
 
-static void *grow(const struct heap *heap, void *ptr, size_t before, size_t size) {
+static void *apart(struct heap *heap, size_t size) {
+    void *ptr = resize(NULL, size);
+
+    while (ptr && coincides(heap, ptr, size)) {
+        pass_over(heap, ptr);
+        ptr = resize(NULL, size);
+    }
+    return ptr;
+}
+
+static void *grow(struct heap *heap, void *ptr, size_t before, size_t size) {
     void *grown = resize(ptr, size);
 
     if (!grown || !coincides(heap, grown, size)) return grown;
@@ -111,8 +117,14 @@ static void *grow(const struct heap *heap, void *ptr, size_t before, size_t size
 
     if (!other) return grown;
     memcpy(other, grown, before < size ? before : size);
-    free(grown);
+    pass_over(heap, grown);
     return other;
+}
+
+static void delete_heap(struct heap *heap) {
+    for (uint32_t i = 0; i < heap->npassed; i++) free(heap->passed[i]);
+    tide_free(heap->passed);
+    tide_free(heap);
 }
 
 static void *allocate_heap(void *ud, void *ptr, size_t before, size_t size) {
@@ -152,7 +164,7 @@ static lua_State *usual_newstate(void) {
     struct heap *heap = tide_xcalloc(1, sizeof *heap);
     lua_State *L = lua_newstate(allocate_heap, heap);
 
-    if (!L) tide_free(heap);
+    if (!L) delete_heap(heap);
     return L;
 #else
     return luaL_newstate();
@@ -171,7 +183,7 @@ lua_State *tide_gcstress_newstate(void) {
         return L;
     }
     tide_free(stressed);
-    tide_free(heap);
+    delete_heap(heap);
     return NULL;
 }
 
@@ -187,7 +199,7 @@ void tide_gcstress_close(lua_State *L) {
     }
     lua_close(L);
     tide_free(stressed);
-    if (inner == allocate_heap) tide_free(ud);
+    if (inner == allocate_heap) delete_heap(ud);
 }
 
 /* The record stays until the end of the process, because the state is closed elsewhere. L may be a coroutine that
