@@ -122,6 +122,7 @@ static void *grow(struct heap *heap, void *ptr, size_t before, size_t size) {
 }
 
 static void delete_heap(struct heap *heap) {
+    if (!heap) return;
     for (uint32_t i = 0; i < heap->npassed; i++) free(heap->passed[i]);
     tide_free(heap->passed);
     tide_free(heap);
